@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every failure we expect. One exit code per class, one base class to catch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class GoldsmithError(Exception):
+    """An expected failure: shown as one message and a hint, never as a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class SpecError(GoldsmithError):
+    """The user's spec is wrong; the message lists every problem, one a line."""
+
+    exit_code = 2
+
+
+class HostError(GoldsmithError):
+    """This host cannot do it as it is; the hint says what to install or change."""
+
+    exit_code = 3
+
+
+class BuildError(GoldsmithError):
+    """A stage before the boot failed."""
+
+    exit_code = 4
+
+
+class CommandError(BuildError):
+    """A program that we started failed; carries its last lines of output."""
+
+    def __init__(self, shown: str, returncode: int, tail: Sequence[str], log: Path | None = None) -> None:
+        body = "".join(f"\n  | {line}" for line in tail)
+        how = f"was ended by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
+        super().__init__(f"{shown} {how}{body}", hint=None if log is None else f"full log: {log}")
+        self.shown = shown
+        self.returncode = returncode
+        self.tail = tuple(tail)
+
+
+class CommandTimeout(CommandError):
+    """A program that we started did not end within its deadline."""
+
+
+class BootError(GoldsmithError):
+    """The VM never booted, or was lost; the message ends with the last console lines."""
+
+    exit_code = 5
+
+
+class VerificationError(GoldsmithError):
+    """The image booted and is not what it must be, or no test ran."""
+
+    exit_code = 6

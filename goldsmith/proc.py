@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only door to other programs (held by tests/unit/test_layering.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from goldsmith.errors import CommandError, CommandTimeout, HostError
+
+log = logging.getLogger(__name__)
+
+Arg = str | os.PathLike[str]
+
+TAIL_LINES = 20
+
+# Every process of a run carries this variable, so that what outlives a killed run can be found (reap.py).
+RUN_MARKER = "GOLDSMITH_RUN"
+
+# What a child may see of our environment. Everything else has to be asked for by name.
+_INHERITED = (
+    "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
+    "GOCACHE", "GOFLAGS", "GOMODCACHE", "GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB",
+    "GOLDSMITH_CACHE", "GOLDSMITH_OUT", RUN_MARKER,
+)  # fmt: skip
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The allow-listed part of our environment, with sbin on PATH, and extra on top."""
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    have = env.get("PATH", "/usr/bin:/bin").split(":")
+    missing = [d for d in ("/usr/local/sbin", "/usr/sbin", "/sbin") if d not in have]
+    env["PATH"] = ":".join([*have, *missing])
+    return {**env, **(extra or {})}
+
+
+def which(name: str) -> Path | None:
+    """Where a program is, looked for on PATH and in the sbin folders."""
+    found = shutil.which(name, path=environment()["PATH"])
+    return None if found is None else Path(found)
+
+
+def as_root(argv: Sequence[Arg]) -> tuple[Arg, ...]:
+    """argv as it is for root, else behind a sudo that never asks and that keeps the run's marker."""
+    if os.geteuid() == 0:
+        return tuple(argv)
+    marker = os.environ.get(RUN_MARKER)
+    keep = ("env", f"{RUN_MARKER}={marker}") if marker else ()
+    return ("sudo", "-n", *keep, *argv)
+
+
+def run(
+    argv: Sequence[Arg],
+    *,
+    log_path: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float | None = None,
+    grace_s: float = 60.0,
+    secrets: Sequence[str] = (),
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Run argv, its output appended to log_path line by line.
+
+    env replaces the environment (default: environment()); on_line sees every line as it comes.
+    Raises CommandError, CommandTimeout, or HostError where the program is not installed.
+    """
+    cmd = [os.fspath(a) for a in argv]
+    shown = redact(shlex.join(cmd), secrets)
+    log.info("+ %s", shown)
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    with log_path.open("a", encoding="utf-8") as sink:
+        sink.write(f"+ {shown}\n")
+        sink.flush()
+        process = _popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd)
+        assert process.stdout is not None
+        pump = threading.Thread(
+            target=_pump, args=(process.stdout, sink, tail, secrets, on_line), daemon=True
+        )
+        pump.start()
+        try:
+            returncode = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            stop(process, grace_s)
+            raise CommandTimeout(shown, -signal.SIGTERM, list(tail), log_path) from None
+        except BaseException:
+            stop(process, grace_s)
+            raise
+        finally:
+            pump.join(timeout=5)
+    if returncode != 0:
+        raise CommandError(shown, returncode, list(tail), log_path)
+
+
+def capture(
+    argv: Sequence[Arg],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float | None = 60.0,
+    secrets: Sequence[str] = (),
+    stdin: bytes | None = None,
+) -> str:
+    """What argv printed on its standard output; raises like run()."""
+    cmd = [os.fspath(a) for a in argv]
+    shown = redact(shlex.join(cmd), secrets)
+    log.debug("+ %s", shown)
+    process = _popen(
+        cmd, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(stdin, timeout_s)
+    except subprocess.TimeoutExpired:
+        stop(process, 2)
+        raise CommandTimeout(shown, -signal.SIGTERM, ()) from None
+    except BaseException:
+        stop(process, 2)
+        raise
+    if process.returncode != 0:
+        lines = redact(err.decode(errors="backslashreplace"), secrets).splitlines()
+        raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
+    return out.decode(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def background(
+    argv: Sequence[Arg],
+    *,
+    log_path: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    grace_s: float = 10.0,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs as long as the block does, its output appended to log_path."""
+    cmd = [os.fspath(a) for a in argv]
+    log.info("+ %s &", shlex.join(cmd))
+    with log_path.open("ab") as sink:
+        process = _popen(cmd, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=cwd)
+    try:
+        yield process
+    finally:
+        stop(process, grace_s)
+
+
+def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None) -> int:
+    """Run argv on the user's own terminal and return its exit status."""
+    cmd = [os.fspath(a) for a in argv]
+    try:
+        return subprocess.call(cmd, env=environment() if env is None else dict(env))
+    except FileNotFoundError as e:
+        raise _not_installed(cmd[0]) from e
+
+
+def stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """TERM the whole session, then KILL what is left of it (disk-image-create unmounts on TERM)."""
+    _signal_session(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace_s)
+    _signal_session(process, signal.SIGKILL)  # the leader may be gone while its children are not
+    process.wait()
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """text with every secret, also in its shell-quoted form, replaced by ***."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(shlex.quote(secret), "***").replace(secret, "***")
+    return text
+
+
+def _popen(
+    cmd: list[str],
+    *,
+    stdout: int | IO[bytes],
+    stderr: int,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    full_env = environment() if env is None else dict(env)
+    if not os.path.dirname(cmd[0]) and shutil.which(cmd[0], path=full_env.get("PATH")) is None:
+        raise _not_installed(cmd[0])
+    try:
+        return subprocess.Popen(
+            cmd, stdin=stdin, stdout=stdout, stderr=stderr, env=full_env, cwd=cwd,
+            start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError as e:
+        raise _not_installed(cmd[0]) from e
+
+
+def _not_installed(name: str) -> HostError:
+    return HostError(f"{name} is not installed", hint="run: scripts/inv doctor")
+
+
+def _signal_session(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+    """Signal the process group; what runs as root behind sudo is reached through sudo itself."""
+    try:
+        os.killpg(process.pid, signum)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        kill = ["sudo", "-n", "kill", f"-{signum.value}", "--", f"-{process.pid}"]
+        subprocess.call(kill, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _pump(
+    stream: IO[bytes],
+    sink: IO[str],
+    tail: deque[str],
+    secrets: Sequence[str],
+    on_line: Callable[[str], None] | None,
+) -> None:
+    with stream, contextlib.suppress(ValueError):  # the sink is closed when a child outlives its parent
+        for raw in stream:
+            line = redact(raw.decode(errors="backslashreplace").rstrip("\r\n"), secrets)
+            tail.append(line)
+            sink.write(f"{line}\n")
+            sink.flush()
+            log.debug("| %s", line)
+            if on_line is not None:
+                on_line(line)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remove what a run left on the host: its processes, mounts and loop devices, and nothing else.
+
+A run's folder has a name that no other has, and all that the run starts carries that name: in its
+environment (proc.RUN_MARKER), in its command line, as its root or working folder, or through its
+parent. `python -m goldsmith.reap FOLDER` does the same as root, behind sudo.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from goldsmith import proc
+from goldsmith.errors import CommandError
+
+_KILL_GRACE_S = 10.0
+
+
+def reap(folder: Path) -> list[str]:
+    """End, unmount and detach all that belongs to folder; returns a line for each thing removed."""
+    if os.geteuid() == 0:
+        return _reap_as_root(folder)
+    if not leftovers(folder):
+        return []
+    argv = [sys.executable, "-m", "goldsmith.reap", folder]
+    return proc.capture(proc.as_root(argv), cwd=Path(__file__).parent.parent).splitlines()
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What of folder is still alive, mounted or attached, a line each; changes nothing."""
+    return [
+        *(f"process {pid} ({_cmdline(pid)[:80]})" for pid in processes(folder)),
+        *(f"mount {mount}" for mount in mounts(folder)),
+        *(f"loop device {device}" for device in loop_devices(folder)),
+    ]
+
+
+def processes(folder: Path) -> list[int]:
+    """The processes of a run, their descendants with them; never ourselves or our ancestors."""
+    parents = {pid: _parent(pid) for pid in _pids()}
+    mine = {pid for pid in parents if _belongs(pid, folder)}
+    spared = set(_ancestors(os.getpid(), parents))
+    grown = True
+    while grown:
+        grown = False
+        for pid, parent in parents.items():
+            if parent in mine and parent not in spared and pid not in mine:
+                mine.add(pid)
+                grown = True
+    return sorted(mine - spared)
+
+
+def mounts(folder: Path) -> list[Path]:
+    """Mount points at or below folder, the deepest and latest first (proc_pid_mountinfo(5))."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        point = Path(_unescape(line.split(" ")[4]))
+        if point == folder or folder in point.parents:
+            found.append(point)
+    return found[::-1]
+
+
+def loop_devices(folder: Path) -> list[Path]:
+    """Loop devices whose backing file is below folder."""
+    found = []
+    for backing in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
+        with contextlib.suppress(OSError):
+            if folder in Path(backing.read_text().strip()).parents:
+                found.append(Path("/dev") / backing.parent.parent.name)
+    return found
+
+
+def _reap_as_root(folder: Path) -> list[str]:
+    done = [f"ended process {pid}: {_cmdline(pid)[:120]}" for pid in processes(folder)]
+    deadline = time.monotonic() + _KILL_GRACE_S
+    while (left := processes(folder)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    for mount in mounts(folder):
+        if _attempt("umount", mount) or _attempt("umount", "--lazy", mount):
+            done.append(f"unmounted {mount}")
+    for device in loop_devices(folder):
+        _attempt("partx", "--delete", device)
+        _attempt("kpartx", "-d", device)
+        if _attempt("losetup", "--detach", device):
+            done.append(f"detached {device}")
+    return done
+
+
+def _attempt(*argv: str | Path) -> bool:
+    if proc.which(str(argv[0])) is None:
+        return False
+    try:
+        proc.capture(argv)
+    except CommandError:
+        return False
+    return True
+
+
+def _belongs(pid: int, folder: Path) -> bool:
+    proc_dir = Path("/proc") / str(pid)
+    name = os.fsencode(folder)
+    for link in ("root", "cwd"):
+        with contextlib.suppress(OSError):
+            target = Path((proc_dir / link).readlink())
+            if target == folder or folder in target.parents:
+                return True
+    for file, needle in (
+        ("environ", f"{proc.RUN_MARKER}={folder.name}".encode() + b"\0"),
+        ("cmdline", name),
+    ):
+        with contextlib.suppress(OSError):
+            if _contains_word((proc_dir / file).read_bytes(), needle):
+                return True
+    return False
+
+
+def _contains_word(data: bytes, needle: bytes) -> bool:
+    """needle stands in data, and is not just the beginning of a longer name."""
+    return (
+        re.search(re.escape(needle) + rb"(?![\w.-])" if needle[-1:] != b"\0" else re.escape(needle), data)
+        is not None
+    )
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _parent(pid: int) -> int:
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return int(stat.rpartition(")")[2].split()[1])
+    return 0
+
+
+def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
+    while pid > 0:
+        yield pid
+        pid = parents.get(pid, 0)
+
+
+def _cmdline(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
+
+
+def _unescape(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), field)
+
+
+if __name__ == "__main__":
+    sys.stdout.write("".join(f"{line}\n" for line in reap(Path(sys.argv[1]))))

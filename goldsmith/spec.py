@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image is. Frozen data only: no I/O, no defaults that depend on the host.
+
+Keys and their meaning: schema/image-spec.schema.json, from which docs/spec-reference.md is made.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Arch(enum.StrEnum):
+    amd64 = enum.auto()
+    arm64 = enum.auto()
+
+
+class Distribution(enum.StrEnum):
+    debian = enum.auto()
+    fedora = enum.auto()
+    custom = enum.auto()  # the spec's own elements bring the operating system
+
+
+class DiskFormat(enum.StrEnum):
+    qcow2 = enum.auto()
+    raw = enum.auto()
+
+
+class Compression(enum.StrEnum):
+    zstd = enum.auto()
+    zlib = enum.auto()
+    none = enum.auto()
+
+
+class PartitionTable(enum.StrEnum):
+    gpt = enum.auto()
+    mbr = enum.auto()
+
+
+class KubeletSource(enum.StrEnum):
+    go_module = "go-module"
+    release = enum.auto()
+    package = enum.auto()
+
+
+class Embed(enum.StrEnum):
+    content_store = "content-store"
+    archive = enum.auto()
+    unpacked = enum.auto()
+
+
+class Into(enum.StrEnum):
+    containerd = enum.auto()
+    docker = enum.auto()
+
+
+class Layers(enum.StrEnum):
+    gzip = enum.auto()
+    uncompressed = enum.auto()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiskSpec:
+    formats: tuple[DiskFormat, ...] = (DiskFormat.qcow2,)
+    compression: Compression = Compression.zstd
+    partition_table: PartitionTable = PartitionTable.gpt
+    size_mib: int | None = None  # None: what the content needs, and some
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download:
+    """A file that is fetched and used only if it has this sha256 (64 hex digits)."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KubeletSpec:
+    version: str  # "1.35.4"; for packages what the package is called by, e.g. "1.35"
+    source: KubeletSource = KubeletSource.go_module
+    download: Download | None = None  # for KubeletSource.release
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerSpec:
+    """One container image, under the name that pod manifests use for it.
+
+    build: a folder with a Dockerfile; registry: NAME[:TAG]@sha256:DIGEST, pulled by digest;
+    neither: the Docker engine has it already.
+    """
+
+    ref: str
+    build: str | None = None
+    registry: str | None = None
+    into: Into = Into.containerd
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifySpec:
+    boot_deadline_s: int = 180  # on a host with KVM; scaled by the measured slowness of the host
+    pods_deadline_s: int = 120
+    memory_mib: int = 2048
+    cpus: int = 2
+    pods: tuple[Mapping[str, Any], ...] = ()  # pod manifests
+    tests: tuple[str, ...] = ()  # folders with the user's own pytest-testinfra suites
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSpec:
+    name: str
+    distribution: Distribution
+    release: str
+    containers: tuple[ContainerSpec, ...]
+    arch: Arch = Arch.amd64
+    elements: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    dib_env: Mapping[str, str] = field(default_factory=dict)
+    disk: DiskSpec = DiskSpec()
+    base_image: Download | None = None  # a cloud image to start from (Fedora)
+    mirror: str | None = None  # the package mirror that stays in the image; None: none does
+    kubelet: KubeletSpec | None = None
+    embed: Embed = Embed.content_store
+    layers: Layers = Layers.gzip
+    datasources: tuple[str, ...] = ("ConfigDrive", "OpenStack")
+    unattended_upgrades: bool = False
+    min_ram_mib: int = 1024
+    verify: VerifySpec = VerifySpec()

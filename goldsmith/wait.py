@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait for something, with a monotonic deadline, and notice early that it has died."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Deadline(Exception):
+    """What was waited for did not come in time."""
+
+
+class Died(Exception):
+    """What was waited for can no longer come."""
+
+
+def wait_until(
+    probe: Callable[[], T | None],
+    *,
+    timeout_s: float,
+    alive: Callable[[], bool] = lambda: True,
+    interval_s: float = 0.2,
+) -> T:
+    """Call probe until it returns something true, and return that.
+
+    Raises Died as soon as alive() is false, Deadline after timeout_s seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = probe()
+        if result:
+            return result
+        if not alive():
+            raise Died
+        if time.monotonic() >= deadline:
+            raise Deadline
+        time.sleep(interval_s)

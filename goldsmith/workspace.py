@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things are on disk: the output, the cache, a run's scratch folder; locks and clean-up."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith import proc, reap
+from goldsmith.errors import CommandError, HostError
+
+DISK_SUFFIXES = (".qcow2", ".raw", ".part")
+_SEAL = ".files.json"  # names, sizes and hashes of a cache entry's files
+
+
+def project_root() -> Path:
+    """The checkout: the folder that holds elements/, image-specs/ and this package."""
+    return Path(__file__).resolve().parent.parent
+
+
+def out_root() -> Path:
+    """Where builds go: $GOLDSMITH_OUT, else out/ in the checkout."""
+    return Path(os.environ.get("GOLDSMITH_OUT") or project_root() / "out").absolute()
+
+
+def cache_root() -> Path:
+    """The cache: $GOLDSMITH_CACHE, else goldsmith/ in the user's XDG cache folder."""
+    if explicit := os.environ.get("GOLDSMITH_CACHE"):
+        return Path(explicit).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "goldsmith"
+
+
+def scratch_root() -> Path:
+    """Folders of running builds: $GOLDSMITH_SCRATCH, else one per user in /var/tmp.
+
+    diskimage-builder and Unix sockets want a short path without spaces, and a disk, not a tmpfs.
+    Raises HostError if somebody else owns it.
+    """
+    root = Path(os.environ.get("GOLDSMITH_SCRATCH") or f"/var/tmp/goldsmith-{os.geteuid()}")  # noqa: S108 - checked
+    if " " in str(root) or len(str(root)) > 60:
+        raise HostError(
+            f"the scratch folder {root} has a space or is longer than 60 characters",
+            hint="set GOLDSMITH_SCRATCH to a short path on a disk",
+        )
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if root.is_symlink() or root.stat().st_uid != os.geteuid():
+        raise HostError(f"{root} belongs to somebody else", hint="set GOLDSMITH_SCRATCH to a folder of yours")
+    return root
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One run of the pipeline: a scratch folder of its own, locked for as long as we live."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    def claim_build(self, build: Path) -> None:
+        """Note which build folder this run fills, for whoever cleans up after us."""
+        (self.folder / "build").write_text(str(build))
+
+
+@contextlib.contextmanager
+def run() -> Iterator[Run]:
+    """A new run. Cleans up after dead ones first, and after itself at the end, whatever happens."""
+    clean_dead_runs()
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=scratch_root()))
+    before = os.environ.get(proc.RUN_MARKER)
+    os.environ[proc.RUN_MARKER] = folder.name
+    try:
+        with _locked(folder / "lock"):
+            try:
+                yield Run(folder=folder)
+            finally:
+                _remove_run(folder)
+    finally:
+        if before is None:
+            del os.environ[proc.RUN_MARKER]
+        else:
+            os.environ[proc.RUN_MARKER] = before
+
+
+def clean_dead_runs() -> list[str]:
+    """Remove what runs that no longer live left behind; a line for each thing removed."""
+    done = []
+    for folder in sorted(scratch_root().glob("run-*")):
+        if not _is_live(folder):
+            done += _remove_run(folder)
+            done.append(f"removed {folder}")
+    return done
+
+
+def live_runs() -> list[Path]:
+    """The scratch folders of runs that are under way."""
+    return [folder for folder in sorted(scratch_root().glob("run-*")) if _is_live(folder)]
+
+
+def new_build_folder(out: Path, name: str, commit: str) -> Path:
+    """Make out/NAME/BUILD_ID; BUILD_ID is UTC time and commit, and sorts by age."""
+    while True:
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = out / name / f"{stamp}-{commit}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            time.sleep(0.2)  # another build of this name began in this very second
+        except OSError as e:
+            raise HostError(
+                f"cannot write to {out}: {e.strerror}",
+                hint="name a folder that you can write: --out DIR, or GOLDSMITH_OUT",
+            ) from e
+        else:
+            return folder
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file appears whole or not at all."""
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+            os.fchmod(sink.fileno(), 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The cache entry KIND/KEY, a folder; make(folder) fills it when it is missing or broken.
+
+    An entry appears whole or not at all, under a lock, and each of its files is hashed before use.
+    """
+    entry = cache_root() / kind / key
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise HostError(f"cannot write to {entry.parent}: {e.strerror}", hint="set GOLDSMITH_CACHE") from e
+    with _locked(entry.with_name(f".{key}.lock"), wait=True):
+        if not is_intact(entry):
+            shutil.rmtree(entry, ignore_errors=True)
+            _fill(entry, make)
+    os.utime(entry)  # age of an entry: when it was last used
+    return entry
+
+
+def is_intact(entry: Path) -> bool:
+    """Every file of a cache entry is there with the hash it was stored with."""
+    try:
+        sealed = json.loads((entry / _SEAL).read_text())
+        return bool(sealed == _hashes(entry))
+    except (OSError, ValueError):
+        return False
+
+
+def clean_cache(*, older_than_days: float | None = None) -> list[str]:
+    """Remove broken cache entries and unfinished ones of dead runs, and old ones if asked."""
+    done = []
+    for entry in sorted(cache_root().glob("*/*")):
+        if not entry.is_dir() or entry.name.startswith(".new-"):
+            if entry.name.startswith(".new-") and not live_runs():
+                shutil.rmtree(entry, ignore_errors=True)
+                done.append(f"removed {entry}")
+            continue
+        age_days = (time.time() - entry.stat().st_mtime) / 86400
+        if not is_intact(entry):
+            why = "broken"
+        elif older_than_days is not None and age_days > older_than_days:
+            why = f"unused for {age_days:.0f} days"
+        else:
+            continue
+        with _locked(entry.with_name(f".{entry.name}.lock"), wait=True):
+            shutil.rmtree(entry, ignore_errors=True)
+        done.append(f"removed {entry} ({why})")
+    return done
+
+
+def _fill(entry: Path, make: Callable[[Path], None]) -> None:
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+    try:
+        make(new)
+        (new / _SEAL).write_text(json.dumps(_hashes(new)))
+        new.chmod(0o755)
+        new.rename(entry)
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            raise HostError(
+                f"no space left for the cache in {entry.parent}", hint="run: scripts/inv clean"
+            ) from e
+        raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _hashes(entry: Path) -> dict[str, str]:
+    files = (path for path in sorted(entry.rglob("*")) if path.is_file() and path.name != _SEAL)
+    return {str(path.relative_to(entry)): sha256_of(path) for path in files}
+
+
+def _remove_run(folder: Path) -> list[str]:
+    done = reap.reap(folder)
+    with contextlib.suppress(OSError):
+        done += _drop_disk_images(Path((folder / "build").read_text()))
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists() and not reap.mounts(folder):  # files of root's that a user's run left
+        with contextlib.suppress(CommandError):
+            proc.capture(proc.as_root(["rm", "-rf", "--one-file-system", "--", folder]))
+    return done
+
+
+def _drop_disk_images(build: Path) -> list[str]:
+    """A build that did not get as far as a manifest has no use for its disk image."""
+    if (build / "manifest.json").exists() or (build / "keep").exists():
+        return []
+    images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
+    for image in images:
+        image.unlink()
+    return [f"removed {image}" for image in images]
+
+
+def _is_live(folder: Path) -> bool:
+    """Somebody holds the run's lock; a run without one yet counts as live for a minute."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        with contextlib.suppress(OSError):
+            return time.time() - folder.stat().st_mtime < 60
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    with path.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
