@@ -29,8 +29,8 @@ def reap(folder: Path) -> list[str]:
         return _reap_as_root(folder)
     if not leftovers(folder):
         return []
-    argv = [sys.executable, "-m", "goldsmith.reap", folder]
-    return proc.capture(proc.as_root(argv), cwd=Path(__file__).parent.parent).splitlines()
+    argv = proc.as_root([sys.executable, "-m", "goldsmith.reap", os.fspath(folder)])
+    return proc.capture(argv, cwd=Path(__file__).parent.parent).splitlines()
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -126,10 +126,8 @@ def _belongs(pid: int, folder: Path) -> bool:
 
 def _contains_word(data: bytes, needle: bytes) -> bool:
     """needle stands in data, and is not just the beginning of a longer name."""
-    return (
-        re.search(re.escape(needle) + rb"(?![\w.-])" if needle[-1:] != b"\0" else re.escape(needle), data)
-        is not None
-    )
+    after = b"" if needle.endswith(b"\0") else rb"(?![\w.-])"
+    return re.search(re.escape(needle) + after, data) is not None
 
 
 def _pids() -> Iterator[int]:
