@@ -1,0 +1,1 @@
+export DIB_SEAL_MIRROR="${DIB_SEAL_MIRROR:-}"

@@ -1,0 +1,3 @@
+export DIB_EMBED_BUNDLE="${DIB_EMBED_BUNDLE:-}"
+export DIB_EMBED_LOCK="${DIB_EMBED_LOCK:-}"
+export DIB_EMBED_STRATEGY="${DIB_EMBED_STRATEGY:-content-store}"

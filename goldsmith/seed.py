@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A config drive as OpenStack's Nova makes it: an ISO 9660 file labelled config-2.
+
+Format: https://docs.openstack.org/nova/latest/user/metadata.html (meta_data.json, network_data.json,
+user_data, vendor_data.json below openstack/latest/).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pycdlib
+
+LABEL = "config-2"
+# "latest" is what cloud-init reads; the dated folder is how it recognizes a config drive
+_VERSIONS = ("latest", "2018-08-27")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nic:
+    """One network card as network_data.json describes it; addresses are CIDR, None means DHCP."""
+
+    mac: str
+    mtu: int = 1500
+    ipv4: str | None = None
+    gateway: str | None = None
+    ipv6: str | None = None
+    nameserver: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instance:
+    """What the datasource tells a VM about itself."""
+
+    hostname: str
+    public_key: str
+    nics: Sequence[Nic]
+    user_data: str = "#cloud-config\n{}\n"
+
+
+def documents(instance: Instance) -> dict[str, bytes]:
+    """File name -> content of one metadata version."""
+    meta = {
+        "uuid": str(uuid.uuid4()),
+        "name": instance.hostname,
+        "hostname": instance.hostname,
+        "availability_zone": "nova",
+        "launch_index": 0,
+        "public_keys": {"verify": instance.public_key},
+        "meta": {},
+    }
+    return {
+        "meta_data.json": _json(meta),
+        "network_data.json": _json(network_data(instance.nics)),
+        "vendor_data.json": _json({}),
+        "user_data": instance.user_data.encode(),
+    }
+
+
+def network_data(nics: Sequence[Nic]) -> dict[str, Any]:
+    """Nova's network_data.json for these cards."""
+    links, networks, services = [], [], []
+    for number, nic in enumerate(nics):
+        link = f"tap{number}"
+        links.append(
+            {"id": link, "type": "ovs", "ethernet_mac_address": nic.mac, "mtu": nic.mtu, "vif_id": link}
+        )
+        networks += _networks(nic, link)
+        if nic.nameserver is not None:
+            services.append({"type": "dns", "address": nic.nameserver})
+    return {"links": links, "networks": networks, "services": services}
+
+
+def write(instance: Instance, path: Path) -> None:
+    """Write the config drive to path."""
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
+    number = 0
+    _folder(iso, "/OPENSTACK", "openstack", "/openstack")
+    for index, version in enumerate(_VERSIONS):
+        iso_folder = f"/OPENSTACK/V{index}"
+        _folder(iso, iso_folder, version, f"/openstack/{version}")
+        for name, data in documents(instance).items():
+            number += 1
+            iso.add_fp(
+                io.BytesIO(data), len(data), f"{iso_folder}/F{number}.;1",
+                rr_name=name, joliet_path=f"/openstack/{version}/{name}",
+            )  # fmt: skip
+    iso.write(str(path))
+    iso.close()
+
+
+def _folder(iso: pycdlib.PyCdlib, iso_path: str, name: str, joliet_path: str) -> None:
+    iso.add_directory(iso_path, rr_name=name, joliet_path=joliet_path)
+
+
+def _networks(nic: Nic, link: str) -> list[dict[str, Any]]:
+    if nic.ipv4 is None:
+        return [{"id": f"{link}-dhcp", "link": link, "type": "ipv4_dhcp", "network_id": str(uuid.uuid4())}]
+    networks = [
+        {
+            "id": f"{link}-ipv4", "link": link, "type": "ipv4", "network_id": str(uuid.uuid4()),
+            "ip_address": nic.ipv4.split("/")[0], "netmask": _netmask(nic.ipv4),
+            "routes": _default_route(nic.gateway),
+        }
+    ]  # fmt: skip
+    if nic.ipv6 is not None:
+        networks.append(
+            {
+                "id": f"{link}-ipv6", "link": link, "type": "ipv6", "network_id": str(uuid.uuid4()),
+                "ip_address": nic.ipv6, "routes": [],
+            }
+        )  # fmt: skip
+    return networks
+
+
+def _default_route(gateway: str | None) -> list[Mapping[str, str]]:
+    if gateway is None:
+        return []
+    return [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": gateway}]  # noqa: S104 - a route
+
+
+def _netmask(cidr: str) -> str:
+    bits = int(cidr.split("/")[1])
+    value = (0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF
+    return ".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
