@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's mirrors on a loopback port, for the length of a build.
+
+What is built sees this address alone, so no mirror, password or proxy of the host can remain in it, and
+sees exactly the index whose signature was checked, even while the mirror moves on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import shutil
+import threading
+import urllib.error
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+
+from goldsmith.debindex import open_url
+from goldsmith.mirror import Mirrors
+
+
+@contextlib.contextmanager
+def serve(mirrors: Mirrors, pinned: Mapping[str, bytes]) -> Iterator[str]:
+    """The address, e.g. http://127.0.0.1:40001: /debian/... and /security/... are the two mirrors.
+
+    pinned: files that are answered from memory, by path without the leading slash.
+    """
+    bases = {"debian": mirrors.debian, "security": mirrors.security}
+
+    class Handler(_Handler):
+        upstream = bases
+        memory = pinned
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    upstream: Mapping[str, str] = {}
+    memory: Mapping[str, bytes] = {}
+
+    def do_GET(self) -> None:
+        path = self.path.lstrip("/")
+        if path in self.memory:
+            self._head(HTTPStatus.OK, len(self.memory[path]))
+            self.wfile.write(self.memory[path])
+            return
+        area, _, rest = path.partition("/")
+        index = f"{area}/{rest.rpartition('/')[0]}/InRelease"
+        if area not in self.upstream or ".." in rest.split("/"):
+            self._refuse(HTTPStatus.NOT_FOUND)
+        elif (
+            rest.endswith(("/Release", "/Release.gpg")) and f"{area}/{pinned_suite}/InRelease" in self.memory
+        ):
+            self._refuse(HTTPStatus.NOT_FOUND)  # the index that was checked is the only one there is
+        else:
+            self._forward(f"{self.upstream[area]}/{rest}")
+
+    def _forward(self, url: str) -> None:
+        try:
+            with open_url(url) as response:
+                length = response.headers.get("Content-Length")
+                self._head(HTTPStatus.OK, None if length is None else int(length))
+                shutil.copyfileobj(response, self.wfile, 1 << 18)
+        except urllib.error.HTTPError as e:
+            e.close()
+            self._refuse(HTTPStatus(e.code))
+        except BrokenPipeError:
+            self.close_connection = True
+        except OSError:
+            self._refuse(HTTPStatus.BAD_GATEWAY)
+
+    def _head(self, status: HTTPStatus, length: int | None) -> None:
+        self.send_response(status)
+        if length is None:
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        else:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._head(status, 0)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay quiet: apt says in the build's log what it fetched."""
