@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a schema cannot say: whether things exist, and whether keys agree with each other.
+
+Runs on whatever the schema made of the spec, so that all problems come together: a value of the
+wrong type is passed over here, as the schema has reported it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from goldsmith.specbuild import reference
+from goldsmith.specyaml import Document, KeyPath, Problem, dotted
+
+# Variables that goldsmith sets itself -> the key that stands for them, or None.
+RESERVED_ENV: Mapping[str, str | None] = {
+    "ARCH": "arch", "DIB_BLOCK_DEVICE_CONFIG": "disk", "DIB_CLOUD_INIT_DATASOURCES": "cloud-init.datasources",
+    "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_EMBED_BUNDLE": None,
+    "DIB_EMBED_LOCK": None, "DIB_EMBED_STRATEGY": "embed",
+    "DIB_GUEST_UNATTENDED_UPGRADES": "unattended-upgrades", "DIB_IDENTITY_BUILD_JSON": None,
+    "DIB_IMAGE_CACHE": None, "DIB_IMAGE_SIZE": "disk.size", "DIB_KUBELET_BINARY": "kubelet",
+    "DIB_KUBELET_PACKAGE": "kubelet", "DIB_KUBELET_PAUSE_IMAGE": "containers",
+    "DIB_LOCAL_IMAGE": "base-image", "DIB_LOCKFILES": None, "DIB_OFFLINE": None,
+    "DIB_RELEASE": "release", "DIB_SEAL_MIRROR": "mirror", "ELEMENTS_PATH": None, "TMP_DIR": None,
+}  # fmt: skip
+
+_SECRET = re.compile(r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE_?KEY|API_?KEY", re.IGNORECASE)
+_LOGIN_IN_URL = re.compile(r"://[^/\s@]+:[^/\s@]+@")
+_DEBIAN_NUMBERS = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """Where a spec's elements and folders may lie."""
+
+    elements: tuple[Path, ...]  # folders of elements, the user's own included
+    find: Callable[[str], Path | None]  # a folder that the spec names
+
+
+def dib_elements() -> Path:
+    """diskimage-builder's own elements, found without importing it."""
+    found = importlib.util.find_spec("diskimage_builder")
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]) / "elements"
+
+
+def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    """Every problem between a spec's keys, and between them and the files around it."""
+    if not isinstance(document.data, dict):
+        return
+    yield from _distribution(document)
+    yield from _elements(document, surroundings)
+    yield from _dib_env(document)
+    yield from _kubelet(document)
+    yield from _containers(document, surroundings)
+    yield from _must_hold(document, ("disk", "formats"), "qcow2", "it is what boots in the verification")
+    why = "the verification boots with one, as OpenStack does"
+    yield from _must_hold(document, ("cloud-init", "datasources"), "ConfigDrive", why)
+    yield from _pods(document)
+    yield from _tests(document, surroundings)
+
+
+def _get(document: Document, kind: type, *path: str) -> Any:  # noqa: ANN401 - a value of that kind
+    """The value at a path if it is there and of that kind, else an empty one."""
+    value = document.data
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, kind) else kind()
+
+
+def _distribution(document: Document) -> Iterator[Problem]:
+    distribution = _get(document, str, "distribution")
+    release = _get(document, str, "release")
+    has_base = "base-image" in document.data
+    if distribution == "debian" and (name := _DEBIAN_NUMBERS.get(release)):
+        yield document.problem(
+            ("release",), f"release must be Debian's code name, got '{release}'", f"write {name}"
+        )
+    if distribution == "fedora" and release and not release.isdigit():
+        yield document.problem(("release",), f"release must be Fedora's number in quotes, got '{release}'")
+    if distribution == "fedora" and not has_base:
+        hint = "base-image: {url: ..., sha256: ...}, a Fedora Cloud Base Generic qcow2"
+        yield document.problem(("distribution",), "fedora needs the key 'base-image' to start from", hint)
+    if distribution == "debian" and has_base:
+        hint = "remove it, or write distribution: custom"
+        yield document.problem(
+            ("base-image",), "debian is built from its packages, not from a base-image", hint
+        )
+    if distribution == "custom" and not _get(document, list, "elements"):
+        message = "a custom distribution needs elements that bring an operating system"
+        yield document.problem(("distribution",), message, "add the key 'elements'")
+
+
+def _elements(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    folders = [*surroundings.elements, dib_elements()]
+    known = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
+    known.discard("__pycache__")
+    for index, name in enumerate(_get(document, list, "elements")):
+        if isinstance(name, str) and name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "looked in elements/ and in diskimage-builder"
+            yield document.problem(("elements", index), f"no element '{name}'", hint)
+
+
+def _dib_env(document: Document) -> Iterator[Problem]:
+    for name, value in _get(document, dict, "dib-env").items():
+        path = ("dib-env", name)
+        if _SECRET.search(name) or (isinstance(value, str) and _LOGIN_IN_URL.search(value)):
+            hint = "these variables end up in logs and perhaps in the image; hand secrets over at boot"
+            yield document.problem(path, f"dib-env.{name} looks like a secret", hint)
+        elif name in RESERVED_ENV or name.startswith("GOLDSMITH_"):
+            key = RESERVED_ENV.get(name)
+            hint = f"use the key '{key}'" if key else "remove it"
+            yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
+
+
+def _kubelet(document: Document) -> Iterator[Problem]:
+    kubelet = document.data.get("kubelet")
+    if not isinstance(kubelet, dict):
+        return
+    source = kubelet.get("source")
+    version = kubelet.get("version")
+    for key in ("url", "sha256"):
+        if key in kubelet and source != "release":
+            hint = "write source: release, or remove it"
+            yield document.problem(("kubelet", key), f"kubelet.{key} is for a release alone", hint)
+    if source != "package" and isinstance(version, str) and re.fullmatch(r"\d+\.\d+", version):
+        message = f"kubelet.version must have three parts here, got '{version}'"
+        yield document.problem(("kubelet", "version"), message, f'such as "{version}.4"')
+    refs = [_reference(container) for container in _get(document, list, "containers")]
+    if not any(re.search(r"/pause[:@]", ref or "") for ref in refs):
+        message = "a kubelet needs the image of a pod's sandbox, and no container is called pause"
+        hint = "add to containers: {ref: goldsmith.local/pause:1, build: containers/pause}"
+        yield document.problem(("kubelet",), message, hint)
+
+
+def _containers(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, container in enumerate(_get(document, list, "containers")):
+        if not isinstance(container, dict):
+            continue
+        path: KeyPath = ("containers", index)
+        if "build" in container and "registry" in container:
+            yield document.problem(
+                path, f"{dotted(path)} has both 'build' and 'registry'", "keep one of them"
+            )
+        if "build" in container and "ref" not in container:
+            hint = "such as ref: goldsmith.local/NAME:1"
+            yield document.problem(path, f"{dotted(path)}: what is built needs a name, the key 'ref'", hint)
+        yield from _context(document, surroundings, (*path, "build"), container.get("build"))
+        ref = _reference(container)
+        if ref is None:
+            continue
+        if "ref" not in container and ":" not in ref.rpartition("/")[2]:
+            hint = f"add a tag before the digest, or ref: {ref}:TAG"
+            yield document.problem(path, f"{dotted(path)} has no tag that pods could name it by", hint)
+        if ref in seen:
+            hint = f"first in {dotted(('containers', seen[ref]))}"
+            yield document.problem(path, f"container '{ref}' stands twice", hint)
+        seen.setdefault(ref, index)
+
+
+def _context(
+    document: Document, surroundings: Surroundings, path: KeyPath, folder: object
+) -> Iterator[Problem]:
+    if not isinstance(folder, str) or not folder:
+        return
+    found = surroundings.find(folder)
+    if found is None:
+        yield document.problem(
+            path, f"no folder '{folder}' to build from", "paths are relative to the checkout"
+        )
+    elif not (found / "Dockerfile").is_file():
+        yield document.problem(path, f"no Dockerfile in '{folder}'")
+
+
+def _reference(container: object) -> str | None:
+    if not isinstance(container, dict):
+        return None
+    names = (container.get("ref"), container.get("registry"))
+    if not any(isinstance(name, str) and name for name in names):
+        return None
+    return reference({key: value for key, value in container.items() if isinstance(value, str)})
+
+
+def _must_hold(document: Document, path: tuple[str, str], wanted: str, why: str) -> Iterator[Problem]:
+    values = _get(document, list, *path)
+    if values and wanted not in values:
+        yield document.problem(path, f"{dotted(path)} must contain {wanted}", why)
+
+
+def _pods(document: Document) -> Iterator[Problem]:
+    pods = _get(document, list, "verify", "pods")
+    if pods and document.data.get("kubelet") is None:
+        yield document.problem(("verify", "pods"), "pods need a kubelet", "add the key 'kubelet'")
+    seen: set[str] = set()
+    for index, pod in enumerate(pods):
+        if not isinstance(pod, dict):
+            continue
+        path: KeyPath = ("verify", "pods", index)
+        if pod.get("apiVersion") != "v1" or pod.get("kind") != "Pod":
+            hint = "it begins with apiVersion: v1 and kind: Pod"
+            yield document.problem(path, f"{dotted(path)} is no pod manifest", hint)
+            continue
+        metadata = pod.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+            message = "metadata.name must be small letters, digits and hyphens"
+            yield document.problem((*path, "metadata", "name"), f"{dotted(path)}: {message}")
+        elif name in seen:
+            yield document.problem((*path, "metadata", "name"), f"pod '{name}' stands twice")
+        seen.add(str(name))
+        yield from _pod_images(document, path, pod.get("spec"))
+
+
+def _pod_images(document: Document, path: KeyPath, spec: object) -> Iterator[Problem]:
+    containers = _get(document, list, "containers")
+    known = {
+        _reference(container): container.get("into", "containerd")
+        for container in containers
+        if isinstance(container, dict)
+    }
+    if not isinstance(spec, dict) or not spec.get("containers"):
+        yield document.problem((*path, "spec"), f"{dotted(path)} has no spec.containers")
+        return
+    for group in ("initContainers", "containers"):
+        items = spec.get(group)
+        for index, item in enumerate(items if isinstance(items, list) else []):
+            where = (*path, "spec", group, index, "image")
+            image = item.get("image") if isinstance(item, dict) else None
+            if not isinstance(image, str):
+                yield document.problem(where, f"{dotted(where)} must name an image")
+            elif image not in known:
+                names = [str(name) for name in known if name]
+                close = get_close_matches(image, names, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
+                yield document.problem(where, f"image '{image}' is not among the spec's containers", hint)
+            elif known[image] != "containerd":
+                yield document.problem(where, f"image '{image}' goes into docker, where no kubelet finds it")
+
+
+def _tests(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    for index, folder in enumerate(_get(document, list, "verify", "tests")):
+        if not isinstance(folder, str) or not folder:
+            continue
+        found = surroundings.find(folder)
+        path = ("verify", "tests", index)
+        if found is None:
+            yield document.problem(
+                path, f"no folder '{folder}' with tests", "paths are relative to the checkout"
+            )
+        elif not any(found.glob("**/test_*.py")):
+            yield document.problem(path, f"no test_*.py in '{folder}'")
