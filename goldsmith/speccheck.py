@@ -151,9 +151,6 @@ def _containers(document: Document, surroundings: Surroundings) -> Iterator[Prob
             yield document.problem(
                 path, f"{dotted(path)} has both 'build' and 'registry'", "keep one of them"
             )
-        if "build" in container and "ref" not in container:
-            hint = "such as ref: goldsmith.local/NAME:1"
-            yield document.problem(path, f"{dotted(path)}: what is built needs a name, the key 'ref'", hint)
         yield from _context(document, surroundings, (*path, "build"), container.get("build"))
         ref = _reference(container)
         if ref is None:

@@ -56,7 +56,8 @@ def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None =
     place = _Place(name, root or workspace.project_root())
     problems, rendered = _rendered(place, variables)
     document = specyaml.parse(rendered.text or "", rendered.origin)
-    problems += document.problems
+    if not document.broken or not problems:  # a missing variable may be all that is wrong with the YAML
+        problems += document.problems
     if rendered.text is not None and not document.broken:
         problems += _checked(document, place)
     _raise(problems)
@@ -116,8 +117,11 @@ class _Place:
         return folder if found is None or found == self.root / folder else found
 
     def shown(self, path: Path) -> str:
-        """A file as messages name it: relative to the checkout if it lies there."""
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        """A file as messages name it: relative to the checkout or to where we are, if it lies there."""
+        for base in (self.root, Path.cwd()):
+            if path.is_relative_to(base):
+                return str(path.relative_to(base))
+        return str(path)
 
 
 def _rendered(place: _Place, given: Mapping[str, str]) -> tuple[list[Problem], spectemplate.Rendered]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,13 +40,17 @@ def check(document: Document) -> Iterator[Problem]:
         yield from _problems(document, error)
 
 
-def wrong_type(document: Document, path: KeyPath, value: object, wanted: str) -> Problem:
+def wrong_type(
+    document: Document, path: KeyPath, value: object, wanted: str, rule: Mapping[str, Any] | None = None
+) -> Problem:
     """A value of another type than is wanted; shows it as it was written, 24.10 and not 24.1."""
     raw = document.raw.get(path, "")
     hint = None
     if wanted == _WANTED["string"] and path in document.raw and value is not None:
         key = "" if not path or isinstance(path[-1], int) else f"{path[-1]}: "
         hint = f'quote it: {key}"{raw}"'
+        if rule and not re.search(rule.get("pattern", ""), raw):
+            hint = f"write {rule['$comment']}"
     elif isinstance(value, str) and wanted in (_WANTED["integer"], _WANTED["boolean"]):
         hint = "write it without quotes"
     name = dotted(path) or "the spec"
@@ -61,9 +66,8 @@ def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
         case "required":
             yield from _missing_keys(document, path, [key for key in rule if key not in _mapping(error)])
         case "type":
-            yield wrong_type(
-                document, path, error.instance, _WANTED[rule if isinstance(rule, str) else rule[0]]
-            )
+            wanted = _WANTED[rule if isinstance(rule, str) else rule[0]]
+            yield wrong_type(document, path, error.instance, wanted, _schema_of(error))
         case "enum":
             yield _not_among(document, path, error)
         case "uniqueItems":
@@ -77,7 +81,7 @@ def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
 def _sentence(path: KeyPath, error: ValidationError) -> str:
     """For rules that are broken by one value; $comment in the schema says what is meant."""
     name = dotted(path) or "the spec"
-    comment = error.schema.get("$comment") if isinstance(error.schema, dict) else None
+    comment = _schema_of(error).get("$comment")
     match error.validator:
         case "minItems" | "minLength":
             return f"{name} must not be empty"
@@ -89,6 +93,10 @@ def _sentence(path: KeyPath, error: ValidationError) -> str:
             return f"{name}: {comment}"
         case _:
             return f"{name}: {error.message}"
+
+
+def _schema_of(error: ValidationError) -> dict[str, Any]:
+    return error.schema if isinstance(error.schema, dict) else {}
 
 
 def _mapping(error: ValidationError) -> dict[str, Any]:
@@ -103,8 +111,7 @@ def _missing_keys(document: Document, path: KeyPath, keys: list[str]) -> Iterato
 
 
 def _unknown_keys(document: Document, path: KeyPath, error: ValidationError) -> Iterator[Problem]:
-    assert isinstance(error.schema, dict)
-    known = list(error.schema["properties"])
+    known = list(_schema_of(error)["properties"])
     for key in _mapping(error):
         if key in known:
             continue

@@ -17,7 +17,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError, meta
+from jinja2 import (
+    ChoiceLoader,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    meta,
+)
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import SandboxedEnvironment
@@ -85,6 +93,7 @@ class _Job:
         shown: Callable[[Path], str],
     ) -> None:
         self._template = template
+        self._stem = template.name.partition(".")[0]
         self._folders = folders
         self._variables = variables
         self._shown = shown
@@ -121,10 +130,10 @@ class _Job:
     def _missing(self, what: str, name: str | None, why: str | None) -> None:
         file, line = self._place(_template_frame())
         hint = why
-        if name is not None:
+        if hint is None and name is not None:
             close = get_close_matches(name, self._variables, n=1)
-            near = f"did you mean '{close[0]}'? else " if close else ""
-            hint = why or f"{near}give it: --var {name}=VALUE, or set it in a file of image-specs/variables/"
+            hint = f"did you mean '{close[0]}'? else " if close else ""
+            hint += f"give it: --var {name}=VALUE, or set it in variables/{self._stem}.yaml beside the spec"
         problem = Problem(file=file, line=line, message=what, hint=hint)
         if problem not in self.problems:
             self.problems.append(problem)
@@ -145,12 +154,17 @@ class _Job:
         file, line = self._template, 0
         trace = error.__traceback__
         while trace is not None:  # Jinja puts the template's own file and line into the traceback
-            if trace.tb_frame.f_globals.get("__jinja_template__") is not None:
+            if "__jinja_exception__" in trace.tb_frame.f_globals:
                 file, line = Path(trace.tb_frame.f_code.co_filename), trace.tb_lineno
             trace = trace.tb_next
-        what = "templates include each other without end" if isinstance(error, RecursionError) else str(error)
-        kind = "cannot be rendered" if isinstance(error, TemplateError) else type(error).__name__
-        return Problem(file=self._shown(file), line=line, message=f"{kind}: {what}")
+        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, TemplateNotFound):
+            message = f"there is no template '{error}' beside the spec or in image-specs/"
+        elif isinstance(error, RecursionError):
+            message = "templates include each other without end"
+        elif isinstance(error, TemplateError):
+            message = f"cannot be rendered: {error}"
+        return Problem(file=self._shown(file), line=line, message=message)
 
 
 def _environment(folders: Iterable[Path], undefined: type[StrictUndefined]) -> SandboxedEnvironment:

@@ -117,11 +117,12 @@ class _Reader:
             yield key, self.read(value_node, where)
 
     def _key(self, node: yaml.Node) -> str:
-        key = self._constructor.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
         line = node.start_mark.line + 1
         if node.tag == "tag:yaml.org,2002:merge":
             self._at(line, "merge keys (<<) are not read", "write the keys out, or include a partial")
-        elif not isinstance(key, str):
+            return str(node.value)
+        key = self._constructor.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
+        if not isinstance(key, str):
             shown = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
             self._at(line, f"a key must be text, got {shown}", f'quote it: "{shown}":')
         return str(node.value)
