@@ -128,7 +128,11 @@ class _Job:
         return origin
 
     def _missing(self, what: str, name: str | None, why: str | None) -> None:
-        file, line = self._place(_template_frame())
+        frame = _template_frame()
+        if frame is None:
+            return  # Jinja folds constants while it compiles; the same comes again at run time
+        template = frame.f_globals["__jinja_template__"]
+        file, line = self._shown(Path(template.filename)), template.get_corresponding_lineno(frame.f_lineno)
         hint = why
         if hint is None and name is not None:
             close = get_close_matches(name, self._variables, n=1)
@@ -137,12 +141,6 @@ class _Job:
         problem = Problem(file=file, line=line, message=what, hint=hint)
         if problem not in self.problems:
             self.problems.append(problem)
-
-    def _place(self, frame: FrameType | None) -> tuple[str, int]:
-        if frame is None:
-            return self._shown(self._template), 0
-        template = frame.f_globals["__jinja_template__"]
-        return self._shown(Path(template.filename)), template.get_corresponding_lineno(frame.f_lineno)
 
     def _failed(self, error: Exception) -> Problem:
         if isinstance(error, TemplateSyntaxError):

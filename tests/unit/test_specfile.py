@@ -227,11 +227,11 @@ def test_a_missing_attribute_is_named(checkout: Path) -> None:
 
 def test_a_variable_that_nothing_uses_is_refused(checkout: Path) -> None:
     found = problems(
-        checkout, MINIMAL.replace("trixie", "{{ release }}"), {"release": "x", "relaese": "trixie"}
+        checkout, MINIMAL.replace("trixie", "{{ release }}"), {"release": "x", "our_release": "trixie"}
     )
 
     assert found == [
-        "mine.yaml.j2: no template uses the variable 'relaese' that was given (did you mean 'release'?)"
+        "mine.yaml.j2: no template uses the variable 'our_release' that was given (did you mean 'release'?)"
     ]
 
 
@@ -344,7 +344,7 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
         ("disk: {size: 8GB}", "5: disk.size must be a size such as 8GiB or 512MiB, got '8GB'"),
         ("disk: {size: 8}",
          "5: disk.size must be text, got the number 8 (write a size such as 8GiB or 512MiB)"),
-        ("disk: {compresion: zlib}", "5: unknown key 'compresion' in disk (did you mean 'compression'?)"),
+        ("disk: {sizes: 8GiB}", "5: unknown key 'sizes' in disk (did you mean 'size'?)"),
         ("dib-env: {DIB_RELEASE: sid}",
          "5: dib-env.DIB_RELEASE is set by goldsmith itself (use the key 'release')"),
         ("dib-env: {X: 0755}", '5: dib-env.X must be text, got the number 0755 (quote it: X: "0755")'),
