@@ -19,15 +19,15 @@ from goldsmith.specbuild import reference
 from goldsmith.specyaml import Document, KeyPath, Problem, dotted
 
 # Variables that goldsmith sets itself -> the key that stands for them, or None.
-RESERVED_ENV: Mapping[str, str | None] = {
+_RESERVED: Mapping[str, str | None] = {
     "ARCH": "arch", "DIB_BLOCK_DEVICE_CONFIG": "disk", "DIB_CLOUD_INIT_DATASOURCES": "cloud-init.datasources",
-    "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_EMBED_BUNDLE": None,
-    "DIB_EMBED_LOCK": None, "DIB_EMBED_STRATEGY": "embed",
-    "DIB_GUEST_UNATTENDED_UPGRADES": "unattended-upgrades", "DIB_IDENTITY_BUILD_JSON": None,
-    "DIB_IMAGE_CACHE": None, "DIB_IMAGE_SIZE": "disk.size", "DIB_KUBELET_BINARY": "kubelet",
-    "DIB_KUBELET_PACKAGE": "kubelet", "DIB_KUBELET_PAUSE_IMAGE": "containers",
-    "DIB_LOCAL_IMAGE": "base-image", "DIB_LOCKFILES": None, "DIB_OFFLINE": None,
-    "DIB_RELEASE": "release", "DIB_SEAL_MIRROR": "mirror", "ELEMENTS_PATH": None, "TMP_DIR": None,
+    "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_IMAGE_CACHE": None,
+    "DIB_IMAGE_SIZE": "disk.size", "DIB_LOCAL_IMAGE": "base-image", "DIB_LOCKFILES": None,
+    "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "TMP_DIR": None,
+}  # fmt: skip
+_RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
+    "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_IDENTITY_": None,
+    "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
 
 _SECRET = re.compile(r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE_?KEY|API_?KEY", re.IGNORECASE)
@@ -110,13 +110,18 @@ def _elements(document: Document, surroundings: Surroundings) -> Iterator[Proble
 
 
 def _dib_env(document: Document) -> Iterator[Problem]:
-    for name, value in _get(document, dict, "dib-env").items():
+    given = _get(document, dict, "dib-env")
+    by_prefix = {
+        name: key for name in given for prefix, key in _RESERVED_PREFIXES.items() if name.startswith(prefix)
+    }
+    reserved = {**_RESERVED, **by_prefix}
+    for name, value in given.items():
         path = ("dib-env", name)
         if _SECRET.search(name) or (isinstance(value, str) and _LOGIN_IN_URL.search(value)):
             hint = "these variables end up in logs and perhaps in the image; hand secrets over at boot"
             yield document.problem(path, f"dib-env.{name} looks like a secret", hint)
-        elif name in RESERVED_ENV or name.startswith("GOLDSMITH_"):
-            key = RESERVED_ENV.get(name)
+        elif name in reserved:
+            key = reserved[name]
             hint = f"use the key '{key}'" if key else "remove it"
             yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
 

@@ -17,7 +17,6 @@ import pytest
 from goldsmith import dib, specfile, workspace
 from goldsmith.errors import SpecError
 from goldsmith.spec import Arch, ContainerSpec, Distribution, ImageSpec, KubeletSource
-from goldsmith.speccheck import RESERVED_ENV
 
 GOLDEN = workspace.project_root() / "tests" / "golden" / "specs"
 DIGEST = "a" * 64
@@ -399,8 +398,13 @@ def test_a_login_within_a_url_is_refused_without_showing_it(checkout: Path) -> N
     assert "hunter2" not in found
 
 
-def test_every_variable_that_the_build_sets_is_refused() -> None:
-    assert set(RESERVED_ENV) >= dib.RESERVED
+def test_every_variable_that_the_build_sets_is_refused(checkout: Path) -> None:
+    names = sorted({*dib.RESERVED, "DIB_IMAGE_SIZE", "DIB_KUBELET_ANYTHING", "GOLDSMITH_RUN"})
+
+    found = problems(checkout, MINIMAL + "dib-env:\n" + "".join(f"  {name}: x\n" for name in names))
+
+    assert [line.split()[1] for line in found] == [f"dib-env.{name}" for name in names]
+    assert all("is set by goldsmith itself" in line for line in found)
 
 
 def test_a_key_that_stands_twice_is_refused(checkout: Path) -> None:
