@@ -57,9 +57,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         index = f"{area}/{rest.rpartition('/')[0]}/InRelease"
         if area not in self.upstream or ".." in rest.split("/"):
             self._refuse(HTTPStatus.NOT_FOUND)
-        elif (
-            rest.endswith(("/Release", "/Release.gpg")) and f"{area}/{pinned_suite}/InRelease" in self.memory
-        ):
+        elif rest.endswith(("/Release", "/Release.gpg")) and index in self.memory:
             self._refuse(HTTPStatus.NOT_FOUND)  # the index that was checked is the only one there is
         else:
             self._forward(f"{self.upstream[area]}/{rest}")

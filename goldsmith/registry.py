@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images from registries, by digest: skopeo fetches, every byte is compared with the digest asked for."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import oci, proc, workspace
+from goldsmith.errors import BuildError, CommandError
+from goldsmith.workspace import Run
+
+_TIMEOUT_S = 1800
+_INDEXES = (oci.OCI_INDEX, oci.DOCKER_LIST)
+_DOCKER_HUB = "https://index.docker.io/v1/"  # the name that `docker login` stores it under
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pulled:
+    """A platform's image as the registry has it, and where its blobs are, by digest."""
+
+    manifest: bytes
+    media_type: str
+    index_digest: str | None
+    config: oci.Layer
+    layers: tuple[oci.Layer, ...]
+    blobs: Mapping[str, Path]
+
+
+def pull(reference: str, *, arch: str, run: Run, log_path: Path) -> Pulled:
+    """The image NAME[:TAG]@sha256:DIGEST; of an index, the manifest of linux/arch. Raises BuildError."""
+    name, digest = _split(reference)
+    source = _Source(name=name, run=run, log_path=log_path)
+    raw = _manifest(source, digest)
+    index_digest = None
+    if _media_type(raw) in _INDEXES:
+        index_digest, digest = digest, _platform(json.loads(raw), reference, arch)
+    folder = workspace.cached("registry", _hex(digest), lambda new: source.fetch(digest, new))
+    return _read(folder, index_digest, reference)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Source:
+    name: str
+    run: Run
+    log_path: Path
+
+    def raw(self, digest: str) -> bytes:
+        return self._skopeo("inspect", digest, "--raw", *self._tls("--tls-verify"), out=True).encode()
+
+    def fetch(self, digest: str, target: Path) -> None:
+        """Fill target with manifest.json and blobs (named by their hex digest), all of them checked."""
+        self._skopeo(
+            "copy", digest, "--quiet", "--preserve-digests", *self._tls("--src-tls-verify"), to=target
+        )
+        (target / "version").unlink()
+        manifest = (target / "manifest.json").read_bytes()
+        _compare(oci.sha256(manifest), digest, self.name)
+        for blob in _descriptors(json.loads(manifest)):
+            path = target / _hex(blob["digest"])
+            _compare(f"sha256:{workspace.sha256_of(path)}", blob["digest"], self.name)
+
+    def _skopeo(
+        self, verb: str, digest: str, *options: str, out: bool = False, to: Path | None = None
+    ) -> str:
+        address = f"docker://{self.name}@{digest}"
+        argv: list[proc.Arg] = ["skopeo", verb, *options, *self._auth(), address]
+        if to is not None:
+            argv.append(f"dir:{to}")
+        try:
+            if out:
+                return proc.capture(argv, timeout_s=_TIMEOUT_S)
+            proc.run(argv, log_path=self.log_path, timeout_s=_TIMEOUT_S)
+        except CommandError as e:
+            raise _explain(e, self.name, digest) from e
+        return ""
+
+    def _tls(self, option: str) -> tuple[str, ...]:
+        return (f"{option}=false",) if _is_loopback(_host(self.name)) else ()
+
+    def _auth(self) -> tuple[str, ...]:
+        content = _credentials(_host(self.name))
+        if content is None:
+            return ()
+        path = self.run.folder / "registry-auth.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(content))
+        return ("--authfile", str(path))
+
+
+def _credentials(host: str) -> Mapping[str, Any] | None:
+    """What `docker login` stored for host, in the form that skopeo reads (containers-auth.json(5))."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        stored = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    keys = (_DOCKER_HUB, "docker.io") if host == "docker.io" else (host, f"https://{host}", f"http://{host}")
+    helpers = stored.get("credHelpers", {})
+    for key in keys:
+        if key in helpers:
+            return {"credHelpers": {host: helpers[key]}}
+    for key in keys:
+        if stored.get("auths", {}).get(key):
+            return {"auths": {host: stored["auths"][key]}}
+    if any(key in stored.get("auths", {}) for key in keys) and "credsStore" in stored:
+        return {"credHelpers": {host: stored["credsStore"]}}
+    return None
+
+
+def _split(reference: str) -> tuple[str, str]:
+    name, _, digest = reference.partition("@")
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise BuildError(
+            f"{reference} does not say which image it means",
+            hint=f"pin it: skopeo inspect docker://{name} shows the digest to append as @sha256:...",
+        )
+    return oci.repository(name), digest
+
+
+def _manifest(source: _Source, digest: str) -> bytes:
+    def fetch(new: Path) -> None:
+        raw = source.raw(digest)
+        _compare(oci.sha256(raw), digest, source.name)
+        (new / "manifest.json").write_bytes(raw)
+
+    return (workspace.cached("registry-manifest", _hex(digest), fetch) / "manifest.json").read_bytes()
+
+
+def _platform(index: Mapping[str, Any], reference: str, arch: str) -> str:
+    for entry in index.get("manifests", []):
+        platform = entry.get("platform", {})
+        if (platform.get("os"), platform.get("architecture")) == ("linux", arch):
+            return str(entry["digest"])
+    raise BuildError(
+        f"{reference} has no image for linux/{arch}", hint="choose another image or architecture"
+    )
+
+
+def _read(folder: Path, index_digest: str | None, reference: str) -> Pulled:
+    manifest = (folder / "manifest.json").read_bytes()
+    parsed = json.loads(manifest)
+    config_size = parsed["config"]["size"]
+    config_digest = parsed["config"]["digest"]
+    config = json.loads((folder / _hex(config_digest)).read_bytes())
+    try:
+        diff_ids = config["rootfs"]["diff_ids"]
+        layers = tuple(
+            oci.Layer(digest=layer["digest"], size=layer["size"], diff_id=diff_id)
+            for layer, diff_id in zip(parsed["layers"], diff_ids, strict=True)
+        )
+    except (KeyError, TypeError, ValueError) as e:
+        raise BuildError(f"{reference} is no container image", hint="pin an image, not an artifact") from e
+    return Pulled(
+        manifest=manifest,
+        media_type=_media_type(manifest),
+        index_digest=index_digest,
+        config=oci.Layer(digest=config_digest, size=config_size, diff_id=config_digest),
+        layers=layers,
+        blobs={blob["digest"]: folder / _hex(blob["digest"]) for blob in _descriptors(parsed)},
+    )
+
+
+def _media_type(manifest: bytes) -> str:
+    """mediaType is optional in OCI manifests and indexes; what they hold tells them apart."""
+    parsed = json.loads(manifest)
+    return str(parsed.get("mediaType") or (oci.OCI_INDEX if "manifests" in parsed else oci.OCI_MANIFEST))
+
+
+def _descriptors(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if manifest.get("schemaVersion") != 2 or "config" not in manifest:
+        raise BuildError(
+            "the registry serves a manifest of schema 1", hint="push the image anew: it is too old"
+        )
+    return [manifest["config"], *manifest["layers"]]
+
+
+def _compare(found: str, wanted: str, name: str) -> None:
+    if found != wanted:
+        raise BuildError(
+            f"{name} serves {found} where {wanted} was asked for",
+            hint="do not use this registry until its owner has looked at it",
+        )
+
+
+def _host(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    bare = re.sub(r":\d+$", "", host).strip("[]")
+    try:
+        return bare == "localhost" or ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def _hex(digest: str) -> str:
+    return digest.partition(":")[2]
+
+
+def _explain(error: CommandError, name: str, digest: str) -> BuildError:
+    """skopeo tells all its failures by text alone."""
+    text = "\n".join(error.tail).lower()
+    host = _host(name)
+    shown = f"{name}@{digest}"
+    for pattern, message, hint in (
+        (r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
+         f"{host} refuses to hand over {shown}", f"run: docker login {host}"),
+        (r"did not match|does not match|digest mismatch|digest invalid",
+         f"{host} serves something else than {shown}",
+         "do not use this registry until its owner has looked at it"),
+        (r"manifest unknown|not found|name unknown|\b404\b",
+         f"{host} has no image {shown}", "check name and digest in the spec"),
+        (r"no such host|connection refused|timeout|unreachable|no route",
+         f"{host} cannot be reached", "check the network and the registry's name"),
+    ):  # fmt: skip
+        if re.search(pattern, text):
+            return BuildError(f"{message}\n  | {error.tail[-1]}", hint=hint)
+    return error
