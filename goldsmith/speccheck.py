@@ -58,6 +58,7 @@ def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     yield from _distribution(document)
     yield from _elements(document, surroundings)
     yield from _dib_env(document)
+    yield from _logins(document)
     yield from _kubelet(document)
     yield from _containers(document, surroundings)
     yield from _must_hold(document, ("disk", "formats"), "qcow2", "it is what boots in the verification")
@@ -124,6 +125,13 @@ def _dib_env(document: Document) -> Iterator[Problem]:
             key = reserved[name]
             hint = f"use the key '{key}'" if key else "remove it"
             yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
+
+
+def _logins(document: Document) -> Iterator[Problem]:
+    for path in (("mirror",), ("base-image", "url"), ("kubelet", "url")):
+        if _LOGIN_IN_URL.search(_get(document, str, *path)):
+            hint = "it would stand in the manifest, and perhaps in the image"
+            yield document.problem(path, f"{dotted(path)} holds a login", hint)
 
 
 def _kubelet(document: Document) -> Iterator[Problem]:

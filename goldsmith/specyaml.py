@@ -67,6 +67,10 @@ def parse(text: str, origin: Origin) -> Document:
         file, line = origin(1 if mark is None else mark.line + 1)
         message = ", ".join(part for part in (e.context, e.problem) if part)
         document.problems.append(Problem(file=file, line=line, message=f"not valid YAML: {message}"))
+    except RecursionError:
+        document.broken = True
+        file, line = origin(1)
+        document.problems.append(Problem(file=file, line=line, message="not valid YAML: nested too deeply"))
     except yaml.reader.ReaderError as e:
         document.broken = True
         line = text.count("\n", 0, e.position) + 1
@@ -131,8 +135,9 @@ class _Reader:
         self._document.raw[path] = str(node.value)
         try:
             value: Hashable = self._constructor.construct_object(node)
-        except ValueError:  # 2026-13-45 looks like a date and is none
-            self._at(node.start_mark.line + 1, f"{node.value} is no date", f'quote it: "{node.value}"')
+        except ValueError:  # 2026-13-45 looks like a date
+            message = f"'{node.value}' looks like a date or number and is none"
+            self._at(node.start_mark.line + 1, message, f'quote it: "{node.value}"')
             return str(node.value)
         return value
 

@@ -302,11 +302,12 @@ def test_lines_are_those_of_the_templates_whatever_jinja_makes_of_them(checkout:
 
 
 def test_a_line_that_came_out_of_a_variable_is_that_of_its_expression(checkout: Path) -> None:
-    found = problems(checkout, MINIMAL + "{{ more }}\n", {"more": "bad: 1\nworse: 2"})
+    found = problems(checkout, MINIMAL + "{{ more }}\nworst: 3\n", {"more": "bad: 1\nworse: 2"})
 
     assert [line.partition(" (")[0] for line in found] == [
         "mine.yaml.j2:5: unknown key 'bad'",
         "mine.yaml.j2:5: unknown key 'worse'",
+        "mine.yaml.j2:6: unknown key 'worst'",
     ]
 
 
@@ -347,7 +348,8 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
         ("dib-env: {DIB_RELEASE: sid}",
          "5: dib-env.DIB_RELEASE is set by goldsmith itself (use the key 'release')"),
         ("dib-env: {X: 0755}", '5: dib-env.X must be text, got the number 0755 (quote it: X: "0755")'),
-        ("dib-env: {'a b': c}", "5: dib-env must be letters, digits and underscores, as a shell variable's "
+        ("dib-env:\n  A: b\n  'a b': c",
+         "7: dib-env must be letters, digits and underscores, as a shell variable's "
          "name is, got 'a b'"),
         ("verify: {cpus: 0}", "5: verify.cpus must be at least 1, got 0"),
         ("verify: {boot-deadline: 1.5}",
@@ -371,6 +373,14 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
          "5: kubelet.version must be a version such as 1.35.4, without v, got 'v1.35.4'"),
         ("kubelet: {version: '1.35.4', url: 'https://x'}", "5: kubelet.url is for a release alone "
          "(write source: release, or remove it)"),
+        ("mirror: 'http://me:pw@mirror'",
+         "5: mirror holds a login (it would stand in the manifest, and perhaps "
+         "in the image)"),
+        ("release: 2026-13-45", "5: '2026-13-45' looks like a date or number and is none "
+         '(quote it: "2026-13-45")'),
+        ("release: 2026-01-02",
+         '5: release must be text, got the date 2026-01-02 (quote it: release: "2026-01-02")'),
+        (f"elements: {'[' * 500}", "1: not valid YAML: nested too deeply"),
         ("on: x", '5: a key must be text, got on (quote it: "on":)'),
         ("a: &a [*a]", "5: not valid YAML: an alias leads back to itself, or to far too much"),
         ("<<: {arch: arm64}", "5: merge keys (<<) are not read (write the keys out, or include a partial)"),
