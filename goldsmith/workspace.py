@@ -128,6 +128,15 @@ def new_build_folder(out: Path, name: str, commit: str) -> Path:
             return folder
 
 
+def is_verified(build: Path) -> bool:
+    """The build's manifest is there and says that verification passed."""
+    try:
+        manifest = json.loads((build / "manifest.json").read_text())
+        return bool(manifest["verification"]["result"] == "passed")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """The file appears whole or not at all."""
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -232,8 +241,8 @@ def _remove_run(folder: Path) -> list[str]:
 
 
 def _drop_disk_images(build: Path) -> list[str]:
-    """A build that did not get as far as a manifest has no use for its disk image."""
-    if (build / "manifest.json").exists() or (build / "keep").exists():
+    """A build that did not get as far as a good verdict has no use for its disk image."""
+    if (build / "keep").exists() or is_verified(build):
         return []
     images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
     for image in images:

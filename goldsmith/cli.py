@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tasks.py needs of Invoke that Invoke does not have: optional words, and errors made exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
+
+from invoke import Exit
+from invoke.parser.parser import ParseMachine
+
+from goldsmith.errors import GoldsmithError, SpecError
+
+INTERRUPTED = 130
+
+
+def make_optional(defaults: Mapping[str, str]) -> None:
+    """Let tasks be called without the positional arguments named here.
+
+    Invoke either takes an argument by position or has a default for it. So such an argument has no
+    default in its task, and gets it here when the words of a task are at their end.
+    """
+    complete = ParseMachine.complete_context
+
+    def fill_then_complete(self: ParseMachine) -> None:
+        for argument in self.context.missing_positional_args if self.context else ():
+            if argument.name in defaults:
+                argument.set_value(defaults[argument.name])
+        complete(self)
+
+    ParseMachine.complete_context = fill_then_complete  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def reported(*, as_json: bool = False) -> Iterator[None]:
+    """The single place where expected errors become a message and an exit code.
+
+    A TERM signal interrupts like Ctrl-C, so that what was begun is undone.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except GoldsmithError as e:
+        if as_json:
+            print_json("goldsmith.error", {"code": e.exit_code, "message": str(e), "hint": e.hint})
+        hint = f"\nhint: {e.hint}" if e.hint else ""
+        raise Exit(f"error: {e}{hint}", code=e.exit_code) from e
+    except KeyboardInterrupt as e:
+        raise Exit("interrupted", code=INTERRUPTED) from e
+
+
+def print_json(schema: str, answer: Mapping[str, object], *, version: int = 1) -> None:
+    """An answer for programs, on standard output; every one says its schema and version."""
+    json.dump({"schema": schema, "version": version, **answer}, sys.stdout, indent=1, sort_keys=True)
+    sys.stdout.write("\n")
+
+
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """['a=1', 'b=2'] -> {'a': '1', 'b': '2'}; raises SpecError for a word without =."""
+    bad = [word for word in words if "=" not in word]
+    if bad:
+        raise SpecError(f"--var takes NAME=VALUE, got {bad[0]!r}")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JUnit XML reports: several made into one, and what they say counted."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Of a report: how many tests, and those that did not pass as 'suite: test: first line'."""
+
+    tests: int = 0
+    failed: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def merge(reports: Mapping[str, Path], target: Path) -> Counts:
+    """One report at target from several, each suite named by its key. Missing reports count nothing."""
+    merged = ET.Element("testsuites")
+    for name, report in reports.items():
+        for suite in _suites(report):
+            suite.set("name", name)
+            merged.append(suite)
+    ET.ElementTree(merged).write(target, encoding="utf-8", xml_declaration=True)
+    return count(target)
+
+
+def count(report: Path) -> Counts:
+    """What a report says."""
+    tests, failed, skipped = 0, [], []
+    for suite in _suites(report):
+        for case in suite.iter("testcase"):
+            tests += 1
+            label = f"{suite.get('name')}: {case.get('name')}"
+            if (bad := _first(case, ("failure", "error"))) is not None:
+                failed.append(f"{label}: {_first_line(bad)}")
+            elif (skip := case.find("skipped")) is not None:
+                skipped.append(f"{label}: {_first_line(skip)}")
+    return Counts(tests=tests, failed=tuple(failed), skipped=tuple(skipped))
+
+
+def _suites(report: Path) -> list[ET.Element]:
+    try:
+        return list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - written by our pytest
+    except (OSError, ET.ParseError):
+        return []
+
+
+def _first(case: ET.Element, tags: Sequence[str]) -> ET.Element | None:
+    return next((found for tag in tags if (found := case.find(tag)) is not None), None)
+
+
+def _first_line(element: ET.Element) -> str:
+    return (element.get("message") or element.text or "").strip().split("\n", 1)[0][:300]

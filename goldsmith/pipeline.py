@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The road from a spec to a verified image, in order. The tasks call this, and nothing below it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import (
+    artifact,
+    containers,
+    dib,
+    download,
+    kubelet,
+    mirror,
+    preflight,
+    proc,
+    progress,
+    resume,
+    specfile,
+    verify,
+    workspace,
+)
+from goldsmith.artifact import Disk, Identity
+from goldsmith.containers import Bundle
+from goldsmith.errors import BuildError, SpecError
+from goldsmith.kubelet import KubeletBinary
+from goldsmith.spec import Arch, Distribution, ImageSpec
+from goldsmith.specfile import LoadedSpec
+from goldsmith.workspace import Run
+
+STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How to build: see the help of the task build-image."""
+
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    out: Path = dataclasses.field(default_factory=workspace.out_root)
+    keep: bool = False
+    refresh: bool = False
+    start: str = STAGES[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A finished, verified build."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    is_latest: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer of build-image --json."""
+        return {
+            "schema": "goldsmith.build-result",
+            "version": 1,
+            "folder": str(self.folder),
+            "image": str(self.folder / self.manifest["disks"][0]["file"]),
+            "is_latest": self.is_latest,
+            "manifest": self.manifest,
+        }
+
+
+class Timings:
+    """Seconds per stage, as they are spent."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Announce a stage and take its time."""
+        start = time.monotonic()
+        with progress.step(name):
+            yield
+        self.stages[name] = round(time.monotonic() - start, 2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of timings.json."""
+        total = round(sum(self.stages.values()), 2)
+        return {
+            "schema": artifact.TIMINGS_SCHEMA, "version": 1, "stages_s": dict(self.stages), "total_s": total,
+        }  # fmt: skip
+
+
+def build(name: str, options: Options) -> Result:
+    """Build, boot and verify the image of a spec; `latest` moves to it at the very end."""
+    _check_stage(options.start)
+    timings = Timings()
+    with timings.stage("spec"):
+        loaded = specfile.load(name, options.variables)
+    with workspace.run(), timings.stage("preflight"):
+        _check_arch(loaded.spec)
+        preflight.require(loaded.spec)
+    if options.start in resume.RESUMABLE:
+        folder = resume.find(options.out / loaded.spec.name, loaded, artifact.elements_folder())
+    else:
+        folder = _new_folder(loaded.spec, options)
+    return _Build(loaded, folder, options, timings).run()
+
+
+def _new_folder(spec: ImageSpec, options: Options) -> Path:
+    commit, _ = artifact.commit_of(workspace.project_root())
+    return workspace.new_build_folder(options.out, spec.name, commit[:7])
+
+
+class _Build:
+    """One build in its folder; every stage takes what the earlier ones returned."""
+
+    def __init__(self, loaded: LoadedSpec, folder: Path, options: Options, timings: Timings) -> None:
+        self.loaded, self.spec = loaded, loaded.spec
+        self.folder, self.options, self.timings = folder, options, timings
+        self.log = folder / "build.log"
+        commit, dirty = artifact.commit_of(workspace.project_root())
+        self.identity = Identity(
+            name=self.spec.name, build_id=folder.name, commit=commit, dirty=dirty,
+            spec_sha256=loaded.sha256,
+        )  # fmt: skip
+
+    def run(self) -> Result:
+        """All stages from kubelet on, or from boot on where a failed build is resumed."""
+        progress.note(f"build {self.identity.build_id} in {self.folder}")
+        with workspace.run() as run, self._kept_if_asked():
+            run.claim_build(self.folder)
+            if self.options.start in resume.RESUMABLE:
+                manifest = resume.manifest(self.folder)
+            else:
+                manifest = self._make(run)
+                resume.save(self.folder, manifest, self.loaded)
+            return self._prove(run, manifest)
+
+    def _make(self, run: Run) -> dict[str, Any]:
+        (self.folder / "spec.yaml").write_text(self.loaded.rendered)
+        with self.timings.stage("kubelet"):
+            binary = self._kubelet(run)
+        with self.timings.stage("containers"):
+            bundle = self._bundle(run)
+        with self.timings.stage("image"):
+            image = self._image(run, binary, bundle)
+        with self.timings.stage("artifact"):
+            disks = artifact.take_in(image, self.spec, self.folder)
+            artifact.write_sums(self.folder, disks)
+            return self._manifest(disks, binary, bundle)
+
+    def _kubelet(self, run: Run) -> KubeletBinary | None:
+        if self.spec.kubelet is None:
+            return None
+        return kubelet.obtain(self.spec.kubelet, self.spec.arch, run=run, log_path=self.log)
+
+    def _bundle(self, run: Run) -> Bundle | None:
+        if not self.spec.containers:
+            progress.note("no container images: the spec's list is empty")
+            return None
+        bundle = containers.export(
+            self.spec.containers, layers=self.spec.layers, arch=self.spec.arch, run=run,
+            refresh=self.options.refresh, log_path=self.log,
+        )  # fmt: skip
+        shutil.copy(bundle.lock_path, self.folder / "images.lock.json")
+        return bundle
+
+    def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
+        identity = run.folder / "identity"
+        artifact.write_identity(identity, artifact.build_json(self.spec, self.identity, _about(binary)))
+        elements = run.folder / "elements"
+        shutil.copytree(artifact.elements_folder(), elements, symlinks=True)
+        base = self.spec.base_image
+        inputs = dib.Inputs(
+            elements=elements, identity=identity, scratch=run.folder,
+            bundle=None if bundle is None else bundle.path,
+            lock=None if bundle is None else bundle.lock_path,
+            kubelet=None if binary is None else binary.path,
+            base_image=None if base is None else download.fetch(base, log_path=self.log),
+            blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
+            **_mirrors(self.spec),
+        )  # fmt: skip
+        image = dib.build(dib.plan(self.spec, inputs), log_path=self.log)
+        shutil.copy(identity / "packages.json", self.folder / "packages.json")
+        return image
+
+    def _manifest(
+        self, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
+    ) -> dict[str, Any]:
+        base = self.spec.base_image
+        return artifact.manifest(
+            self.spec, self.identity, self.folder, disks=disks, kubelet=_about(binary),
+            images=() if bundle is None else [image.as_dict() for image in bundle.images],
+            elements=artifact.element_hashes(dib.elements(self.spec), artifact.elements_folder()),
+            base_image=None if base is None else {"url": base.url, "sha256": base.sha256},
+        )  # fmt: skip
+
+    def _prove(self, run: Run, manifest: dict[str, Any]) -> Result:
+        subject = verify.Subject(
+            image=self.folder / manifest["disks"][0]["file"], out=self.folder, manifest=manifest,
+            tests=[self.loaded.find(folder) for folder in self.spec.verify.tests],
+        )  # fmt: skip
+        start = time.monotonic()
+        verdict = verify.verify(subject, run=run, log_path=self.log)
+        boot_s = verdict.durations_s["boot"]
+        self.timings.stages["boot"] = boot_s
+        self.timings.stages["verify"] = round(time.monotonic() - start - boot_s, 2)
+        artifact.write_json(self.folder / "timings.json", self.timings.as_dict())
+        manifest = {
+            **manifest, "verification": verdict.as_dict(), "stages_s": dict(self.timings.stages),
+            "files": {**manifest["files"], "junit.xml": workspace.sha256_of(self.folder / "junit.xml")},
+        }  # fmt: skip
+        artifact.write_json(self.folder / "manifest.json", manifest)
+        verify.require(verdict, self.folder)
+        is_latest = artifact.move_latest(self.folder)
+        resume.forget(self.folder)
+        return Result(folder=self.folder, manifest=manifest, is_latest=is_latest)
+
+    @contextlib.contextmanager
+    def _kept_if_asked(self) -> Iterator[None]:
+        """With --keep a marker tells the clean-up of this run to leave the disk images alone."""
+        marker = self.folder / "keep"
+        if self.options.keep:
+            marker.touch()
+        yield
+        marker.unlink(missing_ok=True)
+
+
+def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib.DibPlan]:
+    """What a build of this spec would call, with the host's paths left out. Touches nothing."""
+    loaded = specfile.load(name, variables)
+    spec = loaded.spec
+    here = Path("SCRATCH")
+    has_bundle = bool(spec.containers)
+    inputs = dib.Inputs(
+        elements=here / "elements", identity=here / "identity", scratch=here,
+        bundle=Path("BUNDLE") if has_bundle else None, lock=Path("LOCK") if has_bundle else None,
+        kubelet=Path("KUBELET") if spec.kubelet else None,
+        base_image=Path("BASE-IMAGE") if spec.base_image else None,
+        debian_mirror=spec.mirror or "MIRROR", debian_security_mirror="SECURITY-MIRROR",
+    )  # fmt: skip
+    return loaded, dib.plan(spec, inputs)
+
+
+def export_images(name: str, variables: Mapping[str, str], target: Path, *, refresh: bool) -> Bundle:
+    """Write a spec's bundle and its lock into the folder target."""
+    loaded = specfile.load(name, variables)
+    if not loaded.spec.containers:
+        raise SpecError(f"{loaded.spec.name} lists no container images", hint="see its key containers")
+    target.mkdir(parents=True, exist_ok=True)
+    with workspace.run() as run:
+        bundle = containers.export(
+            loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
+            refresh=refresh, log_path=run.folder / "export.log",
+        )  # fmt: skip
+        partial = target / ".bundle.tar.part"
+        shutil.copyfile(bundle.path, partial)
+        partial.replace(target / "bundle.tar")
+        workspace.write_atomically(target / "images.lock.json", bundle.lock_path.read_bytes())
+    return dataclasses.replace(bundle, path=target / "bundle.tar", lock_path=target / "images.lock.json")
+
+
+def verify_file(image: Path, *, manifest: Path | None, out: Path, tests: Sequence[Path]) -> verify.Verdict:
+    """Judge a disk image; that it differs from the manifest is one finding among the others."""
+    if not image.is_file():
+        raise SpecError(f"there is no disk image {image}")
+    expected = None
+    if manifest is not None:
+        try:
+            expected = json.loads(manifest.read_text())
+        except (OSError, ValueError) as e:
+            raise SpecError(f"cannot read the manifest {manifest}: {e}") from e
+    out.mkdir(parents=True, exist_ok=True)
+    subject = verify.Subject(image=image, out=out, manifest=expected, tests=tests)
+    with workspace.run() as run:
+        return verify.verify(subject, run=run, log_path=out / "verify.log")
+
+
+def require(verdict: verify.Verdict, out: Path) -> None:
+    """Raise VerificationError unless the verdict is good."""
+    verify.require(verdict, out)
+
+
+def boot_shell(name: str, *, memory_mib: int) -> int:
+    """A shell in a throw-away VM; name is a spec's, or a disk image. Returns the shell's exit status."""
+    image = Path(name)
+    if not image.is_file():
+        images = sorted((workspace.out_root() / name / "latest").glob("*.qcow2"))
+        if not images:
+            raise SpecError(
+                f"there is no build of {name} to boot", hint=f"run: scripts/inv build-image {name}"
+            )
+        image = images[0]
+    with workspace.run() as run, verify.shell_vm(image, run=run, memory_mib=memory_mib, cpus=2) as (vm, ssh):
+        progress.note(f"console: {vm.console}; leave the shell to end the VM")
+        return proc.interactive(["ssh", "-t", "-F", ssh, "guest"])
+
+
+def doctor(name: str) -> list[preflight.Check]:
+    """Every check of this host, against the needs of a spec."""
+    return preflight.host_checks(specfile.load(name, {}).spec)
+
+
+def _check_stage(stage: str) -> None:
+    if stage not in STAGES:
+        raise SpecError(f"no stage is called {stage!r}", hint=f"stages: {' '.join(STAGES)}")
+
+
+def _check_arch(spec: ImageSpec) -> None:
+    if spec.arch is not Arch.amd64:
+        raise BuildError(
+            f"{spec.name}: {spec.arch} images can be planned but not built here",
+            hint=f"run: scripts/inv plan {spec.name}",
+        )
+
+
+def _about(binary: KubeletBinary | None) -> dict[str, Any] | None:
+    if binary is None:
+        return None
+    return {
+        "version": binary.version, "source": binary.source, "sha256": binary.sha256,
+        "provenance": dict(binary.provenance),
+    }  # fmt: skip
+
+
+def _mirrors(spec: ImageSpec) -> dict[str, Any]:
+    if spec.distribution is Distribution.fedora:
+        return {}
+    found = mirror.find(spec.mirror)
+    return {"debian_mirror": found.debian, "debian_security_mirror": found.security}

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prove an image: look into it sealed, boot an overlay of it with the network cut, test, reboot, test.
+
+The suites are in tests/image/; this module prepares what they look at and judges the runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from goldsmith import accelerator, junit, proc, progress, qemu, sealed, seed, wait
+from goldsmith.errors import BootError, CommandError, CommandTimeout, VerificationError
+from goldsmith.spec import VerifySpec
+from goldsmith.workspace import Run, project_root, sha256_of
+
+BUILD_JSON = "/usr/lib/goldsmith/build.json"
+LOCK_JSON = "/usr/lib/goldsmith/images.lock.json"
+GROW_MIB = 2048  # how much larger than the image the VM's disk is
+HOSTNAME = "golden"
+_SUITES_DEADLINE_S = 300  # for the tests of one phase, on a host with KVM, besides the pods' deadline
+_REBOOT_DEADLINE_S = 60  # for the way down, likewise
+_USERS = {"debian": "debian", "fedora": "fedora"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is to be proven, and by which measure."""
+
+    image: Path
+    out: Path  # junit.xml and console.log go here
+    manifest: Mapping[str, Any] | None = None
+    tests: Sequence[Path] = ()  # the user's own suites
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """passed is true when every test of every phase passed and the image is byte for byte as before."""
+
+    passed: bool
+    tests: int
+    failed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    not_applicable: tuple[str, ...]
+    uncovered: tuple[str, ...]  # embedded images that no pod was run from
+    sha256: str
+    accelerator: str
+    durations_s: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form that manifest.json and --json show."""
+        return {
+            "result": "passed" if self.passed else "failed",
+            "tests": self.tests,
+            "failed": list(self.failed),
+            "skipped": list(self.skipped),
+            "not_applicable": list(self.not_applicable),
+            "uncovered_images": list(self.uncovered),
+            "image_sha256": self.sha256,
+            "accelerator": self.accelerator,
+            "durations_s": dict(self.durations_s),
+        }
+
+
+def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
+    """Judge subject.image; nothing is written to it.
+
+    Raises BootError if the VM never boots or is lost. What the tests find is in the verdict.
+    """
+    session = _Session(subject, run, log_path)
+    before = sha256_of(subject.image)
+    try:
+        session.look_sealed(before)
+        session.boot_and_test()
+    finally:
+        session.keep()
+    counts = junit.merge(session.reports, subject.out / "junit.xml")
+    if sha256_of(subject.image) != before:
+        raise VerificationError(f"{subject.image} changed while it was verified")
+    if counts.tests == 0:
+        raise VerificationError("no test ran", hint=f"see {log_path}")
+    return Verdict(
+        passed=not counts.failed,
+        tests=counts.tests,
+        failed=counts.failed,
+        skipped=counts.skipped,
+        not_applicable=session.not_applicable(),
+        uncovered=session.uncovered(),
+        sha256=before,
+        accelerator=session.accelerator.name,
+        durations_s=session.durations_s,
+    )
+
+
+def require(verdict: Verdict, out: Path) -> None:
+    """Raise VerificationError, naming what failed, unless the verdict is good."""
+    if verdict.passed:
+        return
+    shown = "".join(f"\n  | {line}" for line in verdict.failed)
+    raise VerificationError(
+        f"{len(verdict.failed)} of {verdict.tests} tests failed{shown}", hint=f"see {out / 'junit.xml'}"
+    )
+
+
+@contextlib.contextmanager
+def shell_vm(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[tuple[qemu.Vm, Path]]:
+    """A booted throw-away VM of image, and an ssh configuration in which it is called guest."""
+    found = accelerator.find(log_path=run.folder / "qemu.log")
+    key = _new_key(run.folder)
+    plan = _vm_plan(image, run.folder, key, found.args, memory_mib=memory_mib, cpus=cpus)
+    with sealed.opened(image, format_=sealed.format_of(image), scratch=run.folder) as root:
+        user = _user(root)
+    with qemu.running(plan, log=run.folder / "qemu.log") as vm:
+        vm.wait_for_ssh(timeout_s=VerifySpec().boot_deadline_s * found.slowness)
+        yield vm, _ssh_config(run.folder, key, vm.port, user)
+
+
+class _Session:
+    """One verification: its phases in order, and what each left behind."""
+
+    def __init__(self, subject: Subject, run: Run, log_path: Path) -> None:
+        self.subject = subject
+        self.scratch = run.folder
+        self.log_path = log_path
+        self.accelerator = accelerator.find(log_path=log_path)
+        self.reports: dict[str, Path] = {}
+        self.durations_s: dict[str, float] = {}
+        self.expect: dict[str, Any] = {}
+        self.user = "root"
+        self.suites = project_root() / "tests" / "image"
+
+    def look_sealed(self, sha256: str) -> None:
+        """Read what the image says it is, and test the unbooted disk."""
+        image = self.subject.image
+        format_ = sealed.format_of(image)
+        with self._timed("sealed"), sealed.opened(image, format_=format_, scratch=self.scratch) as root:
+            self.user = _user(root)
+            self.expect = self._expectations(root, sha256)
+            options = ("--sealed-root", str(root))
+            self._pytest("sealed", (self.suites / "sealed",), options, as_root=True)
+
+    def boot_and_test(self) -> None:
+        """Boot, test, reboot, test all of it again, then fill the disk of images and test that."""
+        key = _new_key(self.scratch)
+        plan = _vm_plan(
+            self.subject.image, self.scratch, key, self.accelerator.args,
+            memory_mib=self.verify.memory_mib, cpus=self.verify.cpus,
+        )  # fmt: skip
+        with qemu.running(plan, log=self.scratch / "qemu.log") as vm:
+            with self._timed("boot"):
+                vm.wait_for_ssh(timeout_s=self._scaled(self.verify.boot_deadline_s))
+            guest = _Guest(_ssh_config(self.scratch, key, vm.port, self.user), vm)
+            folders = (self.suites / "booted", *self.subject.tests)
+            self._phase("booted", guest, folders)
+            with self._timed("reboot"):
+                down_s = _REBOOT_DEADLINE_S + self.verify.boot_deadline_s
+                guest.reboot(timeout_s=self._scaled(down_s))
+            self._phase("rebooted", guest, (*folders, self.suites / "rebooted"))
+            self._phase("collected", guest, (self.suites / "collected",))
+
+    @property
+    def verify(self) -> VerifySpec:
+        """Deadlines and size of the VM as the image itself asks for them."""
+        said = (self.expect.get("build") or {}).get("verify", {})
+        plain = VerifySpec()
+        return VerifySpec(
+            boot_deadline_s=said.get("boot_deadline_s", plain.boot_deadline_s),
+            pods_deadline_s=said.get("pods_deadline_s", plain.pods_deadline_s),
+            memory_mib=said.get("memory_mib", plain.memory_mib),
+            cpus=said.get("cpus", plain.cpus),
+            pods=tuple(said.get("pods", ())),
+        )
+
+    def keep(self) -> None:
+        """Put the console where the user finds it, whatever became of the VM."""
+        if (self.scratch / "console.log").exists():
+            shutil.copy(self.scratch / "console.log", self.subject.out / "console.log")
+
+    def uncovered(self) -> tuple[str, ...]:
+        """Embedded images that no pod of the spec runs; the sandbox's own is run by every pod."""
+        used = {c["image"] for pod in self.verify.pods for c in pod["spec"]["containers"]}
+        images = [image for image in self.expect["images"] if "/pause" not in image["ref"]]
+        return tuple(i["ref"] for i in images if not used.intersection([i["ref"], *i["names"]]))
+
+    def not_applicable(self) -> tuple[str, ...]:
+        """Tests that were left out because the image does not claim what they test."""
+        path = self.scratch / "not-applicable.json"
+        return tuple(json.loads(path.read_text())) if path.exists() else ()
+
+    def _expectations(self, root: Path, sha256: str) -> dict[str, Any]:
+        build = sealed.read_json(root, BUILD_JSON)
+        lock = sealed.read_json(root, (build or {}).get("images_lock") or LOCK_JSON)
+        return {
+            "build": build,
+            "manifest": self.subject.manifest,
+            "images": (lock or {}).get("images", []),
+            "image_sha256": sha256,
+            "systemd": sealed.resolve(root, "/usr/lib/systemd/systemd").exists(),
+            "user": self.user,
+            "hostname": HOSTNAME,
+            "nics": [
+                {"mac": nic.mac, "mtu": nic.mtu, "ipv4": nic.ipv4, "ipv6": nic.ipv6} for nic in qemu.GUEST
+            ],
+            "grow_mib": GROW_MIB,
+            "slowness": self.accelerator.slowness,
+        }
+
+    def _phase(self, name: str, guest: _Guest, folders: Sequence[Path]) -> None:
+        with self._timed(name):
+            options = ("--hosts=ssh://guest", f"--ssh-config={guest.ssh_config}", "--sudo")
+            self._pytest(name, folders, options, guest=guest)
+
+    def _pytest(
+        self,
+        phase: str,
+        folders: Sequence[Path],
+        options: Sequence[str],
+        *,
+        as_root: bool = False,
+        guest: _Guest | None = None,
+    ) -> None:
+        report = self.scratch / f"junit-{phase}.xml"
+        expect = self.scratch / f"expect-{phase}.json"
+        expect.write_text(json.dumps({**self.expect, "phase": phase}))
+        argv: tuple[proc.Arg, ...] = (
+            sys.executable, "-B", "-m", "pytest", "-v", "-c", self.suites / "pytest.ini",
+            "-p", "no:cacheprovider", "--expect", expect, "--junitxml", report, *options,
+            *(folder for folder in folders if folder.is_dir()),
+        )  # fmt: skip
+        self.reports[phase] = report
+        deadline_s = self._scaled(_SUITES_DEADLINE_S + self.verify.pods_deadline_s)
+        try:
+            proc.run(
+                proc.as_root(argv) if as_root else argv,
+                log_path=self.log_path, timeout_s=deadline_s, grace_s=5, on_line=_show_test,
+            )  # fmt: skip
+        except CommandTimeout as e:
+            raise self._lost(guest, f"the tests of phase {phase} took over {deadline_s:.0f} s") from e
+        except CommandError as e:
+            if guest is not None and not guest.vm.is_alive():
+                raise guest.vm.lost(f"the VM was lost in phase {phase}") from e
+            if e.returncode not in {1, 5}:  # 1: tests failed, 5: none collected; both are in the report
+                raise VerificationError(f"pytest broke in phase {phase}", hint=e.hint) from e
+
+    def _lost(self, guest: _Guest | None, what: str) -> BootError | VerificationError:
+        return VerificationError(what) if guest is None else guest.vm.lost(what)
+
+    def _scaled(self, seconds: float) -> float:
+        return seconds * self.accelerator.slowness
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = time.monotonic()
+        with progress.step(phase):
+            yield
+        self.durations_s[phase] = round(time.monotonic() - start, 1)
+
+
+@dataclass(frozen=True, kw_only=False, slots=True)
+class _Guest:
+    """The booted VM as seen through its SSH port."""
+
+    ssh_config: Path
+    vm: qemu.Vm
+
+    def boot_id(self) -> str | None:
+        """The running kernel's id, None while nobody answers."""
+        argv: list[proc.Arg] = ["ssh", "-F", self.ssh_config, "guest"]
+        argv.append("cat /proc/sys/kernel/random/boot_id")
+        with contextlib.suppress(CommandError):
+            return proc.capture(argv, timeout_s=20).strip()
+        return None
+
+    def reboot(self, *, timeout_s: float) -> None:
+        """Reboot from inside, and wait for another boot id."""
+        before = self.boot_id()
+        with contextlib.suppress(CommandError):  # the connection goes down with the system
+            proc.capture(["ssh", "-F", self.ssh_config, "guest", "sudo reboot || reboot"], timeout_s=20)
+        with contextlib.suppress(CommandError):
+            proc.capture(["ssh", "-F", self.ssh_config, "-O", "exit", "guest"], timeout_s=20)
+
+        def is_back() -> bool:
+            return self.boot_id() not in {None, before}
+
+        try:
+            wait.wait_until(is_back, timeout_s=timeout_s, alive=self.vm.is_alive, interval_s=1)
+        except wait.Died:
+            raise self.vm.lost("the VM was lost in the reboot") from None
+        except wait.Deadline:
+            raise self.vm.lost(f"not back {timeout_s:.0f} s after the reboot") from None
+
+
+def _vm_plan(
+    image: Path, scratch: Path, key: Path, args: Sequence[str], *, memory_mib: int, cpus: int
+) -> qemu.VmPlan:
+    disk, drive = scratch / "overlay.qcow2", scratch / "seed.iso"
+    qemu.overlay(image.absolute(), disk, format_=sealed.format_of(image), grow_mib=GROW_MIB)
+    seed.write(qemu.instance(key.with_suffix(".pub").read_text().strip(), hostname=HOSTNAME), drive)
+    return qemu.VmPlan(
+        disk=disk, seed=drive, console=scratch / "console.log", accelerator=args,
+        memory_mib=memory_mib, cpus=cpus,
+    )  # fmt: skip
+
+
+def _new_key(folder: Path) -> Path:
+    key = folder / "id"
+    proc.capture(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", key])
+    return key
+
+
+def _user(root: Path) -> str:
+    """The user whom the datasource's key lets in: cloud-init's default one, root where there is none."""
+    if not sealed.resolve(root, "/etc/cloud/cloud.cfg").exists():
+        return "root"
+    lines = sealed.resolve(root, "/etc/os-release").read_text().splitlines()
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    return _USERS.get(fields.get("ID", "").strip('"'), "root")
+
+
+def _ssh_config(folder: Path, key: Path, port: int, user: str) -> Path:
+    path = folder / "ssh_config"
+    path.write_text(
+        f"Host guest\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  IdentityFile {key}\n"
+        "  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+        "  LogLevel ERROR\n  ConnectTimeout 20\n  ServerAliveInterval 20\n  ControlMaster auto\n"
+        f"  ControlPath {folder}/cm\n  ControlPersist 600\n"
+    )
+    return path
+
+
+def _show_test(line: str) -> None:
+    if "::" in line:
+        progress.live(line)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command line of the project. Tasks parse, delegate and report; they hold no logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from invoke import Context, task
+
+from goldsmith import cli
+
+# Modules are imported by the task that needs them: --list and --help answer at once.
+
+cli.make_optional({"name": "debian-kubelet"})
+
+_NAME = "a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: debian-kubelet"
+_VAR = "NAME=VALUE, a variable of the spec; may be repeated"
+_OUT = "folder for what is built; default: $GOLDSMITH_OUT, else out/"
+_JSON = "answer with JSON on standard output"
+_REFRESH = "look for new packages even if the cache is fresh, and build the container images anew"
+
+
+def _out(path: str) -> Path:
+    from goldsmith import workspace
+
+    if path:
+        os.environ["GOLDSMITH_OUT"] = str(Path(path).absolute())
+    return workspace.out_root()
+
+
+@task(
+    positional=["name"],
+    iterable=["var"],
+    help={
+        "name": _NAME, "var": _VAR, "out": _OUT, "json": _JSON, "refresh": _REFRESH,
+        "keep": "keep the disk image of a build that fails, for --from and for looking at it",
+        "from": "go on with a kept failed build from this stage (boot or verify), or run all from an earlier one",
+    },
+)  # fmt: skip
+def build_image(  # noqa: PLR0913 - a flag each
+    c: Context,
+    name: Any = None,
+    var: Any = (),
+    keep: bool = False,
+    from_: str = "spec",
+    refresh: bool = False,
+    out: str = "",
+    json: bool = False,
+) -> None:
+    """Build, boot and verify an image; leave it in out/NAME/, latest pointing to it. Publishes nothing."""
+    from goldsmith import pipeline, summary
+
+    with cli.reported(as_json=json):
+        options = pipeline.Options(
+            variables=cli.variables(var), out=_out(out), keep=keep, refresh=refresh, start=from_
+        )
+        result = pipeline.build(name, options)
+        summary.show(result)
+        if json:
+            answer = result.as_dict()
+            cli.print_json(answer.pop("schema"), answer)
+        else:
+            print(result.folder / result.manifest["disks"][0]["file"])
+
+
+@task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR})
+def render(c: Context, name: Any = None, var: Any = ()) -> None:
+    """Print a spec as YAML, rendered and checked."""
+    from goldsmith import specfile
+
+    with cli.reported():
+        sys.stdout.write(specfile.load(name, cli.variables(var)).rendered)
+
+
+@task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR, "json": _JSON})
+def plan(c: Context, name: Any = None, var: Any = (), json: bool = False) -> None:
+    """Print what a build would call. Touches nothing, asks the host nothing."""
+    from goldsmith import pipeline, summary
+
+    with cli.reported(as_json=json):
+        loaded, dib_plan = pipeline.plan(name, cli.variables(var))
+        if json:
+            cli.print_json("goldsmith.plan", summary.plan_as_dict(loaded, dib_plan))
+        else:
+            sys.stdout.write(summary.plan_as_text(loaded, dib_plan))
+
+
+@task(
+    positional=["name"],
+    iterable=["var"],
+    help={"name": _NAME, "var": _VAR, "out": "folder for bundle.tar and images.lock.json; default: out/NAME-images",
+          "json": _JSON, "refresh": _REFRESH},
+)  # fmt: skip
+def export_images(
+    c: Context, name: Any = None, var: Any = (), out: str = "", refresh: bool = False, json: bool = False
+) -> None:
+    """Write a spec's container images into one OCI archive, with its lock beside it."""
+    from goldsmith import pipeline, workspace
+
+    with cli.reported(as_json=json):
+        target = Path(out) if out else workspace.out_root() / f"{Path(name).name}-images"
+        bundle = pipeline.export_images(name, cli.variables(var), target, refresh=refresh)
+        if json:
+            images = [image.as_dict() for image in bundle.images]
+            cli.print_json(
+                "goldsmith.bundle", {"file": str(bundle.path), "size": bundle.size_bytes, "images": images}
+            )
+        else:
+            print(bundle.path)
+
+
+@task(
+    iterable=["tests"],
+    help={
+        "file": "the disk image, qcow2 or raw; it is not written to",
+        "manifest": "manifest.json to hold it against; default: what the image itself says it is",
+        "out": "folder for junit.xml and console.log; default: verify-FILE beside the current folder",
+        "tests": "a folder with further pytest-testinfra suites; may be repeated",
+        "json": _JSON,
+    },
+)  # fmt: skip
+def verify_image(
+    c: Context, file: str, manifest: str = "", out: str = "", tests: Any = (), json: bool = False
+) -> None:
+    """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
+    from goldsmith import pipeline, summary
+
+    with cli.reported(as_json=json):
+        target = Path(out) if out else Path(f"verify-{Path(file).stem}")
+        verdict = pipeline.verify_file(
+            Path(file),
+            manifest=Path(manifest) if manifest else None,
+            out=target,
+            tests=[Path(t) for t in tests],
+        )
+        if json:
+            cli.print_json("goldsmith.verdict", verdict.as_dict())
+        else:
+            print(summary.verdict_as_text(verdict))
+        pipeline.require(verdict, target)
+
+
+@task(
+    positional=["name"],
+    help={"name": "a spec's NAME, whose latest build is booted, or the path of a disk image",
+          "memory": "MiB of memory; default: 2048"},
+)  # fmt: skip
+def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
+    """Open a shell in a throw-away VM of an image, network cut; its disk is thrown away at the end."""
+    from goldsmith import pipeline
+
+    with cli.reported():
+        sys.exit(pipeline.boot_shell(name, memory_mib=memory))
+
+
+@task(help={"json": _JSON, "spec": "NAME of a spec whose needs are checked; default: debian-kubelet"})
+def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None:
+    """Check this host, a line a check, each with its remedy."""
+    from goldsmith import pipeline, preflight
+
+    with cli.reported(as_json=json):
+        checks = pipeline.doctor(spec)
+        print(preflight.as_json(checks) if json else preflight.as_lines(checks))
+        sys.exit(0 if all(check.ok for check in checks) else 3)
+
+
+@task(help={"version": "a Kubernetes release, such as 1.35.4"})
+def kubelet_bump(c: Context, version: str) -> None:
+    """Move the pin of the kubelet's Go module, and of the Go it needs, to another release."""
+    from goldsmith import kubelet
+
+    with cli.reported():
+        kubelet.bump(version)
+
+
+@task(
+    help={
+        "cache_older_than": "also remove cache entries that were not used for this many days",
+        "keep_builds": "also remove builds, all but this many of each spec and those still needed",
+        "json": _JSON,
+    }
+)
+def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, json: bool = False) -> None:
+    """Remove what dead runs left and broken cache entries; nothing of a live build, nothing verified."""
+    from goldsmith import workspace
+
+    with cli.reported(as_json=json):
+        done = workspace.clean(
+            cache_older_than_days=None if cache_older_than < 0 else cache_older_than,
+            keep_builds=None if keep_builds < 0 else keep_builds,
+        )
+        if json:
+            cli.print_json("goldsmith.clean", {"removed": done})
+        else:
+            print("\n".join(done) or "nothing to remove")
+
+
+@task
+def lint(c: Context) -> None:
+    """Check style and types of all code: Python, shell, YAML, elements, spelling."""
+    from goldsmith import selftest
+
+    with cli.reported():
+        selftest.lint()
+
+
+@task(help={"junit": "file for the JUnit report; default: out/test/junit.xml"})
+def test(c: Context, junit: str = "") -> None:
+    """Run all tests: lint, unit, elements, integration with the real tools, and the whole main job."""
+    from goldsmith import selftest, workspace
+
+    with cli.reported():
+        selftest.test(Path(junit) if junit else workspace.out_root() / "test" / "junit.xml")
+
+
+@task(help={"what": "export or image; default: both", "json": _JSON})
+def bench(c: Context, what: str = "", json: bool = False) -> None:
+    """Compare our export and our image stage with the plain tools, on the same work, in one run."""
+    from goldsmith import bench as benchmark
+
+    with cli.reported(as_json=json):
+        report = benchmark.run(what)
+        if json:
+            cli.print_json("goldsmith.bench", report)
+        else:
+            print(benchmark.as_table(report))
+
+
+@task(
+    help={
+        "name": "kill: builds killed with -9 at random moments; mutate: images that must fail verification",
+        "times": "how many trials", "seed": "of the random choices; the same seed, the same trials",
+        "report": "file for the JSON report, which is also where a broken-off run goes on",
+    }
+)  # fmt: skip
+def soak(c: Context, name: str, times: int = 20, seed: int = 1, report: str = "") -> None:
+    """Trials that are counted in tens: seeded, and resumed where they were broken off."""
+    from goldsmith import soak as trials
+    from goldsmith import workspace
+
+    with cli.reported():
+        path = Path(report) if report else workspace.out_root() / "soak" / f"{name}-{seed}.json"
+        trials.run(name, times=times, seed=seed, report=path)

@@ -1,0 +1,87 @@
+"""The spec's pods start from the embedded images alone; one whose image is not embedded does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from guest import find_pod, is_ready, kubelet_get, put, wait_for
+
+MANIFESTS = "/etc/kubernetes/manifests"
+STRANGER = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "not-embedded"},
+    "spec": {
+        "hostNetwork": True,
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "main", "image": "not-embedded.invalid/image:1"}],
+    },
+}
+
+pytestmark = pytest.mark.needs("kubelet", "pods")
+
+
+@pytest.fixture(scope="module")
+def manifests(host, expect):
+    """The spec's pod manifests, and that of a pod that must not start, are handed to the kubelet."""
+    pods = expect["build"]["verify"]["pods"]
+    for pod in [*pods, STRANGER]:
+        put(host, f"{MANIFESTS}/{pod['metadata']['name']}.json", json.dumps(pod))
+    yield pods
+    host.check_output(f"rm {MANIFESTS}/not-embedded.json")
+
+
+@pytest.fixture(scope="module")
+def settled(host, expect, manifests):
+    """The names of the spec's pods, once they are ready or their deadline is over."""
+    names = [pod["metadata"]["name"] for pod in manifests]
+    deadline_s = expect["build"]["verify"]["pods_deadline_s"] * expect["slowness"]
+    wait_for(lambda: all((p := find_pod(host, n)) and is_ready(p) for n in names), deadline_s)
+    return names
+
+
+def test_every_pod_is_running_and_ready(host, settled):
+    states = {name: find_pod(host, name) for name in settled}
+    assert {n: bool(p and is_ready(p)) for n, p in states.items()} == dict.fromkeys(settled, True), states
+
+
+def test_pods_run_the_locked_digests(host, settled, expect):
+    digests = {i["config_digest"] for i in expect["images"]} | {i["digest"] for i in expect["images"]}
+    for name in settled:
+        for status in find_pod(host, name)["status"]["containerStatuses"]:
+            assert status["imageID"].rpartition("@")[2] in digests, status
+
+
+def test_both_networks_were_tried(manifests):
+    """The suite itself: one pod shares the host's network, one is on the bridge."""
+    shared = {bool(pod["spec"].get("hostNetwork")) for pod in manifests}
+    if len(manifests) > 1:
+        assert shared == {True, False}
+
+
+def test_nothing_was_pulled(host, settled, expect):
+    log = host.check_output("journalctl -b -u containerd --no-pager -o cat")
+    pulls = [line for line in log.splitlines() if "PullImage" in line and "not-embedded.invalid" not in line]
+    assert pulls == []
+
+
+def test_pod_whose_image_is_not_embedded_does_not_start(host, settled):
+    def refused():
+        pod = find_pod(host, "not-embedded")
+        statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
+        waiting = [s["state"].get("waiting", {}).get("reason") for s in statuses]
+        return pod if set(waiting) & {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"} else None
+
+    pod = wait_for(refused, 120)
+    assert pod, find_pod(host, "not-embedded")
+    assert not is_ready(pod)
+
+
+def test_stranger_in_a_host_networked_pod_gets_401(host, settled, manifests):
+    shared = next(pod for pod in manifests if pod["spec"].get("hostNetwork"))
+    name = find_pod(host, shared["metadata"]["name"])["status"]["containerStatuses"][0]["containerID"]
+    rows = host.check_output("ctr -n k8s.io tasks list").splitlines()
+    pid = next(row.split()[1] for row in rows if row.split()[0] == name.rpartition("/")[2])
+    answer = kubelet_get(host, "/pods", certificate=False, prefix=f"nsenter --net=/proc/{pid}/ns/net")
+    assert answer["status"] == 401

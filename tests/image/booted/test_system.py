@@ -1,0 +1,107 @@
+"""The VM is up, without a failed unit, and as its datasource says."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+
+@pytest.mark.needs("systemd")
+def test_system_runs_without_a_failed_unit(host):
+    state = host.run("timeout %s systemctl is-system-running --wait", "300").stdout.strip()
+    failed = host.check_output("systemctl list-units --failed --plain --no-legend")
+    assert (state, failed) == ("running", "")
+
+
+@pytest.mark.needs("systemd")
+def test_boot_is_finished_by_cloud_init(host):
+    # 2 is "done, with recoverable errors", which are errors here
+    assert host.run("cloud-init status --wait").rc == 0, host.run("cloud-init status --long").stdout
+
+
+def test_user_and_hostname_come_from_the_datasource(host, expect):
+    assert host.check_output("cat /proc/sys/kernel/hostname") == expect["hostname"]
+    with host.sudo(expect["user"]) if expect["user"] != "root" else host.sudo():
+        assert host.check_output("id -un") == expect["user"]
+
+
+@pytest.mark.needs("systemd")
+def test_user_may_become_root_without_a_password(host, expect):
+    assert expect["user"] != "root"
+    with host.sudo(expect["user"]):
+        assert host.run("sudo -n true").rc == 0
+
+
+def link_of(host, mac):
+    links = json.loads(host.check_output("ip -json address"))
+    return next(link for link in links if link.get("address") == mac)
+
+
+@pytest.mark.needs("systemd")
+def test_addresses_and_mtu_come_from_the_datasource(host, expect):
+    for nic in expect["nics"]:
+        link = link_of(host, nic["mac"])
+        have = {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"]}
+        assert link["mtu"] == nic["mtu"]
+        assert {address for address in (nic["ipv4"], nic["ipv6"]) if address} <= have
+
+
+@pytest.mark.needs("systemd")
+def test_second_card_has_an_address_by_dhcp(host, expect):
+    dhcp = [nic for nic in expect["nics"] if nic["ipv4"] is None]
+    assert dhcp
+    for nic in dhcp:
+        assert any(a["family"] == "inet" for a in link_of(host, nic["mac"])["addr_info"])
+
+
+@pytest.mark.needs("systemd")
+def test_root_has_grown_to_its_disk(host):
+    disk, root = (int(n) for n in host.check_output(
+        "d=$(findmnt -no SOURCE /); cat /sys/class/block/$(lsblk -no PKNAME $d)/size; "
+        "df --block-size=512 --output=size / | tail -1"
+    ).split())  # fmt: skip
+    assert root > 0.9 * disk
+
+
+@pytest.mark.needs("systemd")
+def test_clock_is_right_and_kept(host):
+    assert host.service("systemd-timesyncd").is_running or host.service("chronyd").is_running
+    assert int(host.check_output("date +%%s")) > 1_700_000_000
+
+
+@pytest.mark.needs("systemd")
+def test_console_is_on_the_serial_port(host):
+    assert "console=ttyS0" in host.file("/proc/cmdline").content_string
+    assert host.service("serial-getty@ttyS0").is_running
+
+
+@pytest.mark.needs("systemd")
+def test_ssh_takes_keys_only(host):
+    settings = host.check_output("/usr/sbin/sshd -T").lower()
+    assert "passwordauthentication no" in settings
+    assert "kbdinteractiveauthentication no" in settings
+
+
+@pytest.mark.needs("systemd")
+def test_machine_id_and_host_keys_are_this_vms(host):
+    assert re.fullmatch(r"[0-9a-f]{32}", host.file("/etc/machine-id").content_string.strip())
+    assert host.run("ls /etc/ssh/ssh_host_*_key").rc == 0
+
+
+@pytest.mark.needs("systemd")
+def test_unattended_upgrades_are_as_the_spec_says(host, expect):
+    wanted = (expect["build"] or {}).get("unattended_upgrades", False)
+    timers = host.check_output("systemctl list-unit-files --type=timer --state=enabled --no-legend")
+    assert any(t in timers for t in ("apt-daily-upgrade", "dnf5-automatic")) is wanted
+
+
+def test_network_is_cut(host):
+    """The negative control of all that works offline: nobody but the host's SSH is reachable."""
+    assert (
+        host.run(
+            "timeout 5 sh -c 'echo > /dev/tcp/10.0.2.2/22' || timeout 5 bash -c 'echo > /dev/tcp/10.0.2.2/22'"
+        ).rc
+        != 0
+    )

@@ -1,0 +1,65 @@
+"""Small helpers for suites that look into a booted VM through testinfra's host."""
+
+from __future__ import annotations
+
+import json
+import time
+
+_GET = """
+import http.client, json, ssl, sys
+port, path, with_certificate = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "yes"
+context = ssl.create_default_context(cafile="/etc/kubernetes/pki/ca.crt")
+if with_certificate:
+    context.load_cert_chain("/etc/kubernetes/pki/client.crt", "/etc/kubernetes/pki/client.key")
+c = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
+c.request("GET", path)
+answer = c.getresponse()
+print(json.dumps({"status": answer.status, "body": answer.read().decode()}))
+"""
+
+
+def kubelet_get(host, path, *, certificate=True, prefix=""):
+    """Status and body of a GET on the kubelet's API, asked from inside the VM (behind prefix)."""
+    out = host.check_output(f"{prefix} python3 -c %s 10250 %s %s", _GET, path, "yes" if certificate else "no")
+    return json.loads(out)
+
+
+def pods(host):
+    """name -> pod as the kubelet reports it; a static pod's name ends in its node's name."""
+    answer = kubelet_get(host, "/pods")
+    assert answer["status"] == 200, answer
+    return {pod["metadata"]["name"]: pod for pod in json.loads(answer["body"])["items"] or []}
+
+
+def find_pod(host, name):
+    """The pod that came from the manifest called name, or None."""
+    return next((pod for full, pod in pods(host).items() if full.startswith(f"{name}-")), None)
+
+
+def is_ready(pod):
+    """Running, and its readiness probes answer."""
+    conditions = pod["status"].get("conditions", [])
+    return pod["status"]["phase"] == "Running" and any(
+        c["type"] == "Ready" and c["status"] == "True" for c in conditions
+    )
+
+
+def wait_for(probe, timeout_s, *, every_s=2.0):
+    """What probe() returned when it was first true, or its last answer after timeout_s."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = probe()
+        if result or time.monotonic() > deadline:
+            return result
+        time.sleep(every_s)
+
+
+def put(host, path, content):
+    """Write a file of the VM."""
+    host.check_output("printf %%s %s > %s", content, path)
+
+
+def images(host):
+    """name -> digest of the images in containerd's store."""
+    rows = host.check_output("ctr -n k8s.io images list").splitlines()[1:]
+    return {row.split()[0]: row.split()[2] for row in rows}

@@ -1,0 +1,25 @@
+"""A reboot repeats nothing that belongs to the first boot."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.needs("systemd")
+def test_machine_was_rebooted(host):
+    assert len(host.check_output("journalctl --list-boots --no-pager -q").splitlines()) >= 2
+
+
+@pytest.mark.needs("containers")
+def test_nothing_was_imported_again(host, expect):
+    log = host.check_output("journalctl -b --no-pager -o cat -t import-images -u goldsmith-import.service")
+    assert "imported and pinned" not in log
+    if expect["build"]["embed"] == "archive":
+        before = host.check_output("journalctl --no-pager -o cat -u goldsmith-import.service")
+        assert before.count("imported and pinned") == 1
+
+
+@pytest.mark.needs("kubelet")
+def test_certificates_are_those_of_the_first_boot(host):
+    made = host.check_output("journalctl -b --no-pager -o cat -u kubelet-certificates.service")
+    assert "Finished" not in made

@@ -1,0 +1,99 @@
+"""The sealed image holds nothing of the build or of one instance."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from goldsmith import sealed
+
+
+def files_below(root: Path, *folders: str) -> list[str]:
+    found: list[str] = []
+    for folder in folders:
+        top = sealed.resolve(root, folder)
+        if top.is_dir():
+            found += ["/" + str(p.relative_to(root)) for p in sorted(top.rglob("*")) if not p.is_dir()]
+    return found
+
+
+def text(root: Path, path: str) -> str:
+    file = sealed.resolve(root, path)
+    return file.read_text(errors="replace") if file.is_file() else ""
+
+
+def test_no_ssh_host_keys(sealed_root):
+    assert not [
+        f for f in files_below(sealed_root, "/etc/ssh", "/etc/dropbear") if "host_" in f and "key" in f
+    ]
+
+
+@pytest.mark.needs("systemd")
+def test_machine_id_is_there_and_empty(sealed_root):
+    file = sealed.resolve(sealed_root, "/etc/machine-id")
+    assert file.is_file(), "without the file systemd does not keep the id that it makes"
+    assert file.read_bytes() == b""
+    assert not sealed.resolve(sealed_root, "/var/lib/dbus/machine-id").exists()
+
+
+def test_no_instance_data(sealed_root):
+    assert not files_below(
+        sealed_root, "/var/lib/cloud/instance", "/var/lib/cloud/instances", "/var/lib/cloud/data"
+    )
+    assert not sealed.resolve(sealed_root, "/var/lib/systemd/random-seed").exists()
+    assert not files_below(sealed_root, "/etc/kubernetes/pki", "/var/lib/kubelet")
+
+
+def test_no_package_caches(sealed_root):
+    caches = files_below(
+        sealed_root, "/var/lib/apt/lists", "/var/cache/apt/archives", "/var/cache/dnf", "/var/cache/libdnf5"
+    )
+    assert not [f for f in caches if not f.endswith("/lock")]
+
+
+def test_no_logs_of_the_build(sealed_root):
+    logs = files_below(sealed_root, "/var/log")
+    assert not [f for f in logs if (sealed_root / f.lstrip("/")).stat().st_size > 0]
+
+
+def test_no_credentials(sealed_root):
+    homes = files_below(sealed_root, "/root", "/home")
+    bad = ("authorized_keys", "id_", ".netrc", ".docker/config.json", "_history", ".git-credentials", ".pem")
+    assert not [f for f in homes if any(word in f for word in bad)]
+
+
+def test_no_password_opens_a_login(sealed_root):
+    lines = text(sealed_root, "/etc/shadow").splitlines()
+    assert lines, "no /etc/shadow"
+    fields = [line.split(":") for line in lines]
+    assert not [f[0] for f in fields if f[1] == "" or f[1].startswith("$")]
+
+
+def test_no_build_mirror_that_the_spec_did_not_ask_for(sealed_root, expect):
+    wanted = (expect["build"] or {}).get("mirror") or ""
+    sources = files_below(sealed_root, "/etc/apt/sources.list.d")
+    lines = [line for f in ["/etc/apt/sources.list", *sources] for line in text(sealed_root, f).splitlines()]
+    uris = {
+        uri.rstrip("/")
+        for line in lines
+        if not line.startswith("#")
+        for uri in re.findall(r"\w+://\S+", line)
+    }
+    assert uris <= {wanted.rstrip("/")}
+
+
+def test_no_proxy(sealed_root):
+    places = files_below(sealed_root, "/etc/apt/apt.conf.d", "/etc/environment.d", "/etc/profile.d")
+    places += ["/etc/apt/apt.conf", "/etc/environment", "/etc/dnf/dnf.conf", "/etc/wgetrc"]
+    bad = re.compile(
+        r"^\s*(Acquire::\w+::Proxy|(export\s+)?\w+_proxy\s*=|proxy\s*=)", re.IGNORECASE | re.MULTILINE
+    )
+    assert not [f for f in places if bad.search(text(sealed_root, f))]
+
+
+def test_nothing_of_the_builder_is_left(sealed_root):
+    left = ["/tmp/in_target.d", "/usr/sbin/policy-rc.d", "/etc/dib-manifests", "/etc/resolv.conf.ORIG"]
+    assert not [path for path in left if sealed.resolve(sealed_root, path).exists()]
+    assert not files_below(sealed_root, "/tmp")
