@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from invoke import Context, task
+from invoke.context import Context
+from invoke.tasks import task
 
 from goldsmith import cli
 
@@ -37,10 +38,10 @@ def _out(path: str) -> Path:
     help={
         "name": _NAME, "var": _VAR, "out": _OUT, "json": _JSON, "refresh": _REFRESH,
         "keep": "keep the disk image of a build that fails, for --from and for looking at it",
-        "from": "go on with a kept failed build from this stage (boot or verify), or run all from an earlier one",
+        "from": "go on with a kept failed build from its finished image: boot or verify",
     },
 )  # fmt: skip
-def build_image(  # noqa: PLR0913 - a flag each
+def build_image(
     c: Context,
     name: Any = None,
     var: Any = (),
@@ -91,23 +92,22 @@ def plan(c: Context, name: Any = None, var: Any = (), json: bool = False) -> Non
 @task(
     positional=["name"],
     iterable=["var"],
-    help={"name": _NAME, "var": _VAR, "out": "folder for bundle.tar and images.lock.json; default: out/NAME-images",
-          "json": _JSON, "refresh": _REFRESH},
+    help={
+        "name": _NAME, "var": _VAR, "json": _JSON, "refresh": _REFRESH,
+        "out": "folder for bundle.tar and images.lock.json; default: out/NAME-images",
+    },
 )  # fmt: skip
 def export_images(
     c: Context, name: Any = None, var: Any = (), out: str = "", refresh: bool = False, json: bool = False
 ) -> None:
     """Write a spec's container images into one OCI archive, with its lock beside it."""
-    from goldsmith import pipeline, workspace
+    from goldsmith import pipeline, summary, workspace
 
     with cli.reported(as_json=json):
         target = Path(out) if out else workspace.out_root() / f"{Path(name).name}-images"
         bundle = pipeline.export_images(name, cli.variables(var), target, refresh=refresh)
         if json:
-            images = [image.as_dict() for image in bundle.images]
-            cli.print_json(
-                "goldsmith.bundle", {"file": str(bundle.path), "size": bundle.size_bytes, "images": images}
-            )
+            cli.print_json("goldsmith.bundle", summary.bundle_as_dict(bundle))
         else:
             print(bundle.path)
 
@@ -185,10 +185,11 @@ def kubelet_bump(c: Context, version: str) -> None:
 )
 def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, json: bool = False) -> None:
     """Remove what dead runs left and broken cache entries; nothing of a live build, nothing verified."""
-    from goldsmith import workspace
+    from goldsmith import housekeeping, workspace
 
     with cli.reported(as_json=json):
-        done = workspace.clean(
+        done = housekeeping.clean(
+            workspace.out_root(),
             cache_older_than_days=None if cache_older_than < 0 else cache_older_than,
             keep_builds=None if keep_builds < 0 else keep_builds,
         )

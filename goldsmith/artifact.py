@@ -22,7 +22,7 @@ from diskimage_builder import element_dependencies
 from goldsmith import proc
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.spec import DiskFormat, ImageSpec
-from goldsmith.workspace import is_verified, project_root, sha256_of, write_atomically
+from goldsmith.workspace import is_verified, sha256_of, write_atomically
 
 BUILD_SCHEMA, MANIFEST_SCHEMA, TIMINGS_SCHEMA = "goldsmith.build", "goldsmith.manifest", "goldsmith.timings"
 LOCK_INSIDE = "/usr/lib/goldsmith/images.lock.json"
@@ -168,10 +168,11 @@ def tool_versions() -> dict[str, str]:
     return {**versions, "qemu-img": qemu.split()[2]}
 
 
-def element_hashes(names: Iterable[str], folder: Path) -> dict[str, str]:
+def element_hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
     """Element -> sha256 over its files (path, mode, content), for names and all they depend on."""
     builtin = Path(str(element_dependencies.__file__)).parent / "elements"
-    found = element_dependencies.get_elements(list(names), f"{folder}:{builtin}")
+    path = ":".join(str(folder) for folder in [*folders, builtin])
+    found = element_dependencies.get_elements(list(names), path)
     return {name: tree_sha256(Path(path)) for name, path in sorted(found)}
 
 
@@ -231,8 +232,3 @@ def _as_dict(disk: Disk) -> dict[str, Any]:
         "file": disk.file, "format": disk.format, "sha256": disk.sha256, "sha512": disk.sha512,
         "size": disk.size, "virtual_size": disk.virtual_size,
     }  # fmt: skip
-
-
-def elements_folder() -> Path:
-    """The project's own elements."""
-    return project_root() / "elements"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
-from invoke import Exit
+from invoke.exceptions import Exit
 from invoke.parser.parser import ParseMachine
 
 from goldsmith.errors import GoldsmithError, SpecError
@@ -28,7 +28,7 @@ def make_optional(defaults: Mapping[str, str]) -> None:
 
     def fill_then_complete(self: ParseMachine) -> None:
         for argument in self.context.missing_positional_args if self.context else ():
-            if argument.name in defaults:
+            if argument.name is not None and argument.name in defaults:
                 argument.set_value(defaults[argument.name])
         complete(self)
 
@@ -67,5 +67,5 @@ def variables(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -102,7 +102,7 @@ def build(name: str, options: Options) -> Result:
         _check_arch(loaded.spec)
         preflight.require(loaded.spec)
     if options.start in resume.RESUMABLE:
-        folder = resume.find(options.out / loaded.spec.name, loaded, artifact.elements_folder())
+        folder = resume.find(options.out / loaded.spec.name, loaded)
     else:
         folder = _new_folder(loaded.spec, options)
     return _Build(loaded, folder, options, timings).run()
@@ -171,7 +171,8 @@ class _Build:
         identity = run.folder / "identity"
         artifact.write_identity(identity, artifact.build_json(self.spec, self.identity, _about(binary)))
         elements = run.folder / "elements"
-        shutil.copytree(artifact.elements_folder(), elements, symlinks=True)
+        for folder in reversed(self.loaded.elements):  # where two have one name, the first folder's counts
+            shutil.copytree(folder, elements, symlinks=True, dirs_exist_ok=True)
         base = self.spec.base_image
         inputs = dib.Inputs(
             elements=elements, identity=identity, scratch=run.folder,
@@ -192,15 +193,15 @@ class _Build:
         base = self.spec.base_image
         return artifact.manifest(
             self.spec, self.identity, self.folder, disks=disks, kubelet=_about(binary),
-            images=() if bundle is None else [image.as_dict() for image in bundle.images],
-            elements=artifact.element_hashes(dib.elements(self.spec), artifact.elements_folder()),
+            images=() if bundle is None else json.loads(bundle.lock_path.read_text())["images"],
+            elements=artifact.element_hashes(dib.elements(self.spec), self.loaded.elements),
             base_image=None if base is None else {"url": base.url, "sha256": base.sha256},
         )  # fmt: skip
 
     def _prove(self, run: Run, manifest: dict[str, Any]) -> Result:
         subject = verify.Subject(
             image=self.folder / manifest["disks"][0]["file"], out=self.folder, manifest=manifest,
-            tests=[self.loaded.find(folder) for folder in self.spec.verify.tests],
+            tests=[workspace.project_root() / folder for folder in self.spec.verify.tests],
         )  # fmt: skip
         start = time.monotonic()
         verdict = verify.verify(subject, run=run, log_path=self.log)

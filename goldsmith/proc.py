@@ -157,11 +157,11 @@ def background(
         stop(process, grace_s)
 
 
-def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None) -> int:
+def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Run argv on the user's own terminal and return its exit status."""
     cmd = [os.fspath(a) for a in argv]
     try:
-        return subprocess.call(cmd, env=environment() if env is None else dict(env))
+        return subprocess.call(cmd, env=environment() if env is None else dict(env), cwd=cwd)
     except FileNotFoundError as e:
         raise _not_installed(cmd[0]) from e
 

@@ -33,7 +33,7 @@ def manifest(build: Path) -> dict[str, Any]:
     return dict(state["manifest"])
 
 
-def find(builds: Path, loaded: LoadedSpec, elements: Path) -> Path:
+def find(builds: Path, loaded: LoadedSpec) -> Path:
     """The newest failed build below builds that can go on; raises BuildError, saying why, if none can."""
     hint = "run it without --from, and with --keep if it may fail again"
     candidates = sorted(path.parent for path in builds.glob(f"*/{_STATE}") if not is_verified(path.parent))
@@ -44,7 +44,7 @@ def find(builds: Path, loaded: LoadedSpec, elements: Path) -> Path:
     disk = build / state["manifest"]["disks"][0]["file"]
     if not disk.exists():
         raise BuildError(f"the disk image of {build.name} is gone", hint=hint)
-    changed = [what for what, is_same in _inputs(state, loaded, elements) if not is_same]
+    changed = [what for what, is_same in _inputs(state, loaded) if not is_same]
     if changed:
         raise BuildError(f"since {build.name} these have changed: {', '.join(changed)}", hint=hint)
     if sha256_of(disk) != state["manifest"]["disks"][0]["sha256"]:
@@ -52,8 +52,15 @@ def find(builds: Path, loaded: LoadedSpec, elements: Path) -> Path:
     return build
 
 
-def _inputs(state: dict[str, Any], loaded: LoadedSpec, elements: Path) -> list[tuple[str, bool]]:
-    ours = {path.name for path in elements.iterdir()}
-    stored = {n: h for n, h in state["manifest"]["elements"].items() if n in ours}
-    now = {name: artifact.tree_sha256(elements / name) for name in stored if (elements / name).is_dir()}
+def _inputs(state: dict[str, Any], loaded: LoadedSpec) -> list[tuple[str, bool]]:
+    stored: dict[str, str] = state["manifest"]["elements"]
+    now = {name: _element_hash(name, loaded) or hash_ for name, hash_ in stored.items()}
     return [("the spec", state["spec_sha256"] == loaded.sha256), ("the elements", stored == now)]
+
+
+def _element_hash(name: str, loaded: LoadedSpec) -> str | None:
+    """Of an element of the project's or the user's; diskimage-builder's own change by its version."""
+    for folder in loaded.elements:
+        if (folder / name).is_dir():
+            return artifact.tree_sha256(folder / name)
+    return None

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from goldsmith import progress
 
 if TYPE_CHECKING:
+    from goldsmith.containers import Bundle
     from goldsmith.dib import DibPlan
     from goldsmith.pipeline import Result
     from goldsmith.specfile import LoadedSpec
@@ -41,6 +43,15 @@ def verdict_as_text(verdict: Verdict) -> str:
     lines += [f"  skipped: {line}" for line in verdict.skipped]
     lines += [f"  embedded, but not run by any pod: {ref}" for ref in verdict.uncovered]
     return "\n".join([*lines, f"sha256 {verdict.sha256}"])
+
+
+def bundle_as_dict(bundle: Bundle) -> dict[str, Any]:
+    """The answer of export-images --json."""
+    lock = json.loads(bundle.lock_path.read_text())
+    return {
+        "file": str(bundle.path), "sha256": bundle.sha256, "size": bundle.size_bytes,
+        "reused": bundle.reused, "images": lock["images"],
+    }  # fmt: skip
 
 
 def plan_as_dict(loaded: LoadedSpec, plan: DibPlan) -> dict[str, Any]:
@@ -77,5 +88,5 @@ def plan_as_text(loaded: LoadedSpec, plan: DibPlan) -> str:
     lines += [f"image disk  {line}" for line in plan.block_device.splitlines()]
     lines += [f"formats     {' '.join(data['formats'])}"]
     lines += [f"verify      pods {' '.join(data['verify']['pods']) or '(none)'}"]
-    lines += [f"verify      tests {' '.join(data['verify']['tests']) or '(the project’s own)'}"]
+    lines += [f"verify      tests {' '.join(data['verify']['tests']) or '(only ours)'}"]
     return "\n".join(lines) + "\n"
