@@ -21,6 +21,7 @@ from goldsmith.spec import (
     KubeletSpec,
     VerifySpec,
 )
+from goldsmith.workspace import project_root
 
 _SPEC = ImageSpec(name="tiny", distribution=Distribution.custom, release="1", containers=())
 _GOOD = Check(name="memory", ok=True, found="plenty")

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/inv on a host made of fakes: what it misses, what it would run, where its environment is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from goldsmith.workspace import project_root
+
+_SCRIPTS = project_root() / "scripts"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """A folder of programs that is all of PATH, and a checkout with tables of its own."""
+
+    folder: Path
+
+    @property
+    def checkout(self) -> Path:
+        return self.folder / "a checkout"
+
+    def has(self, name: str, body: str = "exit 0") -> None:
+        program = self.folder / "bin" / name
+        program.write_text(f"#!/bin/bash\n{body}\n")
+        program.chmod(0o755)
+
+    def is_a(self, release: str) -> None:
+        (self.folder / "os-release").write_text(release)
+
+    def sh(self, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run script with the parts of scripts/inv sourced."""
+        parts = "".join(f'. "{part}"\n' for part in sorted((_SCRIPTS / "lib").glob("*.sh")))
+        full_env = {
+            "PATH": str(self.folder / "bin"), "HOME": str(self.folder / "home"),
+            "OS_RELEASE": str(self.folder / "os-release"), **env,
+        }  # fmt: skip
+        return subprocess.run(
+            ["/bin/bash", "-euc", f'root="{self.checkout}"\nset -o pipefail\n{parts}{script}'],
+            env=full_env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    made = Host(folder=tmp_path)
+    (tmp_path / "bin").mkdir()
+    for name in ("awk", "cat", "cut", "grep", "id", "mkdir", "paste", "sha256sum", "sort", "timeout", "tr"):
+        (tmp_path / "bin" / name).symlink_to(_real(name))
+    made.is_a("ID=debian\n")
+    made.has("python3", "echo /usr/bin/python3")
+    made.has("thing-tool")
+    tables = made.checkout / "scripts"
+    tables.mkdir(parents=True)
+    (tables / "task-needs.tsv").write_text("# comment\nbuild\tdisk\nprove\tdisk test\n")
+    (tables / "host-packages.tsv").write_text(
+        "# comment\n"
+        "python\t@python\tpython3 python3-venv\tpython3-u\tpython3-f\n"
+        "disk vm\tthing-tool no-such-tool-1\tthing\tthing-u\tthing-f\n"
+        "disk\tno-such-tool-2|no-such-tool-3\tother\tother-u\t-\n"
+        "test\tno-such-tool-4\tpytest-tool\tpytest-u\tpytest-f\n"
+    )
+    return made
+
+
+def _real(name: str) -> str:
+    path = shutil.which(name, path="/usr/bin:/bin")
+    assert path is not None
+    return path
+
+
+def test_the_parts_are_short() -> None:
+    parts = [_SCRIPTS / "inv", *(_SCRIPTS / "lib").glob("*.sh")]
+
+    assert len(parts) > 5
+    assert len((_SCRIPTS / "inv").read_text().splitlines()) < 40
+    assert [part.name for part in parts if len(part.read_text().splitlines()) > 100] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        ("build x --keep", "build"),
+        ("--debug build", "build"),
+        ("--list", ""),
+        ("--help build", ""),
+        ("build --help", ""),
+        ("-l", ""),
+    ],
+)
+def test_the_task_is_the_first_word_unless_something_is_only_to_be_told(
+    host: Host, words: str, task: str
+) -> None:
+    assert host.sh(f"task_of {words}").stdout == task
+
+
+def test_a_task_misses_what_its_needs_miss_and_nothing_else(host: Host) -> None:
+    done = host.sh("missing_for 3 build")
+
+    assert done.stdout.splitlines() == ["no-such-tool-1 thing", "no-such-tool-2|no-such-tool-3 other"]
+
+
+def test_either_of_two_commands_will_do(host: Host) -> None:
+    host.has("no-such-tool-3")
+
+    assert "other" not in host.sh("missing_for 3 build").stdout
+
+
+def test_a_task_that_the_table_does_not_know_needs_python_alone(host: Host) -> None:
+    assert host.sh("require_host_packages false render x").returncode == 0
+
+
+def test_without_a_python_that_makes_environments_one_is_asked_for(host: Host) -> None:
+    host.has("python3", "exit 1")
+    for minor in (11, 12, 13, 14):
+        host.has(f"python3.{minor}", "exit 1")
+
+    done = host.sh("require_host_packages false --list")
+
+    assert done.returncode == 3
+    assert "python3 python3-venv" in done.stderr
+
+
+def test_a_newer_python_under_its_own_name_will_do(host: Host) -> None:
+    host.has("python3", "exit 1")
+    host.has("python3.11", "echo /opt/python3.11")
+
+    assert host.sh("find_python").stdout == "/opt/python3.11\n"
+
+
+def test_missing_packages_end_with_3_and_both_commands_to_type(host: Host) -> None:
+    host.has("id", "echo 1000")
+    done = host.sh("lists_are_missing() { false; }; require_host_packages false build 'a b' --keep")
+
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "sudo apt-get install --no-install-recommends other thing\n" in done.stderr
+    assert "scripts/inv --yes build 'a b' --keep" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("release", "command"),
+    [
+        ("ID=ubuntu\nID_LIKE=debian\n", "apt-get install --no-install-recommends other-u thing-u"),
+        (
+            "ID=linuxmint\nID_LIKE='ubuntu debian'\n",
+            "apt-get install --no-install-recommends other-u thing-u",
+        ),
+    ],
+)
+def test_package_names_are_those_of_the_distribution(host: Host, release: str, command: str) -> None:
+    host.is_a(release)
+
+    assert command in host.sh("require_host_packages false build").stderr
+
+
+def test_fedora_is_asked_with_dnf(host: Host) -> None:
+    host.is_a("ID=fedora\n")
+    host.has("no-such-tool-2")
+
+    assert "dnf install thing-f\n" in host.sh("require_host_packages false build").stderr
+
+
+@pytest.mark.parametrize("release", ["ID=arch\n", "ID=fedora\n"])
+def test_where_no_package_name_is_known_the_commands_are_named(host: Host, release: str) -> None:
+    host.is_a(release)
+
+    done = host.sh("require_host_packages true build")
+
+    assert done.returncode == 3
+    assert "no-such-tool-1 no-such-tool-2|no-such-tool-3" in done.stderr
+
+
+def test_a_yes_installs_without_asking_and_keeps_stdout_clean(host: Host) -> None:
+    bin_ = host.folder / "bin"
+    host.has("id", "echo 0")
+    (bin_ / "env").symlink_to(_real("env"))
+    (bin_ / "ln").symlink_to(_real("ln"))
+    host.has(
+        "apt-get",
+        f'echo "$DEBIAN_FRONTEND $*"; echo "$*" >> {host.folder}/calls\n'
+        f"for n in 1 2; do ln -sf thing-tool {bin_}/no-such-tool-$n; done",
+    )
+
+    done = host.sh("lists_are_missing() { false; }; require_host_packages true build")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "noninteractive" in done.stderr
+    assert (host.folder / "calls").read_text() == (
+        "install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 other thing\n"
+    )
+
+
+def test_stale_lists_are_fetched_anew_and_it_is_tried_again(host: Host) -> None:
+    host.has("id", "echo 0")
+    (host.folder / "bin" / "env").symlink_to(_real("env"))
+    host.has("apt-get", f'echo "$1" >> {host.folder}/calls; [ $(grep -c . {host.folder}/calls) != 1 ]')
+
+    done = host.sh("lists_are_missing() { false; }; install_packages 3 'a b'")
+
+    assert done.returncode == 0, done.stderr
+    assert (host.folder / "calls").read_text().split() == ["install", "update", "install"]
+
+
+def test_what_is_still_missing_after_an_installation_is_an_error(host: Host) -> None:
+    host.has("id", "echo 0")
+    (host.folder / "bin" / "env").symlink_to(_real("env"))
+    host.has("apt-get")
+
+    done = host.sh("require_host_packages true build")
+
+    assert done.returncode == 3
+    assert "still missing" in done.stderr
+
+
+def test_the_environment_of_a_path_with_a_space_is_in_the_cache(host: Host) -> None:
+    cache = host.folder / "cache"
+
+    first = host.sh("environment_place", GOLDSMITH_CACHE=str(cache)).stdout
+    again = host.sh("environment_place", GOLDSMITH_CACHE=str(cache)).stdout
+
+    assert Path(first).parent == cache / "environments"
+    assert first == again
+
+
+def test_the_environment_of_a_plain_path_is_in_the_checkout(host: Host) -> None:
+    plain = host.folder / "plain"
+    plain.mkdir()
+
+    assert host.sh(f"root={plain}; environment_place").stdout == f"{plain}/.venv"
+
+
+def test_the_environment_follows_the_users_cache_folder(host: Host) -> None:
+    placed = host.sh("environment_place", XDG_CACHE_HOME="/xdg").stdout
+
+    assert placed.startswith("/xdg/goldsmith/environments/")
+
+
+def test_a_cache_with_a_space_in_its_path_is_no_place_either(host: Host) -> None:
+    placed = host.sh(
+        'private_folder() { printf %s "$1"; }; environment_place', GOLDSMITH_CACHE="/c a/che"
+    ).stdout
+
+    assert placed.startswith(f"/var/tmp/goldsmith-{os.geteuid()}/environments/")
+
+
+def test_a_folder_of_somebody_elses_is_refused(host: Host) -> None:
+    (host.folder / "mine").mkdir()
+    (host.folder / "link").symlink_to("mine")
+
+    assert host.sh(f"private_folder {host.folder}/mine").returncode == 0
+    assert host.sh(f"private_folder {host.folder}/link").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "status"), [("true", 0), ("1", 0), ("", 1), ("0", 1), ("False", 1), ("no", 1)]
+)
+def test_ci_is_true_or_not(host: Host, value: str, status: int) -> None:
+    assert host.sh(f"is_true '{value}'").returncode == status
+
+
+def fake_python(host: Host) -> None:
+    """A Python whose environments and pip are notes in a file."""
+    calls = host.folder / "calls"
+    python = host.folder / "bin" / "python3"
+    for name in ("flock", "rm", "cp", "sleep"):
+        (host.folder / "bin" / name).symlink_to(_real(name))
+    for name in ("requirements.lock", "pyproject.toml"):
+        (host.checkout / name).write_text("locked\n")
+    host.has(
+        "python3",
+        f'case "$*" in\n'
+        f'*" venv "*) echo venv >> {calls}; sleep 0.3; mkdir -p "${{@: -1}}/bin"; '
+        f'cp {python} "${{@: -1}}/bin/python";;\n'
+        f"*require-hashes*) echo pip >> {calls}; [ ! -e {host.folder}/broken ];;\n"
+        f"*sys.version*) echo 3.11;;\n"
+        f"esac",
+    )
+
+
+_ENTER = 'enter_environment python3 "$HOME/venv"'
+
+
+def test_an_environment_is_made_once(host: Host) -> None:
+    fake_python(host)
+
+    first, second = host.sh(_ENTER), host.sh(_ENTER)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "making the environment" in first.stderr
+    assert second.stderr == ""
+    assert (host.folder / "calls").read_text().split() == ["venv", "pip"]
+
+
+def test_an_environment_is_made_anew_when_the_lock_file_changed(host: Host) -> None:
+    fake_python(host)
+    host.sh(_ENTER)
+    (host.checkout / "requirements.lock").write_text("other\n")
+
+    host.sh(_ENTER)
+
+    assert (host.folder / "calls").read_text().split() == ["venv", "pip"] * 2
+
+
+def test_an_environment_that_was_not_finished_is_made_anew(host: Host) -> None:
+    fake_python(host)
+    (host.folder / "broken").touch()
+    failed = host.sh(_ENTER)
+    (host.folder / "broken").unlink()
+
+    again = host.sh(_ENTER)
+
+    assert (failed.returncode, again.returncode) == (3, 0)
+    assert (host.folder / "calls").read_text().split() == ["venv", "pip"] * 2
+
+
+def test_two_starts_at_once_make_one_environment(host: Host) -> None:
+    fake_python(host)
+
+    done = host.sh(f"({_ENTER}) & ({_ENTER}) & wait $!; wait")
+
+    assert done.returncode == 0, done.stderr
+    assert (host.folder / "calls").read_text().split() == ["venv", "pip"]
+
+
+def test_the_users_own_relative_paths_stay_theirs() -> None:
+    assert "cd " not in (_SCRIPTS / "inv").read_text().split("root=")[1].split("\n", 1)[1]
