@@ -197,7 +197,7 @@ def _counter() -> Callable[[str], None]:
 def _embedded(go: Path, binary: Path, version: str) -> str:
     """Module, version and sum of Kubernetes as the binary itself has them; BuildError if they are others."""
     said = proc.capture([go, "version", "-m", binary], env=gotoolchain.environment(go))
-    match = re.search(rf"^\s+dep\s+{re.escape(MODULE)}\s+(\S+)\s+(h1:\S+)$", said, re.M)
+    match = re.search(rf"^\s+mod\s+{re.escape(MODULE)}\s+(\S+)\s+(h1:\S+)$", said, re.M)
     if match is None or match[1] != f"v{version}":
         raise BuildError(f"the compiled kubelet is not made from {MODULE} v{version}")
     return f"{MODULE} {match[1]} {match[2]}"
