@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fast tests are cut off from this host: no network, no programs but fakes, folders of their own.
+
+A test that needs a real program says so: @pytest.mark.programs("openssl"). Tests marked
+`integration` are not held to any of this.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
+_OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", "programs(name, ...): real programs that a fast test may start")
+
+
+@pytest.fixture(autouse=True)
+def cut_off(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
+    """No way out of a fast test."""
+    if request.node.get_closest_marker("integration"):
+        yield
+        return
+    # short and without spaces, which tmp_path need not be
+    scratch = tempfile.mkdtemp(prefix="gs-", dir="/tmp")
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GOLDSMITH_OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", scratch)
+    for name in _OUR_OWN:
+        monkeypatch.delenv(name, raising=False)
+    allowed = {name for marker in request.node.iter_markers("programs") for name in marker.args}
+    _forbid_programs(monkeypatch, allowed, tmp_path)
+    _forbid_network(monkeypatch)
+    yield
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """fake(NAME, SCRIPT) puts a program first on PATH; returns the file that its calls are noted in.
+
+    One line a call: the words, separated by spaces. SCRIPT is for sh.
+    """
+    folder = tmp_path / "fakes"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def make(name: str, script: str = ":") -> Path:
+        calls = tmp_path / f"{name}.calls"
+        calls.touch()
+        program = folder / name
+        program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{calls}'\n{script}\n")
+        program.chmod(0o755)
+        return calls
+
+    return make
+
+
+def _forbid_programs(monkeypatch: pytest.MonkeyPatch, allowed: set[str], tmp_path: Path) -> None:
+    start = subprocess.Popen.__init__
+
+    def guarded(self: Any, args: Any, *rest: Any, **options: Any) -> None:
+        word = os.fspath(args if isinstance(args, (str, os.PathLike)) else args[0])
+        path = (options.get("env") or os.environ).get("PATH")
+        found = Path(shutil.which(word, path=path) or word)
+        is_fake = found.is_relative_to(tmp_path)
+        if not is_fake and found.name not in allowed | _INTERPRETERS:
+            self._child_created = False  # what Popen.__del__ looks at
+            msg = f"this test starts {found}; use a fake, or mark it: pytest.mark.programs({found.name!r})"
+            raise AssertionError(msg)
+        start(self, args, *rest, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", guarded)
+
+
+def _forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not _is_here(address[0]):
+            raise AssertionError(f"this test connects to {address}")
+        connect(self, address)
+
+    def guarded_resolve(host: Any, *rest: Any, **options: Any) -> Any:
+        if host is not None and not _is_here(host):
+            raise AssertionError(f"this test looks up {host!r}")
+        return resolve(host, *rest, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
+
+
+def _is_here(host: str | bytes) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    return name in {"localhost", "::1", ""} or name.startswith("127.")
