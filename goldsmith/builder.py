@@ -137,7 +137,7 @@ def load(client: docker.DockerClient, ref: str, built: Built, folder: Path) -> N
         with archive.open("wb") as sink:
             oci.write([image], {**files, built.id: built.config}, sink)
         with archive.open("rb") as source:
-            deque(client.api.load_image(source), maxlen=0)
+            client.images.load(source)
         archive.unlink()
     name, _, tag = ref.rpartition(":")
     client.api.tag(built.id, name, tag)

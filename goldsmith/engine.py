@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
@@ -36,7 +37,7 @@ def engine(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
     with contextlib.ExitStack() as stack:
         client = answering()
         if client is None:
-            client = stack.enter_context(_private(run, log_path))
+            client = stack.enter_context(private(run, log_path))
         stack.callback(client.close)
         yield client
 
@@ -81,16 +82,22 @@ def _default() -> docker.DockerClient | None:
             f"the Docker engine at {DEFAULT_SOCKET} is not open to you",
             hint=f"run: sudo usermod -aG docker {os.environ.get('USER', '$USER')}, then log in anew",
         )
-    try:
-        client = docker.DockerClient(base_url=f"unix://{DEFAULT_SOCKET}", timeout=CALL_TIMEOUT_S)
+    return _try(f"unix://{DEFAULT_SOCKET}")
+
+
+def _try(address: str) -> docker.DockerClient | None:
+    with contextlib.ExitStack() as stack, contextlib.suppress(*_DOWN):
+        client = docker.DockerClient(base_url=address, timeout=CALL_TIMEOUT_S)
+        stack.callback(client.close)
         client.ping()
-    except _DOWN:
-        return None
-    return client
+        stack.pop_all()
+        return client
+    return None
 
 
 @contextlib.contextmanager
-def _private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
+def private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
+    """A client of an engine of our own, in the run's folder, that ends with the block."""
     dockerd = proc.which("dockerd")
     if dockerd is None:
         raise HostError(
@@ -98,8 +105,7 @@ def _private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
             hint="install it (Debian: apt-get install docker.io) or set DOCKER_HOST",
         )
     _require_root()
-    folder = run.folder / "engine"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="e", dir=run.folder))  # a short name: sockets are in there
     try:
         with proc.background(proc.as_root(_argv(dockerd, folder)), log_path=log_path, grace_s=20) as process:
             client = _answer(process, folder / "sock", log_path)
@@ -128,11 +134,7 @@ def _argv(dockerd: Path, folder: Path) -> list[str | Path]:
 
 def _answer(process: Popen[bytes], socket: Path, log_path: Path) -> docker.DockerClient:
     def probe() -> docker.DockerClient | None:
-        with contextlib.suppress(*_DOWN):
-            client = docker.DockerClient(base_url=f"unix://{socket}", timeout=CALL_TIMEOUT_S)
-            client.ping()
-            return client
-        return None
+        return _try(f"unix://{socket}") if socket.exists() else None
 
     try:
         return wait.wait_until(

@@ -57,6 +57,7 @@ def make(
         *(["--include=" + ",".join(recipe.packages)] if recipe.packages else []),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude),
         *(f"--dpkgopt=path-include={pattern}" for pattern in recipe.include),
+        "--dpkgopt=force-unsafe-io",  # nobody waits for a disk inside an image
         "--aptopt=Acquire::http::Proxy \"DIRECT\"",
         f"--customize-hook=cd \"$1\" && rm -f {_TRACES}",
         *([f"--customize-hook=cp -R --preserve=mode {files}/. \"$1\"/"] if files else []),

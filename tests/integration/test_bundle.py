@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default containers, built and exported for real, and read by every tool that must read them."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from goldsmith import containers, engine, mirror, oci, proc, wait, workspace
+from goldsmith.containers import Bundle
+from goldsmith.errors import BuildError
+from goldsmith.spec import ContainerSpec, Layers
+from goldsmith.workspace import Run
+
+pytestmark = [
+    pytest.mark.integration,
+    # docker's client leaves the sockets of streamed answers to the garbage collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
+]
+
+NGINX, REDIS, PAUSE = "goldsmith.local/nginx:1.26", "goldsmith.local/redis:8.0", "goldsmith.local/pause:1"
+SPECS = tuple(
+    ContainerSpec(ref=ref, build=f"containers/{ref.removeprefix('goldsmith.local/').partition(':')[0]}")
+    for ref in (PAUSE, NGINX, REDIS)
+)
+NOWHERE = "unix:///nonexistent/docker.sock"  # whoever asks for an engine is told that there is none
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with workspace.run() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def log(run: Run) -> Path:
+    return run.folder / "build.log"
+
+
+@pytest.fixture(scope="module", params=list(Layers))
+def bundle(request: pytest.FixtureRequest, run: Run, log: Path) -> Bundle:
+    return containers.export(SPECS, layers=request.param, run=run, log_path=log)
+
+
+@pytest.fixture(scope="module")
+def plain(run: Run, log: Path) -> Bundle:
+    return containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
+
+
+@pytest.fixture(scope="module")
+def client(run: Run, log: Path) -> Iterator[docker.DockerClient]:
+    with engine.private(run, log) as made:
+        yield made
+
+
+def digests(bundle: Bundle) -> dict[str, str]:
+    found = {name: image.digest for image in bundle.images for name in image.names}
+    assert len(found) == len(SPECS)
+    return found
+
+
+def test_docker_load_takes_the_archive_and_the_ids_are_the_config_digests(
+    bundle: Bundle, client: docker.DockerClient
+) -> None:
+    for image in client.images.list():
+        client.images.remove(str(image.id), force=True)
+    proc.capture(["docker", "--host", _socket(client), "load", "--input", bundle.path], timeout_s=120)
+    assert {ref: client.images.get(ref).id for ref in (PAUSE, NGINX, REDIS)} == {
+        image.ref: image.config_digest for image in bundle.images
+    }
+
+
+def _socket(client: docker.DockerClient) -> str:
+    adapter = client.api.get_adapter("http+docker://localhost")
+    return f"unix://{adapter.socket_path}"  # type: ignore[attr-defined]
+
+
+def test_nginx_serves_as_an_unprivileged_user_on_a_read_only_root(client: docker.DockerClient) -> None:
+    with _running(client, NGINX, read_only=True, tmpfs={"/tmp": ""}) as box:
+        assert "200 OK" in _http(box, "/healthz")
+        assert "nginx is running" in _http(box, "/")
+        assert box.exec_run("id -u").output.strip() == b"33"
+        assert b"GET / HTTP" in box.logs()
+
+
+def test_redis_answers_as_an_unprivileged_user(client: docker.DockerClient) -> None:
+    with _running(client, REDIS, read_only=True) as box:
+        wait.wait_until(lambda: box.exec_run("redis-cli ping").output == b"PONG\n", timeout_s=30)
+        assert box.exec_run("redis-cli set a 1").output == b"OK\n"
+        assert box.exec_run("id -u").output.strip() != b"0"
+
+
+def test_pause_stays_until_it_is_told_to_end(client: docker.DockerClient) -> None:
+    with _running(client, PAUSE, read_only=True) as box:
+        assert client.images.get(PAUSE).attrs["Size"] < 2 << 20
+        box.stop(timeout=20)
+        box.reload()
+        assert box.attrs["State"]["ExitCode"] != 137, "it was killed: it does not end on TERM"
+
+
+class _running:
+    def __init__(self, client: docker.DockerClient, ref: str, **options: object) -> None:
+        self.box = client.containers.run(ref, detach=True, network_mode="none", **options)  # type: ignore[call-overload]
+
+    def __enter__(self) -> Container:
+        return self.box
+
+    def __exit__(self, *_: object) -> None:
+        self.box.remove(force=True)
+
+
+def _http(box: Container, path: str) -> str:
+    script = f"exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+
+    def ask() -> str:
+        answer = box.exec_run(["bash", "-c", script])
+        return answer.output.decode() if answer.exit_code == 0 else ""
+
+    return wait.wait_until(ask, timeout_s=30)
+
+
+def test_containerd_imports_it_with_the_digests_of_the_lock(bundle: Bundle, tmp_path: Path) -> None:
+    address = tmp_path / "c.sock"
+    config = tmp_path / "config.toml"
+    config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    argv: list[proc.Arg] = ["containerd", "--config", config, "--root", tmp_path / "root", "--state", tmp_path / "state",
+            "--address", address]  # fmt: skip
+    ctr: list[proc.Arg] = ["ctr", "--address", address, "--namespace", "k8s.io"]
+    with proc.background(proc.as_root(argv), log_path=tmp_path / "log") as process:
+        wait.wait_until(address.exists, timeout_s=30, alive=lambda: process.poll() is None)
+        proc.capture(proc.as_root([*ctr, "images", "import", "--no-unpack", bundle.path]), timeout_s=120)
+        rows = proc.capture(proc.as_root([*ctr, "images", "list"])).splitlines()[1:]
+        proc.capture(proc.as_root([*ctr, "images", "check"]))
+    assert {row.split()[0]: row.split()[2] for row in rows} == digests(bundle)
+
+
+def test_podman_loads_it(bundle: Bundle, run: Run, tmp_path: Path) -> None:
+    short = run.folder / "p"  # podman takes no more than 50 characters
+    podman = proc.as_root(["podman", "--root", tmp_path, "--runroot", short, "--storage-driver", "vfs"])
+    proc.capture([*podman, "load", "--quiet", "--input", bundle.path], timeout_s=200)
+    rows = json.loads(proc.capture([*podman, "images", "--format", "json", "--no-trunc"]))
+    assert {f"sha256:{row['Id']}" for row in rows} == {image.config_digest for image in bundle.images}
+
+
+def test_skopeo_reads_it_with_the_digests_of_the_lock(bundle: Bundle) -> None:
+    for name, digest in digests(bundle).items():
+        raw = proc.capture(["skopeo", "inspect", "--raw", f"oci-archive:{bundle.path}:{name}"])
+        assert oci.sha256(raw.encode()) == digest
+
+
+def test_nothing_of_the_build_host_is_in_the_images(plain: Bundle) -> None:
+    mirrors = mirror.find()
+    hosts = {urlsplit(url).hostname for url in (mirrors.debian, mirrors.security)}
+    assert None not in hosts
+    needles = [re.escape(str(host)).encode() for host in hosts] + [
+        rb"ftp_proxy=",
+        rb"127\.0\.0\.1:\d+/debian",
+    ]
+    names, found = _scan(plain, re.compile(b"|".join(needles)))
+    assert len(names) > 1000
+    assert not found
+    bad = r"^(\./)?(var/lib/apt/lists/.*_|var/cache/apt/.*\.(deb|bin)$|etc/apt/sources|usr/sbin/policy-rc\.d)"
+    assert not [name for name in names if re.match(bad, name) and not name.endswith("/")]
+
+
+def _scan(bundle: Bundle, pattern: re.Pattern[bytes]) -> tuple[list[str], list[str]]:
+    names, found = [], []
+    with tarfile.open(bundle.path) as archive:
+        for blob in archive:
+            data = archive.extractfile(blob)
+            if data is None:
+                continue
+            if blob.size < 100_000 and pattern.search(data.read()):
+                found.append(blob.name)
+            data.seek(0)
+            if blob.name.startswith("blobs/") and blob.size > 100_000:
+                with tarfile.open(fileobj=data) as layer:
+                    for entry in layer:
+                        names.append(entry.name + "/" * entry.isdir())
+                        content = layer.extractfile(entry) if entry.isreg() else None
+                        # Debian's own programs name its mirrors, too
+                        if content and entry.name.lstrip("./").startswith(("etc/", "var/", "root/", "tmp/")):
+                            found += [entry.name] if pattern.search(content.read()) else []
+    return names, found
+
+
+def test_an_unchanged_spec_needs_no_engine_and_writes_nothing(
+    plain: Bundle, run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
+    again = containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
+    assert again.reused
+    assert (again.sha256, again.images) == (plain.sha256, plain.images)
+
+
+def test_written_anew_the_bytes_are_the_same(
+    plain: Bundle, run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
+    shutil.rmtree(plain.path.parent)
+    again = containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
+    assert not again.reused
+    assert again.sha256 == plain.sha256 == workspace.sha256_of(again.path)
+
+
+def test_a_change_of_one_container_leaves_the_others_as_they_are(
+    plain: Bundle, run: Run, log: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(workspace.project_root() / "containers", tmp_path / "containers")
+    (tmp_path / "containers/nginx/index.html").write_text("changed\n")
+    changed = containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log, root=tmp_path)
+    before, after = ({image.ref: image for image in bundle.images} for bundle in (plain, changed))
+    assert before[NGINX].digest != after[NGINX].digest
+    assert before[NGINX].layers[0] == after[NGINX].layers[0]
+    assert (before[PAUSE], before[REDIS]) == (after[PAUSE], after[REDIS])
+
+
+def test_a_broken_dockerfile_fails_with_its_last_lines(run: Run, log: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/Dockerfile").write_text("FROM goldsmith.local/base:13\nRUN echo it-broke-here; false\n")
+    shutil.copytree(workspace.project_root() / "containers", tmp_path / "containers")
+    spec = ContainerSpec(ref="example.test/bad:1", build="bad")
+    with pytest.raises(BuildError, match="it-broke-here"):
+        containers.export([spec], layers=Layers.gzip, run=run, log_path=log, root=tmp_path)
+
+
+def test_images_of_the_engine_come_out_small_and_in_flat_memory(
+    plain: Bundle, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    with plain.path.open("rb") as source:
+        client.images.load(source)
+    script = (
+        "import docker, sys, pathlib; from goldsmith import containers;"
+        "client = docker.DockerClient(base_url=sys.argv[1]); spool = pathlib.Path(sys.argv[2]);"
+        "print(containers.archive_engine_images(client, sys.argv[4:], pathlib.Path(sys.argv[3]), spool))"
+    )
+    (tmp_path / "spool").mkdir()
+    argv: list[proc.Arg] = [
+        sys.executable,
+        "-c",
+        script,
+        _socket(client),
+        tmp_path / "spool",
+        tmp_path / "out.tar",
+    ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    proc.capture([*argv, PAUSE, NGINX, REDIS], cwd=workspace.project_root())
+    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert peak_kib < 100 * 1024 or peak_kib == before
+    saved = tmp_path / "saved.tar"
+    proc.capture(["docker", "--host", _socket(client), "save", "--output", saved, PAUSE, NGINX, REDIS])
+    assert (tmp_path / "out.tar").stat().st_size <= saved.stat().st_size
+    assert _blob_names(tmp_path / "out.tar") == _blob_names(plain.path)
+
+
+def _blob_names(path: Path) -> list[str]:
+    with tarfile.open(path) as archive:
+        return archive.getnames()
