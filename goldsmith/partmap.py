@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import struct
 import time
 from collections.abc import Iterator
@@ -20,8 +19,7 @@ _DISK_MIB = 4
 _SECTOR = 512
 
 
-@functools.cache
-def partition_mapper(folder: Path) -> Mapper:
+def find(folder: Path) -> Mapper:
     """kpartx (device-mapper) where it works, else blkpg (partx); tried on a small file in folder.
 
     folder should be a run's, so that a loop device whose process was killed is found again. Raises

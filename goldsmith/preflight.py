@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SCHEMA_VERSION = 1
 
 _MIB = 1024 * 1024
 _MIRROR_TIMEOUT_S = 15
+_BUILD_IN_MEMORY_MIB = 5120
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -40,12 +42,13 @@ def host_checks(spec: ImageSpec | None = None, *, run: workspace.Run | None = No
 
     Without a run one is made for the time that it takes: accelerator and partitions are really tried.
     """
-    with ExitStack() as stack:
-        try:
-            folder = (run or stack.enter_context(workspace.run())).folder
-        except (GoldsmithError, OSError) as e:
-            return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
-        return list(_all_checks(spec, folder))
+    try:
+        with _folder(run) as folder:
+            return list(_all_checks(spec, folder))
+    except OSError as e:
+        return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
+    except HostError as e:
+        return [Check(name="scratch folder", ok=False, found=str(e), remedy=e.hint or "")]
 
 
 def require(spec: ImageSpec, *, run: workspace.Run | None = None) -> list[Check]:
@@ -60,7 +63,29 @@ def require(spec: ImageSpec, *, run: workspace.Run | None = None) -> list[Check]
     return checks
 
 
-def as_lines(checks: Sequence[Check]) -> list[str]:
+@functools.cache
+def partition_mapper() -> partmap.Mapper:
+    """kpartx or blkpg, whichever works on this host; tried once. Raises HostError where neither does."""
+    with _folder(None) as folder:
+        return partmap.find(folder)
+
+
+def has_memory_to_build_in() -> bool:
+    """The tree of an image and its disk fit in memory, and as much again stays for the rest of the host."""
+    return _available_memory() >= 2 * _BUILD_IN_MEMORY_MIB * _MIB
+
+
+@contextmanager
+def _folder(run: workspace.Run | None) -> Iterator[Path]:
+    """A run's folder, for what is tried: should we be killed, it is found there and removed."""
+    if run is not None:
+        yield run.folder
+        return
+    with workspace.run() as own:
+        yield own.folder
+
+
+def as_lines(checks: Sequence[Check]) -> str:
     """For people: one line a check, and one more where something is to be done."""
     width = max((len(check.name) for check in checks), default=0)
     lines = []
@@ -68,7 +93,7 @@ def as_lines(checks: Sequence[Check]) -> list[str]:
         lines.append(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.found}")
         if check.remedy:
             lines.append(f"{'':6}{'':<{width}}  -> {check.remedy}")
-    return lines
+    return "\n".join(lines)
 
 
 def as_json(checks: Sequence[Check]) -> str:
@@ -89,7 +114,7 @@ def _all_checks(spec: ImageSpec | None, folder: Path) -> Iterator[Check]:
     if needs_engine(spec):
         yield _guarded("Docker engine", check_engine)
     yield _guarded("accelerator", lambda: check_accelerator(folder / "preflight.log"))
-    yield _guarded("loop devices and partitions", lambda: check_partitions(folder))
+    yield _guarded("loop devices and partitions", check_partitions)
     yield from check_disk(spec)
     yield check_memory(spec)
     yield check_output(workspace.out_root())
@@ -183,9 +208,9 @@ def check_accelerator(log_path: Path) -> Check:
     )
 
 
-def check_partitions(folder: Path) -> Check:
+def check_partitions() -> Check:
     how = {"kpartx": "by kpartx (device-mapper)", "blkpg": "by partx (BLKPG): kpartx does not work here"}
-    found = f"work, {how[partmap.partition_mapper(folder)]}"
+    found = f"work, {how[partition_mapper()]}"
     return Check(name="loop devices and partitions", ok=True, found=found)
 
 

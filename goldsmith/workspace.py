@@ -21,6 +21,7 @@ from goldsmith import proc, reap
 from goldsmith.errors import CommandError, HostError
 
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
+ENVIRONMENTS = "environments"  # in the cache, but scripts/inv's: we may be running in one of them
 _SEAL = ".files.json"  # names, sizes and hashes of a cache entry's files
 
 
@@ -189,6 +190,8 @@ def clean_cache(*, older_than_days: float | None = None) -> list[str]:
     """Remove broken cache entries and unfinished ones of dead runs, and old ones if asked."""
     done = []
     for entry in sorted(cache_root().glob("*/*")):
+        if entry.parent.name == ENVIRONMENTS:
+            continue
         if not entry.is_dir() or entry.name.startswith(".new-"):
             if entry.name.startswith(".new-") and not live_runs():
                 shutil.rmtree(entry, ignore_errors=True)

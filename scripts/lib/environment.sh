@@ -8,7 +8,7 @@ enter_environment() {
     local python=$1 venv=$2 stamp
     stamp=$(environment_stamp "$python")
     mkdir -p -- "$venv"
-    exec 9<"$venv"
+    exec 9< "$venv"
     flock --shared 9
     if ! is_current "$venv" "$stamp"; then
         flock --nonblock 9 || {
@@ -28,7 +28,7 @@ environment_stamp() {
 }
 
 is_current() {
-    [ -x "$1/bin/python" ] && [ "$(cat -- "$1/goldsmith-stamp" 2>/dev/null)" = "$2" ]
+    [ -x "$1/bin/python" ] && [ "$(cat -- "$1/goldsmith-stamp" 2> /dev/null)" = "$2" ]
 }
 
 # The stamp is written last, so that one that was interrupted is made anew.
@@ -39,12 +39,12 @@ make_environment() {
     "$python" -I -m venv --clear -- "$venv" >&2
     locked_pip "$venv" --require-hashes --only-binary :all: -r "${root:?}/requirements.lock"
     locked_pip "$venv" --no-deps --no-build-isolation -e "$root"
-    printf '%s\n' "$3" >"$venv/goldsmith-stamp"
+    printf '%s\n' "$3" > "$venv/goldsmith-stamp"
 }
 
 locked_pip() {
     local venv=$1
     shift
-    "$venv/bin/python" -I -m pip --quiet --disable-pip-version-check --no-input install "$@" </dev/null >&2 ||
+    "$venv/bin/python" -I -m pip --quiet --disable-pip-version-check --no-input install "$@" < /dev/null >&2 ||
         host_error "pip could not fill the environment $venv" "see above; it is made anew by the next start"
 }

@@ -5,20 +5,20 @@
 # has PROBE: one of its alternatives, a|b, is there: a command (sbin folders included), a file or a @check.
 has() {
     local alternative alternatives
-    IFS='|' read -r -a alternatives <<<"$1"
+    IFS='|' read -r -a alternatives <<< "$1"
     for alternative in "${alternatives[@]}"; do
         case $alternative in
-        @python) find_python >/dev/null && return ;;
-        @docker-engine) docker_answers && return ;;
-        /*) compgen -G "$alternative" >/dev/null && return ;;
-        *) PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin command -v "$alternative" >/dev/null && return ;;
+            @python) find_python > /dev/null && return ;;
+            @docker-engine) docker_answers && return ;;
+            /*) compgen -G "$alternative" > /dev/null && return ;;
+            *) PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin command -v "$alternative" > /dev/null && return ;;
         esac
     done
     return 1
 }
 
 docker_answers() {
-    command -v docker >/dev/null && timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
+    command -v docker > /dev/null && timeout 10 docker version --format '{{.Server.Version}}' > /dev/null 2>&1
 }
 
 # missing_for COLUMN TASK: a line "PROBE PACKAGES" for each thing that is not there; - is no package.
@@ -38,11 +38,11 @@ missing_for() {
 package_column() {
     local word
     # shellcheck source=/dev/null
-    for word in $(. "${OS_RELEASE:-/etc/os-release}" 2>/dev/null && printf '%s ' "${ID:-}" "${ID_LIKE:-}"); do
+    for word in $(. "${OS_RELEASE:-/etc/os-release}" 2> /dev/null && printf '%s ' "${ID:-}" "${ID_LIKE:-}"); do
         case $word in
-        debian) printf 3 && return ;;
-        ubuntu) printf 4 && return ;;
-        fedora) printf 5 && return ;;
+            debian) printf 3 && return ;;
+            ubuntu) printf 4 && return ;;
+            fedora) printf 5 && return ;;
         esac
     done
     printf 9
@@ -56,8 +56,8 @@ require_host_packages() {
     column=$(package_column)
     missing=$(missing_for "$column" "$task")
     [ -n "$missing" ] || return 0
-    probes=$(cut -d ' ' -f 1 <<<"$missing" | paste -s -d ' ')
-    packages=$(cut -d ' ' -f 2- <<<"$missing" | tr ' ' '\n' | sort -u | paste -s -d ' ')
+    probes=$(cut -d ' ' -f 1 <<< "$missing" | paste -s -d ' ')
+    packages=$(cut -d ' ' -f 2- <<< "$missing" | tr ' ' '\n' | sort -u | paste -s -d ' ')
     if [ "$column" = 9 ] || [[ " $packages " == *' - '* ]]; then
         host_error "$(needed_by "$task") what this host lacks: $probes" \
             "install it by hand: its package names are not known for this distribution"

@@ -5,8 +5,8 @@
 # The tool's command line for a column of host-packages.tsv, without options that only matter to scripts.
 installer() {
     case $1 in
-    5) printf 'dnf install' ;;
-    *) printf 'apt-get install --no-install-recommends' ;;
+        5) printf 'dnf install' ;;
+        *) printf 'apt-get install --no-install-recommends' ;;
     esac
 }
 
@@ -16,7 +16,7 @@ as_root() {
 
 # Debian's package lists are not there on a fresh root or in a container.
 lists_are_missing() {
-    [ "$1" != 5 ] && ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null
+    [ "$1" != 5 ] && ! compgen -G '/var/lib/apt/lists/*_Packages*' > /dev/null
 }
 
 # agree_to_install YES COLUMN PACKAGES MESSAGE WORD...: returns only with a yes.
@@ -35,7 +35,7 @@ agree_to_install() {
 # install_packages COLUMN PACKAGES: announced and agreed to before.
 install_packages() {
     local -a packages
-    read -r -a packages <<<"$2"
+    read -r -a packages <<< "$2"
     if [ "$1" = 5 ]; then
         privileged dnf install --assumeyes --setopt=install_weak_deps=False "${packages[@]}" ||
             host_error "dnf could not install: $2"
@@ -53,8 +53,8 @@ apt_install() {
 privileged() {
     local -a argv=(env DEBIAN_FRONTEND=noninteractive "$@")
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || host_error "installing packages takes root, and there is no sudo"
+        command -v sudo > /dev/null || host_error "installing packages takes root, and there is no sudo"
         argv=(sudo "${argv[@]}")
     fi
-    "${argv[@]}" </dev/null >&2
+    "${argv[@]}" < /dev/null >&2
 }

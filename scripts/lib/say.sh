@@ -18,7 +18,7 @@ host_error() {
 
 is_true() {
     case ${1,,} in
-    '' | 0 | false | no | off) return 1 ;;
+        '' | 0 | false | no | off) return 1 ;;
     esac
 }
 

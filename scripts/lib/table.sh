@@ -7,10 +7,10 @@ task_of() {
     local word task=
     for word; do
         case $word in
-        -h | --help | -h=* | --help=* | -l | --list | -l=* | --list=* | -V | --version) return ;;
-        --) break ;;
-        -*) ;;
-        *) task=${task:-$word} ;;
+            -h | --help | -h=* | --help=* | -l | --list | -l=* | --list=* | -V | --version) return ;;
+            --) break ;;
+            -*) ;;
+            *) task=${task:-$word} ;;
         esac
     done
     printf '%s' "$task"

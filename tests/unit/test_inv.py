@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith import workspace
 from goldsmith.workspace import project_root
 
 _SCRIPTS = project_root() / "scripts"
@@ -228,6 +229,19 @@ def test_the_environment_of_a_path_with_a_space_is_in_the_cache(host: Host) -> N
 
     assert Path(first).parent == cache / "environments"
     assert first == again
+
+
+def test_cleaning_the_cache_leaves_environments_alone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(host.folder / "cache"))
+    place = Path(host.sh("environment_place", GOLDSMITH_CACHE=str(host.folder / "cache")).stdout)
+    place.mkdir(parents=True)
+    broken = host.folder / "cache" / "bundle" / "0"
+    broken.mkdir(parents=True)
+
+    workspace.clean_cache(older_than_days=0)
+
+    assert place.exists()
+    assert not broken.exists()
 
 
 def test_the_environment_of_a_plain_path_is_in_the_checkout(host: Host) -> None:

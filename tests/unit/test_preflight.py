@@ -72,7 +72,7 @@ def test_require_is_content_with_a_good_host(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_check_is_one_line_and_a_remedy_another() -> None:
-    assert preflight.as_lines([_GOOD, _BAD]) == [
+    assert preflight.as_lines([_GOOD, _BAD]).split("\n") == [
         "ok    memory  plenty",
         "FAIL  output  /out cannot be written",
         "              -> name another folder",
@@ -179,6 +179,19 @@ def test_too_little_memory_is_told_with_what_is_needed(
     assert "verify.memory-mib" in check.remedy
 
 
+def test_an_image_is_built_in_memory_only_where_as_much_again_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(preflight, "_MEMINFO", meminfo)
+    answers = []
+    for gib in (8, 12):
+        meminfo.write_text(f"MemAvailable: {gib * 1024 * 1024} kB\n")
+        answers.append(preflight.has_memory_to_build_in())
+
+    assert answers == [False, True]
+
+
 def test_disk_space_on_one_file_system_is_added_up() -> None:
     (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=2048)))
 
@@ -244,7 +257,7 @@ def test_partitions_are_mapped_by_partx_where_kpartx_fails(
     fake(tmp_path, monkeypatch, "kpartx", "exit 1")
     fake(tmp_path, monkeypatch, "partx", f'[ "$1" = --delete ] && rm {loop}p1 || touch {loop}p1')
 
-    assert partmap.partition_mapper(tmp_path) == "blkpg"
+    assert partmap.find(tmp_path) == "blkpg"
     assert (tmp_path / "log").read_text() == "detached\n"
     assert not Path(f"{loop}p1").exists()
     assert list(tmp_path.glob("*.raw")) == []
@@ -255,7 +268,7 @@ def test_a_host_without_loop_devices_is_told_why(tmp_path: Path, monkeypatch: py
     fake(tmp_path, monkeypatch, "losetup", "echo cannot find an unused loop device >&2; exit 1")
 
     with pytest.raises(HostError, match="cannot find an unused") as caught:
-        partmap.partition_mapper(tmp_path)
+        partmap.find(tmp_path)
 
     assert isinstance(caught.value.__cause__, CommandError)
     assert list(tmp_path.glob("*.raw")) == []
