@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 
 import docker
 import requests
@@ -132,7 +131,7 @@ def _argv(dockerd: Path, folder: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def _answer(process: Popen[bytes], socket: Path, log_path: Path) -> docker.DockerClient:
+def _answer(process: proc.Process, socket: Path, log_path: Path) -> docker.DockerClient:
     def probe() -> docker.DockerClient | None:
         return _try(f"unix://{socket}") if socket.exists() else None
 

@@ -21,6 +21,7 @@ from goldsmith.errors import CommandError, CommandTimeout, HostError
 log = logging.getLogger(__name__)
 
 Arg = str | os.PathLike[str]
+Process = subprocess.Popen[bytes]
 
 TAIL_LINES = 20
 
@@ -145,7 +146,7 @@ def background(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     grace_s: float = 10.0,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     """A program that runs as long as the block does, its output appended to log_path."""
     cmd = [os.fspath(a) for a in argv]
     log.info("+ %s &", shlex.join(cmd))
@@ -166,7 +167,16 @@ def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cw
         raise _not_installed(cmd[0]) from e
 
 
-def stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
+def ends_within(process: Process, timeout_s: float) -> bool:
+    """Whether a background program ends by itself in that time; waits for it no longer than that."""
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def stop(process: Process, grace_s: float) -> None:
     """TERM the whole session, then KILL what is left of it (disk-image-create unmounts on TERM)."""
     _signal_session(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -190,7 +200,7 @@ def _popen(
     env: Mapping[str, str] | None,
     cwd: Path | None,
     stdin: int = subprocess.DEVNULL,
-) -> subprocess.Popen[bytes]:
+) -> Process:
     full_env = environment() if env is None else dict(env)
     if not os.path.dirname(cmd[0]) and shutil.which(cmd[0], path=full_env.get("PATH")) is None:
         raise _not_installed(cmd[0])
@@ -207,7 +217,7 @@ def _not_installed(name: str) -> HostError:
     return HostError(f"{name} is not installed", hint="run: scripts/inv doctor")
 
 
-def _signal_session(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+def _signal_session(process: Process, signum: signal.Signals) -> None:
     """Signal the process group; what runs as root behind sudo is reached through sudo itself."""
     try:
         os.killpg(process.pid, signum)

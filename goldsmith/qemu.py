@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ def instance(public_key: str, *, hostname: str = "golden") -> Instance:
 class Vm:
     """A running VM; its SSH port listens on 127.0.0.1 of this host."""
 
-    process: subprocess.Popen[bytes]
+    process: proc.Process
     port: int
     console: Path
     log: Path
@@ -121,9 +120,7 @@ def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
     for attempt in range(3):
         port = _free_port()
         with proc.background(plan(vm, port=port), log_path=log, grace_s=5) as process:
-            try:
-                process.wait(0.5)
-            except subprocess.TimeoutExpired:
+            if not proc.ends_within(process, 0.5):
                 yield Vm(process=process, port=port, console=vm.console, log=log)
                 return
         said = log.read_text(errors="replace")
