@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ RESERVED = frozenset(
     {
         "ARCH", "DIB_BLOCK_DEVICE_CONFIG", "DIB_IMAGE_CACHE", "DIB_LOCKFILES", "DIB_OFFLINE",
         "DIB_RELEASE", "DIB_DISTRIBUTION_MIRROR", "DIB_DEBIAN_SECURITY_MIRROR",
-        "DIB_CLOUD_INIT_DATASOURCES", "DIB_LOCAL_IMAGE", "DIB_IDENTITY_BUILD_JSON",
+        "DIB_CLOUD_INIT_DATASOURCES", "DIB_LOCAL_IMAGE", "DIB_IDENTITY_DIR",
         "DIB_KUBELET_BINARY", "DIB_KUBELET_PACKAGE", "DIB_KUBELET_PAUSE_IMAGE", "DIB_EMBED_BUNDLE",
         "DIB_EMBED_LOCK", "DIB_EMBED_STRATEGY", "DIB_GUEST_UNATTENDED_UPGRADES", "DIB_SEAL_MIRROR",
         "ELEMENTS_PATH", "TMP_DIR",
@@ -37,9 +38,10 @@ _DEFAULTS = {
 }
 _ROOT_ELEMENTS = {
     Distribution.debian: ("debian-minimal",),
-    Distribution.fedora: ("fedora",),
+    Distribution.fedora: ("goldsmith-fedora",),
     Distribution.custom: (),
 }
+_CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  # hides what went wrong
 _HOOK = re.compile(r"dib-run-parts (Running) \S*/([\w-]+)\.d/(\S+)")
 
 
@@ -48,7 +50,7 @@ class Inputs:
     """What other stages made, as paths on this host, and what the host told us."""
 
     elements: Path
-    build_json: Path
+    identity: Path  # folder with build.json and os-release
     scratch: Path  # short, without spaces
     bundle: Path | None = None
     lock: Path | None = None
@@ -143,7 +145,7 @@ def build(plan: DibPlan, *, log_path: Path) -> Path:
         proc.run(plan.argv, log_path=log_path, env=env, on_line=watch.line)
     except CommandError as e:
         where = f" in {watch.hook}" if watch.hook else ""
-        message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in e.tail)
+        message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in watch.tail)
         raise BuildError(message, hint=e.hint) from e
     if not plan.image.exists():
         raise BuildError("diskimage-builder ended well but made no image", hint=f"see {log_path}")
@@ -156,9 +158,12 @@ class _Watch:
     def __init__(self) -> None:
         self.hook: str | None = None
         self._count = 0
+        self.tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
         self._start = time.monotonic()
 
     def line(self, line: str) -> None:
+        if not _CLEANUP.search(line):
+            self.tail.append(line)
         if match := _HOOK.search(line):
             self.hook = f"{match[2]}.d/{match[3]}"
             self._count += 1
@@ -173,7 +178,7 @@ def _paths(inputs: Inputs) -> dict[str, str]:
         "TMP_DIR": str(inputs.scratch),
         "DIB_IMAGE_CACHE": str(inputs.scratch / "dib-cache"),
         "DIB_LOCKFILES": str(inputs.scratch / "dib-locks"),
-        "DIB_IDENTITY_BUILD_JSON": str(inputs.build_json),
+        "DIB_IDENTITY_DIR": str(inputs.identity),
     }
 
 
