@@ -194,7 +194,7 @@ def _docker_build(shop: Workshop, context: Context) -> str:
 
 
 def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> str:
-    image = ""
+    image, failed = "", False
     tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
     with log_path.open("a", encoding="utf-8") as log:
         for event in answer:
@@ -204,9 +204,10 @@ def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> st
                     tail.append(line)
                     progress.live(f"{ref}: {line}")
             image = (event.get("aux") or {}).get("ID", image)
-            if "error" in event:
-                shown = "".join(f"\n  | {line}" for line in tail)
-                raise BuildError(f"{ref} cannot be built{shown}", hint=f"full log: {log_path}")
+            failed = failed or "error" in event  # read on: an answer left half read keeps its socket open
+    if failed:
+        shown = "".join(f"\n  | {line}" for line in tail)
+        raise BuildError(f"{ref} cannot be built{shown}", hint=f"full log: {log_path}")
     if not image:
         raise BuildError(f"the Docker engine did not say what it built for {ref}", hint=f"see {log_path}")
     return image
