@@ -31,6 +31,7 @@ _KVM_DEVICE = Path("/dev/kvm")
 # times what a host with KVM needs. There it takes less than this, whatever QEMU and firmware add.
 _UNIT_S = 0.2
 _SLOWEST = 20.0
+_LOAD_COUNTS_UP_TO = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +58,8 @@ _TCG = _Candidate(name="tcg", args=("-accel", "tcg,thread=multi", "-cpu", "max")
 def find(*, log_path: Path) -> Accelerator:
     """The fastest accelerator under which a guest booted; QEMU's words are appended to log_path.
 
-    Tried once per host boot, QEMU version and right to /dev/kvm, then cached; the load of the moment
-    is added to the slowness each time. Raises HostError where QEMU is missing or nothing boots.
+    Tried once per host boot, QEMU version and right to /dev/kvm, then cached; the slowness counts the
+    load of the moment in each time. Raises HostError where QEMU is missing or nothing boots.
     """
     entry = workspace.cached("accelerator", _key(), lambda folder: _store(folder, log_path))
     stored = json.loads((entry / "accelerator.json").read_text())
@@ -71,8 +72,11 @@ def find(*, log_path: Path) -> Accelerator:
 
 
 def load_factor() -> float:
-    """By how much one more busy process is slowed down by those that are busy already, at least 1."""
-    return max(1.0, (os.getloadavg()[0] + 1) / (os.cpu_count() or 1))
+    """By how much one more busy process is slowed down by those that are busy already: 1 to 2.
+
+    Not more, for the load comes and goes, and a deadline that is too long is noticed late.
+    """
+    return min(max(1.0, (os.getloadavg()[0] + 1) / (os.cpu_count() or 1)), _LOAD_COUNTS_UP_TO)
 
 
 def probe_guest() -> bytes:
@@ -87,6 +91,7 @@ def _key() -> str:
         proc.capture([QEMU, "--version"]).partition("\n")[0],
         str(os.access(_KVM_DEVICE, os.R_OK | os.W_OK)),
         _LISTING.read_text(encoding="ascii"),
+        f"CPU time / {_UNIT_S}",  # how the stored slowness was measured
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 

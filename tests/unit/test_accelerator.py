@@ -114,19 +114,23 @@ def test_waiting_does_not_count_as_slowness(tmp_path: Path, monkeypatch: pytest.
     assert find(tmp_path).slowness == 1
 
 
-def test_a_busy_host_is_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("busy_per_cpu", "factor"), [(0.5, 1), (1.5, 1.5), (50, 2)])
+def test_a_busy_host_is_slower_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy_per_cpu: float, factor: float
+) -> None:
     fake_qemu(tmp_path, monkeypatch, kvm=_WORKS)
     idle = find(tmp_path).slowness
-    monkeypatch.setattr(os, "getloadavg", lambda: (float(3 * (os.cpu_count() or 1) - 1), 0.0, 0.0))
+    load = busy_per_cpu * (os.cpu_count() or 1) - 1
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
 
     busy = find(tmp_path).slowness
 
-    assert busy == pytest.approx(3 * idle)
+    assert busy == pytest.approx(factor * idle)
 
 
 def test_slowness_has_a_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_qemu(tmp_path, monkeypatch, kvm=_WORKS)
-    monkeypatch.setattr(os, "getloadavg", lambda: (10_000.0, 0.0, 0.0))
+    monkeypatch.setattr(accelerator, "_UNIT_S", 1e-6)
 
     assert find(tmp_path).slowness == 20
 
