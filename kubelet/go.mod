@@ -2,6 +2,8 @@ module kubelet
 
 go 1.25.0
 
+godebug default=go1.25
+
 require k8s.io/kubernetes v1.35.4
 
 require (
