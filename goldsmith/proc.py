@@ -124,14 +124,15 @@ def capture(
         cmd, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd,
     )  # fmt: skip
-    try:
-        out, err = process.communicate(stdin, timeout_s)
-    except subprocess.TimeoutExpired:
-        stop(process, 2)
-        raise CommandTimeout(shown, -signal.SIGTERM, ()) from None
-    except BaseException:
-        stop(process, 2)
-        raise
+    with process:  # which closes the pipes
+        try:
+            out, err = process.communicate(stdin, timeout_s)
+        except subprocess.TimeoutExpired:
+            stop(process, 2)
+            raise CommandTimeout(shown, -signal.SIGTERM, ()) from None
+        except BaseException:
+            stop(process, 2)
+            raise
     if process.returncode != 0:
         lines = redact(err.decode(errors="backslashreplace"), secrets).splitlines()
         raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
@@ -163,8 +164,8 @@ def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cw
     cmd = [os.fspath(a) for a in argv]
     try:
         return subprocess.call(cmd, env=environment() if env is None else dict(env), cwd=cwd)
-    except FileNotFoundError as e:
-        raise _not_installed(cmd[0]) from e
+    except OSError as e:
+        raise _not_started(cmd[0], cwd, e) from e
 
 
 def ends_within(process: Process, timeout_s: float) -> bool:
@@ -209,8 +210,16 @@ def _popen(
             cmd, stdin=stdin, stdout=stdout, stderr=stderr, env=full_env, cwd=cwd,
             start_new_session=True,
         )  # fmt: skip
-    except FileNotFoundError as e:
-        raise _not_installed(cmd[0]) from e
+    except OSError as e:
+        raise _not_started(cmd[0], cwd, e) from e
+
+
+def _not_started(name: str, cwd: Path | None, error: OSError) -> HostError:
+    if cwd is not None and not cwd.is_dir():
+        return HostError(f"there is no folder {cwd} to run {name} in")
+    if isinstance(error, FileNotFoundError):
+        return _not_installed(name)
+    return HostError(f"cannot run {name}: {error.strerror}")
 
 
 def _not_installed(name: str) -> HostError:

@@ -36,6 +36,7 @@ def wait_until(
             return result
         if not alive():
             raise Died
-        if time.monotonic() >= deadline:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
             raise Deadline
-        time.sleep(interval_s)
+        time.sleep(min(interval_s, left_s))

@@ -77,9 +77,8 @@ def _forbid_programs(monkeypatch: pytest.MonkeyPatch, allowed: set[str], tmp_pat
     def guarded(self: Any, args: Any, *rest: Any, **options: Any) -> None:
         word = os.fspath(args if isinstance(args, (str, os.PathLike)) else args[0])
         path = (options.get("env") or os.environ).get("PATH")
-        found = Path(shutil.which(word, path=path) or word)
-        is_fake = found.is_relative_to(tmp_path)
-        if not is_fake and found.name not in allowed | _INTERPRETERS:
+        found = Path(shutil.which(word, path=path) or tmp_path)  # what is missing cannot start
+        if not found.is_relative_to(tmp_path) and found.name not in allowed | _INTERPRETERS:
             self._child_created = False  # what Popen.__del__ looks at
             msg = f"this test starts {found}; use a fake, or mark it: pytest.mark.programs({found.name!r})"
             raise AssertionError(msg)
