@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,22 +46,24 @@ def answering() -> docker.DockerClient | None:
     """The engine that DOCKER_HOST, the docker context or the default socket names; None: none runs."""
     host = os.environ.get("DOCKER_HOST")
     if host:
-        return _asked_for(lambda: docker.from_env(timeout=CALL_TIMEOUT_S), f"DOCKER_HOST={host}")
+        return _asked_for(lambda: docker.from_env(timeout=CALL_TIMEOUT_S), host, f"DOCKER_HOST={host}")
     name = os.environ.get("DOCKER_CONTEXT")
     context = ContextAPI.get_context(name)
     if context is None:
         raise HostError(f"there is no docker context {name}", hint="run: docker context ls")
-    if context.Host and context.Host.removeprefix("unix://") != str(DEFAULT_SOCKET):
+    if context.Host and context.Name != "default":
         tls = context.TLSConfig or False
         return _asked_for(
             lambda: docker.DockerClient(base_url=context.Host, tls=tls, timeout=CALL_TIMEOUT_S),
+            context.Host,
             f"the docker context {context.Name}",
         )
     return _default()
 
 
-def _asked_for(connect: Callable[[], docker.DockerClient], named: str) -> docker.DockerClient:
+def _asked_for(connect: Callable[[], docker.DockerClient], address: str, named: str) -> docker.DockerClient:
     try:
+        _listens(address)
         client = connect()
         client.ping()
     except _DOWN as e:
@@ -73,25 +76,33 @@ def _asked_for(connect: Callable[[], docker.DockerClient], named: str) -> docker
 
 def _default() -> docker.DockerClient | None:
     try:
-        mode_allows = not DEFAULT_SOCKET.exists() or os.access(DEFAULT_SOCKET, os.R_OK | os.W_OK)
-    except PermissionError:
-        mode_allows = False
-    if not mode_allows:
+        _listens(f"unix://{DEFAULT_SOCKET}")
+    except PermissionError as e:
         raise HostError(
             f"the Docker engine at {DEFAULT_SOCKET} is not open to you",
             hint=f"run: sudo usermod -aG docker {os.environ.get('USER', '$USER')}, then log in anew",
-        )
+        ) from e
+    except OSError:
+        return None
     return _try(f"unix://{DEFAULT_SOCKET}")
 
 
 def _try(address: str) -> docker.DockerClient | None:
     with contextlib.ExitStack() as stack, contextlib.suppress(*_DOWN):
+        _listens(address)
         client = docker.DockerClient(base_url=address, timeout=CALL_TIMEOUT_S)
         stack.callback(client.close)
         client.ping()
         stack.pop_all()
         return client
     return None
+
+
+def _listens(address: str) -> None:
+    """Raise OSError if nobody serves this Unix socket (docker's client would leave its own one open)."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(address.removeprefix("unix://"))
 
 
 @contextlib.contextmanager
@@ -131,9 +142,9 @@ def _argv(dockerd: Path, folder: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def _answer(process: proc.Process, socket: Path, log_path: Path) -> docker.DockerClient:
+def _answer(process: proc.Process, path: Path, log_path: Path) -> docker.DockerClient:
     def probe() -> docker.DockerClient | None:
-        return _try(f"unix://{socket}") if socket.exists() else None
+        return _try(f"unix://{path}")
 
     try:
         return wait.wait_until(
