@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,17 +36,18 @@ def cut_off(
         yield
         return
     # short and without spaces, which tmp_path need not be
-    scratch = tempfile.mkdtemp(prefix="gs-", dir="/tmp")
+    scratch = Path(f"/tmp/goldsmith-tests-{os.getpid()}")
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GOLDSMITH_OUT", str(tmp_path / "out"))
-    monkeypatch.setenv("GOLDSMITH_SCRATCH", scratch)
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(scratch))
     for name in _OUR_OWN:
         monkeypatch.delenv(name, raising=False)
     allowed = {name for marker in request.node.iter_markers("programs") for name in marker.args}
     _forbid_programs(monkeypatch, allowed, tmp_path)
     _forbid_network(monkeypatch)
     yield
-    shutil.rmtree(scratch, ignore_errors=True)
+    if scratch.exists():
+        shutil.rmtree(scratch)
 
 
 @pytest.fixture

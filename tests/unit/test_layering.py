@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the house that no linter knows: who may import whom, and what stays in one place."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith.workspace import project_root
+
+ROOT = project_root()
+PACKAGE = ROOT / "goldsmith"
+
+# The rooms of the house, from the ground up. A module imports from its own room and from those above
+# it in this list, never from one below. A new module needs a place here.
+ROOMS = {
+    "errors": {"errors"},
+    "ground": {"spec", "proc", "progress", "wait"},
+    "workspace": {"workspace", "reap"},
+    "spec": {
+        "specyaml", "specschema", "spectemplate", "specbuild", "speccheck", "specfile", "specref",
+    },
+    "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
+    "kubelet": {"download", "gotoolchain", "kubelet"},
+    "containers": {
+        "aptproxy", "builder", "containers", "contexts", "debindex", "dockersave", "imagestore", "oci",
+        "registry", "rootfs",
+    },
+    "image": {"dib", "blockdevice"},
+    "artifact": {"artifact", "resume"},
+    "boot": {"seed", "qemu", "sealed"},
+    "verify": {"junit", "suite", "verify"},
+    "pipeline": {"pipeline"},
+    "around it": {"bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "summary"},
+    "tasks": {"tasks"},
+}  # fmt: skip
+
+EDGE = {"tasks", "cli"}  # where errors become exit codes
+
+LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
+LONG_MODULES = {
+    "pipeline": "the whole road on one page, and what its tasks call",
+    "verify": "one session from the sealed disk to the last reboot; its state would be handed around",
+}
+LONG_FUNCTIONS = {
+    "proc.run": "start, pump, deadline and stop of one process belong together",
+}
+
+# Joined, so that this file does not name them itself.
+REGISTRIES = tuple(
+    ".".join(words)
+    for words in (
+        ("deb", "debian", "org"), ("security", "debian", "org"), ("proxy", "golang", "org"),
+        ("sum", "golang", "org"), ("pypi", "org"), ("files", "pythonhosted", "org"),
+        ("registry", "npmjs", "org"), ("registry-1", "docker", "io"), ("archive", "ubuntu", "com"),
+    )
+)  # fmt: skip
+SOMEBODYS_PATHS = re.compile(
+    "|".join(
+        ("/ro" + r"ot/(?!\.)[\w-]+/", "/wo" + r"rk/[a-z.]+", "/ho" + r"me/[a-z]\w*/", "/Use" + r"rs/\w+/")
+    )
+)
+
+TREES = {path.stem: ast.parse(path.read_text()) for path in [*PACKAGE.glob("*.py"), ROOT / "tasks.py"]}
+TREES.pop("__init__")
+MODULES = sorted(TREES)
+LEVEL = {module: level for level, room in enumerate(ROOMS.values()) for module in room}
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Whole names of what is imported anywhere in a module, also for types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(module: str) -> set[str]:
+    names = (name.split(".") for name in imports(TREES[module]))
+    return {name[1] for name in names if name[0] == "goldsmith" and len(name) > 1}
+
+
+def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
+    return (
+        (module, node) for module, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, kinds)
+    )
+
+
+def lines_of(module: str) -> int:
+    path = ROOT / "tasks.py" if module == "tasks" else PACKAGE / f"{module}.py"
+    return len(path.read_text().splitlines())
+
+
+def test_there_are_modules_to_look_at() -> None:
+    assert {"tasks", "pipeline", "errors", "verify"} <= set(MODULES)
+    assert len(MODULES) > 30
+
+
+def test_imports_are_found_in_every_form() -> None:
+    tree = ast.parse(
+        "import goldsmith.a\nfrom goldsmith import b\nfrom goldsmith.c import X\nimport os.path as p\n"
+    )
+
+    assert set(imports(tree)) == {"goldsmith.a", "goldsmith.b", "goldsmith.c.X", "os.path"}
+
+
+def test_every_module_has_one_place() -> None:
+    places = {module: [room for room, names in ROOMS.items() if module in names] for module in MODULES}
+
+    assert not {module: rooms for module, rooms in places.items() if len(rooms) != 1}, "see ROOMS"
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{module} imports {name}, which comes after it on the road"
+        for module in MODULES
+        for name in sorted(own_imports(module))
+        if LEVEL[name] > LEVEL[module]
+    ]
+
+    assert not wrong
+
+
+def test_nobody_imports_in_a_circle() -> None:
+    left = {module: own_imports(module) for module in MODULES}
+    while free := [module for module, names in left.items() if not names & left.keys()]:
+        for module in free:
+            del left[module]
+
+    assert not left
+
+
+def test_errors_and_the_spec_import_nothing_of_ours() -> None:
+    assert own_imports("errors") == set()
+    assert own_imports("spec") == set()
+
+
+@pytest.mark.parametrize(
+    ("library", "door"), [("subprocess", "proc"), ("openstack", "glance"), ("pycdlib", "seed")]
+)
+def test_some_libraries_have_one_door(library: str, door: str) -> None:
+    users = {module for module in MODULES if any(n.split(".")[0] == library for n in imports(TREES[module]))}
+
+    assert users <= {door}
+
+
+def test_proc_is_the_door_to_programs() -> None:
+    """The test above would hold as well if nobody started anything."""
+    assert "subprocess" in set(imports(TREES["proc"]))
+
+
+def test_nothing_starts_programs_past_proc() -> None:
+    starters = re.compile(r"os\.(system|popen|exec[lv]\w*|(posix_)?spawn\w*|fork\w*)")
+    found = [
+        f"{module}:{node.lineno}"
+        for module, node in nodes(ast.Attribute)
+        if starters.fullmatch(ast.unparse(node))
+    ]
+
+    assert not found
+
+
+def test_only_the_edge_ends_the_program() -> None:
+    names = re.compile(r"exit|quit|SystemExit|Exit|sys\.exit|os\._exit")
+    found = [
+        f"{module}:{node.lineno}: raise an error of goldsmith.errors instead"
+        for module, node in nodes(ast.Name, ast.Attribute)
+        if module not in EDGE and names.fullmatch(ast.unparse(node))
+    ]
+
+    assert not found
+
+
+def test_no_failure_is_swallowed_whole() -> None:
+    """`except BaseException` is for undoing, and must end in a bare raise."""
+    handlers = [(module, node) for module, node in nodes(ast.ExceptHandler) if module not in EDGE]
+    assert len(handlers) > 20
+    bad = []
+    for module, node in handlers:
+        caught = "" if node.type is None else ast.unparse(node.type)
+        last = node.body[-1]
+        raises_again = isinstance(last, ast.Raise) and last.exc is None
+        if not caught or re.search(r"\bException\b", caught) or ("Base" in caught and not raises_again):
+            bad.append(f"{module}:{node.lineno}")
+
+    assert not bad
+
+
+def test_modules_are_short_or_have_a_reason() -> None:
+    assert {module for module in MODULES if lines_of(module) > LONGEST_MODULE} == LONG_MODULES.keys()
+
+
+def test_functions_are_short_or_have_a_reason() -> None:
+    found = {
+        f"{module}.{node.name}"
+        for module, node in nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+        if node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    }
+
+    assert found == LONG_FUNCTIONS.keys()
+
+
+def committed_files() -> list[Path]:
+    argv = ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-z"]
+    listed = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+@pytest.mark.programs("git")
+def test_no_file_depends_on_a_registry_or_on_somebodys_machine() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: there is nothing to ask for the list of files")
+    files = committed_files()
+    assert len(files) > 100
+    found = []
+    for path in files:
+        text = path.read_text(errors="replace")
+        words = [word for word in REGISTRIES if word in text] + SOMEBODYS_PATHS.findall(text)
+        found += [f"{path.relative_to(ROOT)}: {word}" for word in words]
+
+    assert not found
+
+
+def test_the_search_for_somebodys_paths_finds_them() -> None:
+    for path in ("/ho" + "me/ann/src", "/wo" + "rk/main", "/ro" + "ot/lab/x", "/Use" + "rs/ann/x"):
+        assert SOMEBODYS_PATHS.search(path), path
+    for path in ("/root/.ssh/authorized_keys", "/homepage", "/workers"):
+        assert not SOMEBODYS_PATHS.search(path), path
+
+
+def test_every_source_file_says_its_licence() -> None:
+    files = [*ROOT.glob("goldsmith/*.py"), *ROOT.glob("tests/unit/*.py"), ROOT / "tasks.py"]
+    assert len(files) > 50
+
+    assert not [
+        str(path) for path in files if "SPDX-License-Identifier: Apache-2.0" not in path.read_text()[:99]
+    ]
