@@ -17,6 +17,7 @@ _ABORTS = "echo 'qemu: error: failed to set MSR 0x10a' >&2; kill -ABRT $$"
 _HANGS = "echo B; sleep 60"
 _LIES = "exit 33"
 _LEAVES_EARLY = "echo B; echo E; exit 0"
+_FAILS_LATE = "echo B; echo E; exit 1"
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,12 @@ def test_kvm_is_taken_when_a_guest_ran_in_it(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
-    [(_ABORTS, "failed to set MSR"), (_LIES, "ended with 33"), (_LEAVES_EARLY, "ended with 0")],
+    [
+        (_ABORTS, "failed to set MSR"),
+        (_LIES, "ended with 33"),
+        (_LEAVES_EARLY, "ended with 0"),
+        (_FAILS_LATE, "ended with 1"),
+    ],
 )
 def test_kvm_is_turned_down_when_the_guest_does_not_end_as_it_should(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: str, reason: str
