@@ -82,11 +82,12 @@ def write(instance: Instance, path: Path) -> None:
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
     number = 0
+    files = documents(instance)  # made once: every version tells of the same instance
     _folder(iso, "/OPENSTACK", "openstack", "/openstack")
     for index, version in enumerate(_VERSIONS):
         iso_folder = f"/OPENSTACK/V{index}"
         _folder(iso, iso_folder, version, f"/openstack/{version}")
-        for name, data in documents(instance).items():
+        for name, data in files.items():
             number += 1
             iso.add_fp(
                 io.BytesIO(data), len(data), f"{iso_folder}/F{number}.;1",
@@ -101,15 +102,19 @@ def _folder(iso: pycdlib.PyCdlib, iso_path: str, name: str, joliet_path: str) ->
 
 
 def _networks(nic: Nic, link: str) -> list[dict[str, Any]]:
+    networks: list[dict[str, Any]] = []
     if nic.ipv4 is None:
-        return [{"id": f"{link}-dhcp", "link": link, "type": "ipv4_dhcp", "network_id": str(uuid.uuid4())}]
-    networks = [
-        {
-            "id": f"{link}-ipv4", "link": link, "type": "ipv4", "network_id": str(uuid.uuid4()),
-            "ip_address": nic.ipv4.split("/")[0], "netmask": _netmask(nic.ipv4),
-            "routes": _default_route(nic.gateway),
-        }
-    ]  # fmt: skip
+        networks.append(
+            {"id": f"{link}-dhcp", "link": link, "type": "ipv4_dhcp", "network_id": str(uuid.uuid4())}
+        )
+    else:
+        networks.append(
+            {
+                "id": f"{link}-ipv4", "link": link, "type": "ipv4", "network_id": str(uuid.uuid4()),
+                "ip_address": nic.ipv4.split("/")[0], "netmask": _netmask(nic.ipv4),
+                "routes": _default_route(nic.gateway),
+            }
+        )  # fmt: skip
     if nic.ipv6 is not None:
         networks.append(
             {
