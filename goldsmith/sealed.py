@@ -69,7 +69,7 @@ def resolve(root: Path, path: str) -> Path:
             todo = [part for part in target.split("/") if part and part != "."] + todo
         else:
             done = candidate
-    return done
+    return done.joinpath(*todo)  # within the loop, where nothing exists
 
 
 def read_json(root: Path, path: str) -> dict[str, Any] | None:
