@@ -347,16 +347,17 @@ def test_two_starts_at_once_make_one_environment(host: Host) -> None:
 def test_an_environment_in_which_a_task_runs_is_not_taken_away(host: Host) -> None:
     fake_python(host)
     calls, lock = host.folder / "calls", host.checkout / "requirements.lock"
+    host.sh(_ENTER)
 
     done = host.sh(
-        f"({_ENTER}; sleep 1; echo ended >> {calls}) &\n"
-        'until [ -e "$HOME/venv/goldsmith-stamp" ]; do sleep 0.05; done\n'
+        f"({_ENTER}; echo running >> {calls}; sleep 1; echo ended >> {calls}) &\n"
+        f"until grep -q running {calls}; do sleep 0.05; done\n"
         f'echo other > "{lock}"\n{_ENTER}\nwait'
     )
 
     assert done.returncode == 0, done.stderr
     assert "waiting for a task" in done.stderr
-    assert calls.read_text().split() == ["venv", "pip", "ended", "venv", "pip"]
+    assert calls.read_text().split() == ["venv", "pip", "running", "ended", "venv", "pip"]
 
 
 def test_the_users_own_relative_paths_stay_theirs() -> None:
