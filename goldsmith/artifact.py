@@ -20,7 +20,7 @@ from typing import Any
 from diskimage_builder import element_dependencies
 
 from goldsmith import proc
-from goldsmith.errors import BuildError, CommandError
+from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.spec import DiskFormat, ImageSpec
 from goldsmith.workspace import is_verified, sha256_of, write_atomically
 
@@ -57,7 +57,7 @@ def commit_of(checkout: Path) -> tuple[str, bool]:
     try:
         commit = proc.capture((*git, "rev-parse", "--short=12", "HEAD")).strip()
         return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
-    except CommandError:
+    except (CommandError, HostError):  # no repository, or no git
         return "nogit", False
 
 

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from goldsmith import artifact, pipeline, resume
+from goldsmith.errors import BuildError
+from goldsmith.spec import Distribution, ImageSpec
+from goldsmith.specfile import LoadedSpec
+
+SPEC = ImageSpec(name="mine", distribution=Distribution.debian, release="trixie", containers=())
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedSpec:
+    (tmp_path / "elements/ours").mkdir(parents=True)
+    (tmp_path / "elements/ours/README.rst").write_text("ours")
+    return LoadedSpec(
+        spec=SPEC, rendered="", path=tmp_path / "mine.yaml.j2", sha256="5" * 64,
+        elements=(tmp_path / "elements",),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def builds(tmp_path: Path) -> Path:
+    path = tmp_path / "out/mine"
+    path.mkdir(parents=True)
+    return path
+
+
+def failed_build(builds: Path, loaded: LoadedSpec, name: str = "20260101T000000Z-abc") -> Path:
+    folder = builds / name
+    folder.mkdir()
+    (folder / "mine.qcow2").write_bytes(b"disk")
+    elements = {"ours": artifact.tree_sha256(loaded.elements[0] / "ours"), "vm": "of diskimage-builder"}
+    manifest = {
+        "disks": [{"file": "mine.qcow2", "sha256": hashlib.sha256(b"disk").hexdigest()}],
+        "elements": elements,
+    }
+    resume.save(folder, manifest, loaded)
+    return folder
+
+
+def test_a_failed_build_goes_on(builds: Path, loaded: LoadedSpec) -> None:
+    folder = failed_build(builds, loaded)
+
+    assert resume.find(builds, loaded) == folder
+    assert resume.manifest(folder)["disks"][0]["file"] == "mine.qcow2"
+
+
+def test_it_is_the_newest_one(builds: Path, loaded: LoadedSpec) -> None:
+    newer = failed_build(builds, loaded, "20270101T000000Z-abc")
+    failed_build(builds, loaded)
+
+    assert resume.find(builds, loaded) == newer
+
+
+def test_a_build_whose_tests_failed_can_be_tried_again(builds: Path, loaded: LoadedSpec) -> None:
+    folder = failed_build(builds, loaded)
+    artifact.write_json(folder / "manifest.json", {"verification": {"result": "failed"}})
+
+    assert resume.find(builds, loaded) == folder
+
+
+def test_a_verified_build_has_nothing_to_go_on_with(builds: Path, loaded: LoadedSpec) -> None:
+    folder = failed_build(builds, loaded)
+    artifact.write_json(folder / "manifest.json", {"verification": {"result": "passed"}})
+
+    with pytest.raises(BuildError, match="no failed build of mine"):
+        resume.find(builds, loaded)
+
+
+def test_a_build_that_is_complete_is_forgotten(builds: Path, loaded: LoadedSpec) -> None:
+    resume.forget(failed_build(builds, loaded))
+
+    with pytest.raises(BuildError, match="no failed build") as e:
+        resume.find(builds, loaded)
+
+    assert e.value.hint
+
+
+def test_without_any_build_there_is_an_answer_too(tmp_path: Path, loaded: LoadedSpec) -> None:
+    with pytest.raises(BuildError, match="no failed build"):
+        resume.find(tmp_path / "nowhere", loaded)
+
+
+def test_another_spec_is_another_build(builds: Path, loaded: LoadedSpec) -> None:
+    failed_build(builds, loaded)
+
+    with pytest.raises(BuildError, match=r"these have changed: the spec$"):
+        resume.find(builds, dataclasses.replace(loaded, sha256="6" * 64))
+
+
+def test_a_changed_element_is_noticed(builds: Path, loaded: LoadedSpec) -> None:
+    failed_build(builds, loaded)
+    (loaded.elements[0] / "ours/README.rst").write_text("changed")
+
+    with pytest.raises(BuildError, match=r"these have changed: the elements$"):
+        resume.find(builds, loaded)
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "is gone"), (b"other", "is not what")])
+def test_only_the_very_disk_image_will_do(
+    builds: Path, loaded: LoadedSpec, content: bytes | None, said: str
+) -> None:
+    disk = failed_build(builds, loaded) / "mine.qcow2"
+    disk.unlink()
+    if content is not None:
+        disk.write_bytes(content)
+
+    with pytest.raises(BuildError, match=said):
+        resume.find(builds, loaded)
+
+
+def test_what_can_be_resumed_are_stages_of_the_road() -> None:
+    assert set(resume.RESUMABLE) < set(pipeline.STAGES)
