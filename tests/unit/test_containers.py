@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,10 @@ LAYERS = [b"base" * 1000, b"top"]
 
 
 @pytest.fixture
-def run(cut_off: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-    with workspace.run() as made:
-        yield made
+    (tmp_path / "run").mkdir()
+    return Run(folder=tmp_path / "run")
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from goldsmith import oci, registry, workspace
+from goldsmith import oci, registry
 from goldsmith.errors import BuildError
 from goldsmith.workspace import Run
 
@@ -15,9 +15,9 @@ DIGEST = f"sha256:{'a' * 64}"
 
 
 @pytest.fixture
-def run(cut_off: None) -> Iterator[Run]:
-    with workspace.run() as made:
-        yield made
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "run").mkdir()
+    return Run(folder=tmp_path / "run")
 
 
 @pytest.fixture
