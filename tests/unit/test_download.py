@@ -196,3 +196,17 @@ def test_a_url_that_cannot_work_is_refused_at_once(url: str, why: str, tmp_path:
         fetch(url, tmp_path)
 
     assert "s3cret" not in str(caught.value)
+    assert "tried" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/a/.files.json", "files.json"),
+        ("/", "file"),
+        ("/x/..%2F..%2Fetc", "_.._etc"),
+        ("/" + "n" * 300, "n" * 120),
+    ],
+)
+def test_a_name_in_the_cache_is_harmless(server: Server, tmp_path: Path, path: str, name: str) -> None:
+    assert fetch(server.url + path, tmp_path).name == name

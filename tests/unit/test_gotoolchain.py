@@ -158,9 +158,9 @@ def test_another_module_than_the_pinned_one_is_refused(
     install_go(host / "old", "go1.19.8")
     add_to_path(host / "old", monkeypatch)
     good = toolchain_zip(host / "module.zip")
-    bad = toolchain_zip(host / "module.zip", go="#!/bin/sh\necho owned\n")
-    said = bad if lie == "the proxy's sum" else good
-    (host / "old/answer").write_text(json.dumps({"Zip": str(host / "module.zip"), "Sum": said}))
+    bad = toolchain_zip(host / "other.zip", go="#!/bin/sh\necho owned\n")
+    zip_, said = ("module.zip", bad) if lie == "the proxy's sum" else ("other.zip", good)
+    (host / "old/answer").write_text(json.dumps({"Zip": str(host / zip_), "Sum": said}))
 
     with pytest.raises(BuildError, match=f"{NAME} is not the one that is pinned: expected {good}, got {bad}"):
         gotoolchain.command(gotoolchain.choose("1.25.0", pin(good)))

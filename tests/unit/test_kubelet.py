@@ -36,7 +36,7 @@ PATH=/usr/bin:/bin
 here={folder}
 echo "$*" >>"$here/calls"
 case "$1 $2 $3" in
-    version\\ -m*) printf '\\tmod\\tk8s.io/kubernetes\\tv1.35.4\\th1:kube=\\n' ;;
+    version\\ -m*) printf '\\tmod\\tk8s.io/kubernetes\\t%s\\th1:kube=\\n' "$(cat "$here/made-from")" ;;
     version*) cat "$here/version" ;;
     env*) echo '{{}}' ;;
     build*)
@@ -75,6 +75,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "go").chmod(0o755)
     (folder / "version").write_text("go version go1.26.1 linux/amd64\n")
     (folder / "says").write_text("Kubernetes v1.35.4")
+    (folder / "made-from").write_text("v1.35.4")
     (folder / "upstream").write_text(UPSTREAM)
     (folder / "deps").write_text(f"x.test/m\n{kubelet.PACKAGE}\n")
     monkeypatch.setenv("PATH", str(folder))
@@ -181,6 +182,16 @@ def test_a_kubelet_that_says_another_version_is_refused(go: Path, module: Path, 
     (go / "says").write_text("Kubernetes v1.35.4-dirty")
 
     with pytest.raises(BuildError, match=r"it says 'Kubernetes v1\.35\.4-dirty'"):
+        obtain(run, module)
+
+
+@pytest.mark.parametrize("made_from", ["v1.35.3", "nothing known"])
+def test_a_kubelet_made_from_another_module_is_refused(
+    go: Path, module: Path, run: workspace.Run, made_from: str
+) -> None:
+    (go / "made-from").write_text(made_from)
+
+    with pytest.raises(BuildError, match=r"is not made from k8s\.io/kubernetes v1\.35\.4"):
         obtain(run, module)
 
 
