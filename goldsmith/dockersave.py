@@ -8,7 +8,6 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -19,6 +18,7 @@ from docker.errors import APIError, ImageNotFound
 
 from goldsmith import oci
 from goldsmith.errors import BuildError
+from goldsmith.hashing import Sha256, write_all
 
 _CHUNK = 1 << 20
 
@@ -86,30 +86,23 @@ def _pick(found: Mapping[tuple[str, tuple[str, ...]], Saved], image: str, layers
 
 
 class _Stream:
-    """read(n) over an answer of the engine."""
+    """read(n) over an answer of the engine; short reads are fine for tarfile, and save a copy."""
 
     def __init__(self, response: requests.Response) -> None:
         self._pieces = response.iter_content(_CHUNK)
-        self._rest = memoryview(b"")
+        self._rest = b""
 
     def read(self, size: int) -> bytes:
-        parts = []
-        while size > 0:
-            if not self._rest:
-                self._rest = memoryview(next(self._pieces, b""))
-                if not self._rest:
-                    break
-            parts.append(self._rest[:size])
-            self._rest = self._rest[size:]
-            size -= len(parts[-1])
-        return b"".join(parts)
+        piece = self._rest or next(self._pieces, b"")
+        self._rest = piece[size:]
+        return piece[:size]
 
 
 def _spool(stream: IO[bytes], spool: Path) -> dict[str, _Member]:
     """Every file of a tar stream, under its digest; links count as what they point at."""
     members: dict[str, _Member] = {}
     links: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive, ThreadPoolExecutor(1) as pool:
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive, Sha256() as hashed:
         for entry in archive:
             if entry.issym():
                 folder = entry.name.rpartition("/")[0]
@@ -119,22 +112,20 @@ def _spool(stream: IO[bytes], spool: Path) -> dict[str, _Member]:
             elif entry.isreg():
                 source = archive.extractfile(entry)
                 assert source is not None
-                members[entry.name] = _keep(source, spool, pool)
+                members[entry.name] = _keep(source, spool, hashed)
     return members | {name: members[target] for name, target in links.items() if target in members}
 
 
-def _keep(source: IO[bytes], spool: Path, pool: ThreadPoolExecutor) -> _Member:
-    found = hashlib.sha256()
+def _keep(source: IO[bytes], spool: Path, hashed: Sha256) -> _Member:
     part = spool / ".part"
     with part.open("wb", buffering=0) as sink:
         while chunk := source.read(_CHUNK):
-            hashed = pool.submit(found.update, chunk)
-            sink.write(chunk)
-            hashed.result()
-    digest = f"sha256:{found.hexdigest()}"
-    path = spool / found.hexdigest()
+            hashed.update(chunk)
+            write_all(sink, chunk)
+    digest = hashed.take()
+    path = spool / digest
     part.rename(path)
-    return _Member(digest=digest, path=path)
+    return _Member(digest=f"sha256:{digest}", path=path)
 
 
 def _saved(entry: Mapping[str, Any], members: Mapping[str, _Member]) -> Saved:

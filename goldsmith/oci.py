@@ -11,12 +11,12 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from goldsmith.errors import BuildError
+from goldsmith.hashing import Sha256, write_all
 from goldsmith.spec import Into
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -118,8 +118,8 @@ def write(images: Sequence[Image], blobs: Mapping[str, Content], sink: IO[bytes]
     blobs: content by digest, of configs and layers. Raises BuildError for one that is not what its name
     says. The same images give the same bytes; memory use does not depend on their size.
     """
-    with ThreadPoolExecutor(2) as pool:
-        writer = _Writer(sink, pool)
+    with Sha256() as total, Sha256() as each:
+        writer = _Writer(sink, total, each)
         writer.add("oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
         for name in ("blobs", "blobs/sha256"):
             writer.add_folder(name)
@@ -204,10 +204,10 @@ def _index(images: Sequence[Image]) -> dict[str, Any]:
 class _Writer:
     """A tar archive without anything of this host or hour in it, hashed while it is written."""
 
-    def __init__(self, sink: IO[bytes], pool: ThreadPoolExecutor) -> None:
+    def __init__(self, sink: IO[bytes], total: Sha256, each: Sha256) -> None:
         self._sink = sink
-        self._pool = pool
-        self._total = hashlib.sha256()
+        self._total = total
+        self._each = each
         self._written = 0
 
     def add_folder(self, name: str) -> None:
@@ -219,15 +219,13 @@ class _Writer:
         entry = tarfile.TarInfo(name)
         entry.size = len(content) if isinstance(content, bytes) else content.stat().st_size
         self._put(entry.tobuf(tarfile.GNU_FORMAT))
-        found = hashlib.sha256()
         size = 0
         for chunk in _chunks(content):
-            # hashlib lets go of the interpreter lock: both hashes and the write run side by side
-            hashed = self._pool.submit(found.update, chunk)
+            self._each.update(chunk)
             self._put(chunk)
-            hashed.result()
             size += len(chunk)
-        if size != entry.size or (digest is not None and f"sha256:{found.hexdigest()}" != digest):
+        found = f"sha256:{self._each.take()}"
+        if size != entry.size or (digest is not None and found != digest):
             raise BuildError(
                 f"the content of blob {digest or name} is not what its name says",
                 hint="run: scripts/inv clean, then build again",
@@ -237,12 +235,11 @@ class _Writer:
     def end(self) -> str:
         self._put(bytes(2 * tarfile.BLOCKSIZE))
         self._put(bytes(-self._written % tarfile.RECORDSIZE))
-        return self._total.hexdigest()
+        return self._total.take()
 
     def _put(self, data: bytes) -> None:
-        hashed = self._pool.submit(self._total.update, data)
-        self._sink.write(data)
-        hashed.result()
+        self._total.update(data)
+        write_all(self._sink, data)
         self._written += len(data)
 
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sha256 beside the work: hashlib lets go of the interpreter lock, so hashing and writing overlap."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import IO
+
+_AHEAD = 4  # pieces that may wait to be hashed: what bounds the memory
+
+
+class Sha256:
+    """Like hashlib's, in a thread of its own that ends with the block; several hashes, one after another."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)  # one: pieces are hashed in their order
+        self._hash = hashlib.sha256()
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Sha256:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+    def update(self, data: bytes) -> None:
+        self._pending.append(self._pool.submit(self._hash.update, data))
+        if len(self._pending) > _AHEAD:
+            self._pending.popleft().result()
+
+    def take(self) -> str:
+        """The hex digest of what came since the last one was taken."""
+        while self._pending:
+            self._pending.popleft().result()
+        digest, self._hash = self._hash.hexdigest(), hashlib.sha256()
+        return digest
+
+
+def write_all(sink: IO[bytes], data: bytes) -> None:
+    """Write all of data: an unbuffered file may take less, and says why (a full disk) only when asked again."""
+    done = sink.write(data)
+    while done < len(data):
+        done += sink.write(memoryview(data)[done:])
