@@ -44,7 +44,7 @@ def _out(path: str) -> Path:
 def build_image(
     c: Context,
     name: Any = None,
-    var: Any = (),
+    var: Any = None,
     keep: bool = False,
     from_: str = "spec",
     refresh: bool = False,
@@ -56,7 +56,7 @@ def build_image(
 
     with cli.reported(as_json=json):
         options = pipeline.Options(
-            variables=cli.variables(var), out=_out(out), keep=keep, refresh=refresh, start=from_
+            variables=cli.variables(var or ()), out=_out(out), keep=keep, refresh=refresh, start=from_
         )
         result = pipeline.build(name, options)
         summary.show(result)
@@ -68,21 +68,21 @@ def build_image(
 
 
 @task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR})
-def render(c: Context, name: Any = None, var: Any = ()) -> None:
+def render(c: Context, name: Any = None, var: Any = None) -> None:
     """Print a spec as YAML, rendered and checked."""
     from goldsmith import specfile
 
     with cli.reported():
-        sys.stdout.write(specfile.load(name, cli.variables(var)).rendered)
+        sys.stdout.write(specfile.load(name, cli.variables(var or ())).rendered)
 
 
 @task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR, "json": _JSON})
-def plan(c: Context, name: Any = None, var: Any = (), json: bool = False) -> None:
+def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Print what a build would call. Touches nothing, asks the host nothing."""
     from goldsmith import pipeline, summary
 
     with cli.reported(as_json=json):
-        loaded, dib_plan = pipeline.plan(name, cli.variables(var))
+        loaded, dib_plan = pipeline.plan(name, cli.variables(var or ()))
         if json:
             cli.print_json("goldsmith.plan", summary.plan_as_dict(loaded, dib_plan))
         else:
@@ -98,14 +98,14 @@ def plan(c: Context, name: Any = None, var: Any = (), json: bool = False) -> Non
     },
 )  # fmt: skip
 def export_images(
-    c: Context, name: Any = None, var: Any = (), out: str = "", refresh: bool = False, json: bool = False
+    c: Context, name: Any = None, var: Any = None, out: str = "", refresh: bool = False, json: bool = False
 ) -> None:
     """Write a spec's container images into one OCI archive, with its lock beside it."""
     from goldsmith import pipeline, summary, workspace
 
     with cli.reported(as_json=json):
         target = Path(out) if out else workspace.out_root() / f"{Path(name).name}-images"
-        bundle = pipeline.export_images(name, cli.variables(var), target, refresh=refresh)
+        bundle = pipeline.export_images(name, cli.variables(var or ()), target, refresh=refresh)
         if json:
             cli.print_json("goldsmith.bundle", summary.bundle_as_dict(bundle))
         else:
@@ -123,7 +123,7 @@ def export_images(
     },
 )  # fmt: skip
 def verify_image(
-    c: Context, file: str, manifest: str = "", out: str = "", tests: Any = (), json: bool = False
+    c: Context, file: str, manifest: str = "", out: str = "", tests: Any = None, json: bool = False
 ) -> None:
     """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
     from goldsmith import pipeline, summary
@@ -134,7 +134,7 @@ def verify_image(
             Path(file),
             manifest=Path(manifest) if manifest else None,
             out=target,
-            tests=[Path(t) for t in tests],
+            tests=[Path(t) for t in tests or ()],
         )
         if json:
             cli.print_json("goldsmith.verdict", verdict.as_dict())
