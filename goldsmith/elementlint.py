@@ -58,14 +58,12 @@ def _check_readme(folder: Path) -> Iterator[str]:
         yield f"{folder}: no README.rst"
         return
     text = readme.read_text()
-    sources = [path for path in folder.rglob("*") if path.is_file() and path != readme]
-    own = {name for path in sources for name in re.findall(r"DIB_[A-Z_]+", path.read_text(errors="replace"))}
     declared = {
         name
         for path in folder.glob("environment.d/*")
         for name in re.findall(r"export (DIB_\w+)", path.read_text())
     }
-    for name in sorted(declared & own):
+    for name in sorted(declared):
         if not re.search(rf"^{name}$", text, re.MULTILINE):
             yield f"{readme}: does not explain {name}"
     for section in re.findall(r"^(DIB_\w+)\n((?:  .*\n|\n)*)", text, re.MULTILINE):
@@ -94,7 +92,7 @@ def _check_name(hook: Path, name: str, element: str) -> Iterator[str]:
 
 
 def _check_text(hook: Path, text: str) -> Iterator[str]:
-    if text.startswith("#!/bin/bash"):
+    if re.match(r"#!.*\bbash\b", text):
         yield from (f"{hook}: lacks {wanted}" for wanted in _WANTED if wanted not in text)
     if hook.parent.name in _OUTSIDE:
         for number, line in enumerate(text.splitlines(), 1):

@@ -38,15 +38,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what the image does not claim to have, and note that beside the expectations."""
     path = config.getoption("--expect")
     expect = json.loads(path.read_text())
-    out = [item for item in items if not all(_FEATURES[name](expect) for name in _needed(item))]
+    lacking = {item: [name for name in _needed(item) if not _FEATURES[name](expect)] for item in items}
+    out = [item for item in items if lacking[item]]
     if not out:
         return
-    items[:] = [item for item in items if item not in out]
+    items[:] = [item for item in items if not lacking[item]]
     config.hook.pytest_deselected(items=out)
     notes = path.with_name("not-applicable.json")
     known = json.loads(notes.read_text()) if notes.exists() else []
-    new = [f"{expect['phase']}: {item.name}: the image has no {', '.join(_needed(item))}" for item in out]
-    notes.write_text(json.dumps(known + new))
+    new = [f"{expect['phase']}: {item.name}: the image has no {', '.join(lacking[item])}" for item in out]
+    fresh = notes.with_suffix(".new")
+    fresh.write_text(json.dumps(known + new))
+    fresh.replace(notes)  # not written in place: root's, where an earlier phase ran behind sudo
 
 
 @pytest.fixture(scope="session")
