@@ -42,7 +42,7 @@ class Sha256:
 
 
 def write_all(sink: IO[bytes], data: bytes) -> None:
-    """Write all of data: an unbuffered file may take less, and say why (a full disk) only when asked again."""
+    """Write all of data: an unbuffered file may take less, and tells of a full disk only the next time."""
     done = sink.write(data)
     while done < len(data):
         done += sink.write(memoryview(data)[done:])
