@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Fedora branch from the spec to a sealed disk image, on a stand-in for Fedora (fedora_standin.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import fedora_standin
+import pytest
+import yaml
+
+from goldsmith import artifact, dib, download, preflight, proc, reap, sealed, specfile, workspace
+from goldsmith.artifact import Identity
+from goldsmith.errors import BuildError, CommandError, HostError
+from goldsmith.workspace import Run
+
+pytestmark = pytest.mark.integration
+
+PAUSE = "goldsmith.local/pause:1"
+ROOT = workspace.project_root()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StandIn:
+    """A repository that is served where `served` points, and the cloud image made from it."""
+
+    repository: fedora_standin.Repository
+    served: Path
+    image: Path
+    filesystem: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    image: Path
+    log: str
+    packages: dict[str, Any]
+    expect: Path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("GOLDSMITH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with workspace.run() as made:
+        yield made
+        assert not reap.mounts(made.folder)
+        assert not reap.loop_devices(made.folder)
+        assert not reap.processes(made.folder)
+
+
+@pytest.fixture(scope="module")
+def stand_in(run: Run) -> Iterator[StandIn]:
+    folder = run.folder / "fedora"
+    folder.mkdir()
+    link = folder / "served"
+    with fedora_standin.served(link) as url:
+        repository = fedora_standin.Repository(folder, url)
+        repository.make()
+        link.symlink_to(repository.repo)
+        root = folder / "root"
+        root.mkdir()
+        fedora_standin.make_root(root, repository.log)
+        repository.install(root)
+        filesystem = "btrfs" if knows("btrfs") else "ext4"
+        image = fedora_standin.make_image(root, folder, repository.log, filesystem=filesystem)
+        shutil.rmtree(root)
+        yield StandIn(repository=repository, served=link, image=image, filesystem=filesystem)
+
+
+def knows(filesystem: str) -> bool:
+    """This host's kernel can mount it; Fedora's own images are btrfs, which not every kernel has."""
+    with contextlib.suppress(CommandError, HostError):
+        proc.capture(["modprobe", "--quiet", filesystem])
+    return filesystem in Path("/proc/filesystems").read_text().split()
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Run) -> tuple[Path, Path]:
+    """An OCI archive of one image with one layer, and its lock."""
+    layer = BytesIO()
+    tarfile.open(fileobj=layer, mode="w").close()
+    blobs = {digest(data): data for data in (layer.getvalue(), b'{"os":"linux"}')}
+    layers, config = list(blobs)
+    manifest = json.dumps({"schemaVersion": 2, "config": {"digest": config}}).encode()
+    blobs[digest(manifest)] = manifest
+    entry = {"digest": digest(manifest), "annotations": {"io.containerd.image.name": PAUSE}}
+    archive = run.folder / "bundle.tar"
+    with tarfile.open(archive, "w") as tar:
+        files = {f"blobs/sha256/{name.removeprefix('sha256:')}": data for name, data in blobs.items()}
+        for name, data in {**files, "index.json": json.dumps({"manifests": [entry]}).encode()}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, BytesIO(data))
+    image = {
+        "ref": PAUSE, "names": [PAUSE], "into": "containerd", "digest": digest(manifest),
+        "config_digest": config, "layers": [{"digest": layers}],
+    }  # fmt: skip
+    lock = run.folder / "images.lock.json"
+    lock.write_text(json.dumps({"images": [image]}))
+    return archive, lock
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def build(name: str, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> tuple[Path, Path]:
+    """The image stage of the shipped spec, as the pipeline calls it; returns image and identity."""
+    scratch = run.folder / name
+    scratch.mkdir()
+    variables = {
+        "fedora_base_url": stand_in.image.as_uri(),
+        "fedora_base_sha256": workspace.sha256_of(stand_in.image),
+    }
+    loaded = specfile.load("fedora-kubelet", variables)
+    spec, log = loaded.spec, scratch / "build.log"
+    assert spec.base_image is not None
+    said = Identity(name=spec.name, build_id="1", commit="c", dirty=False, spec_sha256=loaded.sha256)
+    identity = scratch / "identity"
+    kubelet = {"version": "1.35", "source": "package", "sha256": None}
+    artifact.write_identity(identity, artifact.build_json(spec, said, kubelet))
+    inputs = dib.Inputs(
+        elements=ROOT / "elements", identity=identity, scratch=scratch, bundle=bundle[0], lock=bundle[1],
+        base_image=download.fetch(spec.base_image, log_path=log),
+        blkpg=preflight.partition_mapper() == "blkpg",
+    )  # fmt: skip
+    return dib.build(dib.plan(spec, inputs), log_path=log), identity
+
+
+@pytest.fixture(scope="module")
+def built(cache: Path, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> Built:
+    image, identity = build("good", stand_in, bundle, run)
+    said = json.loads((identity / "build.json").read_text())
+    images = json.loads(bundle[1].read_text())["images"]
+    expect = run.folder / "expect.json"
+    expect.write_text(
+        json.dumps({"phase": "sealed", "build": said, "manifest": None, "images": images, "systemd": True})
+    )
+    packages = json.loads((identity / "packages.json").read_text())
+    return Built(image=image, log=(image.parent / "build.log").read_text(), packages=packages, expect=expect)
+
+
+@pytest.fixture(scope="module")
+def root(built: Built, run: Run) -> Iterator[Path]:
+    with sealed.opened(built.image, format_="qcow2", scratch=run.folder) as opened:
+        yield opened
+
+
+def text(root: Path, path: str) -> str:
+    return sealed.resolve(root, path).read_text()
+
+
+def link(root: Path, path: str) -> str | None:
+    file = root / path.lstrip("/")
+    return str(file.readlink()) if file.is_symlink() else None
+
+
+def calls(root: Path) -> list[str]:
+    return text(root, "/usr/share/stand-in/calls").splitlines()
+
+
+def enabled(root: Path) -> set[str]:
+    return {path.name for path in (root / "etc/systemd/system").glob("*.wants/*")}
+
+
+# What every element of ours did
+
+
+def test_every_script_of_the_branch_ran(built: Built) -> None:
+    ours = [
+        f"{hook.parent.name}/{hook.name}"
+        for element in ("goldsmith-fedora", "goldsmith-guest", "goldsmith-identity", "goldsmith-seal",
+                        "kubelet", "heat-config-kubelet")
+        for hook in sorted((ROOT / "elements" / element).glob("*.d/[0-9]*"))
+        if hook.parent.name != "environment.d"
+    ]  # fmt: skip
+    assert len(ours) > 8
+    assert [hook for hook in ours if f"/{hook}\n" not in built.log] == []
+    assert [hook for hook in ours if f" {hook.partition('/')[2]} completed" not in built.log] == []
+
+
+def test_the_base_image_is_put_together_as_its_fstab_says(stand_in: StandIn, root: Path) -> None:
+    assert "VARIANT_ID=cloud" in text(root, "/usr/lib/os-release")
+    assert (root / "boot/loader/entries").is_dir(), "from a partition of its own"
+    assert (root / "var/log").is_dir(), "from a subvolume of its own"
+    assert "btrfs" not in text(root, "/etc/fstab")
+
+
+def test_the_boot_entry_names_this_images_root_and_kernel(root: Path) -> None:
+    entries = list((root / "boot/loader/entries").iterdir())
+    lines = dict(line.split(" ", 1) for line in entries[0].read_text().splitlines())
+
+    assert len(entries) == 1, "of the newest kernel alone"
+    assert lines["linux"] == "/boot/vmlinuz-6.17.2-1.fc44.x86_64"
+    assert lines["initrd"] == "/boot/initramfs-6.17.2-1.fc44.x86_64"
+    assert lines["options"].startswith("root=LABEL=cloudimg-rootfs ro ")
+    assert "console=ttyS0" in lines["options"]
+    assert "rootflags" not in lines["options"]
+    assert text(root, "/etc/kernel/cmdline").strip() == lines["options"]
+
+
+def test_grub_is_installed_for_a_bios(root: Path) -> None:
+    assert any("grub2-install" in call and "--target=i386-pc" in call for call in calls(root))
+    assert text(root, "/boot/grub2/grub.cfg") == "blscfg\n"
+
+
+def test_network_and_clock_are_systemds(root: Path) -> None:
+    wanted = {"systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service"}
+    assert wanted | {"systemd-networkd-wait-online.service"} <= enabled(root)
+    for unit in ("NetworkManager.service", "chronyd.service", "dnf-makecache.timer"):
+        assert link(root, f"/etc/systemd/system/{unit}") == "/dev/null", unit
+    assert link(root, "/etc/resolv.conf") == "../run/systemd/resolve/stub-resolv.conf"
+
+
+def test_cloud_init_has_its_datasources_and_renderer(root: Path) -> None:
+    found = [path.read_text() for path in (root / "etc/cloud/cloud.cfg.d").iterdir()]
+    assert any("ConfigDrive, OpenStack" in config for config in found)
+    assert any("renderers: ['networkd']" in config for config in found)
+    assert "PasswordAuthentication no" in text(root, "/etc/ssh/sshd_config.d/10-goldsmith.conf")
+
+
+def test_the_kubelet_is_the_packages_under_our_unit(root: Path) -> None:
+    unit = "/etc/systemd/system/kubelet.service"
+    assert "v1.35.4" in text(root, "/usr/bin/kubelet")
+    assert "--config=/etc/kubernetes/kubelet.yaml" in text(root, unit)
+    assert {"kubelet.service", "kubelet-certificates.service", "containerd.service"} <= enabled(root)
+    assert link(root, "/etc/systemd/system/multi-user.target.wants/kubelet.service") == unit
+    dropin = sealed.resolve(root, "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
+    assert dropin.is_file(), "recommended by the package, so it comes along"
+    assert link(root, f"{unit}.d/10-kubeadm.conf") == "/dev/null"
+
+
+def test_containerd_is_configured_as_version_2_reads_it(root: Path) -> None:
+    config = text(root, "/etc/containerd/config.toml")
+    assert config.startswith("version = 3\n")
+    assert 'bin_dirs = ["/usr/libexec/cni"]' in config
+    assert f'sandbox = "{PAUSE}"' in config
+
+
+def test_the_embedded_image_is_imported_and_pinned(root: Path) -> None:
+    assert any("images import --no-unpack" in call for call in calls(root))
+    assert f"ctr --namespace k8s.io images label {PAUSE} io.cri-containerd.pinned=pinned" in calls(root)
+
+
+def test_the_root_is_labelled_for_selinux_after_all_else(built: Built, root: Path) -> None:
+    assert calls(root)[-1].startswith("setfiles -F -m /etc/selinux/targeted/contexts/files/file_contexts /")
+    sealed_at = built.log.index(" 90-goldsmith-seal completed")
+    assert sealed_at < built.log.index(" 99-selinux-fixfiles-restore completed")
+
+
+def test_every_package_is_listed_as_it_was_fetched(built: Built, stand_in: StandIn) -> None:
+    packages = {package["name"]: package for package in built.packages["packages"]}
+    containerd, bash = packages["containerd"], packages["bash"]
+    file = stand_in.repository.packages("containerd-2*")[0]
+
+    assert containerd["version"] == "2.1.4-1.fc44"
+    assert containerd["sha256"] == workspace.sha256_of(file)
+    assert containerd["suite"] == "fedora"
+    assert bash["sha256"] is None, "it came with the base image"
+    assert len(bash["header_sha256"]) == 64
+    assert "gpg-pubkey" not in packages
+    assert built.packages["kernels"] == ["6.17.2-1.fc44.x86_64"]
+
+
+def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path) -> None:
+    expect = {**json.loads(built.expect.read_text()), "image_sha256": workspace.sha256_of(built.image)}
+    built.expect.write_text(json.dumps(expect))
+    suites = ROOT / "tests/image"
+    proc.capture(
+        [sys.executable, "-m", "pytest", "-q", "-c", suites / "pytest.ini", "--expect", built.expect,
+         "--sealed-root", root, suites / "sealed"],
+        cwd=ROOT, env=proc.environment({"PYTHONPATH": str(ROOT)}), timeout_s=120,
+    )  # fmt: skip
+
+
+# What is refused
+
+
+def test_a_tampered_package_ends_the_build(
+    cache: Path, stand_in: StandIn, bundle: tuple[Path, Path], run: Run
+) -> None:
+    tampered = run.folder / "tampered-repo"
+    shutil.copytree(stand_in.repository.repo, tampered)
+    package = next(tampered.glob("containerd-2*.rpm"))
+    data = bytearray(package.read_bytes())
+    data[-40] ^= 1
+    package.write_bytes(data)
+    stand_in.repository.index(tampered)  # so that its signature alone can tell
+    stand_in.served.unlink()
+    stand_in.served.symlink_to(tampered)
+    try:
+        with pytest.raises(BuildError) as e:
+            build("tampered", stand_in, bundle, run)
+    finally:
+        stand_in.served.unlink()
+        stand_in.served.symlink_to(stand_in.repository.repo)
+
+    assert "diskimage-builder failed in install.d/" in str(e.value)
+    assert "GPG check FAILED" in str(e.value)
+    assert "containerd" in str(e.value)
+    assert not list((run.folder / "tampered").glob("*.qcow2"))
+
+
+def test_the_stand_in_packages_are_those_of_the_plan() -> None:
+    """What the elements ask for by Fedora's names is there by those names."""
+    stubs = {stub.name for stub in fedora_standin.stubs({})}
+    pkg_map = json.loads((ROOT / "elements/goldsmith-guest/pkg-map").read_text())
+    names = pkg_map["family"]["redhat"]
+    wanted = yaml.safe_load((ROOT / "elements/goldsmith-guest/package-installs.yaml").read_text())
+    asked = {word for name in wanted for word in names.get(name, name).split()}
+    assert asked <= stubs
