@@ -137,12 +137,9 @@ def pause_image(spec: ImageSpec) -> str:
 def build(plan: DibPlan, *, log_path: Path) -> Path:
     """Run the plan; the output goes to log_path, phase and script to the screen. Returns the image."""
     plan.block_device_path.write_text(plan.block_device)
-    venv = os.path.dirname(sys.executable)
-    env = proc.environment(plan.env)
-    env["PATH"] = f"{venv}:{env['PATH']}"
     watch = _Watch()
     try:
-        proc.run(plan.argv, log_path=log_path, env=env, on_line=watch.line)
+        proc.run(plan.argv, log_path=log_path, env=environment(plan), on_line=watch.line)
     except CommandError as e:
         where = f" in {watch.hook}" if watch.hook else ""
         message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in watch.tail)
@@ -150,6 +147,12 @@ def build(plan: DibPlan, *, log_path: Path) -> Path:
     if not plan.image.exists():
         raise BuildError("diskimage-builder ended well but made no image", hint=f"see {log_path}")
     return plan.image
+
+
+def environment(plan: DibPlan) -> dict[str, str]:
+    """What disk-image-create sees: the plan's variables, and its own programs first on PATH."""
+    env = proc.environment(plan.env)
+    return {**env, "PATH": f"{os.path.dirname(sys.executable)}:{env['PATH']}"}
 
 
 class _Watch:

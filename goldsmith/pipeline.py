@@ -168,23 +168,13 @@ class _Build:
         return bundle
 
     def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
-        identity = run.folder / "identity"
-        artifact.write_identity(identity, artifact.build_json(self.spec, self.identity, _about(binary)))
-        elements = run.folder / "elements"
-        for folder in reversed(self.loaded.elements):  # where two have one name, the first folder's counts
-            shutil.copytree(folder, elements, symlinks=True, dirs_exist_ok=True)
         base = self.spec.base_image
-        inputs = dib.Inputs(
-            elements=elements, identity=identity, scratch=run.folder,
-            bundle=None if bundle is None else bundle.path,
-            lock=None if bundle is None else bundle.lock_path,
-            kubelet=None if binary is None else binary.path,
+        made = image_plan(
+            self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
             base_image=None if base is None else download.fetch(base, log_path=self.log),
-            blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
-            **_mirrors(self.spec),
         )  # fmt: skip
-        image = dib.build(dib.plan(self.spec, inputs), log_path=self.log)
-        shutil.copy(identity / "packages.json", self.folder / "packages.json")
+        image = dib.build(made, log_path=self.log)
+        shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")
         return image
 
     def _manifest(
@@ -227,6 +217,34 @@ class _Build:
             marker.touch()
         yield
         marker.unlink(missing_ok=True)
+
+
+def image_plan(
+    loaded: LoadedSpec,
+    scratch: Path,
+    *,
+    binary: KubeletBinary | None,
+    bundle: Bundle | None,
+    identity: Identity | None = None,
+    base_image: Path | None = None,
+) -> dib.DibPlan:
+    """What the image stage calls on this host; the elements and who the image is are put in scratch."""
+    spec = loaded.spec
+    who = identity or Identity(
+        name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
+    )
+    artifact.write_identity(scratch / "identity", artifact.build_json(spec, who, _about(binary)))
+    for folder in reversed(loaded.elements):  # where two have one name, the first folder's counts
+        shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
+    inputs = dib.Inputs(
+        elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
+        bundle=None if bundle is None else bundle.path,
+        lock=None if bundle is None else bundle.lock_path,
+        kubelet=None if binary is None else binary.path, base_image=base_image,
+        blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
+        **_mirrors(spec),
+    )  # fmt: skip
+    return dib.plan(spec, inputs)
 
 
 def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib.DibPlan]:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job as the README has it: a spec, one command, a verified image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith import workspace
+
+pytestmark = pytest.mark.integration
+
+INV = workspace.project_root() / "scripts" / "inv"
+FILES = {
+    "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
+    "images.lock.json", "packages.json", "build.log", "console.log", "junit.xml", "timings.json",
+}  # fmt: skip
+
+
+def inv(*words: str, out: Path, timeout_s: float = 1800) -> dict[str, Any]:
+    env = {**os.environ, "CI": "true", "GOLDSMITH_OUT": str(out)}
+    done = subprocess.run(
+        [INV, *words, "--json"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=timeout_s
+    )
+    assert done.returncode == 0, done.stdout.decode()
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("main job")  # the output may well be in a path with a space
+
+
+@pytest.fixture(scope="module")
+def built(out: Path) -> dict[str, Any]:
+    return inv("build-image", out=out)
+
+
+def test_build_leaves_all_its_files_under_latest(built: dict[str, Any], out: Path) -> None:
+    latest = out / "debian-kubelet" / "latest"
+
+    assert latest.is_symlink()
+    assert latest.resolve() == Path(built["folder"])
+    assert {path.name for path in latest.iterdir()} == FILES
+
+
+def test_manifest_says_verified_and_names_the_hash_of_the_file(built: dict[str, Any]) -> None:
+    folder = Path(built["folder"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    disk = manifest["disks"][0]
+
+    assert manifest == built["manifest"]
+    assert manifest["verification"]["result"] == "passed"
+    assert manifest["verification"]["tests"] > 50
+    assert manifest["verification"]["skipped"] == []
+    with (folder / disk["file"]).open("rb") as image:
+        assert hashlib.file_digest(image, "sha256").hexdigest() == disk["sha256"]
+    for name, digest in manifest["files"].items():
+        assert workspace.sha256_of(folder / name) == digest, name
+
+
+def test_every_package_has_a_hash_and_a_suite(built: dict[str, Any]) -> None:
+    packages = json.loads((Path(built["folder"]) / "packages.json").read_text())["packages"]
+
+    assert len(packages) > 150
+    assert [p["name"] for p in packages if not p["sha256"] or not p["suite"]] == []
+
+
+def test_nothing_is_made_again_from_an_unchanged_spec(built: dict[str, Any], out: Path) -> None:
+    before = time.monotonic()
+    bundle = inv("export-images", out=out)
+
+    assert bundle["reused"] is True
+    assert time.monotonic() - before < 15
+    assert [i["digest"] for i in bundle["images"]] == [i["digest"] for i in built["manifest"]["containers"]]
+
+
+def test_nothing_of_the_run_is_left_on_the_host(built: dict[str, Any]) -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+
+    assert str(workspace.scratch_root()) not in mounts
+    assert [file for file in backing if str(workspace.scratch_root()) in file] == []
