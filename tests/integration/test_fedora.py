@@ -9,7 +9,8 @@ import json
 import shutil
 import sys
 import tarfile
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ import fedora_standin
 import pytest
 import yaml
 
-from goldsmith import artifact, dib, download, preflight, proc, reap, sealed, specfile, workspace
+from goldsmith import artifact, dib, download, partmap, preflight, proc, reap, sealed, specfile, workspace
 from goldsmith.artifact import Identity
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.workspace import Run
@@ -213,7 +214,7 @@ def test_the_boot_entry_names_this_images_root_and_kernel(root: Path) -> None:
     assert lines["options"].startswith("root=LABEL=cloudimg-rootfs ro ")
     assert "console=ttyS0" in lines["options"]
     assert "rootflags" not in lines["options"]
-    assert text(root, "/etc/kernel/cmdline").strip() == lines["options"]
+    assert text(root, "/etc/kernel/cmdline").startswith("root=LABEL=cloudimg-rootfs ro console=tty0 ")
 
 
 def test_grub_is_installed_for_a_bios(root: Path) -> None:
@@ -316,6 +317,61 @@ def test_a_tampered_package_ends_the_build(
     assert "GPG check FAILED" in str(e.value)
     assert "containerd" in str(e.value)
     assert not list((run.folder / "tampered").glob("*.qcow2"))
+
+
+@pytest.fixture(scope="module")
+def unpack(stand_in: StandIn, run: Run) -> Callable[..., Path]:
+    """Run the hook that unpacks a base image, by itself; raises CommandError as it fails."""
+
+    def call(image: Path = stand_in.image, release: str = fedora_standin.RELEASE, path: str = "") -> Path:
+        folder = Path(tempfile.mkdtemp(dir=run.folder))
+        (folder / "target").mkdir()
+        env = proc.environment({
+            "TARGET_ROOT": f"{folder}/target", "TMP_DIR": str(folder), "ARCH": "amd64",
+            "DIB_LOCAL_IMAGE": str(image), "DIB_RELEASE": release,
+        })  # fmt: skip
+        env["PATH"] = f"{path}:{env['PATH']}"
+        try:
+            proc.capture([ROOT / "elements/goldsmith-fedora/root.d/10-goldsmith-fedora"], env=env)
+        finally:
+            assert not reap.leftovers(folder)
+            assert not list(folder.glob("base-image.*"))
+        return folder / "target"
+
+    return call
+
+
+def test_another_release_than_the_specs_is_refused(unpack: Callable[..., Path]) -> None:
+    with pytest.raises(CommandError, match="must be fedora 43, and its os-release says: 44 fedora"):
+        unpack(release="43")
+
+
+def test_a_disk_without_an_operating_system_is_refused(unpack: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "disk").write_bytes(partmap.disk_with_one_partition())
+    proc.capture(["qemu-img", "convert", "-O", "qcow2", tmp_path / "disk", tmp_path / "disk.qcow2"])
+
+    with pytest.raises(CommandError, match=r"no partition of .*disk\.qcow2 holds a root file system"):
+        unpack(image=tmp_path / "disk.qcow2")
+
+
+def test_a_kernel_without_the_file_system_is_named(unpack: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("grep", "modprobe"):  # /proc/filesystems has nothing, and nothing can be loaded
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+
+    with pytest.raises(CommandError, match="file system, which this host's kernel does not know"):
+        unpack(path=str(tmp_path))
+
+
+def test_a_repository_that_checks_no_signature_is_refused(unpack: Callable[..., Path]) -> None:
+    target = unpack()
+    repo = target / "etc/yum.repos.d/mine.repo"
+    repo.write_text("[mine]\nbaseurl=http://127.0.0.1:1/\nrepo_gpgcheck=0\ngpgcheck = 0\n")
+    hook = ROOT / "elements/goldsmith-fedora/pre-install.d/10-goldsmith-fedora"
+    shutil.copy(hook, target / "tmp/hook")
+
+    with pytest.raises(CommandError, match="set gpgcheck=1 there"):
+        proc.capture(["chroot", target, "/tmp/hook"])
 
 
 def test_the_stand_in_packages_are_those_of_the_plan() -> None:
