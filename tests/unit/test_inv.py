@@ -29,8 +29,14 @@ class Host:
 
     def has(self, name: str, body: str = "exit 0") -> None:
         program = self.folder / "bin" / name
+        program.unlink(missing_ok=True)  # never through a link: what is behind it may be the system's own
         program.write_text(f"#!/bin/bash\n{body}\n")
         program.chmod(0o755)
+
+    def borrows(self, *names: str) -> None:
+        """Real programs, by scripts that call them: a link could be written through."""
+        for name in names:
+            self.has(name, f'exec "{_real(name)}" "$@"')
 
     def is_a(self, release: str) -> None:
         (self.folder / "os-release").write_text(release)
@@ -52,8 +58,7 @@ class Host:
 def host(tmp_path: Path) -> Host:
     made = Host(folder=tmp_path)
     (tmp_path / "bin").mkdir()
-    for name in ("awk", "cat", "cut", "grep", "id", "mkdir", "paste", "sha256sum", "sort", "timeout", "tr"):
-        (tmp_path / "bin" / name).symlink_to(_real(name))
+    made.borrows("awk", "cat", "cut", "grep", "id", "mkdir", "paste", "sha256sum", "sort", "timeout", "tr")
     made.is_a("ID=debian\n")
     made.has("python3", "echo /usr/bin/python3")
     made.has("thing-tool")
@@ -74,6 +79,13 @@ def _real(name: str) -> str:
     path = shutil.which(name, path="/usr/bin:/bin")
     assert path is not None
     return path
+
+
+def test_no_program_of_the_test_host_is_a_link_to_one_of_the_system(host: Host) -> None:
+    programs = list((host.folder / "bin").iterdir())
+
+    assert programs
+    assert [program.name for program in programs if program.is_symlink()] == []
 
 
 def test_the_parts_are_short() -> None:
@@ -181,8 +193,7 @@ def test_where_no_package_name_is_known_the_commands_are_named(host: Host, relea
 def test_a_yes_installs_without_asking_and_keeps_stdout_clean(host: Host) -> None:
     bin_ = host.folder / "bin"
     host.has("id", "echo 0")
-    (bin_ / "env").symlink_to(_real("env"))
-    (bin_ / "ln").symlink_to(_real("ln"))
+    host.borrows("env", "ln")
     host.has(
         "apt-get",
         f'echo "$DEBIAN_FRONTEND $*"; echo "$*" >> {host.folder}/calls\n'
@@ -201,7 +212,7 @@ def test_a_yes_installs_without_asking_and_keeps_stdout_clean(host: Host) -> Non
 
 def test_stale_lists_are_fetched_anew_and_it_is_tried_again(host: Host) -> None:
     host.has("id", "echo 0")
-    (host.folder / "bin" / "env").symlink_to(_real("env"))
+    host.borrows("env")
     host.has("apt-get", f'echo "$1" >> {host.folder}/calls; [ $(grep -c . {host.folder}/calls) != 1 ]')
 
     done = host.sh("lists_are_missing() { false; }; install_packages 3 'a b'")
@@ -212,7 +223,7 @@ def test_stale_lists_are_fetched_anew_and_it_is_tried_again(host: Host) -> None:
 
 def test_what_is_still_missing_after_an_installation_is_an_error(host: Host) -> None:
     host.has("id", "echo 0")
-    (host.folder / "bin" / "env").symlink_to(_real("env"))
+    host.borrows("env")
     host.has("apt-get")
 
     done = host.sh("require_host_packages true build")
@@ -284,8 +295,7 @@ def fake_python(host: Host) -> None:
     """A Python whose environments and pip are notes in a file."""
     calls = host.folder / "calls"
     python = host.folder / "bin" / "python3"
-    for name in ("flock", "rm", "cp", "sleep"):
-        (host.folder / "bin" / name).symlink_to(_real(name))
+    host.borrows("flock", "rm", "cp", "sleep")
     for name in ("requirements.lock", "pyproject.toml"):
         (host.checkout / name).write_text("locked\n")
     host.has(
