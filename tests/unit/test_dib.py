@@ -133,7 +133,7 @@ def test_packages_are_handed_over_in_one_word() -> None:
 
 
 def test_the_mirrors_are_debians() -> None:
-    mirrors = {"debian_mirror": "http://m.test", "debian_security_mirror": "http://s.test"}
+    mirrors: dict[str, Any] = {"debian_mirror": "http://m.test", "debian_security_mirror": "http://s.test"}
     fedora = dataclasses.replace(PLAIN, distribution=Distribution.fedora)
 
     assert plan(**mirrors).env["DIB_DISTRIBUTION_MIRROR"] == "http://m.test"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from invoke.parser import Argument
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from goldsmith.workspace import project_root
