@@ -119,6 +119,7 @@ def export_images(
         "manifest": "manifest.json to hold it against; default: what the image itself says it is",
         "out": "folder for junit.xml and console.log; default: verify-FILE beside the current folder",
         "tests": "a folder with further pytest-testinfra suites; may be repeated",
+        "fail_fast": "end at the first phase in which a test fails: sealed, booted, rebooted, collected",
         "json": _JSON,
     },
 )  # fmt: skip

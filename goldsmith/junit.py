@@ -43,6 +43,12 @@ def count(report: Path) -> Counts:
     return Counts(tests=tests, failed=tuple(failed), skipped=tuple(skipped))
 
 
+def properties(report: Path) -> dict[str, str]:
+    """What the suites of a report recorded about themselves."""
+    found = (prop for suite in _suites(report) for prop in suite.iter("property"))
+    return {str(prop.get("name")): str(prop.get("value")) for prop in found}
+
+
 def _suites(report: Path) -> list[ET.Element]:
     try:
         return list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - written by our pytest

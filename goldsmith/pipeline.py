@@ -281,7 +281,9 @@ def export_images(name: str, variables: Mapping[str, str], target: Path, *, refr
     return dataclasses.replace(bundle, path=target / "bundle.tar", lock_path=target / "images.lock.json")
 
 
-def verify_file(image: Path, *, manifest: Path | None, out: Path, tests: Sequence[Path]) -> verify.Verdict:
+def verify_file(
+    image: Path, *, manifest: Path | None, out: Path, tests: Sequence[Path], fail_fast: bool = False
+) -> verify.Verdict:
     """Judge a disk image; that it differs from the manifest is one finding among the others."""
     if not image.is_file():
         raise SpecError(f"there is no disk image {image}")
@@ -292,7 +294,7 @@ def verify_file(image: Path, *, manifest: Path | None, out: Path, tests: Sequenc
         except (OSError, ValueError) as e:
             raise SpecError(f"cannot read the manifest {manifest}: {e}") from e
     out.mkdir(parents=True, exist_ok=True)
-    subject = verify.Subject(image=image, out=out, manifest=expected, tests=tests)
+    subject = verify.Subject(image=image, out=out, manifest=expected, tests=tests, fail_fast=fail_fast)
     with workspace.run() as run:
         return verify.verify(subject, run=run, log_path=out / "verify.log")
 

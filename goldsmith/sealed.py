@@ -26,7 +26,7 @@ def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
     mount.mkdir(exist_ok=True)
     progress.live(f"reading {image.name}")
     proc.capture(["qemu-img", "convert", "-f", format_, "-O", "raw", image, raw], timeout_s=900)
-    start, size = _root_partition(raw, image)
+    start, size = root_partition(raw, image)
     options = f"ro,noload,loop,offset={start},sizelimit={size}"
     try:
         proc.capture(proc.as_root(["mount", "-t", "ext4", "-o", options, raw, mount]))
@@ -81,7 +81,7 @@ def read_json(root: Path, path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _root_partition(raw: Path, image: Path) -> tuple[int, int]:
+def root_partition(raw: Path, image: Path) -> tuple[int, int]:
     """Offset and size, in bytes, of the largest partition (sfdisk(8), --json)."""
     try:
         table = json.loads(proc.capture(["sfdisk", "--json", raw]))["partitiontable"]

@@ -38,6 +38,7 @@ class Subject:
     out: Path  # junit.xml and console.log go here
     manifest: Mapping[str, Any] | None = None
     tests: Sequence[Path] = ()  # the user's own suites
+    fail_fast: bool = False  # end at the first phase in which a test fails
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,7 @@ class Verdict:
     sha256: str
     accelerator: str
     durations_s: Mapping[str, float] = field(default_factory=dict)
+    pods_ready_s: float | None = None  # from the pod manifests being there to all of them ready
 
     def as_dict(self) -> dict[str, Any]:
         """The form that manifest.json and --json show."""
@@ -66,6 +68,7 @@ class Verdict:
             "image_sha256": self.sha256,
             "accelerator": self.accelerator,
             "durations_s": dict(self.durations_s),
+            "pods_ready_s": self.pods_ready_s,
         }
 
 
@@ -78,7 +81,8 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     before = sha256_of(subject.image)
     try:
         session.look_sealed(before)
-        session.boot_and_test()
+        if not session.is_over():
+            session.boot_and_test()
     finally:
         session.keep()
     counts = junit.merge(session.reports, subject.out / "junit.xml")
@@ -96,6 +100,7 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
         sha256=before,
         accelerator=session.accelerator.name,
         durations_s=session.durations_s,
+        pods_ready_s=session.pods_ready_s(),
     )
 
 
@@ -159,6 +164,8 @@ class _Session:
             guest = _Guest(_ssh_config(self.scratch, key, vm.port, self.user), vm)
             folders = (self.suites / "booted", *self.subject.tests)
             self._phase("booted", guest, folders)
+            if self.is_over():
+                return
             with self._timed("reboot"):
                 down_s = _REBOOT_DEADLINE_S + self.verify.boot_deadline_s
                 guest.reboot(timeout_s=self._scaled(down_s))
@@ -178,6 +185,10 @@ class _Session:
             pods=tuple(said.get("pods", ())),
         )
 
+    def is_over(self) -> bool:
+        """A phase has failed, and the first failure is enough."""
+        return self.subject.fail_fast and any(junit.count(r).failed for r in self.reports.values())
+
     def keep(self) -> None:
         """Put the console where the user finds it, whatever became of the VM."""
         if (self.scratch / "console.log").exists():
@@ -188,6 +199,11 @@ class _Session:
         used = {c["image"] for pod in self.verify.pods for c in pod["spec"]["containers"]}
         images = [image for image in self.expect["images"] if "/pause" not in image["ref"]]
         return tuple(i["ref"] for i in images if not used.intersection([i["ref"], *i["names"]]))
+
+    def pods_ready_s(self) -> float | None:
+        """What the first boot's suite measured, None where there was no pod to wait for."""
+        value = junit.properties(self.reports.get("booted", Path())).get("pods_ready_s")
+        return None if value is None else float(value)
 
     def not_applicable(self) -> tuple[str, ...]:
         """Tests that were left out because the image does not claim what they test."""

@@ -5,42 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from inv import inv
 
 from goldsmith import workspace
 
 pytestmark = pytest.mark.integration
 
-INV = workspace.project_root() / "scripts" / "inv"
 FILES = {
     "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
     "images.lock.json", "packages.json", "build.log", "console.log", "junit.xml", "timings.json",
 }  # fmt: skip
-
-
-def inv(*words: str, out: Path, timeout_s: float = 1800) -> dict[str, Any]:
-    env = {**os.environ, "CI": "true", "GOLDSMITH_OUT": str(out)}
-    done = subprocess.run(
-        [INV, *words, "--json"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=timeout_s
-    )
-    assert done.returncode == 0, done.stdout.decode()
-    return dict(json.loads(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("main job")  # the output may well be in a path with a space
-
-
-@pytest.fixture(scope="module")
-def built(out: Path) -> dict[str, Any]:
-    return inv("build-image", out=out)
 
 
 def test_build_leaves_all_its_files_under_latest(built: dict[str, Any], out: Path) -> None:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that were broken on purpose: each must fail verification, and for the right reason."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import proc, sealed, verify, workspace
+from goldsmith.errors import BootError, BuildError
+
+SPEC = "debian-kubelet"
+_STORE = "var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
+_UNIT = """[Unit]
+Description=Fails on every boot but the first
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c "test ! -e /var/lib/first-boot-is-over && touch /var/lib/first-boot-is-over"
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mutation:
+    """script: run by sh in the root file system; reason: what the verdict, or the error, must name."""
+
+    name: str
+    script: str
+    reason: str
+    is_boot_error: bool = False
+
+
+MUTATIONS = (
+    Mutation(
+        name="kubelet removed", script="rm usr/bin/kubelet",
+        reason="sealed: test_kubelet_is_the_one_that_was_built",
+    ),
+    Mutation(
+        name="blob corrupted",
+        script=f"blob={_STORE}/$(ls -S {_STORE} | head -n 1)\n"
+        'printf X | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none',
+        reason="sealed: test_every_blob_is_whole",
+    ),
+    Mutation(
+        name="host key left in", script="echo key > etc/ssh/ssh_host_ed25519_key",
+        reason="sealed: test_no_ssh_host_keys",
+    ),
+    Mutation(
+        name="network file removed",
+        script="rm usr/lib/systemd/systemd-networkd\n"
+        "sed -i 's/\"boot_deadline_s\": [0-9]*/\"boot_deadline_s\": 40/' usr/lib/goldsmith/build.json",
+        reason="no SSH banner", is_boot_error=True,
+    ),
+    Mutation(
+        name="unit fails after the reboot",
+        script=f"cat > etc/systemd/system/second.service << 'EOF'\n{_UNIT}EOF\n"
+        "ln -s ../second.service etc/systemd/system/multi-user.target.wants/second.service",
+        reason="rebooted: test_system_runs_without_a_failed_unit",
+    ),
+)  # fmt: skip
+
+
+def mutated(image: Path, mutation: Mutation, target: Path) -> None:
+    """Write to target a qcow2 that is image with mutation; target's folder has room for a raw copy."""
+    raw = target.with_suffix(".raw")
+    proc.capture(["qemu-img", "convert", "-O", "raw", image, raw], timeout_s=900)
+    with _writable(raw, image, target.with_suffix(".root")) as root:
+        proc.capture(proc.as_root(["sh", "-euc", f"cd '{root}'\n{mutation.script}"]))
+    proc.capture(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, target], timeout_s=900)
+    raw.unlink()
+
+
+def judge(image: Path, mutation: Mutation, out: Path, run: workspace.Run) -> list[str]:
+    """Verify a mutated image; a line for each way in which the verdict is not what it must be."""
+    subject = verify.Subject(image=image, out=out, fail_fast=True)
+    try:
+        verdict = verify.verify(subject, run=run, log_path=out / "verify.log")
+    except BootError as e:
+        if mutation.is_boot_error and mutation.reason in str(e):
+            return []
+        return [f"{mutation.name}: {e}"]
+    if mutation.is_boot_error or verdict.passed:
+        return [f"{mutation.name}: booted, and the verdict is {verdict.as_dict()['result']}"]
+    if not all(mutation.reason in line for line in _same_phase(verdict.failed)):
+        return [f"{mutation.name}: failed for another reason: {line}" for line in verdict.failed]
+    return []
+
+
+class Mutate:
+    """Trials of `invoke soak mutate`: the mutations in turn, on the newest verified build."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the image; raises BuildError where none was built."""
+        found = sorted((workspace.out_root() / SPEC / "latest").glob("*.qcow2"))
+        if not found:
+            raise BuildError(f"there is no verified {SPEC} to mutate", hint="run: scripts/inv build-image")
+        self.image = found[0]
+        return {"image_sha256": workspace.sha256_of(self.image)}
+
+    def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
+        """One mutation."""
+        mutation = MUTATIONS[index % len(MUTATIONS)]
+        with workspace.run() as run:
+            out = run.folder / "out"
+            out.mkdir()
+            target = run.folder / "mutated.qcow2"
+            mutated(self.image, mutation, target)
+            return {"mutation": mutation.name, "problems": judge(target, mutation, out, run)}
+
+    def finish(self) -> dict[str, Any]:
+        """The image itself was not touched."""
+        return {"problems": []}
+
+
+def _same_phase(failed: tuple[str, ...]) -> list[str]:
+    """The findings of the first phase that had any: what comes after may be their consequence."""
+    first = failed[0].split(":")[0]
+    return [line for line in failed if line.startswith(f"{first}:")]
+
+
+@contextlib.contextmanager
+def _writable(raw: Path, image: Path, mount: Path) -> Iterator[Path]:
+    start, size = sealed.root_partition(raw, image)
+    mount.mkdir()
+    options = f"loop,offset={start},sizelimit={size}"
+    proc.capture(proc.as_root(["mount", "-t", "ext4", "-o", options, raw, mount]))
+    try:
+        yield mount
+    finally:
+        proc.capture(proc.as_root(["umount", mount]))
