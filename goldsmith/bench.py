@@ -75,7 +75,7 @@ def _export(run: Run) -> list[dict[str, Any]]:
             saved.append(_timed(lambda: proc.capture(["docker", "-H", socket, "save", "-o", target, *refs])))
             saved_bytes = target.stat().st_size
             spool.mkdir()
-            argv = [sys.executable, "-m", "goldsmith.bench", socket, target, spool, *refs]
+            argv: list[proc.Arg] = [sys.executable, "-m", "goldsmith.bench", socket, target, spool, *refs]
             answer = json.loads(proc.capture(argv, cwd=workspace.project_root()))
             ours.append(answer["seconds"])
             peaks.append(answer["peak_mib"])
