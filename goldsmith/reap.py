@@ -44,17 +44,22 @@ def leftovers(folder: Path) -> list[str]:
 
 def processes(folder: Path) -> list[int]:
     """The processes of a run, their descendants with them; never ourselves or our ancestors."""
-    parents = {pid: _parent(pid) for pid in _pids()}
-    mine = {pid for pid in parents if _belongs(pid, folder)}
-    spared = set(_ancestors(os.getpid(), parents))
+    family = parents()
+    mine = {pid for pid in family if _belongs(pid, folder)}
+    spared = set(_ancestors(os.getpid(), family))
     grown = True
     while grown:
         grown = False
-        for pid, parent in parents.items():
+        for pid, parent in family.items():
             if parent in mine and parent not in spared and pid not in mine:
                 mine.add(pid)
                 grown = True
     return sorted(mine - spared)
+
+
+def parents() -> dict[int, int]:
+    """Every process and its parent's id, 0 where it has none (proc_pid_stat(5))."""
+    return {pid: _parent(pid) for pid in _pids()}
 
 
 def mounts(folder: Path) -> list[Path]:
@@ -141,10 +146,10 @@ def _parent(pid: int) -> int:
     return 0
 
 
-def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
+def _ancestors(pid: int, family: dict[int, int]) -> Iterator[int]:
     while pid > 0:
         yield pid
-        pid = parents.get(pid, 0)
+        pid = family.get(pid, 0)
 
 
 def _cmdline(pid: int) -> str:

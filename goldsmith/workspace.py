@@ -22,6 +22,8 @@ from goldsmith.errors import CommandError, HostError
 
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
 ENVIRONMENTS = "environments"  # in the cache, but scripts/inv's: we may be running in one of them
+_NEW = "new-"  # a run's folder for the moment in which its lock is made
+_NEW_FOR_S = 60
 _SEAL = ".files.json"  # names, sizes and hashes of a cache entry's files
 
 
@@ -80,18 +82,20 @@ class Run:
 def run() -> Iterator[Run]:
     """A new run. Cleans up after dead ones first, and after itself at the end, whatever happens."""
     clean_dead_runs()
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=scratch_root()))
+    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=scratch_root()))
     before = os.environ.get(proc.RUN_MARKER)
-    os.environ[proc.RUN_MARKER] = folder.name
     try:
-        with _locked(folder / "lock"):
+        with _locked(new / "lock"):
+            # Under its final name only now that it is locked: others take one without a lock for dead.
+            folder = new.rename(new.with_name("run-" + new.name.removeprefix(_NEW)))
+            os.environ[proc.RUN_MARKER] = folder.name
             try:
                 yield Run(folder=folder)
             finally:
                 _remove_run(folder)
     finally:
         if before is None:
-            del os.environ[proc.RUN_MARKER]
+            os.environ.pop(proc.RUN_MARKER, None)
         else:
             os.environ[proc.RUN_MARKER] = before
 
@@ -103,7 +107,11 @@ def clean_dead_runs() -> list[str]:
         if not _is_live(folder):
             done += _remove_run(folder)
             done.append(f"removed {folder}")
-    return done
+    for folder in sorted(scratch_root().glob(f"{_NEW}*")):
+        if _age_s(folder) > _NEW_FOR_S:
+            shutil.rmtree(folder, ignore_errors=True)
+            done.append(f"removed {folder}")
+    return done + _clean_unfinished_entries()
 
 
 def live_runs() -> list[Path]:
@@ -188,14 +196,11 @@ def is_intact(entry: Path) -> bool:
 
 def clean_cache(*, older_than_days: float | None = None) -> list[str]:
     """Remove broken cache entries and unfinished ones of dead runs, and old ones if asked."""
-    done = []
+    done = _clean_unfinished_entries()
     for entry in sorted(cache_root().glob("*/*")):
         if entry.parent.name == ENVIRONMENTS:
             continue
-        if not entry.is_dir() or entry.name.startswith(".new-"):
-            if entry.name.startswith(".new-") and not live_runs():
-                shutil.rmtree(entry, ignore_errors=True)
-                done.append(f"removed {entry}")
+        if not entry.is_dir() or entry.name.startswith("."):
             continue
         age_days = (time.time() - entry.stat().st_mtime) / 86400
         if not is_intact(entry):
@@ -210,8 +215,19 @@ def clean_cache(*, older_than_days: float | None = None) -> list[str]:
     return done
 
 
+def _clean_unfinished_entries() -> list[str]:
+    """Remove what was being put into the cache by somebody who no longer holds the entry's lock."""
+    done = []
+    for new in sorted(cache_root().glob("*/.new-*")):
+        key = new.name.removeprefix(".new-").rpartition("-")[0]
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(new.with_name(f".{key}.lock")):
+            shutil.rmtree(new, ignore_errors=True)
+            done.append(f"removed {new}")
+    return done
+
+
 def _fill(entry: Path, make: Callable[[Path], None]) -> None:
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+    new = Path(tempfile.mkdtemp(prefix=f".new-{entry.name}-", dir=entry.parent))
     try:
         make(new)
         (new / _SEAL).write_text(json.dumps(_hashes(new)))
@@ -244,27 +260,32 @@ def _remove_run(folder: Path) -> list[str]:
 
 
 def _drop_disk_images(build: Path) -> list[str]:
-    """A build that did not get as far as a good verdict has no use for its disk image."""
-    if (build / "keep").exists() or is_verified(build):
-        return []
+    """Of a build that did not get as far as a good verdict: its disk image, and files half written."""
+    half = [path for path in build.iterdir() if path.name.startswith(".")]
     images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
-    for image in images:
-        image.unlink()
-    return [f"removed {image}" for image in images]
+    unwanted = half if (build / "keep").exists() or is_verified(build) else [*half, *images]
+    for path in unwanted:
+        path.unlink()
+    return [f"removed {path}" for path in unwanted]
 
 
 def _is_live(folder: Path) -> bool:
-    """Somebody holds the run's lock; a run without one yet counts as live for a minute."""
+    """Somebody holds the run's lock."""
     try:
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        with contextlib.suppress(OSError):
-            return time.time() - folder.stat().st_mtime < 60
         return False
     return False
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since something in a folder changed; 0 where it is gone already."""
+    with contextlib.suppress(OSError):
+        return time.time() - path.stat().st_mtime
+    return 0.0
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ ROOMS = {
     "boot": {"seed", "qemu", "sealed"},
     "verify": {"junit", "suite", "verify"},
     "pipeline": {"pipeline"},
-    "around it": {"bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "summary"},
+    "around it": {"bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakkill", "summary"},
     "tasks": {"tasks"},
 }  # fmt: skip
 
