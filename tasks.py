@@ -124,7 +124,13 @@ def export_images(
     },
 )  # fmt: skip
 def verify_image(
-    c: Context, file: str, manifest: str = "", out: str = "", tests: Any = None, json: bool = False
+    c: Context,
+    file: str,
+    manifest: str = "",
+    out: str = "",
+    tests: Any = None,
+    fail_fast: bool = False,
+    json: bool = False,
 ) -> None:
     """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
     from goldsmith import pipeline, summary
@@ -136,6 +142,7 @@ def verify_image(
             manifest=Path(manifest) if manifest else None,
             out=target,
             tests=[Path(t) for t in tests or ()],
+            fail_fast=fail_fast,
         )
         if json:
             cli.print_json("goldsmith.verdict", verdict.as_dict())
