@@ -8,6 +8,7 @@ A test that needs a real program says so: @pytest.mark.programs("openssl"). Test
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -69,6 +70,33 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
         return calls
 
     return make
+
+
+@pytest.fixture
+def element(tmp_path: Path) -> Callable[[str], Path]:
+    """element(NAME) is a copy of an element whose scripts mean tmp_path/root where they say /."""
+    root = tmp_path / "root"
+    root.mkdir(exist_ok=True)
+
+    def copy(name: str) -> Path:
+        folder = tmp_path / "elements" / name
+        shutil.copytree(Path(__file__).parent.parent / "elements" / name, folder)
+        for path in folder.rglob("*"):
+            if path.is_file() and os.access(path, os.X_OK):
+                path.write_text(_moved(path.read_text(), root))
+        return folder
+
+    return copy
+
+
+def _moved(script: str, root: Path) -> str:
+    """A script that would touch this host fails the test before it is run."""
+    first, _, rest = script.partition("\n")
+    moved = re.sub(r"(?<![\w.}*/-])/(?=(?:etc|usr|var|run|boot)/)", f"{root}/", rest)
+    words = re.findall(r"(?<![\w.}*/-])/[a-z][\w./-]*", moved)
+    left = [word for word in words if not word.startswith(str(root)) and word != "/dev/null"]
+    assert not left, f"absolute paths that are not known here: {left}"
+    return f"{first}\n{moved}"
 
 
 def _forbid_programs(monkeypatch: pytest.MonkeyPatch, allowed: set[str], tmp_path: Path) -> None:

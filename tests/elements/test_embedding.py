@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goldsmith.workspace import project_root
+
+ELEMENT = project_root() / "elements/heat-config-kubelet"
+LOCK = {
+    "images": [
+        {"ref": "a.b/app:1", "names": ["a.b/app:1", "a.b/app@sha256:11"], "digest": "sha256:11",
+         "into": "containerd"},
+        {"ref": "a.b/tool:1", "names": ["a.b/tool:1"], "digest": "sha256:22", "into": "docker"},
+    ]
+}  # fmt: skip
+STORED = "\n".join(
+    f"{name} application/vnd.oci.image.manifest.v1+json {digest} 1.0 MiB linux/amd64 -"
+    for name, digest in (
+        ("REF", "DIGEST"), ("a.b/app:1", "sha256:11"), ("a.b/app@sha256:11", "sha256:11"),
+    )
+)  # fmt: skip
+
+
+def run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    words = [os.fspath(word) for word in argv]
+    return subprocess.run(words, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def importer(element: Callable[[str], Path], tmp_path: Path) -> Path:
+    """import-images of a root with a lock."""
+    lock = tmp_path / "root/usr/lib/goldsmith/images.lock.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps(LOCK))
+    return element("heat-config-kubelet") / "embed-files/import-images"
+
+
+def fake_ctr(fake: Callable[..., Path], tmp_path: Path, stored: str = STORED) -> Path:
+    (tmp_path / "stored").write_text(stored)
+    return fake("ctr", f"""case "$*" in *list) cat '{tmp_path}/stored' ;; esac""")
+
+
+def test_images_are_imported_and_each_name_is_pinned(
+    importer: Path, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    calls = fake_ctr(fake, tmp_path)
+
+    done = run(sys.executable, importer, "--no-unpack", "/bundle.tar")
+
+    assert done.returncode == 0, done.stderr
+    assert calls.read_text().splitlines() == [
+        "version",
+        "--namespace k8s.io images import --no-unpack /bundle.tar",
+        "--namespace k8s.io images list",
+        "--namespace k8s.io images label a.b/app:1 io.cri-containerd.pinned=pinned",
+        "--namespace k8s.io images label a.b/app@sha256:11 io.cri-containerd.pinned=pinned",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        (STORED.replace("sha256:11 1.0", "sha256:99 1.0"), "a.b/app:1 is sha256:99, must be sha256:11"),
+        (STORED.splitlines()[0], "a.b/app:1 is None, must be sha256:11"),
+    ],
+)
+def test_another_image_than_the_locked_one_is_an_error(
+    importer: Path, fake: Callable[..., Path], tmp_path: Path, stored: str, said: str
+) -> None:
+    calls = fake_ctr(fake, tmp_path, stored)
+
+    done = run(sys.executable, importer, "/bundle.tar")
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "label" not in calls.read_text()
+
+
+def test_containerd_is_waited_for(importer: Path, fake: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "stored").write_text(STORED)
+    script = f"""case "$*" in
+        version) [ -e '{tmp_path}/up' ] || {{ touch '{tmp_path}/up'; exit 1; }} ;;
+        *list) cat '{tmp_path}/stored' ;;
+    esac"""
+    calls = fake("ctr", script)
+
+    assert run(sys.executable, importer, "/bundle.tar").returncode == 0
+    assert calls.read_text().splitlines()[:2] == ["version", "version"]
+
+
+def test_a_containerd_that_never_answers_is_given_up(importer: Path, fake: Callable[..., Path]) -> None:
+    importer.write_text(importer.read_text().replace("DEADLINE_S = 120", "DEADLINE_S = 0"))
+    fake("ctr", "exit 1")
+
+    done = run(sys.executable, importer, "/bundle.tar")
+
+    assert done.returncode == 1
+    assert "containerd does not answer" in done.stderr
+
+
+def test_a_failed_import_is_a_failure(importer: Path, fake: Callable[..., Path]) -> None:
+    fake("ctr", 'case "$*" in *import*) exit 1 ;; esac')
+
+    assert run(sys.executable, importer, "/bundle.tar").returncode != 0
+
+
+@pytest.mark.parametrize("missing", ["DIB_EMBED_BUNDLE", "DIB_EMBED_LOCK"])
+def test_a_bundle_is_taken_along_with_its_lock_or_not_at_all(tmp_path: Path, missing: str) -> None:
+    hook = ELEMENT / "extra-data.d/60-heat-config-kubelet"
+    env = {"TMP_HOOKS_PATH": str(tmp_path / "hooks")}
+    for name in ("DIB_EMBED_BUNDLE", "DIB_EMBED_LOCK"):
+        env[name] = str(tmp_path / name)
+        (tmp_path / name).write_text(name)
+
+    taken = run("bash", hook, **env)
+    (tmp_path / missing).write_text("")
+    refused = run("bash", hook, **env)
+
+    assert taken.returncode == 0, taken.stderr
+    assert (tmp_path / "hooks/embed/bundle.tar").read_text() == "DIB_EMBED_BUNDLE"
+    assert refused.returncode == 1
+    assert f"{missing} must name a file" in refused.stderr
+
+
+@pytest.fixture
+def hook(element: Callable[[str], Path], fake: Callable[..., Path], tmp_path: Path) -> Path:
+    """The hook with a bundle at hand, in a root where containerd is a fake."""
+    folder = element("heat-config-kubelet")
+    (folder / "embed").mkdir()
+    (folder / "embed/bundle.tar").write_text("bundle")
+    (folder / "embed/images.lock.json").write_text(json.dumps(LOCK))
+    fake("systemctl")
+    fake("python3", f'exec "{sys.executable}" -B "$@"')  # of import-images, by its first line
+    fake("containerd", f"echo $$ > '{tmp_path}/containerd.pid'; exec sleep 60")
+    return folder / "post-install.d/60-heat-config-kubelet"
+
+
+def embed(hook: Path, strategy: str) -> subprocess.CompletedProcess[str]:
+    return run("bash", hook, DIB_EMBED_STRATEGY=strategy)
+
+
+@pytest.mark.parametrize(("strategy", "option"), [("content-store", "--no-unpack "), ("unpacked", "")])
+def test_images_are_imported_during_the_build_and_containerd_is_stopped(
+    hook: Path, fake: Callable[..., Path], tmp_path: Path, strategy: str, option: str
+) -> None:
+    calls = fake_ctr(fake, tmp_path)
+
+    done = embed(hook, strategy)
+
+    root = tmp_path / "root"
+    assert done.returncode == 0, done.stderr
+    assert f"images import {option}{hook.parent}/../embed/bundle.tar" in calls.read_text()
+    assert json.loads((root / "usr/lib/goldsmith/images.lock.json").read_text()) == LOCK
+    assert not (root / "run/containerd").exists()
+    assert not (root / "var/lib/goldsmith").exists()
+    assert not Path("/proc", (tmp_path / "containerd.pid").read_text().strip()).exists()
+
+
+def test_containerd_is_stopped_also_after_a_failure(
+    hook: Path, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    fake_ctr(fake, tmp_path, "REF TYPE DIGEST")
+
+    done = embed(hook, "content-store")
+
+    assert done.returncode != 0
+    assert not (tmp_path / "root/run/containerd").exists()
+    assert not Path("/proc", (tmp_path / "containerd.pid").read_text().strip()).exists()
+
+
+def test_an_archive_is_imported_by_a_unit_on_first_boot(hook: Path, tmp_path: Path) -> None:
+    done = embed(hook, "archive")
+
+    root = tmp_path / "root"
+    assert done.returncode == 0, done.stderr
+    assert (root / "var/lib/goldsmith/bundle.tar").read_text() == "bundle"
+    assert os.access(root / "usr/lib/goldsmith/import-images", os.X_OK)
+    assert (tmp_path / "systemctl.calls").read_text() == "enable goldsmith-import.service\n"
+    assert not (tmp_path / "containerd.pid").exists()
+
+
+def test_the_unit_imports_once_and_before_the_kubelet_starts() -> None:
+    unit = (ELEMENT / "embed-files/goldsmith-import.service").read_text().splitlines()
+
+    assert "ConditionPathExists=!/var/lib/goldsmith/imported" in unit
+    assert "ExecStartPost=/usr/bin/touch /var/lib/goldsmith/imported" in unit
+    assert "Before=kubelet.service" in unit
+
+
+def test_an_unknown_strategy_is_refused(hook: Path) -> None:
+    done = embed(hook, "contents")
+
+    assert done.returncode == 1
+    assert "unknown DIB_EMBED_STRATEGY 'contents'" in done.stderr
