@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The road's own decisions; that its stages work together is for tests/integration/."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from goldsmith import pipeline, specfile, workspace
+from goldsmith.errors import BuildError, GoldsmithError, HostError, SpecError
+from goldsmith.pipeline import Options
+from goldsmith.spec import Distribution
+
+
+def test_stages_are_those_of_the_design_in_their_order() -> None:
+    assert pipeline.STAGES == (
+        "spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify",
+    )  # fmt: skip
+
+
+def test_a_plan_touches_nothing_and_knows_no_path_of_this_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # nothing can be asked of the host
+
+    _, plan = pipeline.plan("debian-kubelet", {})
+
+    text = f"{plan.argv} {dict(plan.env)} {plan.block_device}"
+    assert str(workspace.project_root()) not in text
+    assert os.environ["HOME"] not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", specfile.names())
+def test_every_shipped_spec_can_be_planned(name: str) -> None:
+    variables = {"fedora_base_sha256": "f" * 64} if "fedora" in name else {}
+
+    loaded, plan = pipeline.plan(name, variables)
+
+    assert plan.argv[-1]
+    assert loaded.spec.name == name
+
+
+def test_an_architecture_that_cannot_be_built_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="arm64 images can be planned but not built") as e:
+        pipeline.build("debian-kubelet", Options(variables={"arch": "arm64"}))
+
+    assert e.value.hint == "run: scripts/inv plan debian-kubelet"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_host_that_cannot_do_it_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_spec: object, **_options: object) -> None:
+        raise HostError("no loop device")
+
+    monkeypatch.setattr("goldsmith.preflight.require", refuse)
+
+    with pytest.raises(HostError, match="no loop device"):
+        pipeline.build("debian-kubelet", Options())
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_that_there_is_not_is_the_users_mistake() -> None:
+    with pytest.raises(SpecError, match="no stage is called 'boott'") as e:
+        pipeline.build("debian-kubelet", Options(start="boott"))
+
+    assert "boot" in str(e.value.hint)
+
+
+def test_without_a_failed_build_there_is_nothing_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("goldsmith.preflight.require", lambda _spec, **_options: [])
+
+    with pytest.raises(BuildError, match="no failed build of debian-kubelet"):
+        pipeline.build("debian-kubelet", Options(start="verify"))
+
+
+@pytest.mark.parametrize("content", [None, "{", "\udcff"])
+def test_a_manifest_that_cannot_be_read_is_the_users_mistake(tmp_path: Path, content: str | None) -> None:
+    image, manifest = tmp_path / "image.qcow2", tmp_path / "manifest.json"
+    image.touch()
+    if content is not None:
+        manifest.write_bytes(content.encode(errors="surrogateescape"))
+
+    with pytest.raises(SpecError, match="cannot read the manifest"):
+        pipeline.verify_file(image, manifest=manifest, out=tmp_path / "v", tests=())
+
+
+def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None:
+    spec = tmp_path / "bare.yaml.j2"
+    spec.write_text("name: bare\ndistribution: debian\nrelease: trixie\ncontainers: []\n")
+
+    with pytest.raises(SpecError, match="bare lists no container images"):
+        pipeline.export_images(str(spec), {}, tmp_path / "target", refresh=False)
+
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_shell_needs_a_build() -> None:
+    with pytest.raises(SpecError, match="no build of never to boot") as e:
+        pipeline.boot_shell("never", memory_mib=512)
+
+    assert e.value.hint == "run: scripts/inv build-image never"
+
+
+@pytest.mark.xfail(raises=GoldsmithError, reason="the mirrors of Debian are looked for whatever is built")
+def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(*_words: object, **_options: object) -> None:
+        raise HostError("no Debian mirror is known")
+
+    monkeypatch.setattr("goldsmith.mirror.find", none)
+    spec = specfile.load("debian-kubelet").spec
+
+    assert pipeline._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
