@@ -116,9 +116,9 @@ class Invocation:
 
 
 @contextlib.contextmanager
-def invoked(place: Place, *words: Arg, log: Path) -> Iterator[Invocation]:
-    """invoke WORDS in a place, as long as the block lasts."""
-    argv = (sys.executable, "-m", "invoke", *words)
+def invoked(place: Place, *words: Arg, log: Path, behind: Sequence[Arg] = ()) -> Iterator[Invocation]:
+    """invoke WORDS in a place, behind other words, as long as the block lasts."""
+    argv = (*behind, sys.executable, "-m", "invoke", *words)
     cwd = workspace.project_root()
     log.unlink(missing_ok=True)
     with proc.background(argv, log_path=log, env=place.environment(), cwd=cwd) as process:

@@ -1,21 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the integration tests share: the main job is done once."""
+"""A place for builds of the tiny image, and one build that all may look at."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from inv import inv
+from tinyplace import OFFLINE, TinyPlace
+
+from goldsmith import proc, workspace
+from goldsmith.soakkill import SPEC
+
+_PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
 
 @pytest.fixture(scope="session")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("main job")  # the output may well be in a path with a space
+def make_place() -> Iterator[Callable[[], TinyPlace]]:
+    """make_place(): a new place, whose cache holds what the tiny image is made of."""
+    parts = Path(proc.capture([sys.executable, _PARTS], cwd=workspace.project_root(), timeout_s=600).strip())
+    made: list[TinyPlace] = []
+
+    def make() -> TinyPlace:
+        # as the scratch folder has to be: a short path, and on a disk
+        place = TinyPlace(root=Path(tempfile.mkdtemp(prefix="gs-", dir="/var/tmp")))
+        place.root.chmod(0o755)
+        for folder in (place.scratch, place.out, place.cache):
+            folder.mkdir()
+        shutil.copytree(parts, place.cache / "tiny-os" / parts.name)
+        made.append(place)
+        return place
+
+    yield make
+    for place in made:
+        shutil.rmtree(place.root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def built(out: Path) -> dict[str, Any]:
-    """The answer of `scripts/inv build-image --json` for the default spec."""
-    return inv("build-image", out=out)
+def tiny_place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
+    """The place that most tests share."""
+    return make_place()
+
+
+@pytest.fixture(scope="session")
+def tiny_build(tiny_place: TinyPlace) -> Path:
+    """The folder of a verified build of the tiny image, made without a network."""
+    outcome = tiny_place.build(behind=OFFLINE)
+    assert outcome.status == 0, outcome.stderr
+    return Path(outcome.stdout.strip()).parent

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds that are killed or interrupted at fixed points, and what is left of them after the next run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tinyplace import TinyPlace, faulty
+
+from goldsmith import reap, wait
+from goldsmith.soakkill import SPEC, Invocation, invoked
+
+pytestmark = pytest.mark.integration
+
+_START_S = 120
+# A shell that runs tests in the background has its children ignore Ctrl-C.
+_HEEDING = ("env", "--default-signal=INT,TERM")
+
+
+@pytest.fixture(scope="module")
+def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
+    return make_place()
+
+
+@contextlib.contextmanager
+def building(place: TinyPlace, fault: str = "") -> Iterator[Invocation]:
+    log = place.root / "victim.log"
+    with invoked(place, "build-image", SPEC, *faulty(fault), log=log, behind=_HEEDING) as build:
+        yield build
+
+
+def wait_for_mounts(place: TinyPlace, build: Invocation) -> None:
+    """Until the element's script hangs: disk attached and mounted, a process of root's asleep."""
+
+    def hangs() -> bool:
+        folders = [Path(claim.read_text()) for claim in place.scratch.glob("run-*/build")]
+        logs = [folder / "build.log" for folder in folders if (folder / "build.log").exists()]
+        return any("tiny-os: hangs" in log.read_text(errors="replace") for log in logs)
+
+    wait.wait_until(hangs, timeout_s=_START_S, alive=lambda: build.process.poll() is None)
+
+
+def wait_for_vm(place: TinyPlace, build: Invocation) -> None:
+    """Until the guest's kernel speaks."""
+    build.says("boot ...", timeout_s=_START_S)
+    wait.wait_until(
+        lambda: any(path.stat().st_size for path in place.scratch.glob("run-*/console.log")),
+        timeout_s=_START_S, alive=lambda: build.process.poll() is None,
+    )  # fmt: skip
+
+
+def survivors(place: TinyPlace, runs: list[str]) -> list[str]:
+    return [line for name in runs for line in reap.leftovers(place.scratch / name)]
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
+def test_clean_removes_what_a_killed_image_stage_left(place: TinyPlace, whole_group: bool) -> None:
+    with building(place, fault="hang") as build:
+        wait_for_mounts(place, build)
+        build.kill(whole_group=whole_group)
+        runs = place.dead_runs()
+        left = survivors(place, runs)
+        cleaned = place.inv("clean")
+
+    assert any(line.startswith("mount") for line in left)
+    assert any(line.startswith("loop device") for line in left)
+    assert any("sleep" in line for line in left) is not whole_group
+    assert cleaned.status == 0, cleaned.stderr
+    assert "unmounted" in cleaned.stdout
+    assert place.remains(runs) == []
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
+def test_next_build_removes_what_a_killed_verification_left(place: TinyPlace, whole_group: bool) -> None:
+    with building(place) as build:
+        wait_for_vm(place, build)
+        build.kill(whole_group=whole_group)
+        runs = place.dead_runs()
+        left = survivors(place, runs)
+        following = place.build(fault="script")
+
+    assert any("qemu-system" in line for line in left) is not whole_group
+    assert following.status == 4
+    assert place.remains(runs) == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_build_cleans_up_after_itself(place: TinyPlace, signum: signal.Signals) -> None:
+    with building(place, fault="hang") as build:
+        wait_for_mounts(place, build)
+        runs = place.dead_runs()
+        start = time.monotonic()
+        os.killpg(build.process.pid, signum)  # as a terminal does it
+        problems = build.expect(130, timeout_s=90)
+
+    assert problems == []
+    assert time.monotonic() - start < 30
+    assert place.remains(runs) == []
+
+
+def test_clean_leaves_a_live_build_alone(place: TinyPlace) -> None:
+    with building(place, fault="hang") as build:
+        wait_for_mounts(place, build)
+        before = survivors(place, place.dead_runs())
+        cleaned = place.inv("clean")
+        after = survivors(place, place.dead_runs())
+        build.process.send_signal(signal.SIGTERM)
+        build.expect(130, timeout_s=90)
+
+    assert cleaned.stdout == "nothing to remove\n"
+    assert before
+    assert after == before

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tiny image goes the whole way of a real one, and without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tinyplace import TinyPlace
+
+from goldsmith.workspace import sha256_of
+
+pytestmark = pytest.mark.integration
+
+FILES = {
+    "tiny-amd64.qcow2", "tiny-amd64.qcow2.sha256", "manifest.json", "spec.yaml", "packages.json",
+    "build.log", "console.log", "junit.xml", "timings.json",
+}  # fmt: skip
+
+
+@pytest.fixture
+def manifest(tiny_build: Path) -> dict[str, Any]:
+    return dict(json.loads((tiny_build / "manifest.json").read_text()))
+
+
+def test_build_leaves_all_files_and_nothing_else(tiny_build: Path) -> None:
+    assert {path.name for path in tiny_build.iterdir()} == FILES
+
+
+def test_manifest_names_the_bytes_that_were_verified(tiny_build: Path, manifest: dict[str, Any]) -> None:
+    sha256 = sha256_of(tiny_build / "tiny-amd64.qcow2")
+
+    assert manifest["verification"]["result"] == "passed"
+    assert manifest["verification"]["image_sha256"] == manifest["disks"][0]["sha256"] == sha256
+
+
+def test_verification_booted_and_rebooted(tiny_build: Path, manifest: dict[str, Any]) -> None:
+    assert {"sealed", "boot", "booted", "reboot", "rebooted"} <= set(manifest["verification"]["durations_s"])
+    assert (tiny_build / "console.log").read_text().count("tiny: golden is up") == 2
+
+
+def test_what_was_not_tested_is_said(manifest: dict[str, Any]) -> None:
+    assert any("no systemd" in line for line in manifest["verification"]["not_applicable"])
+    assert not manifest["verification"]["skipped"]
+
+
+def test_latest_points_to_it(tiny_build: Path, tiny_place: TinyPlace) -> None:
+    assert tiny_place.latest() is not None
+
+
+def test_nothing_of_the_run_is_left(tiny_build: Path, tiny_place: TinyPlace) -> None:
+    assert tiny_place.remains() == []
