@@ -29,15 +29,16 @@ ROOMS = {
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
     "kubelet": {"download", "gotoolchain", "kubelet"},
     "containers": {
-        "aptproxy", "builder", "containers", "contexts", "debindex", "dockersave", "imagestore", "oci",
-        "registry", "rootfs",
+        "aptproxy", "builder", "containers", "contexts", "debindex", "dockersave", "hashing",
+        "imagestore", "oci", "registry", "rootfs",
     },
     "image": {"dib", "blockdevice"},
     "artifact": {"artifact", "resume"},
     "boot": {"seed", "qemu", "sealed"},
     "verify": {"junit", "suite", "verify"},
     "pipeline": {"pipeline"},
-    "around it": {"bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakkill", "summary"},
+    "around it": {
+        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakkill", "soakmutate", "summary"},
     "tasks": {"tasks"},
 }  # fmt: skip
 
@@ -69,6 +70,7 @@ SOMEBODYS_PATHS = re.compile(
 
 TREES = {path.stem: ast.parse(path.read_text()) for path in [*PACKAGE.glob("*.py"), ROOT / "tasks.py"]}
 TREES.pop("__init__")
+NODES = [(module, node) for module, tree in TREES.items() for node in ast.walk(tree)]
 MODULES = sorted(TREES)
 LEVEL = {module: level for level, room in enumerate(ROOMS.values()) for module in room}
 
@@ -88,9 +90,7 @@ def own_imports(module: str) -> set[str]:
 
 
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
-    return (
-        (module, node) for module, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, kinds)
-    )
+    return ((module, node) for module, node in NODES if isinstance(node, kinds))
 
 
 def lines_of(module: str) -> int:
@@ -122,7 +122,7 @@ def test_imports_point_one_way() -> None:
         f"{module} imports {name}, which comes after it on the road"
         for module in MODULES
         for name in sorted(own_imports(module))
-        if LEVEL[name] > LEVEL[module]
+        if LEVEL.get(name, 0) > LEVEL.get(module, 99)  # those without a place: the test above
     ]
 
     assert not wrong
@@ -157,11 +157,11 @@ def test_proc_is_the_door_to_programs() -> None:
 
 
 def test_nothing_starts_programs_past_proc() -> None:
-    starters = re.compile(r"os\.(system|popen|exec[lv]\w*|(posix_)?spawn\w*|fork\w*)")
+    starters = re.compile(r"(system|popen|exec[lv]\w*|(posix_)?spawn\w*|fork\w*)")
     found = [
         f"{module}:{node.lineno}"
         for module, node in nodes(ast.Attribute)
-        if starters.fullmatch(ast.unparse(node))
+        if ast.unparse(node.value) == "os" and starters.fullmatch(node.attr)
     ]
 
     assert not found

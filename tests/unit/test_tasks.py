@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line as a user types it, in a process of its own."""
+"""The command line as a user types it."""
 
 from __future__ import annotations
 
 import functools
 import json
-import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
+from invoke.main import program
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
@@ -25,11 +27,27 @@ TASKS = {
 }  # fmt: skip
 
 
-def invoke(*words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-B", "-m", "invoke", *words]
-    return subprocess.run(
-        argv, cwd=project_root(), capture_output=True, text=True, check=False, env=dict(os.environ)
-    )
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+    """Runs Invoke in the checkout; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(project_root())
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        try:
+            program.run(["invoke", *words])
+        except SystemExit as e:
+            code = e.code
+        else:
+            code = 0
+        out, err = capsys.readouterr()
+        return int(code or 0), out, err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 @functools.cache
@@ -40,24 +58,26 @@ def arguments() -> dict[str, list[Argument]]:
 
 
 def test_the_tasks_are_listed_each_with_a_sentence() -> None:
-    done = invoke("--list")
+    argv = [sys.executable, "-B", "-m", "invoke", "--list"]
+
+    done = subprocess.run(argv, cwd=project_root(), capture_output=True, text=True, check=False)
 
     listed = re.findall(r"^  ([a-z-]+)(?: \(.*\))?   +(\S.*)$", done.stdout, re.MULTILINE)
     assert {name for name, _ in listed} >= TASKS, done.stdout + done.stderr
 
 
-def test_a_spec_is_rendered_by_its_name_and_by_default() -> None:
-    named, default = invoke("render", "debian-kubelet"), invoke("render")
+def test_a_spec_is_rendered_by_its_name_and_by_default(invoke: Invoke) -> None:
+    code, named, err = invoke("render", "debian-kubelet")
 
-    assert named.returncode == 0, named.stderr
-    assert "name: debian-kubelet" in named.stdout
-    assert default.stdout == named.stdout
+    assert code == 0, err
+    assert "name: debian-kubelet" in named
+    assert invoke("render")[1] == named
 
 
-def test_a_plan_is_printed_as_data_for_programs() -> None:
-    done = invoke("plan", "--json", "--var", "embed=archive", "--var", "release=sid")
+def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
+    _, out, _ = invoke("plan", "--json", "--var", "embed=archive", "--var", "release=sid")
 
-    answer = json.loads(done.stdout)
+    answer = json.loads(out)
     assert (answer["schema"], answer["version"]) == ("goldsmith.plan", 1)
     assert (answer["embed"], answer["image"]["env"]["DIB_RELEASE"]) == ("archive", "sid")
     assert answer["image"]["argv"][0] == "disk-image-create"
@@ -73,13 +93,14 @@ def test_a_plan_is_printed_as_data_for_programs() -> None:
         (("boot", "never-built"), 2, "no build of never-built"),
     ],
 )
-def test_mistakes_end_with_a_sentence_and_their_code(words: tuple[str, ...], code: int, said: str) -> None:
-    done = invoke(*words)
+def test_mistakes_end_with_a_sentence_and_their_code(
+    invoke: Invoke, words: tuple[str, ...], code: int, said: str
+) -> None:
+    ended, out, err = invoke(*words)
 
-    assert done.returncode == code
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert ended == code
+    assert said in err
+    assert out == ""
 
 
 def test_what_may_be_repeated_is_a_list_of_whole_words() -> None:
@@ -96,11 +117,11 @@ def test_every_flag_has_a_help_text() -> None:
     assert not without
 
 
-def test_a_mistake_is_json_for_programs() -> None:
-    done = invoke("plan", "debian-kublet", "--json")
+def test_a_mistake_is_json_for_programs(invoke: Invoke) -> None:
+    code, out, _ = invoke("plan", "debian-kublet", "--json")
 
-    assert json.loads(done.stdout)["code"] == done.returncode == 2
+    assert json.loads(out)["code"] == code == 2
 
 
-def test_cleaning_an_empty_host_says_so() -> None:
-    assert invoke("clean").stdout == "nothing to remove\n"
+def test_cleaning_an_empty_host_says_so(invoke: Invoke) -> None:
+    assert invoke("clean")[1] == "nothing to remove\n"
