@@ -38,7 +38,9 @@ ROOMS = {
     "verify": {"junit", "suite", "verify"},
     "pipeline": {"pipeline"},
     "around it": {
-        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakkill", "soakmutate", "summary"},
+        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakkill", "soakmutate",
+        "summary",
+    },
     "tasks": {"tasks"},
 }  # fmt: skip
 

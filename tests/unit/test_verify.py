@@ -169,29 +169,31 @@ def test_an_image_that_was_written_to_is_no_pass(lab: Lab, fake: Callable[..., P
         lab.run()
 
 
-def test_the_vm_writes_to_an_overlay_that_is_larger(lab: Lab) -> None:
-    lab.run()
+def test_the_vm_is_on_an_overlay_and_as_large_as_the_image_asks_for(lab: Lab) -> None:
+    verdict = lab.run()
 
     create, resize = [call for call in lab.calls("qemu-img") if call.startswith(("create", "resize"))]
     assert f"-b {lab.image} -F raw" in create
     assert resize.endswith("+2048M")
+    assert "-m 777 -smp 3" in lab.calls("qemu-system-x86_64")[0]
+    assert verdict.uncovered == ("a.b/tool:1",)
 
 
-def test_the_vm_is_as_large_as_the_image_asks_for(lab: Lab) -> None:
-    lab.run()
+def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, tmp_path: Path) -> None:
+    """And the user's own suites run before and after the reboot."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
 
-    (call,) = lab.calls("qemu-system-x86_64")
-    assert "-m 777 -smp 3" in call
-
-
-def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab) -> None:
-    lab.run(manifest={"name": "other"})
+    shown = lab.run(manifest={"name": "other"}, tests=[mine]).as_dict()
 
     expect = lab.expected("rebooted")
     assert expect["build"] == BUILD
     assert expect["images"] == IMAGES
     assert expect["manifest"] == {"name": "other"}
     assert (expect["phase"], expect["user"], expect["slowness"]) == ("rebooted", "debian", 2.0)
+    runs = zip(lab.phases(), lab.calls("pytest"), strict=True)
+    assert [phase for phase, call in runs if str(mine) in call] == ["booted", "rebooted"]
+    assert (shown["result"], shown["image_sha256"]) == ("passed", workspace.sha256_of(lab.image))
 
 
 def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, inside: Path) -> None:
@@ -204,22 +206,6 @@ def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, i
     assert verdict.passed
     assert (lab.expected("sealed")["build"], lab.expected("sealed")["user"]) == (None, "root")
     assert "-m 2048 -smp 2" in lab.calls("qemu-system-x86_64")[0]
-
-
-def test_embedded_images_that_no_pod_runs_are_named(lab: Lab) -> None:
-    assert lab.run().uncovered == ("a.b/tool:1",)
-
-
-def test_the_users_own_suites_run_before_and_after_the_reboot(lab: Lab, tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-
-    lab.run(tests=[mine])
-
-    with_mine = [
-        phase for phase, call in zip(lab.phases(), lab.calls("pytest"), strict=True) if str(mine) in call
-    ]
-    assert with_mine == ["booted", "rebooted"]
 
 
 def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(lab: Lab, fake: Callable[..., Path]) -> None:
@@ -244,14 +230,6 @@ def test_a_vm_that_does_not_come_back_is_lost(
 
     with pytest.raises(BootError, match="not back 0 s after the reboot"):
         lab.run()
-
-
-def test_the_verdict_is_what_manifests_show(lab: Lab) -> None:
-    shown = lab.run().as_dict()
-
-    assert shown["result"] == "passed"
-    assert shown["image_sha256"] == workspace.sha256_of(lab.image)
-    assert json.loads(json.dumps(shown)) == shown
 
 
 def test_only_a_verdict_that_passed_says_so() -> None:
