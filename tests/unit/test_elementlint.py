@@ -79,9 +79,9 @@ def test_an_explanation_is_complete(elements: Path, field: str) -> None:
 
 
 def test_a_phase_is_one_that_is_run(elements: Path) -> None:
-    write(elements, "mine/instal.d/50-mine", HOOK, mode=0o755)
+    write(elements, "mine/installs.d/50-mine", HOOK, mode=0o755)
 
-    assert only_problem(elements) == "mine/instal.d: no phase of diskimage-builder"
+    assert only_problem(elements) == "mine/installs.d: no phase of diskimage-builder"
 
 
 @pytest.mark.parametrize(
