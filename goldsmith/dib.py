@@ -192,9 +192,9 @@ def _distribution_env(spec: ImageSpec, inputs: Inputs) -> dict[str, str]:
         "DIB_GUEST_UNATTENDED_UPGRADES": str(int(spec.unattended_upgrades)),
         "DIB_SEAL_MIRROR": spec.mirror or "",
     }
-    if inputs.debian_mirror is not None and spec.distribution is not Distribution.fedora:
+    if inputs.debian_mirror is not None and spec.distribution is Distribution.debian:
         env["DIB_DISTRIBUTION_MIRROR"] = inputs.debian_mirror
-    if inputs.debian_security_mirror is not None and spec.distribution is not Distribution.fedora:
+    if inputs.debian_security_mirror is not None and spec.distribution is Distribution.debian:
         env["DIB_DEBIAN_SECURITY_MIRROR"] = inputs.debian_security_mirror
     if inputs.base_image is not None:
         env["DIB_LOCAL_IMAGE"] = str(inputs.base_image)

@@ -347,7 +347,7 @@ def _about(binary: KubeletBinary | None) -> dict[str, Any] | None:
 
 
 def _mirrors(spec: ImageSpec) -> dict[str, Any]:
-    if spec.distribution is Distribution.fedora:
+    if spec.distribution is not Distribution.debian:
         return {}
     found = mirror.find(spec.mirror)
     return {"debian_mirror": found.debian, "debian_security_mirror": found.security}

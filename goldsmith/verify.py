@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sys
 import time
@@ -27,6 +28,7 @@ GROW_MIB = 2048  # how much larger than the image the VM's disk is
 HOSTNAME = "golden"
 _SUITES_DEADLINE_S = 300  # for the tests of one phase, on a host with KVM, besides the pods' deadline
 _REBOOT_DEADLINE_S = 60  # for the way down, likewise
+_SANDBOX = re.compile(r"(^|/)pause[:@]")
 _USERS = {"debian": "debian", "fedora": "fedora"}
 
 
@@ -77,6 +79,9 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
 
     Raises BootError if the VM never boots or is lost. What the tests find is in the verdict.
     """
+    missing = [folder for folder in subject.tests if not folder.is_dir()]
+    if missing:
+        raise VerificationError(f"there is no folder of tests {missing[0]}")
     session = _Session(subject, run, log_path)
     before = sha256_of(subject.image)
     try:
@@ -84,8 +89,7 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
         if not session.is_over():
             session.boot_and_test()
     finally:
-        session.keep()
-    counts = junit.merge(session.reports, subject.out / "junit.xml")
+        counts = session.keep()
     if sha256_of(subject.image) != before:
         raise VerificationError(f"{subject.image} changed while it was verified")
     if counts.tests == 0:
@@ -189,15 +193,16 @@ class _Session:
         """A phase has failed, and the first failure is enough."""
         return self.subject.fail_fast and any(junit.count(r).failed for r in self.reports.values())
 
-    def keep(self) -> None:
-        """Put the console where the user finds it, whatever became of the VM."""
+    def keep(self) -> junit.Counts:
+        """Put report and console where the user finds them, whatever became of the VM."""
         if (self.scratch / "console.log").exists():
             shutil.copy(self.scratch / "console.log", self.subject.out / "console.log")
+        return junit.merge(self.reports, self.subject.out / "junit.xml")
 
     def uncovered(self) -> tuple[str, ...]:
         """Embedded images that no pod of the spec runs; the sandbox's own is run by every pod."""
         used = {c["image"] for pod in self.verify.pods for c in pod["spec"]["containers"]}
-        images = [image for image in self.expect["images"] if "/pause" not in image["ref"]]
+        images = [image for image in self.expect["images"] if not _SANDBOX.search(image["ref"])]
         return tuple(i["ref"] for i in images if not used.intersection([i["ref"], *i["names"]]))
 
     def pods_ready_s(self) -> float | None:
@@ -248,7 +253,7 @@ class _Session:
         argv: tuple[proc.Arg, ...] = (
             sys.executable, "-B", "-m", "pytest", "-v", "-c", self.suites / "pytest.ini",
             "-p", "no:cacheprovider", "--expect", expect, "--junitxml", report, *options,
-            *(folder for folder in folders if folder.is_dir()),
+            *folders,
         )  # fmt: skip
         self.reports[phase] = report
         deadline_s = self._scaled(_SUITES_DEADLINE_S + self.verify.pods_deadline_s)
@@ -335,7 +340,8 @@ def _user(root: Path) -> str:
     """The user whom the datasource's key lets in: cloud-init's default one, root where there is none."""
     if not sealed.resolve(root, "/etc/cloud/cloud.cfg").exists():
         return "root"
-    lines = sealed.resolve(root, "/etc/os-release").read_text().splitlines()
+    os_release = sealed.resolve(root, "/etc/os-release")
+    lines = os_release.read_text().splitlines() if os_release.is_file() else []
     fields = dict(line.split("=", 1) for line in lines if "=" in line)
     return _USERS.get(fields.get("ID", "").strip('"'), "root")
 

@@ -108,7 +108,6 @@ def test_a_shell_needs_a_build() -> None:
     assert e.value.hint == "run: scripts/inv build-image never"
 
 
-@pytest.mark.xfail(raises=GoldsmithError, reason="the mirrors of Debian are looked for whatever is built")
 def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
