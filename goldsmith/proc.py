@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import shlex
@@ -78,19 +79,20 @@ def run(
     """Run argv, its output appended to log_path line by line.
 
     env replaces the environment (default: environment()); on_line sees every line as it comes.
-    Raises CommandError, CommandTimeout, or HostError where the program is not installed.
+    Raises CommandError, CommandTimeout, HostError where the program is not installed, or OSError
+    where the log cannot be written (the program runs to its end all the same).
     """
     cmd = [os.fspath(a) for a in argv]
     shown = redact(shlex.join(cmd), secrets)
     log.info("+ %s", shown)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with log_path.open("a", encoding="utf-8") as sink:
-        sink.write(f"+ {shown}\n")
-        sink.flush()
+    unwritten: list[OSError] = []
+    with log_path.open("ab", buffering=0) as sink:
+        sink.write(f"+ {shown}\n".encode())
         process = _popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd)
         assert process.stdout is not None
         pump = threading.Thread(
-            target=_pump, args=(process.stdout, sink, tail, secrets, on_line), daemon=True
+            target=_pump, args=(process.stdout, sink, tail, secrets, on_line, unwritten), daemon=True
         )
         pump.start()
         try:
@@ -103,6 +105,8 @@ def run(
             raise
         finally:
             pump.join(timeout=5)
+    if unwritten:
+        raise OSError(unwritten[0].errno, unwritten[0].strerror, str(log_path))
     if returncode != 0:
         raise CommandError(shown, returncode, list(tail), log_path)
 
@@ -239,17 +243,21 @@ def _signal_session(process: Process, signum: signal.Signals) -> None:
 
 def _pump(
     stream: IO[bytes],
-    sink: IO[str],
+    sink: io.RawIOBase,
     tail: deque[str],
     secrets: Sequence[str],
     on_line: Callable[[str], None] | None,
+    unwritten: list[OSError],
 ) -> None:
     with stream, contextlib.suppress(ValueError):  # the sink is closed when a child outlives its parent
         for raw in stream:
             line = redact(raw.decode(errors="backslashreplace").rstrip("\r\n"), secrets)
             tail.append(line)
-            sink.write(f"{line}\n")
-            sink.flush()
+            if not unwritten:
+                try:
+                    sink.write(f"{line}\n".encode())
+                except OSError as e:  # a full disk; a program that nobody listens to would hang
+                    unwritten.append(e)
             log.debug("| %s", line)
             if on_line is not None:
                 on_line(line)

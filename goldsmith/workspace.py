@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import fcntl
 import hashlib
 import json
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import proc, reap
+from goldsmith import fulldisk, proc, reap
 from goldsmith.errors import CommandError, HostError
 
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
@@ -43,6 +42,10 @@ def cache_root() -> Path:
         return Path(explicit).absolute()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base).absolute() / "goldsmith"
+
+
+def _roots() -> dict[Path, str]:
+    return {scratch_root(): "GOLDSMITH_SCRATCH", out_root(): "GOLDSMITH_OUT", cache_root(): "GOLDSMITH_CACHE"}
 
 
 def scratch_root() -> Path:
@@ -91,6 +94,9 @@ def run() -> Iterator[Run]:
             os.environ[proc.RUN_MARKER] = folder.name
             try:
                 yield Run(folder=folder)
+            except OSError as e:
+                fulldisk.raise_if_full(e, _roots())
+                raise
             finally:
                 _remove_run(folder)
     finally:
@@ -234,10 +240,7 @@ def _fill(entry: Path, make: Callable[[Path], None]) -> None:
         new.chmod(0o755)
         new.rename(entry)
     except OSError as e:
-        if e.errno == errno.ENOSPC:
-            raise HostError(
-                f"no space left for the cache in {entry.parent}", hint="run: scripts/inv clean"
-            ) from e
+        fulldisk.raise_if_full(e, _roots())
         raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
