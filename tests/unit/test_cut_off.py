@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fence around fast tests (tests/conftest.py) stands."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goldsmith import workspace
+
+
+def test_no_test_connects_to_the_outside() -> None:
+    with socket.socket() as ours, pytest.raises(AssertionError, match="connects to"):
+        ours.connect(("192.0.2.1", 80))
+
+
+def test_no_test_looks_a_name_up() -> None:
+    with pytest.raises(AssertionError, match=r"looks up 'host\.test'"):
+        urllib.request.urlopen("http://host.test/", timeout=1)
+
+
+def test_loopback_is_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname(), 1).close()
+
+
+def test_no_test_starts_a_program_of_the_host() -> None:
+    with pytest.raises(AssertionError, match=r"pytest\.mark\.programs\('true'\)"):
+        subprocess.run(["true"], check=True)
+
+
+@pytest.mark.programs("true")
+def test_a_program_can_be_asked_for() -> None:
+    assert subprocess.run(["true"], check=True).returncode == 0
+
+
+def test_fakes_and_what_is_missing_are_as_always(fake: Callable[..., Path]) -> None:
+    calls = fake("true", "exit 3")
+
+    assert subprocess.run(["true", "a", "b"], check=False).returncode == 3
+    assert calls.read_text() == "a b\n"
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["no-such-program"], check=False)
+
+
+def test_the_users_own_folders_are_out_of_reach(tmp_path: Path) -> None:
+    assert workspace.cache_root().is_relative_to(tmp_path)
+    assert workspace.out_root().is_relative_to(tmp_path)
+    assert not workspace.scratch_root().is_relative_to("/var/tmp")
+    assert "GOLDSMITH_RUN" not in os.environ
+
+
+def test_nothing_is_left_of_the_scratch_folder_of_the_last_test() -> None:
+    assert list(workspace.scratch_root().iterdir()) == []
