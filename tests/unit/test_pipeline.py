@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith import pipeline, specfile, workspace
-from goldsmith.errors import BuildError, GoldsmithError, HostError, SpecError
+from goldsmith.errors import BuildError, HostError, SpecError
 from goldsmith.pipeline import Options
 from goldsmith.spec import Distribution
 
