@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from goldsmith import proc, reap
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+pytestmark = pytest.mark.programs("sleep", "sh")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    run = tmp_path / "run-a1b2"
+    run.mkdir()
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """start(ARGV): a process in a session of its own; ended with all its children at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def popen(*argv: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **env}, start_new_session=True)
+        started.append(process)
+        time.sleep(0.1)  # until it is the program that it will be
+        return process
+
+    yield popen
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_process_is_found_by_the_marker_in_its_environment(folder: Path, start: Start) -> None:
+    process = start("sleep", "60", **{proc.RUN_MARKER: folder.name})
+
+    assert reap.processes(folder) == [process.pid]
+
+
+def test_process_is_found_by_its_working_folder(folder: Path, start: Start) -> None:
+    process = start("sleep", "60", cwd=folder)
+
+    assert reap.processes(folder) == [process.pid]
+
+
+def test_process_is_found_by_its_command_line(folder: Path, start: Start) -> None:
+    process = start("sh", "-c", "sleep 60; :", str(folder / "disk"))
+
+    assert process.pid in reap.processes(folder)
+
+
+def test_children_of_a_found_process_are_found(folder: Path, start: Start) -> None:
+    process = start("sh", "-c", "cd /; sleep 60; :", str(folder))
+
+    found = reap.processes(folder)
+
+    assert len(found) == 2
+    assert process.pid in found
+
+
+@pytest.mark.parametrize("other", ["run-a1b", "run-a1b2c", "run-a1b2-x", "run-a1b2.x"])
+def test_run_whose_name_only_begins_alike_is_another(folder: Path, start: Start, other: str) -> None:
+    start("sleep", "60", **{proc.RUN_MARKER: other})
+    start("sh", "-c", "sleep 60; :", str(folder.with_name(other)))
+
+    assert reap.processes(folder) == []
+
+
+def test_we_ourselves_are_never_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+    assert reap.processes(folder) == []
+
+
+def test_reaping_ends_what_does_not_listen(folder: Path, start: Start) -> None:
+    process = start("sh", "-c", "trap '' TERM INT; sleep 60; :", **{proc.RUN_MARKER: folder.name})
+
+    reap._reap_as_root(folder)
+
+    assert process.wait(5) == -signal.SIGKILL
+    assert reap.leftovers(folder) == []
+
+
+def test_leftovers_are_named(folder: Path, start: Start) -> None:
+    process = start("sleep", "60", cwd=folder)
+
+    assert reap.leftovers(folder) == [f"process {process.pid} (sleep 60)"]
+
+
+def test_nothing_is_left_of_an_empty_folder(folder: Path) -> None:
+    assert reap.leftovers(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("point", "is_below"),
+    [("/run-a1b2", True), ("/run-a1b2/mnt", True), ("/run-a1b2c", False), ("/", False)],
+)
+def test_mounts_are_those_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, is_below: bool
+) -> None:
+    mountinfo = f"22 1 8:1 / /s{point} rw - ext4 /dev/loop0 rw\n"
+    read_text = Path.read_text
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda self, **how: mountinfo if "mountinfo" in str(self) else read_text(self, **how),
+    )
+
+    assert bool(reap.mounts(Path("/s/run-a1b2"))) is is_below
+
+
+def test_mounts_come_latest_first_and_with_their_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    mountinfo = r"""22 1 8:1 / /s/run rw - ext4 /dev/loop0 rw
+23 1 8:1 / /s/run/a\040b rw - ext4 /dev/loop1 rw
+"""
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: mountinfo)
+
+    assert reap.mounts(Path("/s/run")) == [Path("/s/run/a b"), Path("/s/run")]
+
+
+def test_every_process_has_a_parent_that_is_known() -> None:
+    family = reap.parents()
+
+    assert family[os.getpid()] == os.getppid()
