@@ -30,9 +30,9 @@ from goldsmith import (
 )
 from goldsmith.artifact import Disk, Identity
 from goldsmith.containers import Bundle
-from goldsmith.errors import BuildError, SpecError
+from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
-from goldsmith.spec import Arch, Distribution, ImageSpec
+from goldsmith.spec import Arch, Distribution, ImageSpec, Into
 from goldsmith.specfile import LoadedSpec
 from goldsmith.workspace import Run
 
@@ -99,7 +99,7 @@ def build(name: str, options: Options) -> Result:
     with timings.stage("spec"):
         loaded = specfile.load(name, options.variables)
     with workspace.run(), timings.stage("preflight"):
-        _check_arch(loaded.spec)
+        _check_buildable(loaded.spec)
         preflight.require(loaded.spec)
     if options.start in resume.RESUMABLE:
         folder = resume.find(options.out / loaded.spec.name, loaded)
@@ -329,12 +329,18 @@ def _check_stage(stage: str) -> None:
         raise SpecError(f"no stage is called {stage!r}", hint=f"stages: {' '.join(STAGES)}")
 
 
-def _check_arch(spec: ImageSpec) -> None:
+def _check_buildable(spec: ImageSpec) -> None:
+    """Refuse what can be planned but not built yet, rather than leave it out without a word."""
+    docker = [container.ref for container in spec.containers if container.into is Into.docker]
     if spec.arch is not Arch.amd64:
-        raise BuildError(
-            f"{spec.name}: {spec.arch} images can be planned but not built here",
-            hint=f"run: scripts/inv plan {spec.name}",
-        )
+        what = f"{spec.arch} images"
+    elif docker:
+        what = f"images with containers for a Docker engine ({docker[0]})"
+    else:
+        return
+    raise SpecError(
+        f"{spec.name}: {what} can be planned but not built yet", hint=f"run: scripts/inv plan {spec.name}"
+    )
 
 
 def _about(binary: KubeletBinary | None) -> dict[str, Any] | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A place for builds of the tiny image, and one build that all may look at."""
+"""What the integration tests share: one main job, a place for builds of the tiny image and one of those."""
 
 from __future__ import annotations
 
@@ -8,14 +8,39 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from inv import inv
 from tinyplace import OFFLINE, TinyPlace
 
 from goldsmith import proc, workspace
 from goldsmith.soakkill import SPEC
 
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
+
+
+_FIRST = ("test_main_job.py", "test_mutation.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After the fast tests, what matters most: the main job, and whether its proof can be trusted."""
+    integration = [item for item in items if item.get_closest_marker("integration")]
+    first = [item for item in integration if item.path.name in _FIRST]
+    fast = [item for item in items if item not in integration]
+    items[:] = [*fast, *first, *(item for item in integration if item not in first)]
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the main job builds; a path with a space is as good as any."""
+    return tmp_path_factory.mktemp("main job")
+
+
+@pytest.fixture(scope="session")
+def built(out: Path) -> dict[str, Any]:
+    """The answer of `scripts/inv build-image --json` for the default spec."""
+    return inv("build-image", out=out)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from goldsmith import pipeline, specfile, workspace
 from goldsmith.errors import BuildError, HostError, SpecError
 from goldsmith.pipeline import Options
-from goldsmith.spec import Distribution
+from goldsmith.spec import Distribution, Into
 
 
 def test_stages_are_those_of_the_design_in_their_order() -> None:
@@ -45,7 +45,7 @@ def test_every_shipped_spec_can_be_planned(name: str) -> None:
 
 
 def test_an_architecture_that_cannot_be_built_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="arm64 images can be planned but not built") as e:
+    with pytest.raises(SpecError, match="arm64 images can be planned but not built") as e:
         pipeline.build("debian-kubelet", Options(variables={"arch": "arm64"}))
 
     assert e.value.hint == "run: scripts/inv plan debian-kubelet"
@@ -118,3 +118,11 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     spec = specfile.load("debian-kubelet").spec
 
     assert pipeline._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
+
+
+def test_containers_for_a_docker_engine_are_refused_and_not_left_out() -> None:
+    spec = specfile.load("debian-kubelet").spec
+    containers = [dataclasses.replace(container, into=Into.docker) for container in spec.containers]
+
+    with pytest.raises(SpecError, match="Docker engine"):
+        pipeline._check_buildable(dataclasses.replace(spec, containers=tuple(containers)))
