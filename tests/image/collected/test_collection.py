@@ -7,7 +7,14 @@ from guest import images, wait_for
 
 EXTRA = "goldsmith.invalid/collect-me:1"
 CONFIG = "/etc/kubernetes/kubelet.yaml"
-EAGER = "imageGCHighThresholdPercent: 1\nimageGCLowThresholdPercent: 0\nimageMinimumGCAge: 1s\n"
+# Every disk has less than 99 % free: the kubelet is short of space and collects all that it may. The
+# percentages alone would do it too, but only when it next looks, which is five minutes after it started.
+EAGER = """imageGCHighThresholdPercent: 1
+imageGCLowThresholdPercent: 0
+imageMinimumGCAge: 1s
+evictionHard:
+  nodefs.available: "99%"
+"""
 
 # An image of one empty layer, as an OCI archive (https://github.com/opencontainers/image-spec).
 _ARCHIVE = r"""
