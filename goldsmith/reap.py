@@ -90,9 +90,19 @@ def _reap_as_root(folder: Path) -> list[str]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
-    for mount in mounts(folder):
-        if _attempt("umount", mount) or _attempt("umount", "--lazy", mount):
-            done.append(f"unmounted {mount}")
+    # A disk may lie on a file system that is a mount of this folder, too: while its loop device is
+    # attached that one cannot be unmounted, and once it is unmounted lazily nothing tells whose the
+    # device is. So: what can be unmounted, the devices, what that has freed; by force only at last.
+    done += [*_unmount(folder), *_detach(folder), *_unmount(folder), *_detach(folder)]
+    return done + _unmount(folder, "--lazy")
+
+
+def _unmount(folder: Path, *how: str) -> list[str]:
+    return [f"unmounted {mount}" for mount in mounts(folder) if _attempt("umount", *how, mount)]
+
+
+def _detach(folder: Path) -> list[str]:
+    done = []
     for device in loop_devices(folder):
         _attempt("partx", "--delete", device)
         _attempt("kpartx", "-d", device)

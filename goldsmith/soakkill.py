@@ -28,6 +28,15 @@ _STEP = re.compile(r"^\s*([\w -]+) \.\.\.$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Traces:
+    """Of killed builds: their runs' names, their loop devices, and all that survived them, a line each."""
+
+    runs: tuple[str, ...]
+    devices: tuple[Path, ...]
+    survived: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Folders of their own for the builds of a trial: what is in them is of these builds alone."""
 
@@ -55,15 +64,23 @@ class Place:
             }
         )
 
-    def dead_runs(self) -> list[str]:
-        """The names of the runs whose folders are there."""
-        return [folder.name for folder in sorted(self.scratch.glob("run-*"))]
+    def traces(self) -> Traces:
+        """Of the builds that were just killed, as long as nobody has cleaned up after them."""
+        folders = sorted(self.scratch.glob("run-*"))
+        runs = [folder for folder in folders if not _is_held(folder / "lock")]
+        return Traces(
+            runs=tuple(folder.name for folder in runs),
+            devices=tuple(device for folder in runs for device in reap.loop_devices(folder)),
+            survived=tuple(line for folder in runs for line in reap.leftovers(folder)),
+        )
 
-    def remains(self, runs: Sequence[str] = ()) -> list[str]:
-        """What is left of builds, of which none lives any more; a line each. runs: their names."""
+    def remains(self, traces: Traces | None = None) -> list[str]:
+        """What is left of builds, of which none lives any more; a line each. traces: of their ends."""
+        runs, devices = (traces.runs, traces.devices) if traces else ((), ())
         found = [f"folder {path}" for path in sorted(self.scratch.glob("*"))]
         for folder in (self.scratch, *(self.scratch / name for name in runs)):
             found += reap.leftovers(folder)
+        found += [f"loop device {device} without its file" for device in lost_devices() & set(devices)]
         found += [f"file {path}" for path in sorted(self.cache.glob("*/.new-*"))]
         found += [f"file {path}" for path in self._half_written()]
         found += [f"lock {path}" for path in sorted(self.root.rglob("*lock")) if _is_held(path)]
@@ -171,12 +188,12 @@ class Kill:
                 log = self.place.root / "neighbour.log"
                 neighbour = stack.enter_context(self._building(log))
             self._killed(stack, choice.random(), answer, whole_group=whole_group)
-            runs = self.place.dead_runs()
-            answer["survived"] = [line for name in runs for line in reap.leftovers(self.place.scratch / name)]
+            traces = self.place.traces()
+            answer["survived"] = list(traces.survived)
             problems += self._clean(by_build=by_build)
             if neighbour is not None:
                 problems += neighbour.expect(0)
-            problems += self.place.remains(runs)
+            problems += self.place.remains(traces)
         answer["problems"] = problems
         return answer
 
@@ -226,6 +243,16 @@ class Kill:
             problems = build.expect(0)
         if problems:
             raise BuildError(f"the build that nobody killed failed: {problems[0]}", hint=f"see {build.log}")
+
+
+def lost_devices() -> set[Path]:
+    """Loop devices attached to a file that nobody can reach: its file system was unmounted from under it."""
+    found = set()
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            if not Path(backing.read_text().strip()).exists():
+                found.add(Path("/dev") / backing.parent.parent.name)
+    return found
 
 
 def _is_held(path: Path) -> bool:

@@ -15,7 +15,7 @@ from inv import inv
 from tinyplace import OFFLINE, TinyPlace
 
 from goldsmith import proc, workspace
-from goldsmith.soakkill import SPEC
+from goldsmith.soakkill import SPEC, lost_devices
 
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
@@ -48,6 +48,7 @@ def make_place() -> Iterator[Callable[[], TinyPlace]]:
     """make_place(): a new place, whose cache holds what the tiny image is made of."""
     parts = Path(proc.capture([sys.executable, _PARTS], cwd=workspace.project_root(), timeout_s=600).strip())
     made: list[TinyPlace] = []
+    lost_before = lost_devices()
 
     def make() -> TinyPlace:
         # as the scratch folder has to be: a short path, and on a disk
@@ -60,6 +61,7 @@ def make_place() -> Iterator[Callable[[], TinyPlace]]:
         return place
 
     yield make
+    assert lost_devices() <= lost_before
     for place in made:
         shutil.rmtree(place.root, ignore_errors=True)
 

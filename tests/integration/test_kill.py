@@ -14,7 +14,7 @@ import pytest
 from tinyplace import TinyPlace, faulty
 
 from goldsmith import reap, wait
-from goldsmith.soakkill import SPEC, Invocation, invoked
+from goldsmith.soakkill import SPEC, Invocation, Traces, invoked
 
 pytestmark = pytest.mark.integration
 
@@ -55,25 +55,20 @@ def wait_for_vm(place: TinyPlace, build: Invocation) -> None:
     )  # fmt: skip
 
 
-def survivors(place: TinyPlace, runs: list[str]) -> list[str]:
-    return [line for name in runs for line in reap.leftovers(place.scratch / name)]
-
-
 @pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
 def test_clean_removes_what_a_killed_image_stage_left(place: TinyPlace, whole_group: bool) -> None:
     with building(place, fault="hang") as build:
         wait_for_mounts(place, build)
         build.kill(whole_group=whole_group)
-        runs = place.dead_runs()
-        left = survivors(place, runs)
+        traces = place.traces()
         cleaned = place.inv("clean")
 
-    assert any(line.startswith("mount") for line in left)
-    assert any(line.startswith("loop device") for line in left)
-    assert any("sleep" in line for line in left) is not whole_group
+    assert any(line.startswith("mount") for line in traces.survived)
+    assert any(line.startswith("loop device") for line in traces.survived)
+    assert any("sleep" in line for line in traces.survived) is not whole_group
     assert cleaned.status == 0, cleaned.stderr
     assert "unmounted" in cleaned.stdout
-    assert place.remains(runs) == []
+    assert place.remains(traces) == []
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
@@ -81,35 +76,35 @@ def test_next_build_removes_what_a_killed_verification_left(place: TinyPlace, wh
     with building(place) as build:
         wait_for_vm(place, build)
         build.kill(whole_group=whole_group)
-        runs = place.dead_runs()
-        left = survivors(place, runs)
+        traces = place.traces()
         following = place.build(fault="script")
 
-    assert any("qemu-system" in line for line in left) is not whole_group
+    assert any("qemu-system" in line for line in traces.survived) is not whole_group
     assert following.status == 4
-    assert place.remains(runs) == []
+    assert place.remains(traces) == []
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_build_cleans_up_after_itself(place: TinyPlace, signum: signal.Signals) -> None:
     with building(place, fault="hang") as build:
         wait_for_mounts(place, build)
-        runs = place.dead_runs()
+        devices = tuple(reap.loop_devices(place.scratch))
         start = time.monotonic()
         os.killpg(build.process.pid, signum)  # as a terminal does it
         problems = build.expect(130, timeout_s=90)
 
     assert problems == []
     assert time.monotonic() - start < 30
-    assert place.remains(runs) == []
+    assert devices
+    assert place.remains(Traces(runs=(), devices=devices, survived=())) == []
 
 
 def test_clean_leaves_a_live_build_alone(place: TinyPlace) -> None:
     with building(place, fault="hang") as build:
         wait_for_mounts(place, build)
-        before = survivors(place, place.dead_runs())
+        before = reap.leftovers(place.scratch)
         cleaned = place.inv("clean")
-        after = survivors(place, place.dead_runs())
+        after = reap.leftovers(place.scratch)
         build.process.send_signal(signal.SIGTERM)
         build.expect(130, timeout_s=90)
 
