@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What fails is told with its own exit code and a next step, and leaves nothing behind but its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tinyplace import TinyPlace
+
+from goldsmith import proc, workspace
+from goldsmith.soakkill import SPEC, invoked
+
+pytestmark = pytest.mark.integration
+
+USER = "goldsmith-trial"
+_START_S = 120
+_NO_DISK = {"build.log", "console.log", "junit.xml", "packages.json", "resume.json", "spec.yaml"}
+
+
+@pytest.fixture(scope="module")
+def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
+    return make_place()
+
+
+@pytest.fixture
+def unmoved(tiny_place: TinyPlace, tiny_build: Path) -> Iterator[TinyPlace]:
+    """A place with a verified build, whose latest must point to it before and after."""
+    before = tiny_place.latest()
+    assert before is not None
+    yield tiny_place
+    assert tiny_place.latest() == before
+    assert tiny_place.remains() == []
+
+
+def files(build: Path) -> set[str]:
+    return {path.name for path in build.iterdir()}
+
+
+def test_failing_script_is_named_and_its_disk_is_gone(unmoved: TinyPlace) -> None:
+    outcome = unmoved.build(fault="script")
+    build = unmoved.builds()[-1]
+
+    assert outcome.status == 4
+    assert "error: diskimage-builder failed in cleanup.d/85-tiny-os" in outcome.stderr
+    assert "tiny-os: fails, as it was told to" in outcome.stderr
+    assert f"hint: full log: {build / 'build.log'}" in outcome.stderr
+    assert files(build) == {"build.log", "spec.yaml"}
+
+
+def test_full_image_is_told_by_the_script_that_filled_it(unmoved: TinyPlace) -> None:
+    outcome = unmoved.build(fault="fill")
+
+    assert outcome.status == 4
+    assert "No space left on device" in outcome.stderr
+
+
+def test_panic_ends_the_build_at_once_and_a_kept_disk_can_be_tried_again(unmoved: TinyPlace) -> None:
+    outcome = unmoved.build("--keep", fault="panic")
+    build = unmoved.builds()[-1]
+    again = unmoved.build("--from", "boot", fault="panic")
+    other = unmoved.build("--from", "verify")
+    (build / "tiny-amd64.qcow2").unlink()
+    gone = unmoved.build("--from", "verify", fault="panic")
+
+    for tried in (outcome, again):
+        assert tried.status == 5
+        assert "the VM was lost before its SSH server answered" in tried.stderr
+        assert "Kernel panic - not syncing: Attempted to kill init!" in tried.stderr
+    assert unmoved.builds()[-1] == build, "--from makes no new build"
+    assert (other.status, gone.status) == (4, 4)
+    assert "these have changed: the spec" in other.stderr
+    assert "is gone" in gone.stderr
+    assert files(build) - {"keep"} <= {*_NO_DISK, "tiny-amd64.qcow2.sha256"}
+
+
+def test_disk_without_a_boot_loader_never_boots(unmoved: TinyPlace) -> None:
+    outcome = unmoved.build("--var", "boot_deadline=2", fault="no-boot-loader")
+
+    assert outcome.status == 5
+    assert "no SSH banner after" in outcome.stderr or "the VM was lost" in outcome.stderr
+    assert "tiny-amd64.qcow2" not in files(unmoved.builds()[-1])
+
+
+def test_host_key_left_in_the_image_fails_verification(unmoved: TinyPlace) -> None:
+    outcome = unmoved.build(fault="host-key")
+
+    assert outcome.status == 6
+    assert "1 of 19 tests failed" in outcome.stderr
+    assert "test_no_ssh_host_keys" in outcome.stderr
+    assert "tiny-amd64.qcow2" not in files(unmoved.builds()[-1])
+
+
+def test_two_builds_of_one_name_both_end_well_and_the_newer_one_is_latest(place: TinyPlace) -> None:
+    logs = [place.root / "one.log", place.root / "two.log"]
+    with (
+        invoked(place, "build-image", SPEC, log=logs[0]) as one,
+        invoked(place, "build-image", SPEC, log=logs[1]) as two,
+    ):
+        problems = [*one.expect(0), *two.expect(0)]
+
+    assert problems == []
+    assert len(place.builds()) == 2
+    assert place.latest() == place.builds()[-1].name
+    assert place.remains() == []
+
+
+def test_unreachable_mirror_is_named_before_anything_is_built(place: TinyPlace) -> None:
+    gone = {"GOLDSMITH_DEBIAN_MIRROR": "http://127.0.0.1:1/"}
+    build = place.inv("build-image", "debian-kubelet", env=gone)
+    export = place.inv("export-images", "debian-kubelet", env=gone)
+
+    assert build.status == 3
+    assert "http://127.0.0.1:1/dists/trixie/InRelease cannot be read" in build.stderr
+    assert not place.builds("debian-kubelet")
+    assert export.status in {3, 4}
+    assert "Connection refused" in export.stderr
+    assert "hint: check the network, or name a mirror in GOLDSMITH_DEBIAN_MIRROR" in export.stderr
+    assert place.remains() == []
+
+
+def test_engine_that_does_not_answer_is_named(place: TinyPlace) -> None:
+    outcome = place.inv("build-image", "debian-kubelet", env={"DOCKER_HOST": "unix:///nonexistent.sock"})
+
+    assert outcome.status == 3
+    assert "no Docker engine answers at DOCKER_HOST=unix:///nonexistent.sock" in outcome.stderr
+    assert "hint: run: scripts/inv doctor" in outcome.stderr
+    assert place.remains() == []
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, at: Path) -> Iterator[None]:
+    """A file system of 1.7 GiB, none of which takes real space before it is written to."""
+    disk = folder / "small.raw"
+    with disk.open("wb") as sink:
+        sink.truncate(1700 << 20)
+    proc.capture(["mkfs.ext4", "-q", "-m", "0", disk])
+    at.mkdir(exist_ok=True)
+    proc.capture(["mount", "-o", "loop", disk, at])
+    try:
+        yield
+    finally:
+        proc.capture(["umount", at])
+        disk.unlink()
+
+
+@pytest.mark.parametrize(
+    ("which", "status", "said"),
+    [
+        ("out", 3, "hint: run: scripts/inv clean, or set GOLDSMITH_OUT to a larger disk"),
+        ("s", 4, "No space left on device"),  # diskimage-builder is the first to notice
+    ],
+)
+def test_disk_that_fills_up_during_the_build_is_told(
+    make_place: Callable[[], TinyPlace], which: str, status: int, said: str
+) -> None:
+    place = make_place()
+    full, log = place.root / which, place.root / "build.log"
+    with small_disk(place.root, full):
+        with invoked(place, "build-image", SPEC, log=log) as build:
+            build.says("root.d/10-tiny-os", timeout_s=_START_S)
+            fill = ["fallocate", "-l", "1700M", str(full / "fill")]
+            assert subprocess.run(fill, capture_output=True, check=False).returncode != 0, "not full"
+            problems = build.expect(status)
+        (full / "fill").unlink()
+        of_the_disk = (f"folder {full / 'lost+found'}", f"mount {full}")
+        remains = [line for line in place.remains() if line not in of_the_disk]
+
+    assert problems == []
+    assert said in log.read_text()
+    assert remains == []
+
+
+def test_download_with_another_hash_is_refused(place: TinyPlace, tmp_path: Path) -> None:
+    image = tmp_path / "base.qcow2"
+    image.write_bytes(b"not what was promised")
+    spec = tmp_path / "wrong.yaml.j2"
+    spec.write_text(
+        "name: wrong\ndistribution: fedora\nrelease: '42'\ncontainers: []\n"
+        f"base-image:\n  url: file://{image}\n  sha256: '{'0' * 64}'\n"
+    )
+
+    outcome = place.inv("build-image", spec)
+
+    assert outcome.status == 4, outcome.stderr
+    assert "sha256" in outcome.stderr
+    assert "0" * 64 in outcome.stderr
+    assert not list(place.cache.glob("*/.new-*"))
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[None]:
+    """A user who may become root without a password, as long as the block lasts."""
+    rights = Path("/etc/sudoers.d") / USER
+    proc.capture(["useradd", "--create-home", USER])
+    try:
+        rights.write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
+        rights.chmod(0o440)
+        yield
+    finally:
+        rights.unlink(missing_ok=True)
+        proc.capture(["userdel", "--remove", USER])
+
+
+def clone(at: Path) -> None:
+    """What is in this checkout, committed or not."""
+    shutil.copytree(
+        workspace.project_root(), at, symlinks=True,
+        ignore=shutil.ignore_patterns(".venv", "out", ".*_cache", "__pycache__"),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkout(place: TinyPlace) -> Path:
+    """A copy of the checkout in a folder with a space, that belongs to root."""
+    folder = place.root / "a b" / "goldsmith"
+    clone(folder)
+    return folder
+
+
+def test_user_with_sudo_builds_from_a_read_only_checkout_in_a_path_with_a_space(
+    make_place: Callable[[], TinyPlace], checkout: Path
+) -> None:
+    place = make_place()
+    if not os.access(Path(sys.executable).resolve(), os.X_OK):
+        pytest.fail("the interpreter cannot be run")
+    with ordinary_user():
+        proc.capture(["chown", "-R", f"{USER}:", place.root])
+        outcome = place.inv(
+            "build-image", SPEC, "--out", str(place.out), checkout=checkout,
+            behind=("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"),
+            env={"HOME": f"/home/{USER}", "USER": USER, "PYTHONPATH": str(checkout)},
+        )  # fmt: skip
+
+    assert outcome.status == 0, outcome.stderr
+    assert not (checkout / "out").exists()
+    assert place.latest() is not None
+    assert place.remains() == []
+
+
+def test_image_is_not_verified_when_no_test_runs(
+    place: TinyPlace, tiny_build: Path, checkout: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(checkout, tmp_path / "untested")
+    suites = list((tmp_path / "untested/tests/image").glob("*/test_*.py"))
+    assert suites
+    for suite in suites:
+        suite.unlink()
+
+    outcome = place.inv(
+        "verify-image", tiny_build / "tiny-amd64.qcow2", "--out", tmp_path / "verdict",
+        checkout=tmp_path / "untested",
+    )  # fmt: skip
+
+    assert outcome.status == 6
+    assert "error: no test ran" in outcome.stderr
