@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import time
@@ -264,3 +265,17 @@ def test_what_runs_as_root_is_signalled_through_sudo(
 def test_shells_of_the_test_are_real() -> None:
     """The tests above would prove nothing if sh were not there."""
     assert shutil.which("sh")
+
+
+def test_log_that_cannot_be_written_is_told_after_the_program_has_ended(log: Path, tmp_path: Path) -> None:
+    """On a full disk a program that nobody listens to would hang, or die of a broken pipe."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as e:
+            proc.run(sh(f"seq 20000; echo yes > {tmp_path}/ended"), log_path=log, timeout_s=20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert e.value.filename == str(log)
+    assert (tmp_path / "ended").read_text() == "yes\n"
