@@ -61,7 +61,9 @@ def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
         )
     ]  # fmt: skip
     return (
-        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "pc", *vm.accelerator,
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config",
+        # off: the firmware and the boot loader speak on the serial console, as _FATAL needs it
+        "-machine", "pc,graphics=off", *vm.accelerator,
         "-m", str(vm.memory_mib), "-smp", str(vm.cpus),
         "-drive", f"file={_escape(vm.disk)},if=virtio,format=qcow2,discard=unmap",
         "-drive", f"file={_escape(vm.seed)},if=virtio,format=raw,readonly=on",
