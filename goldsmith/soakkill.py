@@ -189,13 +189,17 @@ class Kill:
                 neighbour = stack.enter_context(self._building(log))
             self._killed(stack, choice.random(), answer, whole_group=whole_group)
             traces = self.place.traces()
-            answer["survived"] = list(traces.survived)
+            answer["survived"] = [self._without_paths(line) for line in traces.survived]
             problems += self._clean(by_build=by_build)
             if neighbour is not None:
                 problems += neighbour.expect(0)
             problems += self.place.remains(traces)
         answer["problems"] = problems
         return answer
+
+    def _without_paths(self, line: str) -> str:
+        """line without what is of this machine alone: reports are committed."""
+        return line.replace(str(self.place.root), "PLACE").replace(str(workspace.project_root()), "CHECKOUT")
 
     def finish(self) -> dict[str, Any]:
         """The next build succeeds, and leaves nothing but its folder."""
