@@ -232,6 +232,8 @@ def _not_installed(name: str) -> HostError:
 
 def _signal_session(process: Process, signum: signal.Signals) -> None:
     """Signal the process group; what runs as root behind sudo is reached through sudo itself."""
+    if process.returncode is not None and Path(f"/proc/{process.pid}").exists():
+        return  # ours has ended and was waited for: the number is somebody else's by now
     try:
         os.killpg(process.pid, signum)
     except ProcessLookupError:

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -279,3 +280,17 @@ def test_log_that_cannot_be_written_is_told_after_the_program_has_ended(log: Pat
 
     assert e.value.filename == str(log)
     assert (tmp_path / "ended").read_text() == "yes\n"
+
+
+def test_stopping_what_has_ended_leaves_the_next_owner_of_its_number_alone() -> None:
+    stranger = subprocess.Popen(sh("sleep 60; :"), start_new_session=True)
+    ours = subprocess.Popen(sh(":"))
+    ours.wait()
+    ours.pid = stranger.pid  # as if the numbers had gone round
+    try:
+        proc.stop(ours, 0)
+
+        assert is_running(stranger.pid)
+    finally:
+        stranger.kill()
+        stranger.wait()
