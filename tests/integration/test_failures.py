@@ -98,20 +98,6 @@ def test_host_key_left_in_the_image_fails_verification(unmoved: TinyPlace) -> No
     assert "tiny-amd64.qcow2" not in files(unmoved.builds()[-1])
 
 
-def test_two_builds_of_one_name_both_end_well_and_the_newer_one_is_latest(place: TinyPlace) -> None:
-    logs = [place.root / "one.log", place.root / "two.log"]
-    with (
-        invoked(place, "build-image", SPEC, log=logs[0]) as one,
-        invoked(place, "build-image", SPEC, log=logs[1]) as two,
-    ):
-        problems = [*one.expect(0), *two.expect(0)]
-
-    assert problems == []
-    assert len(place.builds()) == 2
-    assert place.latest() == place.builds()[-1].name
-    assert place.remains() == []
-
-
 def test_unreachable_mirror_is_named_before_anything_is_built(place: TinyPlace) -> None:
     gone = {"GOLDSMITH_DEBIAN_MIRROR": "http://127.0.0.1:1/"}
     build = place.inv("build-image", "debian-kubelet", env=gone)

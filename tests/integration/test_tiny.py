@@ -46,8 +46,12 @@ def test_what_was_not_tested_is_said(manifest: dict[str, Any]) -> None:
     assert not manifest["verification"]["skipped"]
 
 
-def test_latest_points_to_it(tiny_build: Path, tiny_place: TinyPlace) -> None:
-    assert tiny_place.latest() is not None
+def test_of_two_builds_at_once_the_newer_one_is_latest(twins: list[Path], tiny_place: TinyPlace) -> None:
+    first, second = twins
+
+    assert first.name < second.name
+    assert first.parent == second.parent
+    assert tiny_place.latest() == second.name
 
 
 def test_nothing_of_the_run_is_left(tiny_build: Path, tiny_place: TinyPlace) -> None:
