@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from goldsmith.soakkill import SPEC, invoked
 
 pytestmark = pytest.mark.integration
 
-USER = "goldsmith-trial"
 _START_S = 120
 _NO_DISK = {"build.log", "console.log", "junit.xml", "packages.json", "resume.json", "spec.yaml"}
 
@@ -181,20 +178,6 @@ def test_download_with_another_hash_is_refused(place: TinyPlace, tmp_path: Path)
     assert not list(place.cache.glob("*/.new-*"))
 
 
-@contextlib.contextmanager
-def ordinary_user() -> Iterator[None]:
-    """A user who may become root without a password, as long as the block lasts."""
-    rights = Path("/etc/sudoers.d") / USER
-    proc.capture(["useradd", "--create-home", USER])
-    try:
-        rights.write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
-        rights.chmod(0o440)
-        yield
-    finally:
-        rights.unlink(missing_ok=True)
-        proc.capture(["userdel", "--remove", USER])
-
-
 def clone(at: Path) -> None:
     """What is in this checkout, committed or not."""
     shutil.copytree(
@@ -209,26 +192,6 @@ def checkout(place: TinyPlace) -> Path:
     folder = place.root / "a b" / "goldsmith"
     clone(folder)
     return folder
-
-
-def test_user_with_sudo_builds_from_a_read_only_checkout_in_a_path_with_a_space(
-    make_place: Callable[[], TinyPlace], checkout: Path
-) -> None:
-    place = make_place()
-    if not os.access(Path(sys.executable).resolve(), os.X_OK):
-        pytest.fail("the interpreter cannot be run")
-    with ordinary_user():
-        proc.capture(["chown", "-R", f"{USER}:", place.root])
-        outcome = place.inv(
-            "build-image", SPEC, "--out", str(place.out), checkout=checkout,
-            behind=("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"),
-            env={"HOME": f"/home/{USER}", "USER": USER, "PYTHONPATH": str(checkout)},
-        )  # fmt: skip
-
-    assert outcome.status == 0, outcome.stderr
-    assert not (checkout / "out").exists()
-    assert place.latest() is not None
-    assert place.remains() == []
 
 
 def test_image_is_not_verified_when_no_test_runs(
