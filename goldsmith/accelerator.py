@@ -91,6 +91,8 @@ def _key() -> str:
         proc.capture([QEMU, "--version"]).partition("\n")[0],
         str(os.access(_KVM_DEVICE, os.R_OK | os.W_OK)),
         _LISTING.read_text(encoding="ascii"),
+        *_KVM.args,
+        *_TCG.args,
         f"CPU time / {_UNIT_S}",  # how the stored slowness was measured
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

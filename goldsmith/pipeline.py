@@ -18,6 +18,7 @@ from goldsmith import (
     containers,
     dib,
     download,
+    guest,
     kubelet,
     mirror,
     preflight,
@@ -314,9 +315,9 @@ def boot_shell(name: str, *, memory_mib: int) -> int:
                 f"there is no build of {name} to boot", hint=f"run: scripts/inv build-image {name}"
             )
         image = images[0]
-    with workspace.run() as run, verify.shell_vm(image, run=run, memory_mib=memory_mib, cpus=2) as (vm, ssh):
-        progress.note(f"console: {vm.console}; leave the shell to end the VM")
-        return proc.interactive(["ssh", "-t", "-F", ssh, "guest"])
+    with workspace.run() as run, guest.booted(image, run=run, memory_mib=memory_mib, cpus=2) as booted:
+        progress.note(f"console: {booted.vm.console}; leave the shell to end the VM")
+        return proc.interactive(["ssh", "-t", "-F", booted.ssh_config, "guest"])
 
 
 def doctor(name: str) -> list[preflight.Check]:

@@ -17,19 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldsmith import accelerator, junit, proc, progress, qemu, sealed, seed, wait
+from goldsmith import accelerator, junit, proc, progress, qemu, sealed
 from goldsmith.errors import BootError, CommandError, CommandTimeout, VerificationError
+from goldsmith.guest import GROW_MIB, HOSTNAME, Guest, Machine, user_of
 from goldsmith.spec import VerifySpec
 from goldsmith.workspace import Run, project_root, sha256_of
 
 BUILD_JSON = "/usr/lib/goldsmith/build.json"
 LOCK_JSON = "/usr/lib/goldsmith/images.lock.json"
-GROW_MIB = 2048  # how much larger than the image the VM's disk is
-HOSTNAME = "golden"
 _SUITES_DEADLINE_S = 300  # for the tests of one phase, on a host with KVM, besides the pods' deadline
-_REBOOT_DEADLINE_S = 60  # for the way down, likewise
+_SHUTDOWN_DEADLINE_S = 60  # likewise
 _SANDBOX = re.compile(r"(^|/)pause[:@]")
-_USERS = {"debian": "debian", "fedora": "fedora"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,19 +116,6 @@ def require(verdict: Verdict, out: Path) -> None:
     )
 
 
-@contextlib.contextmanager
-def shell_vm(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[tuple[qemu.Vm, Path]]:
-    """A booted throw-away VM of image, and an ssh configuration in which it is called guest."""
-    found = accelerator.find(log_path=run.folder / "qemu.log")
-    key = _new_key(run.folder)
-    plan = _vm_plan(image, run.folder, key, found.args, memory_mib=memory_mib, cpus=cpus)
-    with sealed.opened(image, format_=sealed.format_of(image), scratch=run.folder) as root:
-        user = _user(root)
-    with qemu.running(plan, log=run.folder / "qemu.log") as vm:
-        vm.wait_for_ssh(timeout_s=VerifySpec().boot_deadline_s * found.slowness)
-        yield vm, _ssh_config(run.folder, key, vm.port, user)
-
-
 class _Session:
     """One verification: its phases in order, and what each left behind."""
 
@@ -150,29 +135,25 @@ class _Session:
         image = self.subject.image
         format_ = sealed.format_of(image)
         with self._timed("sealed"), sealed.opened(image, format_=format_, scratch=self.scratch) as root:
-            self.user = _user(root)
+            self.user = user_of(root)
             self.expect = self._expectations(root, sha256)
             options = ("--sealed-root", str(root))
             self._pytest("sealed", (self.suites / "sealed",), options, as_root=True)
 
     def boot_and_test(self) -> None:
         """Boot, test, reboot, test all of it again, then fill the disk of images and test that."""
-        key = _new_key(self.scratch)
-        plan = _vm_plan(
-            self.subject.image, self.scratch, key, self.accelerator.args,
+        machine = Machine(
+            self.subject.image, self.scratch, user=self.user, args=self.accelerator.args,
             memory_mib=self.verify.memory_mib, cpus=self.verify.cpus,
         )  # fmt: skip
-        with qemu.running(plan, log=self.scratch / "qemu.log") as vm:
-            with self._timed("boot"):
-                vm.wait_for_ssh(timeout_s=self._scaled(self.verify.boot_deadline_s))
-            guest = _Guest(_ssh_config(self.scratch, key, vm.port, self.user), vm)
-            folders = (self.suites / "booted", *self.subject.tests)
+        folders = (self.suites / "booted", *self.subject.tests)
+        with self._powered_on(machine, "boot") as guest:
             self._phase("booted", guest, folders)
             if self.is_over():
                 return
-            with self._timed("reboot"):
-                down_s = _REBOOT_DEADLINE_S + self.verify.boot_deadline_s
-                guest.reboot(timeout_s=self._scaled(down_s))
+            with self._timed("shutdown"):
+                guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
+        with self._powered_on(machine, "reboot") as guest:
             self._phase("rebooted", guest, (*folders, self.suites / "rebooted"))
             self._phase("collected", guest, (self.suites / "collected",))
 
@@ -233,7 +214,15 @@ class _Session:
             "slowness": self.accelerator.slowness,
         }
 
-    def _phase(self, name: str, guest: _Guest, folders: Sequence[Path]) -> None:
+    @contextlib.contextmanager
+    def _powered_on(self, machine: Machine, stage: str) -> Iterator[Guest]:
+        with contextlib.ExitStack() as power:
+            with self._timed(stage):
+                deadline_s = self._scaled(self.verify.boot_deadline_s)
+                guest = power.enter_context(machine.powered_on(boot_deadline_s=deadline_s))
+            yield guest
+
+    def _phase(self, name: str, guest: Guest, folders: Sequence[Path]) -> None:
         with self._timed(name):
             options = ("--hosts=ssh://guest", f"--ssh-config={guest.ssh_config}", "--sudo")
             self._pytest(name, folders, options, guest=guest)
@@ -245,7 +234,7 @@ class _Session:
         options: Sequence[str],
         *,
         as_root: bool = False,
-        guest: _Guest | None = None,
+        guest: Guest | None = None,
     ) -> None:
         report = self.scratch / f"junit-{phase}.xml"
         expect = self.scratch / f"expect-{phase}.json"
@@ -270,7 +259,7 @@ class _Session:
             if e.returncode not in {1, 5}:  # 1: tests failed, 5: none collected; both are in the report
                 raise VerificationError(f"pytest broke in phase {phase}", hint=e.hint) from e
 
-    def _lost(self, guest: _Guest | None, what: str) -> BootError | VerificationError:
+    def _lost(self, guest: Guest | None, what: str) -> BootError | VerificationError:
         return VerificationError(what) if guest is None else guest.vm.lost(what)
 
     def _scaled(self, seconds: float) -> float:
@@ -282,79 +271,6 @@ class _Session:
         with progress.step(phase):
             yield
         self.durations_s[phase] = round(time.monotonic() - start, 1)
-
-
-@dataclass(frozen=True, kw_only=False, slots=True)
-class _Guest:
-    """The booted VM as seen through its SSH port."""
-
-    ssh_config: Path
-    vm: qemu.Vm
-
-    def boot_id(self) -> str | None:
-        """The running kernel's id, None while nobody answers."""
-        argv: list[proc.Arg] = ["ssh", "-F", self.ssh_config, "guest"]
-        argv.append("cat /proc/sys/kernel/random/boot_id")
-        with contextlib.suppress(CommandError):
-            return proc.capture(argv, timeout_s=20).strip()
-        return None
-
-    def reboot(self, *, timeout_s: float) -> None:
-        """Reboot from inside, and wait for another boot id."""
-        before = self.boot_id()
-        with contextlib.suppress(CommandError):  # the connection goes down with the system
-            proc.capture(["ssh", "-F", self.ssh_config, "guest", "sudo reboot || reboot"], timeout_s=20)
-        with contextlib.suppress(CommandError):
-            proc.capture(["ssh", "-F", self.ssh_config, "-O", "exit", "guest"], timeout_s=20)
-
-        def is_back() -> bool:
-            return self.boot_id() not in {None, before}
-
-        try:
-            wait.wait_until(is_back, timeout_s=timeout_s, alive=self.vm.is_alive, interval_s=1)
-        except wait.Died:
-            raise self.vm.lost("the VM was lost in the reboot") from None
-        except wait.Deadline:
-            raise self.vm.lost(f"not back {timeout_s:.0f} s after the reboot") from None
-
-
-def _vm_plan(
-    image: Path, scratch: Path, key: Path, args: Sequence[str], *, memory_mib: int, cpus: int
-) -> qemu.VmPlan:
-    disk, drive = scratch / "overlay.qcow2", scratch / "seed.iso"
-    qemu.overlay(image.absolute(), disk, format_=sealed.format_of(image), grow_mib=GROW_MIB)
-    seed.write(qemu.instance(key.with_suffix(".pub").read_text().strip(), hostname=HOSTNAME), drive)
-    return qemu.VmPlan(
-        disk=disk, seed=drive, console=scratch / "console.log", accelerator=args,
-        memory_mib=memory_mib, cpus=cpus,
-    )  # fmt: skip
-
-
-def _new_key(folder: Path) -> Path:
-    key = folder / "id"
-    proc.capture(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", key])
-    return key
-
-
-def _user(root: Path) -> str:
-    """The user whom the datasource's key lets in: cloud-init's default one, root where there is none."""
-    if not sealed.resolve(root, "/etc/cloud/cloud.cfg").exists():
-        return "root"
-    os_release = sealed.resolve(root, "/etc/os-release")
-    lines = os_release.read_text().splitlines() if os_release.is_file() else []
-    fields = dict(line.split("=", 1) for line in lines if "=" in line)
-    return _USERS.get(fields.get("ID", "").strip('"'), "root")
-
-
-def _ssh_config(folder: Path, key: Path, port: int, user: str) -> Path:
-    path = folder / "ssh_config"
-    path.write_text(
-        f"Host guest\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  IdentityFile {key}\n"
-        "  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
-        "  LogLevel ERROR\n  ConnectTimeout 20\n  ServerAliveInterval 20\n  ControlMaster auto\n"
-        f"  ControlPath {folder}/cm\n  ControlPersist 600\n"
-    )
-    return path
 
 
 def _show_test(line: str) -> None:

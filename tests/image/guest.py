@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small helpers for suites that look into a booted VM through testinfra's host."""
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 
@@ -54,9 +56,16 @@ def wait_for(probe, timeout_s, *, every_s=2.0):
         time.sleep(every_s)
 
 
-def put(host, path, content):
-    """Write a file of the VM."""
-    host.check_output("printf %%s %s > %s", content, path)
+def put(host, texts):
+    """Write files of the VM, given as path -> text."""
+    command = " && ".join(["printf %%s %s > %s"] * len(texts))
+    host.check_output(command, *(word for path, text in texts.items() for word in (text, path)))
+
+
+def ready_since(pod):
+    """When the pod became ready for the last time, in seconds since 1970."""
+    condition = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")
+    return datetime.datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
 
 
 def images(host):

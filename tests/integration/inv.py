@@ -14,8 +14,9 @@ from goldsmith import workspace
 INV = workspace.project_root() / "scripts" / "inv"
 
 
-def inv(*words: str, out: Path, timeout_s: float = 1800) -> dict[str, Any]:
-    env = {**os.environ, "CI": "true", "GOLDSMITH_OUT": str(out)}
+def inv(*words: str, out: Path, timeout_s: float = 1800, **environment: str) -> dict[str, Any]:
+    """The answer of `scripts/inv WORDS --json`, which has to succeed."""
+    env = {**os.environ, "CI": "true", "GOLDSMITH_OUT": str(out), **environment}
     done = subprocess.run(
         [INV, *words, "--json"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=timeout_s
     )

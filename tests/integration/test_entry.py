@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from goldsmith.workspace import project_root
+from checkout import copy_of_the_project, pip_settings
 
 pytestmark = pytest.mark.integration
 
 _CHECKOUT = "/srv/a b/checkout"
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _CA_COPY = "/etc/ssl/of-the-host.crt"  # a package that is installed on the way makes the root's own one
-_PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
 
 # Mounts are made in a namespace of their own, so that none can be left.
 _ENTER = """
@@ -46,7 +44,7 @@ class FreshHost:
         as_user = () if user == "root" else ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups")
         full_env = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home,
-            **{name: value for name, value in os.environ.items() if name in _PIP_SETTINGS},
+            **pip_settings(),
             "PIP_CERT": _CA_COPY, **env,
         }  # fmt: skip
         argv = (
@@ -68,7 +66,7 @@ class FreshHost:
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshHost]:
     folder = tmp_path_factory.mktemp("entry")
     host = FreshHost(root=folder / "root", checkout=folder / "checkout")
-    _copy_of_the_project(host.checkout)
+    copy_of_the_project(host.checkout)
     sources = [
         p
         for p in (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d/debian.sources"))
@@ -88,18 +86,6 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshHost]:
     shutil.rmtree(host.root / "var/lib/apt/lists")
     yield host
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
-
-
-def _copy_of_the_project(target: Path) -> None:
-    here = project_root()
-    listed = subprocess.run(
-        ["git", "-C", here, "ls-files", "-z"], check=True, capture_output=True, text=True
-    ).stdout.split("\0")
-    files = [name for name in listed if name and (here / name).is_file()]
-    assert "scripts/inv" in files
-    for name in files:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(here / name, target / name)
 
 
 def _network_as_here(root: Path) -> None:

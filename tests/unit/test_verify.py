@@ -57,6 +57,7 @@ class Lab:
     def __init__(self, tmp_path: Path, image: Path) -> None:
         self.folder, self.image, self.out = tmp_path, image, tmp_path / "verdict"
         self.out.mkdir()
+        self.until_it_reboots = f"until rm '{tmp_path}/down' 2> /dev/null; do sleep 0.1; done"
         for phase in PHASES:
             self.says(phase, GOOD)
 
@@ -92,12 +93,7 @@ def lab(
     fake("mount", f"""for last in "$@"; do :; done; cp -r '{inside}/.' "$last" """)
     fake("umount", 'rm -rf "$1"')
     fake("ssh-keygen", """for last in "$@"; do :; done; touch "$last"; echo ssh-ed25519 > "$last.pub" """)
-    fake(
-        "ssh",
-        f"cd '{tmp_path}'; case \"$*\" in *boot_id*) cat boot-id ;; *reboot*) echo b > boot-id ;; esac",
-    )
-    (tmp_path / "boot-id").write_text("a")
-    fake("qemu-system-x86_64", "exec sleep 60")
+    fake("ssh", f"""case "$*" in *reboot*) touch '{tmp_path}'/down ;; esac""")
     fake(
         "pytest",
         f"""while [ "$1" != --expect ]; do shift; done
@@ -111,7 +107,9 @@ exit "$(cat '{tmp_path}'/status-"$phase")" """,
     monkeypatch.setattr(accelerator, "find", lambda **_options: found)
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: True)
     monkeypatch.setattr(proc, "ends_within", lambda _process, _timeout_s: False)
-    return Lab(tmp_path, image)
+    lab = Lab(tmp_path, image)
+    fake("qemu-system-x86_64", lab.until_it_reboots)
+    return lab
 
 
 def test_a_good_image_passes_in_every_phase(lab: Lab) -> None:
@@ -121,7 +119,15 @@ def test_a_good_image_passes_in_every_phase(lab: Lab) -> None:
     assert verdict.tests == 4
     assert lab.phases() == list(PHASES)
     assert verdict.accelerator == "tcg"
-    assert list(verdict.durations_s) == ["sealed", "boot", "booted", "reboot", "rebooted", "collected"]
+    assert list(verdict.durations_s) == [
+        "sealed",
+        "boot",
+        "booted",
+        "shutdown",
+        "reboot",
+        "rebooted",
+        "collected",
+    ]
     assert (lab.out / "junit.xml").exists()
     verify.require(verdict, lab.out)
 
@@ -163,7 +169,7 @@ def test_a_pytest_that_breaks_is_no_pass(lab: Lab) -> None:
 
 
 def test_an_image_that_was_written_to_is_no_pass(lab: Lab, fake: Callable[..., Path]) -> None:
-    fake("qemu-system-x86_64", f"echo >> '{lab.image}'; exec sleep 60")
+    fake("qemu-system-x86_64", f"echo >> '{lab.image}'; {lab.until_it_reboots}")
 
     with pytest.raises(VerificationError, match="changed while it was verified"):
         lab.run()
@@ -222,13 +228,25 @@ def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(lab: Lab, fake: Call
     assert panic in (lab.out / "console.log").read_text()
 
 
-def test_a_vm_that_does_not_come_back_is_lost(
+def test_a_vm_that_does_not_go_down_is_lost(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake("ssh", "echo a")
-    monkeypatch.setattr(verify, "_REBOOT_DEADLINE_S", -180 + 0.05)
+    fake("ssh", "")
+    monkeypatch.setattr(verify, "_SHUTDOWN_DEADLINE_S", 0.05)
 
-    with pytest.raises(BootError, match="not back 0 s after the reboot"):
+    with pytest.raises(BootError, match="not down 0 s after it was told to reboot"):
+        lab.run()
+
+
+def test_a_vm_that_does_not_come_back_is_lost(
+    lab: Lab, inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    banners = iter([True])
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: next(banners, False))
+    impatient = {**BUILD, "verify": {"boot_deadline_s": 0.2}}
+    (inside / "usr/lib/goldsmith/build.json").write_text(json.dumps(impatient))
+
+    with pytest.raises(BootError, match="no SSH banner"):
         lab.run()
 
 

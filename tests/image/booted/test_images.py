@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every image of the lock is in containerd, by its digest, and pinned."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kubelet and containerd are healthy, of the right version, and closed to strangers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The VM is up, without a failed unit, and as its datasource says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kubelet's image collection takes other images, and leaves the embedded ones. Comes last."""
 
 from __future__ import annotations

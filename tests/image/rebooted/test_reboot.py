@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A reboot repeats nothing that belongs to the first boot."""
 
 from __future__ import annotations

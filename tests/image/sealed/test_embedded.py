@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every blob of the lock lies in the unbooted image with the digest it is called by."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sealed image holds nothing of the build or of one instance."""
 
 from __future__ import annotations

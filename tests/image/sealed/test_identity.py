@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The image says what it is, and that is what the manifest says."""
 
 from __future__ import annotations

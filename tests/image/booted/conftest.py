@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pods are handed over before the first test, so that they start while the others look around."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import testinfra
+from guest import put
+
+MANIFESTS = "/etc/kubernetes/manifests"
+STRANGER = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "not-embedded"},
+    "spec": {
+        "hostNetwork": True,
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "main", "image": "not-embedded.invalid/image:1"}],
+    },
+}
+
+
+def pytest_collection_modifyitems(items):
+    """What waits for the pods comes last here, and the user's own suites after it."""
+    items.sort(key=lambda i: (Path(__file__).parent != i.path.parent, "settled" in i.fixturenames))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def handed_over_at(request, expect):
+    """When the spec's pods, and one that must not start, were given to the kubelet: seconds since 1970."""
+    pods = (expect["build"] or {}).get("verify", {}).get("pods", [])
+    if not (pods and expect["build"].get("kubelet")):
+        yield None
+        return
+    host = testinfra.get_host(
+        request.config.option.hosts, ssh_config=request.config.option.ssh_config, sudo=True
+    )
+    texts = {f"{MANIFESTS}/{pod['metadata']['name']}.json": json.dumps(pod) for pod in [*pods, STRANGER]}
+    put(host, texts)
+    yield float(host.check_output("date +%s"))
+    host.check_output(f"rm {MANIFESTS}/not-embedded.json")
