@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from goldsmith import accelerator, artifact, progress, soakkill, soakmutate, workspace
+from goldsmith import accelerator, artifact, progress, soakembed, soakkill, soakmutate, workspace
 from goldsmith.errors import SpecError, VerificationError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
@@ -32,7 +32,11 @@ class Trials(Protocol):
 
 
 # Folder for what the trials build -> the trials.
-KINDS: dict[str, Callable[[Path], Trials]] = {"kill": soakkill.Kill, "mutate": soakmutate.Mutate}
+KINDS: dict[str, Callable[[Path], Trials]] = {
+    "embed": soakembed.EmbedTrials,
+    "kill": soakkill.Kill,
+    "mutate": soakmutate.Mutate,
+}
 
 
 def run(name: str, *, times: int, seed: int, report: Path) -> dict[str, Any]:

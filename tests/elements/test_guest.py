@@ -40,7 +40,7 @@ def test_upgrades_are_on_if_the_spec_asks_for_them(
     status, asked = install("debian", upgrades=True)
 
     assert status == 0
-    assert "mask" not in asked
+    assert "apt-daily" not in asked
     assert (tmp_path / "root/etc/apt/apt.conf.d/20-goldsmith-upgrades").exists()
 
 

@@ -38,8 +38,8 @@ ROOMS = {
     "verify": {"junit", "suite", "verify"},
     "pipeline": {"pipeline"},
     "around it": {
-        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakkill", "soakmutate",
-        "summary",
+        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakkill",
+        "soakmutate", "summary",
     },
     "tasks": {"tasks"},
 }  # fmt: skip

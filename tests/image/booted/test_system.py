@@ -68,14 +68,15 @@ def test_root_has_grown_to_its_disk(host):
 
 @pytest.mark.needs("systemd")
 def test_clock_is_right_and_kept(host):
-    assert host.service("systemd-timesyncd").is_running or host.service("chronyd").is_running
+    states = host.run("systemctl is-active systemd-timesyncd.service chronyd.service").stdout.split()
+    assert "active" in states
     assert int(host.check_output("date +%s")) > 1_700_000_000
 
 
 @pytest.mark.needs("systemd")
 def test_console_is_on_the_serial_port(host):
     assert "console=ttyS0" in host.file("/proc/cmdline").content_string
-    assert host.service("serial-getty@ttyS0").is_running
+    assert host.run("systemctl is-active serial-getty@ttyS0.service").rc == 0
 
 
 @pytest.mark.needs("systemd")
@@ -94,8 +95,8 @@ def test_machine_id_and_host_keys_are_this_vms(host):
 @pytest.mark.needs("systemd")
 def test_unattended_upgrades_are_as_the_spec_says(host, expect):
     wanted = (expect["build"] or {}).get("unattended_upgrades", False)
-    timers = host.check_output("systemctl list-unit-files --type=timer --state=enabled --no-legend")
-    assert any(t in timers for t in ("apt-daily-upgrade", "dnf5-automatic")) is wanted
+    timers = host.run("systemctl is-enabled apt-daily-upgrade.timer dnf5-automatic.timer")
+    assert ("enabled" in timers.stdout.split()) is wanted
 
 
 def test_network_is_cut(host):
