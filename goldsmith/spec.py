@@ -123,7 +123,7 @@ class ImageSpec:
     mirror: str | None = None  # the package mirror that stays in the image; None: none does
     kubelet: KubeletSpec | None = None
     embed: Embed = Embed.content_store
-    layers: Layers = Layers.gzip
+    layers: Layers = Layers.uncompressed
     datasources: tuple[str, ...] = ("ConfigDrive", "OpenStack")
     unattended_upgrades: bool = False
     min_ram_mib: int = 1024
