@@ -163,6 +163,24 @@ def background(
         stop(process, grace_s)
 
 
+def detached(
+    argv: Sequence[Arg],
+    *,
+    log_path: Path,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    keep: Sequence[int] = (),
+) -> Process:
+    """A program that outlives us, its output appended to log_path; it inherits the descriptors in keep.
+
+    env has to mark it (RUN_MARKER) with something that whoever ends it looks for.
+    """
+    cmd = [os.fspath(a) for a in argv]
+    log.info("+ %s &", shlex.join(cmd))
+    with log_path.open("ab") as sink:
+        return _popen(cmd, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=cwd, keep=keep)
+
+
 def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Run argv on the user's own terminal and return its exit status."""
     cmd = [os.fspath(a) for a in argv]
@@ -205,6 +223,7 @@ def _popen(
     env: Mapping[str, str] | None,
     cwd: Path | None,
     stdin: int = subprocess.DEVNULL,
+    keep: Sequence[int] = (),
 ) -> Process:
     full_env = environment() if env is None else dict(env)
     if not os.path.dirname(cmd[0]) and shutil.which(cmd[0], path=full_env.get("PATH")) is None:
@@ -212,7 +231,7 @@ def _popen(
     try:
         return subprocess.Popen(
             cmd, stdin=stdin, stdout=stdout, stderr=stderr, env=full_env, cwd=cwd,
-            start_new_session=True,
+            start_new_session=True, pass_fds=keep,
         )  # fmt: skip
     except OSError as e:
         raise _not_started(cmd[0], cwd, e) from e

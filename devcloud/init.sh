@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Process 1 of a cloud's namespaces: init.sh STATE ADDRESS/BITS BRIDGE HOST. When it ends, everything in them does.
+set -eu
+
+state=$1 address=$2 bridge=$3 host=$4
+
+hostname "$host"
+ip link set lo up
+ip link add "$bridge" type bridge
+ip link set "$bridge" address 02:00:0a:4d:00:01
+ip address add "$address" dev "$bridge"
+ip link set "$bridge" up
+
+mount --make-rprivate /
+mkdir -p /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt
+rm -rf "$state/libvirt"
+mkdir -p "$state"/libvirt/{lib,log,cache}
+# libvirt keeps domains below /etc/libvirt, and Nova refuses to start on a new database beside old domains
+cp -r "$state/etc/libvirt" "$state/libvirt/etc"
+chmod 0755 "$state/libvirt/etc/hooks/qemu"
+mount --bind "$state/libvirt/etc" /etc/libvirt
+for name in lib log cache; do
+    mount --bind "$state/libvirt/$name" "/var/$name/libvirt"
+done
+mount -t tmpfs tmpfs /run
+mkdir -p /run/libvirt /run/cloud
+mount --bind "$state" /run/cloud
+# of this network: Nova looks here for taps, and would leave those of deleted servers otherwise
+mount -t sysfs sysfs /sys
+printf '127.0.0.1 localhost\n%s %s\n' "${address%/*}" "$host" > "$state/hosts"
+mount --bind "$state/hosts" /etc/hosts
+# Debian's libvirt looks its user up even where its configuration names another one
+if ! getent passwd libvirt-qemu > /dev/null; then
+    { cat /etc/passwd; echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin'; } > "$state/passwd"
+    { cat /etc/group; echo 'libvirt-qemu:x:64055:'; } > "$state/group"
+    mount --bind "$state/passwd" /etc/passwd
+    mount --bind "$state/group" /etc/group
+fi
+trap 'exit 0' TERM INT
+touch "$state/ready"
+sleep infinity &
+wait

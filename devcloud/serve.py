@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""serve.py NAME: one project's services in one process, unmodified, in threads instead of processes.
+
+One process, because oslo.messaging's fake:// transport delivers within a process alone, which saves a
+message broker. Imports stand in functions: each service wants its own libraries set up in its own order.
+"""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import sqlite_queue  # noqa: F401 - before any engine is made
+import waitress
+
+ETC = Path("/run/cloud/etc")
+ANYWHERE = "0.0.0.0"  # noqa: S104 - of a network namespace of the cloud's own
+LARGEST_UPLOAD = 64 << 30  # bytes
+THREADS = 8
+
+
+def keystone():
+    """Keystone's public API on port 5000."""
+    os.environ["OS_KEYSTONE_CONFIG_DIR"] = str(ETC)
+    from keystone.server import wsgi
+
+    serve(wsgi.initialize_public_application(), 5000)
+
+
+def glance():
+    """Glance's API on port 9292."""
+    os.environ["OS_GLANCE_CONFIG_DIR"] = str(ETC)
+    from glance.common import wsgi_app
+
+    serve(wsgi_app.init_app(), 9292, max_request_body_size=LARGEST_UPLOAD)
+
+
+def placement():
+    """Placement's API on port 8778."""
+    os.environ["OS_PLACEMENT_CONFIG_DIR"] = str(ETC)
+    from placement.wsgi.api import application
+
+    serve(application, 8778)
+
+
+def neutron():
+    """Neutron's API on port 9696; it has no agents."""
+    os.environ["OS_NEUTRON_CONFIG_DIR"] = str(ETC)
+    os.environ["OS_NEUTRON_CONFIG_FILES"] = "neutron.conf;ml2_conf.ini"
+    from neutron.wsgi.api import application
+    from sqlalchemy import orm
+
+    orm.configure_mappers()  # else a list of ports, as the first request, fails for want of a relation
+    serve(application, 9696)
+
+
+def nova():
+    """Nova's conductor, scheduler and compute, and its API on port 8774."""
+    sys.argv = ["nova-all", "--config-file", str(ETC / "nova.conf")]
+    from nova import monkey_patch
+
+    monkey_patch.patch(backend="threading")
+    import nova.conf
+    import nova.privsep
+    import os_brick
+    import os_vif
+    from nova import config, objects, service
+    from nova.api.openstack import wsgi_app
+    from nova.compute import rpcapi as compute
+    from nova.conductor import rpcapi as conductor
+    from nova.scheduler import rpcapi as scheduler
+    from oslo_log import log
+    from oslo_service import _options
+    from paste import deploy
+
+    conf = nova.conf.CONF
+    config.parse_args(sys.argv)
+    log.setup(conf, "nova")
+    conf.register_opts(_options.service_opts)
+    nova.privsep.sys_admin_pctxt.set_client_mode(False)  # we are root: no daemon is needed for that
+    objects.register_all()
+    os_brick.setup(conf)
+    os_vif.initialize()
+    running = []
+    for binary, topic, more in (
+        ("nova-conductor", conductor.RPC_TOPIC, {}),
+        ("nova-scheduler", scheduler.RPC_TOPIC, {}),
+        ("nova-compute", compute.RPC_TOPIC, {"topic_alt": compute.RPC_TOPIC_ALT}),
+    ):
+        running.append(service.Service.create(binary=binary, topic=topic, **more))
+        running[-1].start()
+    wsgi_app._setup_service(conf.host, "osapi_compute")
+    api = deploy.loadapp(f"config:{conf.wsgi.api_paste_config}", name="osapi_compute")
+    serve_beside({8774: api}, stop=[one.stop for one in reversed(running)])
+
+
+def heat():
+    """Heat's engine, its API on port 8004 and its CFN API on port 8000."""
+    from heat import version
+    from heat.cmd import engine as _  # noqa: F401 - first: it chooses threads as oslo.service's backend
+    from heat.common import config, messaging, profiler
+    from heat.engine import service
+    from heat.rpc import api as rpc
+    from oslo_config import cfg
+    from oslo_log import log
+
+    conf = cfg.CONF
+    log.register_options(conf)
+    files = ["--config-file", str(ETC / "heat.conf")]
+    conf(files, project="heat", prog="heat-all", version=version.version_info.version_string())
+    log.setup(conf, conf.prog)
+    log.set_defaults()
+    config.set_config_defaults()
+    messaging.setup()
+    config.startup_sanity_check()
+    profiler.setup(conf.prog, conf.host)
+    import heat_patience  # loads Heat's engine, which has to be configured by now
+
+    heat_patience.install()
+    engine = service.EngineService(conf.host, rpc.ENGINE_TOPIC)
+    engine.start()
+    apis = {8004: config.load_paste_app("heat-api"), 8000: config.load_paste_app("heat-api-cfn")}
+    serve_beside(apis, stop=[engine.stop])
+
+
+def serve(application, port, **options):
+    """An application on a port, until the process is told to end."""
+    waitress.serve(application, host=ANYWHERE, port=port, threads=THREADS, ident=None, **options)
+
+
+def serve_beside(applications, *, stop):
+    """Applications by port, in threads; ends on TERM, after calling what is in stop."""
+    done = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    for port, application in applications.items():
+        server = waitress.create_server(
+            application, host=ANYWHERE, port=port, threads=THREADS, map={}, ident=None
+        )
+        threading.Thread(target=server.run, name=f"port {port}", daemon=True).start()
+    done.wait()
+    for call in stop:
+        call()
+    os._exit(0)  # threads of the libraries outlive their services
+
+
+SERVICES = {function.__name__: function for function in (keystone, glance, placement, neutron, nova, heat)}
+
+if __name__ == "__main__":
+    NAME = sys.argv.pop(1)
+    (Path("/run/cloud/pids") / NAME).write_text(str(os.getpid()))
+    SERVICES[NAME]()
