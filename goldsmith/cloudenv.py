@@ -22,6 +22,8 @@ _PIP_SETTINGS = (
     "PIP_DEFAULT_TIMEOUT",
     "PIP_CERT",
 )
+# Have no wheels. Built with what build.lock says, not with what pip would fetch for that without a hash.
+_SOURCES = ("--no-binary", "ovs,simplegeneric", "--no-build-isolation")
 _LIBVIRT = "import libvirt, libvirtmod; print(libvirt.__file__); print(libvirtmod.__file__)"
 
 
@@ -50,13 +52,14 @@ def _make(venv: Path, lock: Path, log_path: Path) -> None:
     settings = {name: os.environ[name] for name in _PIP_SETTINGS if name in os.environ}
     try:
         proc.run([PYTHON, "-m", "venv", venv], log_path=log_path)
-        proc.run(
-            [
-                venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
-                "--require-hashes", "--only-binary", ":all:", "-r", lock,
-            ],
-            log_path=log_path, env=proc.environment(settings), on_line=progress.live,
-        )  # fmt: skip
+        for words in (("-r", lock.with_name("build.lock")), (*_SOURCES, "-r", lock)):
+            proc.run(
+                [
+                    venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
+                    "--require-hashes", "--only-binary", ":all:", *words,
+                ],
+                log_path=log_path, env=proc.environment(settings), on_line=progress.live,
+            )  # fmt: skip
         _link_libvirt(venv)
         (venv / _DONE).touch()
     except BaseException:
