@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""populate.py identity|resources: what a new cloud has in it. Reads its settings as JSON on standard input.
+"""populate.py TASK: what a cloud has in it. Settings come as JSON on standard input; see each task.
 
-identity: services, endpoints, roles, projects and users. resources: flavors and the network. What exists
-already is left as it is.
+What exists already is left as it is.
 """
 
 import json
@@ -78,6 +77,14 @@ def resources(settings):
     )
 
 
+def doors(settings):
+    """The catalog's admin endpoints lead to the ports on the host's loopback: for clients outside."""
+    known = connect(settings).identity
+    kinds = {service.id: service.type for service in known.services()}
+    for endpoint in known.endpoints(interface="admin"):
+        known.update_endpoint(endpoint, url=settings["doors"][kinds[endpoint.service_id]])
+
+
 def projects(settings):
     """Print the IDs of the projects that clouds.yaml names."""
     known = connect(settings).identity
@@ -109,5 +116,5 @@ def _user(known, name, password, domain="default"):
 
 
 if __name__ == "__main__":
-    TASKS = {task.__name__: task for task in (identity, resources, projects, hypervisor)}
+    TASKS = {task.__name__: task for task in (identity, resources, doors, projects, hypervisor)}
     TASKS[sys.argv[1]](json.load(sys.stdin))

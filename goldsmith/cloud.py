@@ -152,10 +152,10 @@ def _started(here: Place, venv: Path, lock: int, start: float) -> Cloud:
     with progress.step("services"):
         _start_services(rooms, secret, ports, populate=seed is None)
     with progress.step("hypervisor"):
-        _finish(rooms, secret, populate=seed is None)
+        _finish(rooms, secret, ports, populate=seed is None)
     if seed is None:
         workspace.cached("cloud-seed", _key(venv), lambda folder: _save_seed(here, folder))
-    cloudconf.write_clouds_yaml(here, ports, secret, _populate(rooms, "projects", secret))
+    cloudconf.write_clouds_yaml(here, ports, secret, _populate(rooms, "projects", secret, ports))
     here.write({"pid": rooms.pid, "venv": str(venv), "ports": ports})
     seconds = round(time.monotonic() - start, 1)
     return Cloud(name=here.name, clouds_yaml=here.clouds_yaml, ports=ports, seconds=seconds)
@@ -197,7 +197,8 @@ def _start_services(
 ) -> None:
     _wait_for(rooms, "keystone", _serve(rooms, "keystone"), ports)
     if populate:
-        _populate(rooms, "identity", secret)
+        _populate(rooms, "identity", secret, ports)
+    _populate(rooms, "doors", secret, ports)
     begun = {name: _serve(rooms, name) for name in ("placement", "neutron", "glance", "heat")}
     _wait_for(rooms, "placement", begun["placement"], ports)  # nova-compute reports to it at once
     begun["nova"] = _serve(rooms, "nova")
@@ -205,19 +206,19 @@ def _start_services(
         _wait_for(rooms, name, process, ports)
 
 
-def _finish(rooms: Rooms, secret: Mapping[str, str], *, populate: bool) -> None:
+def _finish(rooms: Rooms, secret: Mapping[str, str], ports: Mapping[str, int], *, populate: bool) -> None:
     if populate:
         rooms.run(
             ["nova-manage", "--config-file", "/run/cloud/etc/nova.conf", "cell_v2", "discover_hosts"],
             log="discover-hosts",
         )
-        _populate(rooms, "resources", secret)
-    _populate(rooms, "hypervisor", secret)
+        _populate(rooms, "resources", secret, ports)
+    _populate(rooms, "hypervisor", secret, ports)
 
 
-def _populate(rooms: Rooms, what: str, secret: Mapping[str, str]) -> dict[str, str]:
+def _populate(rooms: Rooms, what: str, secret: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
     script = cloudconf.folder() / "populate.py"
-    said = rooms.ask(["python", script, what], stdin=cloudconf.settings(secret))
+    said = rooms.ask(["python", script, what], stdin=cloudconf.settings(secret, ports))
     return dict(json.loads(said)) if said.strip() else {}
 
 

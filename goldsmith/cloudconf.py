@@ -23,25 +23,21 @@ NETWORK = {
     "gateway": ADDRESS,
     "pool": {"start": "10.77.0.100", "end": "10.77.0.199"},
 }
-# Service type -> name and address in Keystone's catalog.
-CATALOG = {
-    "image": ("glance", URLS["image"]),
-    "placement": ("placement", URLS["placement"]),
-    "network": ("neutron", URLS["network"]),
-    "compute": ("nova", f"{URLS['compute']}/v2.1"),
-    "orchestration": ("heat", f"{URLS['orchestration']}/v1/%(project_id)s"),
-    "cloudformation": ("heat-cfn", f"{URLS['cloudformation']}/v1"),
-}
+# Service type -> name in Keystone's catalog; Keystone enters itself.
+NAMES = {
+    "image": "glance", "placement": "placement", "network": "neutron", "compute": "nova",
+    "orchestration": "heat", "cloudformation": "heat-cfn",
+}  # fmt: skip
 USERS = ("glance", "heat", "neutron", "nova", "placement")
 _FOLDERS = (
     "db", "glance/cache", "glance/images", "glance/staging", "glance/tasks", "heat/environment.d",
     "heat/templates", "keys", "neutron/lock", "nova/instances", "nova/lock", "pids",
 )  # fmt: skip
 _MKISOFS = ("genisoimage", "mkisofs", "xorrisofs")
-# Path below a forwarded port, as an endpoint_override has it.
+# Path below a service's port where its clients begin; Glance's refuse one with a version.
 _BELOW = {
-    "identity": "/v3", "image": "/v2", "placement": "", "network": "/v2.0", "compute": "/v2.1",
-    "orchestration": "/v1/{project}", "cloudformation": "/v1",
+    "identity": "/v3", "image": "", "placement": "", "network": "", "compute": "/v2.1",
+    "orchestration": "/v1/%(project_id)s", "cloudformation": "/v1",
 }  # fmt: skip
 
 
@@ -55,9 +51,17 @@ def new_secrets() -> dict[str, str]:
     return {name: secrets.token_hex(16) for name in ("admin", "demo", "encryption", "service")}
 
 
-def settings(secret: Mapping[str, str]) -> dict[str, Any]:
+def settings(secret: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, Any]:
     """What populate.py asks for on its standard input."""
-    return {"url": dict(URLS), "secret": dict(secret), "catalog": CATALOG, "users": USERS, "network": NETWORK}
+    return {
+        "url": dict(URLS), "secret": dict(secret), "users": USERS, "network": NETWORK, "doors": doors(ports),
+        "catalog": {kind: (name, f"{URLS[kind]}{_BELOW[kind]}") for kind, name in NAMES.items()},
+    }  # fmt: skip
+
+
+def doors(ports: Mapping[str, int]) -> dict[str, str]:
+    """Service type -> its address on this host."""
+    return {kind: f"http://127.0.0.1:{port}{_BELOW[kind]}" for kind, port in ports.items()}
 
 
 def render(here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str) -> None:
@@ -111,15 +115,17 @@ def _client(
     user: str, project: str, password: str, ports: Mapping[str, int], project_id: str
 ) -> dict[str, Any]:
     overrides = {
-        f"{kind}_endpoint_override": f"http://127.0.0.1:{port}{_BELOW[kind].format(project=project_id)}"
-        for kind, port in ports.items()
+        f"{kind}_endpoint_override": url.replace("%(project_id)s", project_id)
+        for kind, url in doors(ports).items()
     }
     return {
         "auth": {
             "auth_url": f"http://127.0.0.1:{ports['identity']}/v3", "username": user, "password": password,
             "project_name": project, "user_domain_name": "Default", "project_domain_name": "Default",
         },
-        "region_name": "RegionOne", "identity_api_version": "3", **overrides,
+        "region_name": "RegionOne", "identity_api_version": "3",
+        "interface": "admin",  # Heat's client knows no overrides: see populate.py, doors
+        **overrides,
     }  # fmt: skip
 
 
