@@ -13,6 +13,16 @@ ip address add "$address" dev "$bridge"
 ip link set "$bridge" up
 
 mount --make-rprivate /
+# We have got a copy of every mount; one that stays here keeps its device busy when its owner is done with it.
+scratch=$(dirname "$(dirname "$state")")
+mapfile -t mounts < /proc/self/mountinfo
+for line in "${mounts[@]}"; do
+    read -r _ _ _ _ point _ <<< "$line"
+    point=$(printf '%b' "$point")
+    case "${line##* - } $point" in
+        *" /dev/loop"* | *" $scratch/"*) umount --lazy -- "$point" || true ;;
+    esac
+done
 mkdir -p /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt
 rm -rf "$state/libvirt"
 mkdir -p "$state"/libvirt/{lib,log,cache}

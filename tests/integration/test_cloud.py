@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one-machine cloud as users start, use and end it: real services, the plain client, a real guest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from inv import INV
+
+from goldsmith import cloudenv, cloudplace, reap, workspace
+
+pytestmark = pytest.mark.integration
+
+NAME, OTHER = "test-one", "test-two"
+SERVICES = ("keystone", "placement", "glance", "neutron", "heat", "nova")
+TEMPLATE = Path(__file__).parent / "cloud/server.yaml"
+
+
+def task(*words: str, status: int = 0) -> str:
+    """What a task prints, on standard output where it succeeds; it has to end with this status."""
+    done = subprocess.run(
+        [INV, *words], env={**os.environ, "CI": "true"}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stdout + done.stderr
+
+
+def answer(*words: str) -> dict[str, Any]:
+    return dict(json.loads(task(*words, "--json")))
+
+
+@pytest.fixture(scope="module")
+def neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A mounted disk image, as that of a build which is under way when the cloud is started."""
+    folder = tmp_path_factory.mktemp("build of a neighbour")
+    (folder / "mnt").mkdir()
+    subprocess.run(["truncate", "-s", "8M", folder / "disk"], check=True)
+    subprocess.run(["mkfs.ext4", "-q", folder / "disk"], check=True)
+    subprocess.run(["mount", "-o", "loop", folder / "disk", folder / "mnt"], check=True)
+    yield folder
+    subprocess.run(["umount", folder / "mnt"], check=True)
+
+
+@pytest.fixture(scope="module")
+def cloud(neighbour: Path) -> Iterator[dict[str, Any]]:
+    """The answer of cloud-up."""
+    task("cloud-down", "--name", NAME)
+    yield answer("cloud-up", "--name", NAME)
+    task("cloud-down", "--name", NAME)
+    assert remains(NAME) == []
+
+
+def remains(name: str) -> list[str]:
+    folder = workspace.scratch_root() / f"cloud-{name}"
+    return [*reap.leftovers(folder), *(["its folder"] if folder.exists() else [])]
+
+
+def client(cloud: dict[str, Any], *words: str, user: str = "") -> str:
+    """What the plain client prints."""
+    program = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/openstack"
+    env = {**os.environ, "OS_CLIENT_CONFIG_FILE": cloud["clouds_yaml"], "OS_CLOUD": f"{cloud['name']}{user}"}
+    done = subprocess.run(
+        [program, *words], env=env, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def openstack(cloud: dict[str, Any], *words: str, user: str = "") -> Any:
+    """The same, as JSON."""
+    return json.loads(client(cloud, *words, "-f", "json", user=user))
+
+
+def test_every_service_answers(cloud: dict[str, Any]) -> None:
+    found = answer("cloud-status", "--name", NAME)
+
+    assert found["running"] is True
+    assert found["services"] == dict.fromkeys(
+        ("keystone", "placement", "glance", "neutron", "heat", "nova"), True
+    )
+
+
+def test_clouds_yaml_is_its_own_and_for_its_owner_alone(cloud: dict[str, Any]) -> None:
+    path = Path(cloud["clouds_yaml"])
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    clouds = yaml.safe_load(path.read_text())["clouds"]
+    assert set(clouds) == {NAME, f"{NAME}-admin"}
+    overrides = [key for key in clouds[NAME] if key.endswith("_endpoint_override")]
+    assert len(overrides) == len(cloudplace.PORTS)
+    assert task("cloud-env", "--name", NAME).splitlines() == [
+        f"export OS_CLIENT_CONFIG_FILE={path}",
+        f"export OS_CLOUD={NAME}",
+    ]
+
+
+def test_mounts_of_others_are_not_kept_busy(cloud: dict[str, Any], neighbour: Path) -> None:
+    pid = cloudplace.place(NAME).read()["pid"]
+
+    assert "/dev/loop" in Path("/proc/self/mountinfo").read_text()
+    assert "/dev/loop" not in Path(f"/proc/{pid}/mountinfo").read_text()
+
+
+def test_a_running_cloud_is_not_started_over(cloud: dict[str, Any]) -> None:
+    said = task("cloud-up", "--name", NAME, status=3)
+
+    assert f"error: the cloud {NAME} runs already" in said
+    assert f"cloud-down --name {NAME}" in said
+
+
+def test_the_plain_client_works_from_the_host(cloud: dict[str, Any]) -> None:
+    hypervisors = openstack(cloud, "hypervisor", "list", user="-admin")
+
+    assert [(h["Hypervisor Hostname"], h["State"]) for h in hypervisors] == [("cloud0", "up")]
+    assert [network["Name"] for network in openstack(cloud, "network", "list")] == ["golden"]
+    assert openstack(cloud, "stack", "list") == []
+
+
+def test_a_second_cloud_beside_it_knows_nothing_of_the_first(cloud: dict[str, Any]) -> None:
+    second = answer("cloud-up", "--name", OTHER)
+    try:
+        openstack(second, "project", "create", "of-the-second", user="-admin")
+        names = {project["Name"] for project in openstack(cloud, "project", "list", user="-admin")}
+
+        assert set(second["ports"].values()).isdisjoint(cloud["ports"].values())
+        assert names == {"admin", "demo", "service"}
+    finally:
+        task("cloud-down", "--name", OTHER)
+    assert remains(OTHER) == []
+    assert answer("cloud-status", "--name", NAME)["running"] is True
+
+
+def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
+    task("cloud-service", "stop", "heat", "--name", NAME)
+    stopped = answer("cloud-status", "--name", NAME)["services"]
+    task("cloud-service", "start", "heat", "--name", NAME)
+
+    assert (stopped["heat"], stopped["keystone"]) == (False, True)
+    assert answer("cloud-status", "--name", NAME)["services"]["heat"] is True
+    assert openstack(cloud, "stack", "list") == []
+
+
+def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
+    assert "start or stop one of: keystone" in task(
+        "cloud-service", "stop", "cinder", "--name", NAME, status=2
+    )
+    assert "is no name for a cloud" in task("cloud-up", "--name", "../x", status=2)
+    assert "the cloud nobody does not run" in task("cloud-env", "--name", "nobody", status=3)
+
+
+def test_heat_launches_the_golden_image_which_answers(cloud: dict[str, Any], built: dict[str, Any]) -> None:
+    image = openstack(
+        cloud, "image", "create", "--file", built["image"], "--disk-format", "qcow2",
+        "--container-format", "bare", "--private", "golden",
+    )  # fmt: skip
+    stack = openstack(
+        cloud, "stack", "create", "--wait", "-t", os.fspath(TEMPLATE),
+        "--parameter", f"image={image['id']}", "one",
+    )  # fmt: skip
+    outputs = client(cloud, "stack", "output", "show", "--all", "one")
+
+    assert stack["stack_status"] == "CREATE_COMPLETE"
+    assert built["manifest"]["build_id"] in outputs
+    assert "10.77.0.1" in outputs
+    client(cloud, "stack", "delete", "--yes", "--wait", "one")
+    assert openstack(cloud, "server", "list") == []
+    assert openstack(cloud, "port", "list") == []
+
+
+def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
+    """kill -9 in the middle of its start, when nothing but the processes' marks tells whose they are."""
+    place = cloudplace.place(OTHER)
+    with subprocess.Popen(
+        [INV, "cloud-up", "--name", OTHER], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as starting:  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not (place.state / "pids" / "keystone").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(starting.pid, signal.SIGKILL)
+    assert place.is_live(), "its process 1 outlives who started it"
+
+    task("cloud-down", "--name", OTHER)
+
+    assert remains(OTHER) == []
