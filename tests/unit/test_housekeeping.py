@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import housekeeping, workspace
+from goldsmith import cloudplace, housekeeping, workspace
 
 
 def make_builds(out: Path, *names: str) -> list[Path]:
@@ -79,3 +79,14 @@ def test_no_build_is_removed_unasked(tmp_path: Path) -> None:
 
     assert housekeeping.clean(tmp_path, cache_older_than_days=None, keep_builds=None) == []
     assert left(tmp_path) == ["1", "2"]
+
+
+def test_dead_cloud_goes_and_a_live_one_stays(tmp_path: Path) -> None:
+    live, dead = cloudplace.place("live"), cloudplace.place("dead")
+    dead.folder.mkdir()
+    with cloudplace.claimed(live):
+        done = housekeeping.clean(tmp_path, cache_older_than_days=None, keep_builds=None)
+
+        assert live.folder.exists()
+    assert done == [f"removed {dead.folder}"]
+    assert not dead.folder.exists()

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the one-machine cloud that need no cloud: its place, its files, its door."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from goldsmith import cloud, cloudconf, cloudplace, proc
+from goldsmith.cloudplace import PORTS, Place
+from goldsmith.errors import HostError, SpecError
+
+SECRET = {"admin": "a1", "demo": "d1", "encryption": "e1", "service": "s1"}
+
+
+@pytest.fixture
+def here() -> Place:
+    place = cloudplace.place("mine")
+    place.state.mkdir(parents=True)
+    return place
+
+
+@pytest.fixture
+def rendered(here: Place, fake: Callable[..., Path]) -> Path:
+    fake("genisoimage")
+    cloudconf.render(here, venv=Path("/venv"), secret=SECRET, virt_type="qemu")
+    return here.state / "etc"
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "a b", "../x", "a" * 22])
+def test_a_name_that_is_no_plain_word_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="is no name for a cloud"):
+        cloudplace.place(name)
+
+
+def test_a_place_is_taken_for_as_long_as_its_lock_is_held(here: Place) -> None:
+    with cloudplace.claimed(here) as lock:
+        inherited = os.dup(lock)
+        with pytest.raises(HostError, match="the cloud mine runs already"), cloudplace.claimed(here):
+            pass
+    assert here.is_live(), "its process 1 has inherited the lock"
+
+    os.close(inherited)
+
+    assert not here.is_live()
+    with pytest.raises(HostError, match="the cloud mine does not run"):
+        here.read()
+
+
+def test_a_record_is_read_while_the_cloud_lives(here: Place) -> None:
+    with cloudplace.claimed(here):
+        here.write({"pid": 7})
+
+        assert here.read()["pid"] == 7
+
+
+def test_every_configuration_file_can_be_read_and_names_no_place_outside(rendered: Path) -> None:
+    for path in [path for path in rendered.iterdir() if path.suffix in {".conf", ".ini"}]:
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(path)
+
+        assert parser.sections(), path
+        text = path.read_text()
+        assert str(rendered.parent) not in text, "seen as /run/cloud inside: a seed may be used elsewhere"
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_services_log_in_with_the_clouds_own_password(rendered: Path) -> None:
+    for name, user in (("glance-api", "glance"), ("heat", "heat"), ("nova", "nova"), ("neutron", "neutron")):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(rendered / f"{name}.conf")
+        section = parser["keystone_authtoken"]
+
+        assert (section["username"], section["password"]) == (user, "s1")
+        assert section["auth_url"] == "http://10.77.0.1:5000/v3"
+
+
+def test_the_hook_can_be_executed_and_names_the_bridge(rendered: Path) -> None:
+    hook = rendered / "libvirt/hooks/qemu"
+
+    assert os.access(hook, os.X_OK)
+    assert "master br-cloud up" in hook.read_text()
+
+
+def test_without_a_program_for_config_drives_it_is_said(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "which", lambda _name: None)
+
+    with pytest.raises(HostError, match="config drives"):
+        cloudconf.render(here, venv=Path("/venv"), secret=SECRET, virt_type="qemu")
+
+
+def test_clouds_yaml_leads_every_service_to_loopback(here: Place) -> None:
+    ports = {kind: 20000 + number for number, kind in enumerate(PORTS)}
+
+    cloudconf.write_clouds_yaml(here, ports, SECRET, {"admin": "ap", "demo": "dp"})
+
+    assert here.clouds_yaml.stat().st_mode & 0o777 == 0o600
+    clouds = yaml.safe_load(here.clouds_yaml.read_text())["clouds"]
+    assert clouds["mine"]["auth"]["password"] == "d1"
+    assert clouds["mine-admin"]["auth"]["password"] == "a1"
+    for kind, port in ports.items():
+        override = clouds["mine"][f"{kind}_endpoint_override"]
+        assert re.match(rf"http://127\.0\.0\.1:{port}(/|$)", override)
+        assert "%(" not in override
+    assert clouds["mine"]["orchestration_endpoint_override"].endswith("/v1/dp")
+
+
+def test_the_seeds_key_changes_with_what_a_cloud_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudconf, "folder", lambda: tmp_path)
+    (tmp_path / "populate.py").write_text("one")
+    first = cloud._key(Path("/env-1"))
+    (tmp_path / "populate.py").write_text("two")
+
+    assert cloud._key(Path("/env-1")) != first
+    assert cloud._key(Path("/env-1")) != cloud._key(Path("/env-2"))
+
+
+def test_secrets_are_new_each_time_and_kept_for_their_owner(here: Place) -> None:
+    first, second = cloudconf.new_secrets(), cloudconf.new_secrets()
+    path = here.state / "secrets.json"
+    cloudconf.store_secrets(path, first)
+
+    assert set(first.values()).isdisjoint(second.values())
+    assert cloudconf.read_secrets(path) == first
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_cloud_that_does_not_run_is_told_so() -> None:
+    assert cloud.status("nobody") == {"name": "nobody", "running": False, "services": {}}
+    assert cloud.down("nobody") == []
+
+
+def test_only_what_is_served_can_be_started_or_stopped() -> None:
+    with pytest.raises(SpecError, match="cannot stop cinder"):
+        cloud.service("stop", "cinder", cloud="mine")
+    with pytest.raises(SpecError, match="cannot restart heat"):
+        cloud.service("restart", "heat", cloud="mine")
+
+
+def test_what_populate_is_told_names_every_service() -> None:
+    ports = dict.fromkeys(PORTS, 1)
+    settings = json.loads(json.dumps(cloudconf.settings(SECRET, ports)))
+
+    assert set(settings["catalog"]) | {"identity"} == set(PORTS)
+    assert settings["catalog"]["orchestration"] == ["heat", "http://10.77.0.1:8004/v1/%(project_id)s"]
+    assert set(settings["doors"]) == set(PORTS)
