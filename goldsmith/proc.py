@@ -94,8 +94,8 @@ def run(
         pump = threading.Thread(
             target=_pump, args=(process.stdout, sink, tail, secrets, on_line, unwritten), daemon=True
         )
-        pump.start()
         try:
+            pump.start()  # here, for an interrupt may come with the program's first line
             returncode = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             stop(process, grace_s)
@@ -104,7 +104,8 @@ def run(
             stop(process, grace_s)
             raise
         finally:
-            pump.join(timeout=5)
+            if pump.ident is not None:
+                pump.join(timeout=5)
     if unwritten:
         raise OSError(unwritten[0].errno, unwritten[0].strerror, str(log_path))
     if returncode != 0:
