@@ -28,17 +28,27 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda i: (Path(__file__).parent != i.path.parent, "settled" in i.fixturenames))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def handed_over_at(request, expect):
+@pytest.fixture(scope="session")
+def guest(request):
+    """testinfra's host, which is another one for each module, for as long as all of them."""
+    options = request.config.option
+    return testinfra.get_host(options.hosts, ssh_config=options.ssh_config, sudo=True)
+
+
+@pytest.fixture(scope="session")
+def handed_over_at(guest, expect):
     """When the spec's pods, and one that must not start, were given to the kubelet: seconds since 1970."""
     pods = (expect["build"] or {}).get("verify", {}).get("pods", [])
     if not (pods and expect["build"].get("kubelet")):
         yield None
         return
-    host = testinfra.get_host(
-        request.config.option.hosts, ssh_config=request.config.option.ssh_config, sudo=True
-    )
-    texts = {f"{MANIFESTS}/{pod['metadata']['name']}.json": json.dumps(pod) for pod in [*pods, STRANGER]}
-    put(host, texts)
-    yield float(host.check_output("date +%s"))
-    host.check_output(f"rm {MANIFESTS}/not-embedded.json")
+    put(guest, {f"{MANIFESTS}/{pod['metadata']['name']}.json": json.dumps(pod) for pod in [*pods, STRANGER]})
+    yield float(guest.check_output("date +%s"))
+    guest.check_output(f"rm {MANIFESTS}/not-embedded.json")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def boot_is_over(guest, expect, handed_over_at):
+    """SSH answers before that; with `embed: archive` the images are still being imported then."""
+    if expect["systemd"]:
+        guest.run("timeout %s systemctl is-system-running --wait", str(int(60 * expect["slowness"])))
