@@ -32,7 +32,7 @@ class Guest:
         with contextlib.suppress(CommandError):
             proc.capture(["ssh", "-F", self.ssh_config, "-O", "exit", "guest"], timeout_s=20)
         try:
-            wait.wait_until(self.vm.has_ended, timeout_s=timeout_s, alive=self.vm.is_alive)
+            wait.wait_until(self.vm.has_ended, timeout_s=timeout_s, alive=self.vm.is_alive, interval_s=0.1)
         except wait.Died:
             raise self.vm.lost("the VM was lost in the reboot") from None
         except wait.Deadline:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +45,38 @@ class Host:
 
     def sh(self, script: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run script with the parts of scripts/inv sourced."""
+        argv, full_env = self._call(script, env)
+        return subprocess.run(
+            argv,
+            env=full_env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def at_a_terminal(self, script: str, answer: str) -> tuple[int, str]:
+        """The same for somebody who types answer: exit status, and what the terminal showed."""
+        argv, env = self._call(script, {})
+        ours, theirs = os.openpty()
+        with os.fdopen(ours, "r+b", buffering=0) as terminal:
+            with subprocess.Popen(argv, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as shell:
+                os.close(theirs)
+                terminal.write(f"{answer}\n".encode())
+                shown = bytearray()
+                with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+                    while piece := terminal.read(4096):
+                        shown += piece
+            return shell.returncode, shown.decode().replace("\r", "")
+
+    def _call(self, script: str, env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         parts = "".join(f'. "{part}"\n' for part in sorted((_SCRIPTS / "lib").glob("*.sh")))
         full_env = {
             "PATH": str(self.folder / "bin"), "HOME": str(self.folder / "home"),
             "OS_RELEASE": str(self.folder / "os-release"), **env,
         }  # fmt: skip
-        return subprocess.run(
-            ["/bin/bash", "-euc", f'root="{self.checkout}"\nset -o pipefail\n{parts}{script}'],
-            env=full_env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        return ["/bin/bash", "-euc", f'root="{self.checkout}"\nset -o pipefail\n{parts}{script}'], full_env
 
 
 @pytest.fixture
@@ -208,6 +233,28 @@ def test_a_yes_installs_without_asking_and_keeps_stdout_clean(host: Host) -> Non
     assert (host.folder / "calls").read_text() == (
         "install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 other thing\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "installs"), [("y", 0, True), ("YES", 0, True), ("n", 3, False), ("", 3, False)]
+)
+def test_at_a_terminal_it_is_asked_for(host: Host, answer: str, status: int, installs: bool) -> None:
+    bin_, calls = host.folder / "bin", host.folder / "calls"
+    host.has("id", "echo 0")
+    host.borrows("env", "cp")
+    host.has(
+        "apt-get",
+        f'echo "$1" >> {calls}; for n in 1 2; do cp {bin_}/thing-tool {bin_}/no-such-tool-$n; done',
+    )
+
+    ended, shown = host.at_a_terminal(
+        "lists_are_missing() { false; }; require_host_packages false build", answer
+    )
+
+    assert ended == status
+    assert "This would run: apt-get install --no-install-recommends other thing\n" in shown
+    assert "Install them now? [y/N] " in shown
+    assert calls.exists() is installs
 
 
 def test_stale_lists_are_fetched_anew_and_it_is_tried_again(host: Host) -> None:

@@ -57,7 +57,7 @@ class Lab:
     def __init__(self, tmp_path: Path, image: Path) -> None:
         self.folder, self.image, self.out = tmp_path, image, tmp_path / "verdict"
         self.out.mkdir()
-        self.until_it_reboots = f"until rm '{tmp_path}/down' 2> /dev/null; do sleep 0.1; done"
+        self.until_it_reboots = f"until rm '{tmp_path}/down' 2> /dev/null; do sleep 0.02; done"
         for phase in PHASES:
             self.says(phase, GOOD)
 
