@@ -163,10 +163,9 @@ def test_heat_launches_the_golden_image_which_answers(cloud: dict[str, Any], bui
         cloud, "image", "create", "--file", built["image"], "--disk-format", "qcow2",
         "--container-format", "bare", "--private", "golden",
     )  # fmt: skip
-    stack = openstack(
-        cloud, "stack", "create", "--wait", "-t", os.fspath(TEMPLATE),
-        "--parameter", f"image={image['id']}", "one",
-    )  # fmt: skip
+    parameter = f"image={image['id']}"
+    client(cloud, "stack", "create", "--wait", "-t", os.fspath(TEMPLATE), "--parameter", parameter, "one")
+    stack = openstack(cloud, "stack", "show", "one")
     data = openstack(cloud, "stack", "output", "show", "one", "data")["output_value"]
     networks = openstack(cloud, "stack", "output", "show", "one", "networks")["output_value"]
 
