@@ -63,14 +63,7 @@ class Place:
 
     def is_live(self) -> bool:
         """Its process 1 runs, or somebody is just starting it."""
-        try:
-            with (self.folder / "lock").open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return workspace.is_held(self.folder / "lock")
 
     def read(self) -> dict[str, Any]:
         """The record of a running cloud: pid of its process 1, ports on the host. Raises HostError."""

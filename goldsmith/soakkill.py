@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import random
 import re
@@ -67,7 +66,7 @@ class Place:
     def traces(self) -> Traces:
         """Of the builds that were just killed, as long as nobody has cleaned up after them."""
         folders = sorted(self.scratch.glob("run-*"))
-        runs = [folder for folder in folders if not _is_held(folder / "lock")]
+        runs = [folder for folder in folders if not workspace.is_held(folder / "lock")]
         return Traces(
             runs=tuple(folder.name for folder in runs),
             devices=tuple(device for folder in runs for device in reap.loop_devices(folder)),
@@ -83,7 +82,7 @@ class Place:
         found += [f"loop device {device} without its file" for device in lost_devices() & set(devices)]
         found += [f"file {path}" for path in sorted(self.cache.glob("*/.new-*"))]
         found += [f"file {path}" for path in self._half_written()]
-        found += [f"lock {path}" for path in sorted(self.root.rglob("*lock")) if _is_held(path)]
+        found += [f"lock {path}" for path in sorted(self.root.rglob("*lock")) if workspace.is_held(path)]
         return list(dict.fromkeys(found))
 
     def _half_written(self) -> Iterator[Path]:
@@ -257,12 +256,3 @@ def lost_devices() -> set[Path]:
             if not Path(backing.read_text().strip()).exists():
                 found.add(Path("/dev") / backing.parent.parent.name)
     return found
-
-
-def _is_held(path: Path) -> bool:
-    with contextlib.suppress(IsADirectoryError, FileNotFoundError), path.open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

@@ -110,7 +110,7 @@ def clean_dead_runs() -> list[str]:
     """Remove what runs that no longer live left behind; a line for each thing removed."""
     done = []
     for folder in sorted(scratch_root().glob("run-*")):
-        if not _is_live(folder):
+        if not is_held(folder / "lock"):
             done += _remove_run(folder)
             done.append(f"removed {folder}")
     for folder in sorted(scratch_root().glob(f"{_NEW}*")):
@@ -122,7 +122,7 @@ def clean_dead_runs() -> list[str]:
 
 def live_runs() -> list[Path]:
     """The scratch folders of runs that are under way."""
-    return [folder for folder in sorted(scratch_root().glob("run-*")) if _is_live(folder)]
+    return [folder for folder in sorted(scratch_root().glob("run-*")) if is_held(folder / "lock")]
 
 
 def new_build_folder(out: Path, name: str, commit: str) -> Path:
@@ -272,11 +272,11 @@ def _drop_disk_images(build: Path) -> list[str]:
     return [f"removed {path}" for path in unwanted]
 
 
-def _is_live(folder: Path) -> bool:
-    """Somebody holds the run's lock."""
+def is_held(lock: Path) -> bool:
+    """Somebody holds this lock; nobody does where there is none."""
     try:
-        with (folder / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
