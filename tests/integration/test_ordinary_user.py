@@ -41,9 +41,9 @@ def test_an_ordinary_user_with_sudo_gets_a_verified_image(make_place: Callable[[
         [
             "unshare", "--mount", "--propagation", "private", "sh", "-euc", _ENTER, "enter",
             "env", "-i", *(f"{name}={value}" for name, value in environment.items()),
-            checkout / "scripts/inv", "build-image", SPEC, "--json",
+            checkout / "scripts/inv", "build-image", checkout / SPEC, "--json",
         ],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
+        cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
