@@ -81,13 +81,19 @@ class _Place:
         self.path = Path(name).absolute() if own else self.specs / f"{name}{SUFFIX}"
         if own and not name.endswith(SUFFIX):
             raise SpecError(f"{name} is no spec: its name must end in {SUFFIX}")
-        if not self.path.is_file():
+        if not self._is_there():
             known = names(root=root)
             close = get_close_matches(name, known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known) or 'none'}"
             raise SpecError(f"no spec '{name}': there is no file {self.shown(self.path)}", hint=hint)
         self.beside = self.path.parent
         self.own = self.beside.resolve() != self.specs.resolve()
+
+    def _is_there(self) -> bool:
+        try:
+            return self.path.is_file()
+        except OSError as e:  # a folder on the way to it is closed to us
+            raise SpecError(f"cannot read {self.shown(self.path)}: {e.strerror}") from e
 
     @property
     def folders(self) -> tuple[Path, ...]:

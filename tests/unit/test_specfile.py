@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -588,3 +589,13 @@ def test_the_module_is_imported_without_the_schema_library() -> None:
     code = "import sys, goldsmith.specfile; sys.exit('jsonschema' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_spec_behind_a_closed_folder_is_an_error_of_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", closed)
+
+    with pytest.raises(SpecError, match=r"cannot read .*mine\.yaml\.j2: Permission denied"):
+        specfile.load("/closed/mine.yaml.j2", {})
