@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -77,5 +76,4 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 if __name__ == "__main__":
-    os.setpgrp()
     main(*sys.argv[1:])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -11,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from goldsmith import proc, progress, workspace
-from goldsmith.errors import HostError
+from goldsmith.errors import CommandError, HostError
 
 PYTHON = Path("/usr/bin/python3")  # the distribution's, for which its module of libvirt is made
 _DONE = ".complete"
@@ -69,10 +68,12 @@ def _make(venv: Path, lock: Path, log_path: Path) -> None:
 
 def _link_libvirt(venv: Path) -> None:
     """libvirt's module speaks to the library of the host, so it is the host's."""
-    with contextlib.suppress(Exception):
+    try:
         found = proc.capture([PYTHON, "-c", _LIBVIRT]).splitlines()
-    if not found:
-        raise HostError("libvirt's Python module is missing", hint="Debian: apt-get install python3-libvirt")
+    except CommandError as e:
+        raise HostError(
+            f"{PYTHON} has no module of libvirt", hint="Debian: apt-get install python3-libvirt"
+        ) from e
     packages = next((venv / "lib").glob("python3*")) / "site-packages"
     for path in map(Path, found):
         (packages / path.name).symlink_to(path)

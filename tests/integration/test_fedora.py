@@ -137,8 +137,10 @@ def build(name: str, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> 
     identity = scratch / "identity"
     kubelet = {"version": "1.35", "source": "package", "sha256": None}
     artifact.write_identity(identity, artifact.build_json(spec, said, kubelet))
+    elements = scratch / "elements"  # diskimage-builder takes no path with a space, as the checkout's may be
+    shutil.copytree(ROOT / "elements", elements)
     inputs = dib.Inputs(
-        elements=ROOT / "elements", identity=identity, scratch=scratch, bundle=bundle[0], lock=bundle[1],
+        elements=elements, identity=identity, scratch=scratch, bundle=bundle[0], lock=bundle[1],
         base_image=download.fetch(spec.base_image, log_path=log),
         blkpg=preflight.partition_mapper() == "blkpg",
     )  # fmt: skip

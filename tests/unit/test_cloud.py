@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith import cloud, cloudconf, cloudplace, proc
+from goldsmith import cloud, cloudconf, cloudenv, cloudplace, proc
 from goldsmith.cloudplace import PORTS, Place
 from goldsmith.errors import HostError, SpecError
 
@@ -153,3 +153,15 @@ def test_what_populate_is_told_names_every_service() -> None:
     assert set(settings["catalog"]) | {"identity"} == set(PORTS)
     assert settings["catalog"]["orchestration"] == ["heat", "http://10.77.0.1:8004/v1/%(project_id)s"]
     assert set(settings["doors"]) == set(PORTS)
+
+
+def test_a_python_without_libvirt_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(cloudenv, "PYTHON", python)
+
+    with pytest.raises(HostError, match="has no module of libvirt") as e:
+        cloudenv._link_libvirt(tmp_path)
+
+    assert e.value.hint == "Debian: apt-get install python3-libvirt"
