@@ -76,6 +76,7 @@ def build_json(spec: ImageSpec, identity: Identity, kubelet: Mapping[str, Any] |
         "embed": spec.embed.value,
         "images_lock": LOCK_INSIDE if spec.containers else None,
         "kubelet": None if kubelet is None else {k: kubelet[k] for k in ("version", "source", "sha256")},
+        "heat_agent": None if spec.heat_agent is None else {"hooks": list(spec.heat_agent.hooks)},
         "mirror": spec.mirror,
         "unattended_upgrades": spec.unattended_upgrades,
         "verify": {

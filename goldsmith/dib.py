@@ -26,7 +26,8 @@ RESERVED = frozenset(
         "DIB_RELEASE", "DIB_DISTRIBUTION_MIRROR", "DIB_DEBIAN_SECURITY_MIRROR",
         "DIB_CLOUD_INIT_DATASOURCES", "DIB_LOCAL_IMAGE", "DIB_IDENTITY_DIR",
         "DIB_KUBELET_BINARY", "DIB_KUBELET_PACKAGE", "DIB_KUBELET_PAUSE_IMAGE", "DIB_EMBED_BUNDLE",
-        "DIB_EMBED_LOCK", "DIB_EMBED_STRATEGY", "DIB_GUEST_UNATTENDED_UPGRADES", "DIB_SEAL_MIRROR",
+        "DIB_EMBED_LOCK", "DIB_EMBED_STRATEGY", "DIB_HEAT_HOOKS", "DIB_HEAT_POLLING_INTERVAL",
+        "DIB_HEAT_POD_SCHEMA", "DIB_GUEST_UNATTENDED_UPGRADES", "DIB_SEAL_MIRROR",
         "ELEMENTS_PATH", "TMP_DIR",
     }
 )  # fmt: skip
@@ -55,6 +56,7 @@ class Inputs:
     bundle: Path | None = None
     lock: Path | None = None
     kubelet: Path | None = None
+    pod_schema: Path | None = None
     base_image: Path | None = None
     debian_mirror: str | None = None
     debian_security_mirror: str | None = None
@@ -115,6 +117,8 @@ def elements(spec: ImageSpec) -> tuple[str, ...]:
     ]
     if spec.kubelet is not None:
         chosen.append("kubelet")
+    if spec.heat_agent is not None:
+        chosen.append("heat-agent")
     if spec.containers:
         chosen.append("heat-config-kubelet")
     return (*chosen, *(name for name in spec.elements if name not in chosen))
@@ -213,6 +217,11 @@ def _content_env(spec: ImageSpec, inputs: Inputs) -> dict[str, str]:
         env["DIB_EMBED_BUNDLE"] = str(inputs.bundle)
         env["DIB_EMBED_LOCK"] = str(inputs.lock)
         env["DIB_EMBED_STRATEGY"] = spec.embed.value
+    if spec.heat_agent is not None:
+        env["DIB_HEAT_HOOKS"] = " ".join(spec.heat_agent.hooks)
+        env["DIB_HEAT_POLLING_INTERVAL"] = str(spec.heat_agent.polling_interval_s)
+        if inputs.pod_schema is not None:
+            env["DIB_HEAT_POD_SCHEMA"] = str(inputs.pod_schema)
     return env
 
 

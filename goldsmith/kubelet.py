@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goldsmith import download, gotoolchain, proc, progress, workspace
+from goldsmith import download, gotoolchain, podschema, proc, progress, workspace
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.spec import Arch, KubeletSource, KubeletSpec
 
@@ -49,6 +49,14 @@ def obtain(
     if kubelet.source is KubeletSource.release:
         return _release(kubelet, arch, log_path)
     return _compiled(kubelet, arch, run, log_path, module or module_folder())
+
+
+def pod_schema(kubelet: KubeletSpec, *, module: Path | None = None) -> Path | None:
+    """What the kubelet takes for a pod, as a JSON schema; None where only its binary is known."""
+    if kubelet.source is not KubeletSource.go_module:
+        return None
+    go_sum = (module or module_folder()) / "go.sum"
+    return podschema.obtain(MODULE, kubelet.version, go_sum.read_text())
 
 
 def module_folder() -> Path:

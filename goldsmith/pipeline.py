@@ -33,7 +33,7 @@ from goldsmith.artifact import Disk, Identity
 from goldsmith.containers import Bundle
 from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
-from goldsmith.spec import Arch, Distribution, ImageSpec, Into
+from goldsmith.spec import Arch, Distribution, HeatHook, ImageSpec, Into, KubeletSource
 from goldsmith.specfile import LoadedSpec
 from goldsmith.workspace import Run
 
@@ -173,10 +173,15 @@ class _Build:
         made = image_plan(
             self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
             base_image=None if base is None else download.fetch(base, log_path=self.log),
+            pod_schema=self._pod_schema(),
         )  # fmt: skip
         image = dib.build(made, log_path=self.log)
         shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")
         return image
+
+    def _pod_schema(self) -> Path | None:
+        kubelet_spec = self.spec.kubelet
+        return kubelet.pod_schema(kubelet_spec) if kubelet_spec and _knows_pods(self.spec) else None
 
     def _manifest(
         self, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
@@ -228,6 +233,7 @@ def image_plan(
     bundle: Bundle | None,
     identity: Identity | None = None,
     base_image: Path | None = None,
+    pod_schema: Path | None = None,
 ) -> dib.DibPlan:
     """What the image stage calls on this host; the elements and who the image is are put in scratch."""
     spec = loaded.spec
@@ -241,7 +247,8 @@ def image_plan(
         elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
         bundle=None if bundle is None else bundle.path,
         lock=None if bundle is None else bundle.lock_path,
-        kubelet=None if binary is None else binary.path, base_image=base_image,
+        kubelet=None if binary is None else binary.path,
+        pod_schema=pod_schema, base_image=base_image,
         blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
         **_mirrors(spec),
     )  # fmt: skip
@@ -258,6 +265,7 @@ def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib.DibPl
         elements=here / "elements", identity=here / "identity", scratch=here,
         bundle=Path("BUNDLE") if has_bundle else None, lock=Path("LOCK") if has_bundle else None,
         kubelet=Path("KUBELET") if spec.kubelet else None,
+        pod_schema=Path("POD-SCHEMA") if _knows_pods(spec) else None,
         base_image=Path("BASE-IMAGE") if spec.base_image else None,
         debian_mirror=spec.mirror or "MIRROR", debian_security_mirror="SECURITY-MIRROR",
     )  # fmt: skip
@@ -342,6 +350,12 @@ def _check_buildable(spec: ImageSpec) -> None:
     raise SpecError(
         f"{spec.name}: {what} can be planned but not built yet", hint=f"run: scripts/inv plan {spec.name}"
     )
+
+
+def _knows_pods(spec: ImageSpec) -> bool:
+    """There is a hook that checks pods by the schema of the kubelet's own module."""
+    wants = spec.heat_agent is not None and HeatHook.kubelet in spec.heat_agent.hooks
+    return wants and spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module
 
 
 def _about(binary: KubeletBinary | None) -> dict[str, Any] | None:

@@ -56,6 +56,11 @@ class Into(enum.StrEnum):
     docker = enum.auto()
 
 
+class HeatHook(enum.StrEnum):
+    script = enum.auto()
+    kubelet = enum.auto()
+
+
 class Layers(enum.StrEnum):
     gzip = enum.auto()
     uncompressed = enum.auto()
@@ -99,6 +104,14 @@ class ContainerSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeatAgentSpec:
+    """What Heat hands to a server is looked for every polling_interval_s seconds, and run by a hook."""
+
+    hooks: tuple[HeatHook, ...] = (HeatHook.script,)
+    polling_interval_s: int = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerifySpec:
     boot_deadline_s: int = 180  # on a host with KVM; scaled by the measured slowness of the host
     pods_deadline_s: int = 120
@@ -122,6 +135,7 @@ class ImageSpec:
     base_image: Download | None = None  # a cloud image to start from (Fedora)
     mirror: str | None = None  # the package mirror that stays in the image; None: none does
     kubelet: KubeletSpec | None = None
+    heat_agent: HeatAgentSpec | None = None
     embed: Embed = Embed.content_store
     layers: Layers = Layers.uncompressed
     datasources: tuple[str, ...] = ("ConfigDrive", "OpenStack")

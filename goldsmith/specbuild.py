@@ -21,6 +21,8 @@ from goldsmith.spec import (
     Distribution,
     Download,
     Embed,
+    HeatAgentSpec,
+    HeatHook,
     ImageSpec,
     Into,
     KubeletSource,
@@ -75,6 +77,8 @@ KEYS = (
     Key("kubelet.source", KubeletSpec, "source", KubeletSource),
     Key("kubelet.url", Download, "url", str),
     Key("kubelet.sha256", Download, "sha256", str),
+    Key("heat-agent.hooks", HeatAgentSpec, "hooks", lambda value: tuple(HeatHook(item) for item in value)),
+    Key("heat-agent.polling-interval", HeatAgentSpec, "polling_interval_s", int),
     Key("containers[].ref", ContainerSpec, "ref", str),
     Key("containers[].build", ContainerSpec, "build", str),
     Key("containers[].registry", ContainerSpec, "registry", str),
@@ -115,6 +119,7 @@ def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSp
         disk=disk,
         verify=VerifySpec(**verify),
         kubelet=_kubelet(data.get("kubelet")),
+        heat_agent=_heat_agent(data.get("heat-agent")),
         containers=tuple(_container(container, find) for container in data["containers"]),
     )
 
@@ -134,6 +139,10 @@ def _kubelet(data: Mapping[str, Any] | None) -> KubeletSpec | None:
         return None
     download = Download(url=data["url"], sha256=data["sha256"]) if "url" in data else None
     return KubeletSpec(**_fields(data, "kubelet.", KubeletSpec), download=download)
+
+
+def _heat_agent(data: Mapping[str, Any] | None) -> HeatAgentSpec | None:
+    return None if data is None else HeatAgentSpec(**_fields(data, "heat-agent.", HeatAgentSpec))
 
 
 def _container(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ContainerSpec:

@@ -26,8 +26,8 @@ _RESERVED: Mapping[str, str | None] = {
     "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "TMP_DIR": None,
 }  # fmt: skip
 _RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
-    "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_IDENTITY_": None,
-    "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
+    "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HEAT_": "heat-agent",
+    "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
 
 _SECRET = re.compile(r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE_?KEY|API_?KEY", re.IGNORECASE)
@@ -60,6 +60,7 @@ def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     yield from _dib_env(document)
     yield from _logins(document)
     yield from _kubelet(document)
+    yield from _heat_agent(document)
     yield from _containers(document, surroundings)
     yield from _must_hold(document, ("disk", "formats"), "qcow2", "it is what boots in the verification")
     why = "the verification boots with one, as OpenStack does"
@@ -152,6 +153,17 @@ def _kubelet(document: Document) -> Iterator[Problem]:
         message = "a kubelet needs the image of a pod's sandbox, and no container is called pause"
         hint = "add to containers: {ref: goldsmith.local/pause:1, build: containers/pause}"
         yield document.problem(("kubelet",), message, hint)
+
+
+def _heat_agent(document: Document) -> Iterator[Problem]:
+    if not isinstance(document.data.get("heat-agent"), dict):
+        return
+    if _get(document, str, "distribution") == "fedora":
+        hint = "remove the key: Fedora does not package the agent"
+        yield document.problem(("heat-agent",), "heat-agent is for Debian alone", hint)
+    if "kubelet" in _get(document, list, "heat-agent", "hooks") and document.data.get("kubelet") is None:
+        message = "the hook kubelet needs a kubelet"
+        yield document.problem(("heat-agent", "hooks"), message, "add the key 'kubelet'")
 
 
 def _containers(document: Document, surroundings: Surroundings) -> Iterator[Problem]:

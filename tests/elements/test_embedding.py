@@ -32,7 +32,12 @@ def run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Ended after a time in which nothing that works is still running."""
     words = [os.fspath(word) for word in argv]
     return subprocess.run(
-        words, env={**os.environ, **env}, capture_output=True, text=True, check=False, timeout=30
+        words,
+        env={**os.environ, "DIB_HEAT_HOOKS": "", "DIB_HEAT_POD_SCHEMA": "", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 

@@ -27,7 +27,7 @@ ROOMS = {
         "specyaml", "specschema", "spectemplate", "specbuild", "speccheck", "specfile", "specref",
     },
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
-    "kubelet": {"download", "gotoolchain", "kubelet"},
+    "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
     "containers": {
         "aptproxy", "builder", "containers", "contexts", "debindex", "dockersave", "hashing",
         "imagestore", "oci", "registry", "rootfs",

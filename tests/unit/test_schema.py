@@ -73,10 +73,25 @@ def test_every_key_of_the_schema_fills_a_field_and_the_other_way_round() -> None
 
 @pytest.mark.parametrize(
     "owner",
-    [spec.ImageSpec, spec.DiskSpec, spec.VerifySpec, spec.KubeletSpec, spec.ContainerSpec, spec.Download],
+    [
+        spec.ImageSpec,
+        spec.DiskSpec,
+        spec.VerifySpec,
+        spec.KubeletSpec,
+        spec.HeatAgentSpec,
+        spec.ContainerSpec,
+        spec.Download,
+    ],
 )
 def test_every_field_is_filled_by_a_key(owner: type) -> None:
-    parts = {"disk", "verify", "kubelet", "containers", "download"}  # built from several keys each
+    parts = {
+        "disk",
+        "verify",
+        "kubelet",
+        "heat_agent",
+        "containers",
+        "download",
+    }  # built from several keys each
 
     fields = {field.name for field in dataclasses.fields(owner)}
 

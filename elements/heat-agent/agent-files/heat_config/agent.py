@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass over the deployments: run the hook of each that has not run, send each answer not yet accepted.
+
+os-collect-config calls this, by os-refresh-config, right after it has fetched metadata that is new. When the
+status is not 0 it keeps the metadata for new, fetches it again after its polling interval, and calls again:
+so a signal that was not accepted is sent once more only after a look at what Heat wants now. A deployment
+that Heat has replaced meanwhile has another id, and its old answer is never sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heat_config import deployment, record, signalling
+from heat_config.deployment import Deployment
+from heat_config.record import Record, Records
+
+_LOG = logging.getLogger("heat-config")
+_APPLIED_ELSEWHERE = "os-apply-config"  # a group without a hook: templates of the image take its config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paths:
+    """Where things are in the image."""
+
+    metadata: Path = Path("/run/heat-config/heat-config")
+    records: Path = Path("/var/lib/heat-config/deployed")
+    hooks: Path = Path("/usr/libexec/heat-config/hooks")
+    pruners: Path = Path("/usr/libexec/heat-config/prune")
+
+
+def main() -> int:
+    """The status that os-refresh-config sees."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(levelname)s: %(message)s")
+    return run(Paths())
+
+
+def run(paths: Paths) -> int:
+    """0 when nothing is left to do; 1 when a pass must follow. Nothing is touched for bad metadata."""
+    try:
+        deployments = deployment.read(paths.metadata)
+    except deployment.MetadataError as e:
+        _LOG.error("%s; nothing is changed", e)
+        return 1
+    if deployments is None:
+        return 0
+    records = Records(paths.records)
+    done = [_bring_to_its_end(each, records, paths.hooks) for each in _unsent_first(deployments, records)]
+    pruned = _prune(deployments, paths.pruners)
+    records.forget_replaced(each.id for each in deployments)
+    return 0 if all(done) and pruned else 1
+
+
+def _unsent_first(deployments: Sequence[Deployment], records: Records) -> list[Deployment]:
+    """Heat's order, but what only has to be told is told before a hook, which may take long, runs."""
+    return sorted(deployments, key=lambda each: records.get(each.id) is None)
+
+
+def _bring_to_its_end(each: Deployment, records: Records, hooks: Path) -> bool:
+    """Run and signal, or what of it is not done yet; False when it must be tried again."""
+    found = records.get(each.id)
+    if found is not None and found.state != record.RAN:
+        return True
+    if each.idle or each.group == _APPLIED_ELSEWHERE:
+        return True
+    try:
+        if found is None:
+            found = Record(state=record.RAN, answer=_run_hook(each, hooks))
+            records.put(each.id, found)
+        state = _signal(each, found)
+        records.put(each.id, Record(state=state, answer=found.answer))
+    except signalling.Undelivered as e:
+        _LOG.error("the signal of %s was not delivered and is kept: %s", each.name, e)
+        return False
+    except OSError as e:
+        _LOG.error("cannot keep what became of %s: %s", each.name, e)
+        return False
+    return True
+
+
+def _signal(each: Deployment, found: Record) -> str:
+    try:
+        signalling.send(each.inputs, found.answer)
+    except signalling.Refused as e:
+        _LOG.error("Heat refused the signal of %s: %s", each.name, e)
+        return record.REFUSED
+    _LOG.info("%s: %s signalled, status %s", each.name, each.action, found.answer["deploy_status_code"])
+    return record.SIGNALLED
+
+
+def _run_hook(each: Deployment, hooks: Path) -> dict[str, Any]:
+    """What Heat is to be told: the hook's own answer, or why there is none."""
+    name = "".join(c for c in each.group if c.isalnum() or c in "-_")
+    if not name or not (hooks / name).exists():
+        there = ", ".join(sorted(path.name for path in hooks.iterdir())) if hooks.is_dir() else "none"
+        return _failure(f"this image has no hook for group {each.group!r}; it has: {there}")
+    _LOG.info("%s: %s by the hook %s", each.name, each.action, name)
+    # the hook must not outlive its pass: the next one would run it beside itself
+    argv = ["setpriv", "--pdeathsig", "KILL", os.fspath(hooks / name)]
+    done = subprocess.run(argv, input=json.dumps(each.for_hook).encode(), capture_output=True, check=False)
+    out, said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    try:
+        answer = json.loads(out)
+        return {"deploy_stdout": "", "deploy_stderr": said, "deploy_status_code": done.returncode, **answer}
+    except (ValueError, TypeError):
+        status = done.returncode or 1
+        return {"deploy_stdout": out, "deploy_stderr": said, "deploy_status_code": status}
+
+
+def _failure(why: str) -> dict[str, Any]:
+    return {"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": 1}
+
+
+def _prune(deployments: Sequence[Deployment], pruners: Path) -> bool:
+    """Tell hooks that keep something running which deployments there are: the others are over."""
+    good = True
+    for pruner in sorted(pruners.iterdir()) if pruners.is_dir() else ():
+        keys = json.dumps([each.key for each in deployments])
+        done = subprocess.run([pruner], input=keys.encode(), check=False)
+        good = good and done.returncode == 0
+    return good
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A software deployment as Heat hands it to a server: an entry of the list in its metadata.
+
+The form is that of heat.engine.service_software_config, metadata_software_deployments: a derived config
+with the inputs that Heat added, all of which begin with deploy_.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMPONENT = "component"  # OS::Heat::SoftwareComponent: one config with a tool for each action
+
+
+class MetadataError(Exception):
+    """The metadata cannot be what Heat sent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """What is to be done (group, config, inputs) and whose it is (key)."""
+
+    id: str  # of the derived config: another one after each change of the deployment
+    key: str  # STACK-NAME/STACK-ID/RESOURCE, which stays for the deployment's life
+    name: str
+    group: str
+    action: str  # CREATE, UPDATE, DELETE, SUSPEND or RESUME
+    inputs: Mapping[str, Any]
+    for_hook: Mapping[str, Any] = field(repr=False)  # what a hook gets on standard input
+    idle: bool = False  # a component that has nothing to do for this action
+
+
+def read(path: Path) -> Sequence[Deployment] | None:
+    """The deployments of a metadata file, None where Heat has said nothing about any.
+
+    Raises MetadataError for a file that is not there, not JSON or not of Heat's form.
+    """
+    try:
+        text = path.read_text()
+        entries = json.loads(text) if text.strip() else None
+    except (OSError, ValueError) as e:
+        raise MetadataError(f"cannot read {path}: {e}") from e
+    if entries is None:
+        return None
+    if not isinstance(entries, list):
+        raise MetadataError(f"{path} holds no list of deployments")
+    return [_parse(entry, path) for entry in entries]
+
+
+def _parse(entry: object, path: Path) -> Deployment:
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        raise MetadataError(f"{path} has an entry that is no deployment")
+    listed = [_text_where_declared(item) for item in entry.get("inputs") or []]
+    inputs = {item["name"]: item.get("value") for item in listed}
+    action = str(inputs.get("deploy_action") or "CREATE")
+    chosen = {**entry, "inputs": listed}
+    tool: Mapping[str, Any] | None = {}
+    if entry.get("group") == COMPONENT:
+        tool = _tool(entry.get("config"), action)
+        chosen = {**chosen, "group": (tool or {}).get("tool"), "config": (tool or {}).get("config", "")}
+    name = str(entry.get("name") or inputs.get("deploy_resource_name") or entry["id"])
+    return Deployment(
+        id=entry["id"], key=f"{inputs.get('deploy_stack_id')}/{inputs.get('deploy_resource_name') or name}",
+        name=name, group=str(chosen.get("group") or ""), action=action, inputs=inputs, for_hook=chosen,
+        idle=tool is None,
+    )  # fmt: skip
+
+
+def _text_where_declared(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Heat turns text that looks like a number into one; who declared a String gets text."""
+    value = item.get("value")
+    if item.get("type") == "String" and value is not None and not isinstance(value, str):
+        value = value if isinstance(value, (dict, list)) else str(value)
+    return {**item, "value": value}
+
+
+def _tool(config: object, action: str) -> Mapping[str, Any] | None:
+    tools = config.get("configs") if isinstance(config, dict) else None
+    return next((tool for tool in tools or [] if action in tool.get("actions", [])), None)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of each deployment, on disk: ran, then signalled. It outlives the agent and a reboot."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RAN, SIGNALLED, REFUSED = "ran", "signalled", "refused"
+_KEPT = 100  # records of deployments that Heat has replaced since
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """ran: there is an answer, which Heat has not got; signalled: it has; refused: it does not want it."""
+
+    state: str
+    answer: Mapping[str, Any]
+
+
+class Records:
+    """A folder with one file for each deployment's id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def get(self, id_: str) -> Record | None:
+        """None also for a file that a crash left empty or broken: then the work is done again."""
+        try:
+            stored = json.loads(self._path(id_).read_text())
+            return Record(state=stored["state"], answer=stored["answer"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, id_: str, record: Record) -> None:
+        """Write a record so that it is there whole, or not at all, whenever the power goes. OSError."""
+        path = self._path(id_)
+        text = json.dumps({"state": record.state, "answer": record.answer}, sort_keys=True)
+        write_durably(path, text)
+
+    def forget_replaced(self, current: Iterable[str]) -> None:
+        """Remove the oldest records of ids that Heat no longer names."""
+        names = {self._path(id_).name for id_ in current}
+        replaced = [path for path in self._folder.glob("*.json") if path.name not in names]
+        replaced.sort(key=lambda path: path.stat().st_mtime)
+        for path in replaced[: max(0, len(replaced) - _KEPT)]:
+            path.unlink(missing_ok=True)
+
+    def _path(self, id_: str) -> Path:
+        return self._folder / f"{''.join(c for c in id_ if c.isalnum() or c in '-_')}.json"
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace path by a file with this text, mode 0600, synced with its folder. Raises OSError."""
+    partial = path.with_name(f".{path.name}.new")
+    try:
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as target:
+            target.write(text)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

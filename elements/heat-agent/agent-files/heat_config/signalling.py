@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling Heat how a deployment went, by the transport that its inputs name.
+
+CFN_SIGNAL and TEMP_URL_SIGNAL: a URL that Heat signed, deploy_signal_id. HEAT_SIGNAL: the deployment's own
+Keystone user. NO_SIGNAL: none of these. https://docs.openstack.org/heat/latest/template_guide/openstack.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_TIMEOUT_S = 60
+# Heat reads at most max_json_body_size, 1 MiB unless its operator said otherwise.
+_MAX_BODY = 1_000_000
+_TRIMMED = ("deploy_stdout", "deploy_stderr")
+_NEVER = frozenset((400, 404, 405, 409, 410, 413))  # what Heat will not say otherwise tomorrow
+
+
+class Undelivered(Exception):
+    """Heat was not reached or could not answer: the same signal may well succeed later."""
+
+
+class Refused(Exception):
+    """Heat does not want this signal, now or later."""
+
+
+def send(inputs: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    """Return when Heat has accepted the answer, or wants none. Raises Undelivered, Refused."""
+    body = fitted(answer)
+    if inputs.get("deploy_queue_id"):
+        raise Refused("ZAQAR_SIGNAL is not supported by this image: use HEAT_SIGNAL")
+    if inputs.get("deploy_signal_id"):
+        _by_url(str(inputs["deploy_signal_id"]), str(inputs.get("deploy_signal_verb") or "POST"), body)
+    elif inputs.get("deploy_auth_url"):
+        _by_heat(inputs, body)
+
+
+def fitted(answer: Mapping[str, Any]) -> str:
+    """The answer as JSON of a size that Heat reads: the beginnings of long outputs give way."""
+    body = json.dumps(answer)
+    for name in _TRIMMED:
+        excess = len(body) - _MAX_BODY
+        text = answer.get(name)
+        if excess > 0 and isinstance(text, str):
+            # one character can take six bytes of JSON, \u2026: cut by what each takes
+            kept = len(json.dumps(text)) - excess
+            answer = {**answer, name: _tail(text, max(0, kept))}
+            body = json.dumps(answer)
+    return body
+
+
+def _tail(text: str, size: int) -> str:
+    """The longest end of text whose JSON takes at most size bytes, said to be an end."""
+    mark = "[beginning cut off]\n"
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(json.dumps(mark + text[-middle:])) <= size:
+            low = middle
+        else:
+            high = middle - 1
+    return mark + (text[-low:] if low else "")
+
+
+def _by_url(url: str, verb: str, body: str) -> None:
+    import requests  # it takes a second of a slow guest
+
+    headers = {"Content-Type": "application/json"}
+    try:
+        got = requests.request(verb, url, data=body, headers=headers, timeout=_TIMEOUT_S)
+    except requests.RequestException as e:
+        raise Undelivered(f"{type(e).__name__} at the signed URL") from e  # whose text is a credential
+    _judge(got.status_code, got.text)
+
+
+def _by_heat(inputs: Mapping[str, Any], body: str) -> None:
+    from keystoneauth1 import adapter, exceptions, session
+    from keystoneauth1.identity import v3
+
+    user = v3.Password(
+        auth_url=inputs["deploy_auth_url"], user_id=inputs["deploy_user_id"],
+        password=inputs["deploy_password"], project_id=inputs["deploy_project_id"],
+    )  # fmt: skip
+    heat = adapter.Adapter(
+        session.Session(auth=user, timeout=_TIMEOUT_S), service_type="orchestration", interface="public",
+        region_name=inputs.get("deploy_region_name") or None,
+    )  # fmt: skip
+    path = f"/stacks/{inputs['deploy_stack_id']}/resources/{inputs['deploy_resource_name']}/signal"
+    headers = {"Content-Type": "application/json"}
+    try:
+        got = heat.post(path, data=body, headers=headers, raise_exc=False)
+    except exceptions.ClientException as e:
+        raise Undelivered(f"{type(e).__name__}: {e}") from e
+    _judge(got.status_code, got.text)
+
+
+def _judge(status: int, text: str) -> None:
+    if status < 300:
+        return
+    said = f"{status}: {text[:300]}"
+    if status in _NEVER:
+        raise Refused(said)
+    raise Undelivered(said)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether pods can run here, asked before anything of them is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from heat_pods.request import Pod
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_MAX_NAME = 253 - 65  # a static pod's name becomes NAME-NODE; a node's name is at most 63 long
+# What only an API server could give; the kubelet refuses static pods that name it.
+_NEEDS_API = ("configMap", "secret", "persistentVolumeClaim", "ephemeral", "projected")
+_FROM_API = ("configMapKeyRef", "secretKeyRef", "configMapRef", "secretRef")
+
+
+def problems(pods: Iterable[Pod], *, schema: Path) -> Iterator[str]:
+    """A line for each thing that makes a pod impossible, whatever else is in the image."""
+    pods = list(pods)
+    validator = _validator(schema)
+    seen: set[tuple[str, str]] = set()
+    for index, pod in enumerate(pods):
+        name = name_of(pod)
+        where = f"pod {name[1]}" if name[1] else f"pod number {index + 1}"
+        wrong = [*_form(pod), *(_schema_errors(validator, pod) if validator else ())]
+        if not wrong:
+            wrong = list(_needs_api(pod))
+        if name[1] and name in seen:
+            wrong.append("its name stands twice")
+        seen.add(name)
+        yield from (f"{where}: {line}" for line in wrong)
+
+
+def name_of(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name; the name is empty where there is none."""
+    metadata = pod.get("metadata")
+    if not isinstance(metadata, dict):
+        return "default", ""
+    name = metadata.get("name")
+    return str(metadata.get("namespace") or "default"), name if isinstance(name, str) else ""
+
+
+def missing_images(pods: Iterable[Pod], stored: Collection[str]) -> Iterator[str]:
+    """A line for each container whose image is not embedded, or would be asked of a registry."""
+    for pod in pods:
+        for container in containers(pod):
+            image, where = container["image"], f"pod {name_of(pod)[1]}: container {container['name']}"
+            name = full_name(image)
+            if name not in stored and image not in stored:
+                yield f"{where}: the image {image} is not embedded"
+            elif (container.get("imagePullPolicy") or _default_policy(name)) == "Always":
+                yield f"{where}: {image} is embedded; write imagePullPolicy: IfNotPresent"
+
+
+def containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The pod's containers, those for its start included."""
+    spec = pod["spec"]
+    return [*(spec.get("initContainers") or []), *spec["containers"]]
+
+
+def full_name(image: str) -> str:
+    """An image's name with the registry and the tag that Docker's short names leave out.
+
+    https://pkg.go.dev/github.com/distribution/reference#ParseNormalizedNamed
+    """
+    first, _, rest = image.partition("/")
+    if not rest:
+        image = f"docker.io/library/{image}"
+    elif not ("." in first or ":" in first or first == "localhost"):
+        image = f"docker.io/{image}"
+    has_tag = "@" in image or ":" in image.rpartition("/")[2]
+    return image if has_tag else f"{image}:latest"
+
+
+def _default_policy(name: str) -> str:
+    return "Always" if name.endswith(":latest") else "IfNotPresent"
+
+
+def _form(pod: Pod) -> Iterator[str]:
+    """What the rest of this program relies on, also where the image has no schema."""
+    if pod.get("kind") != "Pod" or pod.get("apiVersion") != "v1":
+        yield f"must be of kind Pod and apiVersion v1, got {pod.get('kind')!r}, {pod.get('apiVersion')!r}"
+    name = name_of(pod)[1]
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
+        yield f"metadata.name must be lower case letters, digits, '-' and '.', got {name!r}"
+    spec = pod.get("spec")
+    if not isinstance(spec, dict) or not isinstance(spec.get("containers"), list) or not spec["containers"]:
+        yield "spec.containers must be a list with a container in it"
+        return
+    for key in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(key) or []):
+            for field in ("name", "image"):
+                value = container.get(field) if isinstance(container, dict) else None
+                if not isinstance(value, str) or not value:
+                    yield f"spec.{key}[{index}].{field} must be text"
+
+
+def _needs_api(pod: Pod) -> Iterator[str]:
+    for volume in pod["spec"].get("volumes") or []:
+        for kind in _NEEDS_API:
+            if kind in volume:
+                yield f"volume {volume.get('name')}: {kind} needs an API server, and there is none"
+    for container in containers(pod):
+        sources = [
+            *(container.get("envFrom") or []),
+            *(e.get("valueFrom") or {} for e in container.get("env") or []),
+        ]
+        for source in sources:
+            for kind in _FROM_API:
+                if kind in source:
+                    yield f"container {container['name']}: {kind} needs an API server, and there is none"
+
+
+def _validator(schema: Path) -> Any:  # noqa: ANN401 - jsonschema's class, imported only where it is used
+    try:
+        text = schema.read_text()
+    except FileNotFoundError:
+        return None
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(text))
+
+
+def _schema_errors(validator: Any, pod: Pod) -> Iterator[str]:  # noqa: ANN401
+    for error in sorted(validator.iter_errors(pod), key=lambda e: [str(part) for part in e.absolute_path]):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        yield f"{path.lstrip('.') or 'pod'}: {error.message[:200]}"

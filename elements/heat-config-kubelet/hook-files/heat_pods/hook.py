@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""heat-config's hook for the group kubelet: the deployment on standard input, the answer to Heat out.
+
+CREATE, UPDATE and RESUME bring pods up; DELETE and SUSPEND end them. What cannot be is said before anything
+is changed; where pods do not become ready, those that ran before are put back.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heat_pods import check, manifests, node, report, request, watch
+from heat_pods.manifests import Folder
+from heat_pods.node import Kubelet, Node, Unreachable
+from heat_pods.request import BadRequest, Request
+from heat_pods.watch import Outcome, Patience
+
+_ENDS = ("DELETE", "SUSPEND")
+_BACK_S = 120  # for pods that are put back, and for pods that are to end
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where the hook works."""
+
+    node: Node = field(default_factory=Kubelet)
+    manifests: Path = Path("/etc/kubernetes/manifests")
+    state: Path = Path("/var/lib/heat-config/kubelet")
+    schema: Path = Path("/usr/lib/goldsmith/pod-schema.json")
+
+    def folder(self) -> Folder:
+        """The manifests, with what is kept about them."""
+        return Folder(self.manifests, self.state)
+
+
+def main() -> int:
+    """Read, act, answer: the status is 0 whenever there is an answer."""
+    json.dump(answer(json.load(sys.stdin), Place()), sys.stdout)
+    return 0
+
+
+def prune() -> int:
+    """End the pods of every deployment whose key is not in the list on standard input."""
+    place, wanted = Place(), set(json.load(sys.stdin))
+    folder = place.folder()
+    for key in sorted(folder.keys() - wanted):
+        print(f"heat-config-kubelet: {key} is over, its pods end", file=sys.stderr)
+        folder.forget(key)
+    return 0
+
+
+def answer(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """What Heat is told, whatever goes wrong."""
+    try:
+        asked = request.parse(config)
+        if asked.action in _ENDS:
+            return _end(asked, place)
+        return _bring_up(asked, place)
+    except (BadRequest, Unreachable) as e:
+        return _failed(str(e))
+    except OSError as e:
+        return _failed(f"cannot write: {e.strerror} ({e.filename})")
+
+
+def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
+    folder = place.folder()
+    texts = manifests.render(_checked(asked, place, folder), key=asked.key, label=asked.label)
+    good = folder.good(asked.key)
+    try:
+        is_changed = folder.set(asked.key, texts)
+    except OSError:
+        folder.set(asked.key, good)
+        raise
+    written = time.time()
+    seen = watch.until_ready(place.node, manifests.hashes(texts), _patience(asked))
+    if seen.failures:
+        logs = report.logs(place.node, seen.pods)
+        return {
+            **_outputs(seen, written),
+            **_failed("\n".join((*seen.failures, *logs))),
+            **_put_back(asked, place, good),
+        }
+    folder.keep_good(asked.key, texts)
+    what = "ready" if is_changed else "ready, unchanged"
+    return {
+        **_outputs(seen, written),
+        "stats": report.stats(place.node, seen.pods),
+        "deploy_stdout": f"{len(texts)} pods {what} after {seen.seconds} s",
+        "deploy_stderr": "",
+        "deploy_status_code": 0,
+    }
+
+
+def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod, ...]:
+    """The pods, when all of them can run here. Raises BadRequest with every problem, Unreachable."""
+    problems = list(check.problems(asked.pods, schema=place.schema))
+    if not problems:
+        names = [check.name_of(pod) for pod in asked.pods]
+        problems = manifests.free_of(names, folder.names_of_others(asked.key))
+    if not problems and not asked.allow_pull:
+        stored = node.images(place.node, timeout_s=asked.deadline_s)
+        problems = list(check.missing_images(asked.pods, stored))
+    if problems:
+        raise BadRequest("\n".join(problems))
+    return asked.pods
+
+
+def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
+    """Restore the pods that were there before, and say how they are."""
+    place.folder().set(asked.key, good)
+    if not good:
+        return {"deploy_stdout": "there were no pods before: those that failed are removed"}
+    patience = Patience(deadline_s=_BACK_S, min_ready_s=0, max_restarts=asked.max_restarts)
+    seen = watch.until_ready(place.node, manifests.hashes(good), patience)
+    how = "ready again" if not seen.failures else f"not ready: {'; '.join(seen.failures)}"
+    return {"deploy_stdout": f"the {len(good)} pods that were there before are put back, and {how}"}
+
+
+def _end(asked: Request, place: Place) -> dict[str, Any]:
+    folder = place.folder()
+    before = manifests.hashes(folder.of(asked.key))
+    uids = {report.uid(pod) for pod in watch.of(place.node.pods(), before).values()}
+    if asked.action == "DELETE":
+        folder.forget(asked.key)
+    else:
+        folder.set(asked.key, {})
+    left = watch.until_gone(place.node, uids, deadline_s=min(asked.deadline_s, _BACK_S))
+    if left:
+        return _failed(f"{len(left)} of {len(uids)} pods still run {_BACK_S} s after they were told to end")
+    return {"deploy_stdout": f"{len(uids)} pods ended", "deploy_stderr": "", "deploy_status_code": 0}
+
+
+def _patience(asked: Request) -> Patience:
+    return Patience(
+        deadline_s=asked.deadline_s, min_ready_s=asked.min_ready_s, max_restarts=asked.max_restarts
+    )
+
+
+def _outputs(seen: Outcome, written: float) -> dict[str, Any]:
+    """The outputs of a deployment whose pods were watched: see the README for the names."""
+    found = report.pods(seen.pods)
+    return {
+        "pods": found,
+        "pod_names": sorted(found),
+        "pod_uids": {name: pod["uid"] for name, pod in found.items()},
+        "pod_ips": {name: pod["ip"] for name, pod in found.items()},
+        "seconds_to_ready": seen.seconds,
+        "written_at": round(written, 1),
+    }
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": 1}

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kubelet's folder of static pods: a file for each pod of a deployment, which is whole or not there.
+
+A deployment's last good set is kept beside it, so that a failed change can be taken back, also by the next
+pass after this program was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from heat_pods.check import name_of
+from heat_pods.request import KEY_ANNOTATION, Pod
+
+HASH_ANNOTATION = "goldsmith.heat/manifest"
+Texts = Mapping[str, str]  # file name -> content
+
+
+def render(pods: Iterable[Pod], *, key: str, label: str) -> dict[str, str]:
+    """The files of a deployment's pods. The same pods give the same bytes, so that the kubelet keeps them."""
+    return dict(_render(pod, key, label) for pod in pods)
+
+
+def _render(pod: Pod, key: str, label: str) -> tuple[str, str]:
+    namespace, name = name_of(pod)
+    digest = hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()
+    metadata = pod["metadata"]
+    notes = {**(metadata.get("annotations") or {}), KEY_ANNOTATION: key, HASH_ANNOTATION: digest}
+    marked = {**pod, "metadata": {**metadata, "namespace": namespace, "annotations": notes}}
+    return f"heat-{label}-{name}.json", json.dumps(marked, sort_keys=True, indent=1)
+
+
+def hashes(texts: Texts) -> dict[str, str]:
+    """Pod name -> the hash by which the kubelet's answers show which version of it runs."""
+    metadata = [json.loads(text)["metadata"] for text in texts.values()]
+    return {each["name"]: each["annotations"][HASH_ANNOTATION] for each in metadata}
+
+
+class Folder:
+    """The manifests of one node, and what is kept about each deployment."""
+
+    def __init__(self, manifests: Path, state: Path) -> None:
+        self._manifests, self._state = manifests, state
+
+    def of(self, key: str) -> dict[str, str]:
+        """The files of a deployment as they are now."""
+        return {name: text for name, text, owner, _ in self._read() if owner == key}
+
+    def names_of_others(self, key: str) -> dict[tuple[str, str], str]:
+        """(namespace, name) -> whose it is, of all pods that are not this deployment's."""
+        return {pod: owner or "a manifest of the image" for _, _, owner, pod in self._read() if owner != key}
+
+    def keys(self) -> set[str]:
+        """Every deployment that has files here or a state."""
+        stored = (self._load(path).get("key") for path in self._state.glob("*.json"))
+        return {key for key in (*(owner for _, _, owner, _ in self._read()), *stored) if key}
+
+    def set(self, key: str, texts: Texts) -> bool:
+        """Make these the files of a deployment; those that are as they should be are not touched.
+
+        Returns whether anything changed. Raises OSError, after which nothing of a file is half there.
+        """
+        before = self.of(key)
+        changed = {name: text for name, text in texts.items() if before.get(name) != text}
+        self._manifests.mkdir(parents=True, exist_ok=True)
+        for name, text in changed.items():
+            _write(self._manifests / name, text)
+        gone = before.keys() - texts.keys()
+        for name in gone:
+            (self._manifests / name).unlink(missing_ok=True)
+        return bool(changed or gone)
+
+    def good(self, key: str) -> dict[str, str]:
+        """The last set of a deployment's files with which all of its pods were ready; {} for none."""
+        found = self._load(self._state_of(key)).get("good")
+        return found if isinstance(found, dict) else {}
+
+    def keep_good(self, key: str, texts: Texts) -> None:
+        """Remember a set that was seen to be good. Raises OSError."""
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(self._state_of(key), json.dumps({"key": key, "good": dict(texts)}))
+
+    def forget(self, key: str) -> None:
+        """Remove a deployment's files and all that is known about it."""
+        self.set(key, {})
+        self._state_of(key).unlink(missing_ok=True)
+
+    def _state_of(self, key: str) -> Path:
+        return self._state / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+    def _read(self) -> list[tuple[str, str, str | None, tuple[str, str]]]:
+        """Name, text, owning deployment and (namespace, name) of each pod manifest, broken ones left out."""
+        found = []
+        for path in sorted(self._manifests.glob("[!.]*")):
+            try:
+                text = path.read_text()
+                pod = json.loads(text)
+                notes = pod.get("metadata", {}).get("annotations") or {}
+                found.append((path.name, text, notes.get(KEY_ANNOTATION), name_of(pod)))
+            except (OSError, ValueError, AttributeError):
+                continue
+        return found
+
+    @staticmethod
+    def _load(path: Path) -> dict[str, Any]:
+        try:
+            stored = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return stored if isinstance(stored, dict) else {}
+
+
+def free_of(names: Collection[tuple[str, str]], taken: Mapping[tuple[str, str], str]) -> list[str]:
+    """A line for each pod name that somebody else has."""
+    return [
+        f"pod {name}: the name is taken by {taken[(space, name)]}"
+        for space, name in names
+        if (space, name) in taken
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    """A name that begins with a dot is passed over by the kubelet."""
+    partial = path.with_name(f".{path.name}")
+    try:
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as target:
+            target.write(text)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node: its kubelet's API, on loopback with a client certificate, and the images that it has."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+_TIMEOUT_S = 20
+_LOG_LINES = 10
+
+
+class Unreachable(Exception):
+    """The kubelet or containerd does not answer now: it may be restarting."""
+
+
+class Node(Protocol):
+    """What the hook asks of a node."""
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Pods with their states, as /pods has them. Raises Unreachable."""
+
+    def running(self) -> set[str]:
+        """UIDs of the pods that have something running, those that are ending included. Unreachable."""
+
+    def stats(self) -> dict[str, Any]:
+        """The answer of /stats/summary. Raises Unreachable."""
+
+    def log(self, namespace: str, pod: str, container: str) -> str:
+        """The last lines that a container printed, empty where there are none."""
+
+    def images(self) -> set[str]:
+        """Every name of every image in the store. Raises Unreachable."""
+
+
+class Kubelet:
+    """The node that this program runs on.
+
+    The API: https://kubernetes.io/docs/reference/node/kubelet-checkpoint-api/ and pkg/kubelet/server.
+    """
+
+    def __init__(self, pki: Path = Path("/etc/kubernetes/pki"), port: int = 10250) -> None:
+        self._pki, self._port = pki, port
+        self._connection: http.client.HTTPSConnection | None = None
+
+    def pods(self) -> list[dict[str, Any]]:
+        return list(json.loads(self._get("/pods")).get("items") or [])
+
+    def running(self) -> set[str]:
+        items = json.loads(self._get("/runningpods/")).get("items") or []
+        return {pod["metadata"]["uid"] for pod in items}
+
+    def stats(self) -> dict[str, Any]:
+        return dict(json.loads(self._get("/stats/summary")))
+
+    def log(self, namespace: str, pod: str, container: str) -> str:
+        path = "/".join(quote(part, safe="") for part in (namespace, pod, container))
+        try:
+            return self._get(f"/containerLogs/{path}?tailLines={_LOG_LINES}").decode(errors="replace")
+        except Unreachable:
+            return ""
+
+    def images(self) -> set[str]:
+        argv = ["ctr", "--namespace", "k8s.io", "images", "list", "--quiet"]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError) as e:
+            raise Unreachable(f"containerd does not answer: {e}") from e
+        return set(done.stdout.split())
+
+    def _get(self, path: str) -> bytes:
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPSConnection(
+                    "127.0.0.1", self._port, timeout=_TIMEOUT_S, context=self._tls()
+                )
+            self._connection.request("GET", path)
+            answer = self._connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as e:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            raise Unreachable(f"the kubelet does not answer: {e}") from e
+        if answer.status != 200:
+            raise Unreachable(f"the kubelet answers {answer.status} to {path}")
+        return body
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
+        context.load_cert_chain(self._pki / "client.crt", self._pki / "client.key")
+        return context
+
+
+def images(node: Node, *, timeout_s: float) -> set[str]:
+    """The node's images; a containerd that is being restarted is waited for. Raises Unreachable."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return node.images()
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)

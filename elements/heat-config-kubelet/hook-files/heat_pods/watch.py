@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for pods: until each of them is ready, or has failed, or the time is over."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from heat_pods.manifests import HASH_ANNOTATION
+from heat_pods.node import Node, Unreachable
+
+_EVERY_S = 1.0
+# Waiting reasons that time does not mend, as the kubelet names them.
+_HOPELESS = frozenset(
+    ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "ImageInspectError",
+     "CreateContainerError", "RunContainerError")
+)  # fmt: skip
+_PULL = frozenset(("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long to wait, and what counts. Times are in seconds."""
+
+    deadline_s: float
+    min_ready_s: float
+    max_restarts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """pods: those that were found, by the name of their manifest; failures: a line each, why not."""
+
+    pods: Mapping[str, Mapping[str, Any]]
+    failures: tuple[str, ...]
+    seconds: float
+
+
+def until_ready(node: Node, wanted: Mapping[str, str], patience: Patience) -> Outcome:
+    """Watch the pods (name -> the hash of their manifest) until they are ready or one has failed."""
+    start = time.monotonic()
+    ready_since: float | None = None
+    found: dict[str, Mapping[str, Any]] = {}
+    earlier: dict[str, int] = {}  # restarts from before this watch
+    silence = ""
+    while True:
+        now = time.monotonic()
+        try:
+            found, silence = of(node.pods(), wanted), ""
+        except Unreachable as e:
+            silence = str(e)
+        failures = _failures(found, patience.max_restarts, earlier)
+        is_ready = not silence and len(found) == len(wanted) and all(map(_is_good, found.values()))
+        ready_since = (ready_since or now) if is_ready and not failures else None
+        if failures or (ready_since is not None and now - ready_since >= patience.min_ready_s):
+            break
+        if now - start > patience.deadline_s:
+            failures = list(_late(found, wanted, silence, patience.deadline_s))
+            break
+        time.sleep(_EVERY_S)
+    return Outcome(pods=found, failures=tuple(failures), seconds=round((ready_since or now) - start, 1))
+
+
+def until_gone(node: Node, uids: set[str], *, deadline_s: float) -> set[str]:
+    """Wait until nothing of these pods runs; the UIDs of those that still do at the end."""
+    deadline = time.monotonic() + deadline_s
+    left = set(uids)
+    while left:
+        with contextlib.suppress(Unreachable):
+            left = uids & node.running()
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(_EVERY_S)
+    return left
+
+
+def of(pods: list[dict[str, Any]], wanted: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    """Of the kubelet's pods those whose manifests have these hashes, by name."""
+    by_hash = {pod["metadata"].get("annotations", {}).get(HASH_ANNOTATION): pod for pod in pods}
+    return {name: by_hash[digest] for name, digest in wanted.items() if digest in by_hash}
+
+
+def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of the containers for its start, then the others."""
+    status = pod.get("status", {})
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _is_good(pod: Mapping[str, Any]) -> bool:
+    """Ready, or at its end as it should be, where its restartPolicy lets it end."""
+    status = pod.get("status", {})
+    conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
+    return status.get("phase") == "Succeeded" or (
+        status.get("phase") == "Running" and conditions.get("Ready") == "True"
+    )
+
+
+def _failures(
+    found: Mapping[str, Mapping[str, Any]], max_restarts: int, earlier: dict[str, int]
+) -> list[str]:
+    """A line for each reason why a pod will not become ready; none while all still may."""
+    lines = []
+    for name, pod in found.items():
+        for status in container_statuses(pod):
+            earlier.setdefault(f"{name}/{status['name']}", int(status.get("restartCount", 0)))
+        if not _is_good(pod):
+            allowed = {
+                status["name"]: max_restarts + earlier[f"{name}/{status['name']}"]
+                for status in container_statuses(pod)
+            }
+            lines += [f"pod {name}: {line}" for line in _reasons(pod, allowed)]
+    return lines
+
+
+def _reasons(pod: Mapping[str, Any], allowed: Mapping[str, int]) -> list[str]:
+    status = pod.get("status", {})
+    lines = [line for each in container_statuses(pod) for line in _container(each, allowed[each["name"]])]
+    if not lines and status.get("phase") == "Failed":
+        lines = list(_ended(pod)) or [_join("it failed", status.get("reason"), status.get("message"))]
+    return lines
+
+
+def _container(status: Mapping[str, Any], allowed: int) -> Iterator[str]:
+    name, restarts = status.get("name"), int(status.get("restartCount", 0))
+    waiting = status.get("state", {}).get("waiting") or {}
+    reason, message = waiting.get("reason"), waiting.get("message")
+    if reason in _HOPELESS:
+        yield _join(f"container {name} cannot start", reason, message)
+    elif reason in _PULL:
+        yield _join(f"container {name}: the image {status.get('image')} cannot be pulled", reason, message)
+    elif restarts > allowed and not status.get("ready"):
+        last = status.get("lastState", {}).get("terminated") or status["state"].get("terminated") or {}
+        what = f"container {name} crashed {restarts} times, last with exit code {last.get('exitCode')}"
+        yield _join(what, last.get("reason"), last.get("message"))
+
+
+def _ended(pod: Mapping[str, Any]) -> Iterator[str]:
+    for status in container_statuses(pod):
+        ended = status.get("state", {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            what = f"container {status.get('name')} ended with exit code {ended['exitCode']}"
+            yield _join(what, ended.get("reason"), ended.get("message"))
+
+
+def _late(
+    found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, str], silence: str, deadline_s: float
+) -> Iterator[str]:
+    """What each pod still lacks at the deadline."""
+    if silence:
+        yield f"after {deadline_s:.0f} s {silence}"
+    for name in wanted:
+        pod = found.get(name)
+        if pod is None:
+            yield f"pod {name}: the kubelet has not taken it up after {deadline_s:.0f} s"
+        elif not _is_good(pod):
+            for line in _unready(pod) or ["it has no container yet"]:
+                yield f"pod {name}: {line}, after {deadline_s:.0f} s"
+
+
+def _unready(pod: Mapping[str, Any]) -> list[str]:
+    specs = {c["name"]: c for c in pod.get("spec", {}).get("containers", [])}
+    lines = []
+    for status in container_statuses(pod):
+        if status.get("ready"):
+            continue
+        name, state = status.get("name"), status.get("state", {})
+        waiting = state.get("waiting") or {}
+        if "running" in state:
+            probe = next((p for p in ("startupProbe", "readinessProbe") if specs.get(name, {}).get(p)), None)
+            lines.append(f"container {name} runs, but its {probe or 'start'} does not succeed")
+        elif waiting:
+            lines.append(_join(f"container {name} waits", waiting.get("reason"), waiting.get("message")))
+    return lines
+
+
+def _join(what: str, *details: object) -> str:
+    said = " - ".join(str(part).strip() for part in details if part)
+    return f"{what}: {said}" if said else what
