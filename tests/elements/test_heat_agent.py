@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pass over deployments: hooks are programs of the test, Heat is a server on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from heat_config import agent, deployment, record, signalling
+from heat_config.agent import Paths
+
+from goldsmith.workspace import project_root
+
+FILES = project_root() / "elements/heat-agent/agent-files"
+
+
+class Heat:
+    """Takes signals, or answers with another status while it is told to."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.signals: list[dict[str, Any]] = []
+        heat = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if heat.status == 200:
+                    heat.signals.append(body)
+                self.send_response(heat.status)
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/signal"
+
+
+@pytest.fixture
+def heat() -> Iterator[Heat]:
+    heat = Heat()
+    yield heat
+    heat.server.shutdown()
+    heat.server.server_close()
+
+
+@pytest.fixture
+def paths(tmp_path: Path, fake: Callable[..., Path]) -> Paths:
+    """An image with one hook, which succeeds and notes each call."""
+    fake("setpriv", 'shift 2; exec "$@"')
+    paths = Paths(
+        metadata=tmp_path / "heat-config", records=tmp_path / "deployed", hooks=tmp_path / "hooks",
+        pruners=tmp_path / "prune",
+    )  # fmt: skip
+    paths.hooks.mkdir()
+    hook(paths, """echo '{"deploy_stdout": "fine", "answer": 42}'""")
+    return paths
+
+
+def hook(paths: Paths, script: str, name: str = "test") -> None:
+    path = paths.hooks / name
+    path.write_text(
+        f"#!/bin/sh\ncat >> {paths.hooks.parent}/calls\necho >> {paths.hooks.parent}/calls\n{script}\n"
+    )
+    path.chmod(0o755)
+
+
+def calls(paths: Paths) -> list[dict[str, Any]]:
+    path = paths.hooks.parent / "calls"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def entry(id_: str, heat: Heat | None = None, *, group: str = "test", **inputs: object) -> dict[str, Any]:
+    """A deployment as Heat's metadata has it."""
+    given = {"deploy_stack_id": "one/11", "deploy_resource_name": "pods", "deploy_action": "CREATE", **inputs}
+    if heat is not None:
+        given |= {"deploy_signal_id": heat.url, "deploy_signal_verb": "POST"}
+    listed = [{"name": name, "type": "String", "value": value} for name, value in given.items()]
+    return {"id": id_, "name": "pods", "group": group, "config": "text", "inputs": listed, "outputs": []}
+
+
+def run(paths: Paths, *entries: dict[str, Any]) -> int:
+    paths.metadata.write_text(json.dumps(entries))
+    return agent.run(paths)
+
+
+def test_a_deployment_runs_once_and_signals_once(paths: Paths, heat: Heat) -> None:
+    first = run(paths, entry("a", heat))
+    second = run(paths, entry("a", heat))
+
+    assert (first, second) == (0, 0)
+    assert len(calls(paths)) == 1
+    assert heat.signals == [
+        {"deploy_stdout": "fine", "deploy_stderr": "", "deploy_status_code": 0, "answer": 42}
+    ]
+
+
+def test_a_signal_that_is_not_accepted_is_sent_again_without_the_hook(paths: Paths, heat: Heat) -> None:
+    heat.status = 503
+    down = run(paths, entry("a", heat))
+    heat.status = 200
+    up = run(paths, entry("a", heat))
+
+    assert (down, up) == (1, 0)
+    assert len(calls(paths)) == 1
+    assert len(heat.signals) == 1
+
+
+def test_a_heat_that_is_not_there_is_no_end_of_it(paths: Paths, heat: Heat) -> None:
+    heat.server.server_close()
+
+    assert run(paths, entry("a", heat)) == 1
+    assert record.Records(paths.records).get("a") == record.Record(
+        state=record.RAN,
+        answer={"deploy_stdout": "fine", "deploy_stderr": "", "deploy_status_code": 0, "answer": 42},
+    )
+
+
+def test_the_answer_to_a_deployment_that_was_replaced_is_never_sent(paths: Paths, heat: Heat) -> None:
+    heat.status = 500
+    run(paths, entry("a", heat))
+    heat.status = 200
+    run(paths, entry("b", heat, deploy_action="UPDATE"))
+
+    assert len(heat.signals) == 1, "of b alone"
+    assert len(calls(paths)) == 2
+
+
+def test_what_heat_refuses_for_good_is_not_sent_again(paths: Paths, heat: Heat) -> None:
+    heat.status = 404
+
+    assert run(paths, entry("a", heat)) == 0
+    assert record.Records(paths.records).get("a").state == record.REFUSED  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', '[{"no": "id"}]', "[1]"])
+def test_bad_metadata_changes_nothing_and_is_asked_for_again(paths: Paths, text: str) -> None:
+    paths.pruners.mkdir()
+    pruner = paths.pruners / "test"
+    pruner.write_text(f"#!/bin/sh\ntouch {paths.hooks.parent}/pruned\n")
+    pruner.chmod(0o755)
+    paths.metadata.write_text(text)
+
+    assert agent.run(paths) == 1
+    assert calls(paths) == []
+    assert not (paths.hooks.parent / "pruned").exists()
+
+
+def test_metadata_that_says_nothing_of_deployments_ends_none(paths: Paths) -> None:
+    paths.pruners.mkdir()
+    paths.metadata.write_text("\n")
+
+    assert agent.run(paths) == 0
+
+
+def test_hooks_that_keep_something_running_hear_which_deployments_there_are(paths: Paths) -> None:
+    paths.pruners.mkdir()
+    pruner = paths.pruners / "test"
+    pruner.write_text(f"#!/bin/sh\ncat > {paths.hooks.parent}/pruned\n")
+    pruner.chmod(0o755)
+
+    assert run(paths, entry("a"), entry("b", deploy_resource_name="other")) == 0
+    assert json.loads((paths.hooks.parent / "pruned").read_text()) == ["one/11/pods", "one/11/other"]
+
+
+def test_a_group_without_a_hook_is_a_failure_that_heat_hears_of(paths: Paths, heat: Heat) -> None:
+    assert run(paths, entry("a", heat, group="chef")) == 0
+    assert heat.signals[0]["deploy_status_code"] == 1
+    assert "no hook for group 'chef'; it has: test" in heat.signals[0]["deploy_stderr"]
+
+
+def test_a_hook_that_breaks_is_a_failure_with_what_it_said(paths: Paths, heat: Heat) -> None:
+    hook(paths, "echo no json; echo why >&2; exit 3")
+
+    run(paths, entry("a", heat))
+
+    assert heat.signals == [{"deploy_stdout": "no json\n", "deploy_stderr": "why\n", "deploy_status_code": 3}]
+
+
+def test_a_hook_that_ends_well_but_says_nonsense_is_a_failure(paths: Paths, heat: Heat) -> None:
+    hook(paths, "echo no json")
+
+    run(paths, entry("a", heat))
+
+    assert heat.signals[0]["deploy_status_code"] == 1
+
+
+def test_one_failure_keeps_no_other_deployment_from_running(paths: Paths, heat: Heat) -> None:
+    hook(paths, "exit 1", name="broken")
+
+    assert run(paths, entry("a", heat, group="broken"), entry("b", heat)) == 0
+    assert [signal["deploy_status_code"] for signal in heat.signals] == [1, 0]
+
+
+def test_a_component_runs_the_tool_of_its_action(paths: Paths, heat: Heat) -> None:
+    tools = {"configs": [{"actions": ["CREATE"], "tool": "test", "config": "of create"}]}
+    create = {**entry("a", heat), "group": "component", "config": tools}
+    update = {**entry("b", heat, deploy_action="UPDATE"), "group": "component", "config": tools}
+
+    assert run(paths, create) == 0
+    assert run(paths, update) == 0
+    assert [call["config"] for call in calls(paths)] == ["of create"]
+
+
+def test_text_that_looks_like_a_number_stays_text(paths: Paths) -> None:
+    run(paths, entry("a", count=3))
+
+    assert {item["name"]: item["value"] for item in calls(paths)[0]["inputs"]}["count"] == "3"
+
+
+def test_zaqar_is_refused_and_said(caplog: pytest.LogCaptureFixture, paths: Paths) -> None:
+    assert run(paths, entry("a", deploy_queue_id="queue")) == 0
+    assert "ZAQAR_SIGNAL is not supported" in caplog.text
+
+
+def test_a_record_that_a_crash_broke_means_that_the_work_is_done_again(paths: Paths, heat: Heat) -> None:
+    run(paths, entry("a", heat))
+    (paths.records / "a.json").write_text('{"state": "sig')
+
+    assert run(paths, entry("a", heat)) == 0
+    assert len(calls(paths)) == 2
+
+
+def test_old_records_go_and_those_of_now_stay(paths: Paths) -> None:
+    records = record.Records(paths.records)
+    for number in range(150):
+        records.put(f"old-{number}", record.Record(state=record.SIGNALLED, answer={}))
+    run(paths, entry("a"))
+
+    assert len(list(paths.records.glob("*.json"))) == 101
+    assert records.get("a") is not None
+
+
+@pytest.mark.parametrize("character", ["x", "…", '"'])
+def test_a_signal_fits_into_what_heat_reads(character: str) -> None:
+    answer = {"deploy_stdout": character * 2_000_000, "deploy_stderr": "short", "deploy_status_code": 0}
+
+    body = signalling.fitted(answer)
+
+    assert 900_000 < len(body) <= 1_000_000
+    assert json.loads(body)["deploy_stderr"] == "short"
+    assert json.loads(body)["deploy_stdout"].startswith("[beginning cut off]")
+
+
+def test_a_key_outlives_the_changes_of_a_deployment(tmp_path: Path) -> None:
+    path = tmp_path / "metadata"
+    path.write_text(json.dumps([entry("a"), entry("b", deploy_action="UPDATE")]))
+
+    first, second = deployment.read(path) or ()
+
+    assert (first.key, first.action) == ("one/11/pods", "CREATE")
+    assert (second.key, second.action) == ("one/11/pods", "UPDATE")
+
+
+# The hook for scripts
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run the hook with a config."""
+    text = (FILES / "hook-script").read_text()
+    assert '"/var/lib/heat-config/script"' in text
+    program = tmp_path / "hook-script"
+    program.write_text(text.replace("/var/lib/heat-config/script", str(tmp_path / "work")))
+
+    def call(config: str, outputs: tuple[str, ...] = (), **inputs: object) -> dict[str, Any]:
+        given = {
+            "id": "a", "config": config, "outputs": [{"name": name} for name in outputs],
+            "inputs": [{"name": name, "value": value} for name, value in inputs.items()],
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-I", program],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(json.loads(done.stdout))
+
+    return call
+
+
+def test_a_script_gets_inputs_and_gives_outputs(script: Callable[..., dict[str, Any]]) -> None:
+    text = '#!/bin/sh\necho "hello $who $many"\necho out > $heat_outputs_path.result\necho err >&2\n'
+
+    answer = script(text, ("result", "absent"), who="world", many=[1, 2], none=None)
+
+    assert answer == {
+        "deploy_stdout": "hello world [1, 2]\n", "deploy_stderr": "err\n", "deploy_status_code": 0,
+        "result": "out\n",
+    }  # fmt: skip
+
+
+def test_a_script_that_fails_says_with_what(script: Callable[..., dict[str, Any]]) -> None:
+    assert script("#!/bin/sh\nexit 7\n")["deploy_status_code"] == 7
+
+
+def test_a_script_without_an_interpreter_is_a_failure(script: Callable[..., dict[str, Any]]) -> None:
+    answer = script("echo hello\n")
+
+    assert answer["deploy_status_code"] == 126
+    assert "first line must name an interpreter" in answer["deploy_stderr"]
+
+
+# The agent's own configuration
+
+
+def rendered(metadata: dict[str, Any]) -> str:
+    done = subprocess.run(
+        [sys.executable, FILES / "templates/etc/os-collect-config.conf"], input=json.dumps(metadata),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_without_metadata_the_agent_looks_at_what_the_user_data_left() -> None:
+    assert rendered({}).splitlines()[-2:] == ["collectors = heat_local", "collectors = local"]
+
+
+def test_collectors_that_only_cost_time_are_left_out() -> None:
+    heat = {"auth_url": "http://x/v3", "password": "a$b%c"}
+    text = rendered(
+        {"os-collect-config": {"collectors": ["ec2", "heat", "local"], "heat": heat, "polling_interval": 5}}
+    )
+
+    assert "collectors = ec2" not in text
+    assert "collectors = heat\ncollectors = local\n" in text
+    assert "polling_interval = 5\n" in text
+    assert "\n[heat]\nauth_url = http://x/v3\npassword = a$$b%c\n" in text
+
+
+def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
+    assert "Environment=LC_ALL=C" in (FILES / "os-collect-config.service").read_text()
+    assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"

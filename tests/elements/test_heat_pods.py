@@ -1,0 +1,491 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook for pods against a node that does what a test says, without one second of waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from heat_pods import check, hook, manifests, node, request, watch
+from heat_pods.hook import Place
+
+from goldsmith import podschema
+
+NGINX = {
+    "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+    "spec": {"containers": [{"name": "main", "image": "a.b/nginx:1"}]},
+}  # fmt: skip
+
+
+def pod(name: str, image: str = "a.b/nginx:1", **container: object) -> dict[str, Any]:
+    main = {"name": "main", "image": image, **container}
+    return {**NGINX, "metadata": {"name": name}, "spec": {"containers": [main]}}
+
+
+class Clock:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeNode:
+    """Runs what the manifests say; state(name, age in seconds) is the status of a pod's container."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder, self.clock = folder, clock
+        self.stored = {"a.b/nginx:1", "a.b/redis:1"}
+        self.states: dict[str, Callable[[float], dict[str, Any]]] = {}
+        self.begun: dict[str, float] = {}
+        self.silent_until = 0.0
+        self.lingering: set[str] = set()
+
+    def pods(self) -> list[dict[str, Any]]:
+        if self.clock.now < self.silent_until:
+            raise node.Unreachable("the kubelet does not answer: refused")
+        return [self._pod(path) for path in sorted(self.folder.glob("[!.]*"))]
+
+    def _pod(self, path: Path) -> dict[str, Any]:
+        manifest = json.loads(path.read_text())
+        metadata = manifest["metadata"]
+        uid = metadata["annotations"][manifests.HASH_ANNOTATION][:8]
+        age = self.clock.now - self.begun.setdefault(uid, self.clock.now)
+        name = metadata["name"]
+        status = self.states.get(name, ready_after(2))(age)
+        return {
+            **manifest, "metadata": {**metadata, "uid": uid, "name": f"{name}-node"}, "status": status,
+        }  # fmt: skip
+
+    def running(self) -> set[str]:
+        return {found["metadata"]["uid"] for found in self.pods()} | self.lingering
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "pods": [
+                {"podRef": {"uid": found["metadata"]["uid"]}, "network": {"rxBytes": 5},
+                 "containers": [{"name": "main", "cpu": {"usageCoreNanoSeconds": 7}}]}
+                for found in self.pods()
+            ]
+        }  # fmt: skip
+
+    def log(self, namespace: str, pod: str, container: str) -> str:
+        return f"{namespace}/{pod}/{container} says why\n"
+
+    def images(self) -> set[str]:
+        return self.stored
+
+
+def container(state: dict[str, Any], **more: object) -> dict[str, Any]:
+    image = "a.b/nginx@sha256:11"
+    return {"name": "main", "ready": False, "restartCount": 0, "image": "a.b/nginx:1", "imageID": image,
+            "state": state, **more}  # fmt: skip
+
+
+def status(is_ready: bool, each: dict[str, Any], phase: str = "Running") -> dict[str, Any]:
+    return {
+        "phase": phase, "podIP": "10.88.0.5", "containerStatuses": [each],
+        "conditions": [{"type": "Ready", "status": str(is_ready)}],
+    }  # fmt: skip
+
+
+def ready_after(seconds: float) -> Callable[[float], dict[str, Any]]:
+    def state(age: float) -> dict[str, Any]:
+        return status(age >= seconds, container({"running": {}}, ready=age >= seconds))
+
+    return state
+
+
+def waits(reason: str, restarts: int = 0) -> Callable[[float], dict[str, Any]]:
+    last = {"terminated": {"exitCode": 9, "reason": "Error"}} if restarts else {}
+    each = container({"waiting": {"reason": reason}}, restartCount=restarts, lastState=last)
+
+    def first_none(age: float) -> dict[str, Any]:
+        return status(False, each if age >= 2 else container({"waiting": {}}))
+
+    return first_none
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (watch, node):
+        monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
+        monkeypatch.setattr(module.time, "sleep", clock.sleep)
+    return clock
+
+
+@pytest.fixture
+def fake_node(tmp_path: Path, clock: Clock) -> FakeNode:
+    return FakeNode(tmp_path / "manifests", clock)
+
+
+@pytest.fixture
+def place(tmp_path: Path, fake_node: FakeNode) -> Place:
+    return Place(
+        node=fake_node, manifests=tmp_path / "manifests", state=tmp_path / "state", schema=tmp_path / "schema"
+    )
+
+
+def deploy(
+    place: Place, config: object, action: str = "CREATE", name: str = "pods", **inputs: object
+) -> dict[str, Any]:
+    given = {
+        "deploy_stack_id": "one/11112222333",
+        "deploy_resource_name": name,
+        "deploy_action": action,
+        **inputs,
+    }
+    listed = [{"name": key, "value": value} for key, value in given.items()]
+    return hook.answer({"id": "x", "config": config, "inputs": listed}, place)
+
+
+def files(place: Place) -> dict[str, tuple[int, str]]:
+    """Inode and text of each manifest."""
+    return {path.name: (path.stat().st_ino, path.read_text()) for path in place.manifests.glob("*")}
+
+
+# Bringing pods up
+
+
+def test_a_pod_is_written_watched_and_reported(place: Place) -> None:
+    answer = deploy(place, NGINX)
+
+    assert answer["deploy_status_code"] == 0, answer["deploy_stderr"]
+    assert list(files(place)) == ["heat-11112222-pods-web.json"]
+    assert answer["seconds_to_ready"] == 2
+    assert answer["pod_names"] == ["web"]
+    assert answer["pods"]["web"]["ip"] == "10.88.0.5"
+    assert answer["pods"]["web"]["containers"]["main"]["image_digest"] == "sha256:11"
+    assert answer["stats"]["web"]["containers"]["main"]["cpu_ns"] == 7
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        [pod("one"), pod("two")],
+        {"apiVersion": "v1", "kind": "List", "items": [pod("one"), pod("two")]},
+        yaml.safe_dump([pod("one"), pod("two")]),
+        yaml.safe_dump_all([pod("one"), pod("two")]),
+        json.dumps({"kind": "PodList", "items": [pod("one"), pod("two")]}),
+    ],
+)
+def test_pods_come_in_each_form(place: Place, config: object) -> None:
+    assert deploy(place, config)["pod_names"] == ["one", "two"]
+
+
+def test_inputs_stand_where_the_config_asks_for_them(place: Place) -> None:
+    config = yaml.safe_dump(pod("web", env=[{"name": "GREETING", "value": {"get_input": "greeting"}}]))
+
+    assert deploy(place, config, greeting="hello")["deploy_status_code"] == 0
+    ((_, text),) = files(place).values()
+    assert json.loads(text)["spec"]["containers"][0]["env"][0]["value"] == "hello"
+    assert "'greeting', which is not given" in deploy(place, config)["deploy_stderr"]
+
+
+def test_a_pod_that_did_not_change_is_not_touched(place: Place) -> None:
+    before = deploy(place, [pod("same"), pod("other")])
+    inode = files(place)["heat-11112222-pods-same.json"][0]
+
+    after = deploy(place, [pod("same"), pod("other", image="a.b/redis:1")], "UPDATE")
+
+    assert files(place)["heat-11112222-pods-same.json"][0] == inode
+    assert after["pod_uids"]["same"] == before["pod_uids"]["same"]
+    assert after["pod_uids"]["other"] != before["pod_uids"]["other"]
+
+
+def test_a_pod_that_an_update_leaves_out_ends(place: Place) -> None:
+    deploy(place, [pod("one"), pod("two")])
+
+    assert deploy(place, [pod("two")], "UPDATE")["pod_names"] == ["two"]
+    assert list(files(place)) == ["heat-11112222-pods-two.json"]
+
+
+def test_a_pod_without_a_probe_must_stay_ready_for_a_while(place: Place, fake_node: FakeNode) -> None:
+    """Such a pod is ready the moment it starts, and this one dies a second later."""
+
+    def dies(age: float) -> dict[str, Any]:
+        if age < 2:
+            return status(True, container({"running": {}}, ready=True))
+        ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+        return status(False, container(ended), phase="Failed")
+
+    fake_node.states["web"] = dies
+
+    answer = deploy(place, NGINX)
+
+    assert answer["deploy_status_code"] == 1
+    assert "pod web: container main ended with exit code 1: Error" in answer["deploy_stderr"]
+
+
+def test_a_pod_that_ends_well_is_good(place: Place, fake_node: FakeNode) -> None:
+    ended = container({"terminated": {"exitCode": 0}})
+    fake_node.states["web"] = lambda _: status(False, ended, phase="Succeeded")
+
+    assert deploy(place, NGINX)["deploy_status_code"] == 0
+
+
+def test_a_kubelet_that_is_being_restarted_is_waited_for(place: Place, fake_node: FakeNode) -> None:
+    fake_node.silent_until = fake_node.clock.now + 30
+
+    assert deploy(place, NGINX)["deploy_status_code"] == 0
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (waits("ErrImageNeverPull"), "pod web: container main cannot start: ErrImageNeverPull"),
+        (
+            waits("CrashLoopBackOff", restarts=3),
+            "container main crashed 3 times, last with exit code 9: Error",
+        ),
+        (
+            waits("ImagePullBackOff"),
+            "container main: the image a.b/nginx:1 cannot be pulled: ImagePullBackOff",
+        ),
+        (lambda _: {"phase": "Failed", "reason": "OutOfmemory"}, "pod web: it failed: OutOfmemory"),
+    ],
+)
+def test_a_failure_is_found_before_the_deadline(
+    place: Place, fake_node: FakeNode, state: Callable[[float], dict[str, Any]], line: str
+) -> None:
+    fake_node.states["web"] = state
+    start = fake_node.clock.now
+
+    answer = deploy(place, NGINX)
+
+    assert answer["deploy_status_code"] == 1
+    assert line in answer["deploy_stderr"]
+    assert fake_node.clock.now - start < 10
+    assert files(place) == {}, "there was nothing before, so nothing stays"
+    assert answer["pods"]["web"], "what was seen of it is told all the same"
+
+
+def test_the_last_lines_of_what_failed_are_told(place: Place, fake_node: FakeNode) -> None:
+    fake_node.states["web"] = waits("CrashLoopBackOff", restarts=3)
+
+    said = deploy(place, NGINX)["deploy_stderr"]
+
+    assert said.endswith("last lines of web/main:\n  default/web-node/main says why")
+
+
+def test_a_probe_that_never_succeeds_ends_at_the_deadline(place: Place, fake_node: FakeNode) -> None:
+    fake_node.states["web"] = ready_after(1e9)
+    start = fake_node.clock.now
+
+    answer = deploy(place, pod("web", readinessProbe={"exec": {"command": ["false"]}}), pods_deadline="20")
+
+    assert "its readinessProbe does not succeed, after 20 s" in answer["deploy_stderr"]
+    assert 20 <= fake_node.clock.now - start < 30
+
+
+def test_a_pod_that_the_kubelet_does_not_take_is_said(place: Place, fake_node: FakeNode) -> None:
+    fake_node.pods = list  # type: ignore[method-assign]
+
+    assert (
+        "pod web: the kubelet has not taken it up after 20 s"
+        in deploy(place, NGINX, pods_deadline=20)["deploy_stderr"]
+    )
+
+
+def test_a_failed_update_puts_back_the_pods_that_ran(place: Place, fake_node: FakeNode) -> None:
+    deploy(place, [pod("one"), pod("two")])
+    before = {name: text for name, (_, text) in files(place).items()}
+    fake_node.states["three"] = waits("CrashLoopBackOff", restarts=3)
+
+    answer = deploy(place, [pod("one", image="a.b/redis:1"), pod("three")], "UPDATE")
+
+    assert {name: text for name, (_, text) in files(place).items()} == before
+    assert answer["deploy_status_code"] == 1
+    assert answer["deploy_stdout"] == "the 2 pods that were there before are put back, and ready again"
+
+
+def test_a_hook_that_was_killed_in_the_middle_still_knows_the_last_good_pods(
+    place: Place, fake_node: FakeNode
+) -> None:
+    deploy(place, pod("one"))
+    before = {name: text for name, (_, text) in files(place).items()}
+    manifests.Folder(place.manifests, place.state).set(
+        "one/11112222333/pods", manifests.render([pod("bad")], key="one/11112222333/pods", label="x")
+    )
+    fake_node.states["bad"] = waits("ErrImageNeverPull")
+
+    deploy(place, pod("bad"), "UPDATE")
+
+    assert {name: text for name, (_, text) in files(place).items()} == before
+
+
+def test_a_full_disk_leaves_the_pods_that_ran(
+    place: Place, fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(place, pod("one"))
+    before = {name: text for name, (_, text) in files(place).items()}
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device", "manifest")
+
+    monkeypatch.setattr(os, "fsync", full)
+    answer = deploy(place, pod("one", image="a.b/redis:1"), "UPDATE")
+
+    assert answer["deploy_stderr"] == "cannot write: No space left on device (manifest)"
+    assert {name: text for name, (_, text) in files(place).items()} == before
+    assert not list(place.manifests.glob(".*"))
+
+
+# What is refused before anything is written
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ("a: [", "the config is no YAML"),
+        ("just text", "the config must be pods, got 'just text'"),
+        ({**NGINX, "kind": "Deployment"}, "must be of kind Pod and apiVersion v1, got 'Deployment'"),
+        (pod("Web_1"), "metadata.name must be lower case letters"),
+        ({**NGINX, "spec": {}}, "spec.containers must be a list with a container in it"),
+        (pod("web", image=""), "spec.containers[0].image must be text"),
+        ([pod("web"), pod("web")], "pod web: its name stands twice"),
+        (pod("web", image="a.b/other:1"), "container main: the image a.b/other:1 is not embedded"),
+        (
+            pod("web", imagePullPolicy="Always"),
+            "a.b/nginx:1 is embedded; write imagePullPolicy: IfNotPresent",
+        ),
+        (pod("web", envFrom=[{"secretRef": {"name": "x"}}]), "secretRef needs an API server"),
+    ],
+)
+def test_what_cannot_run_is_refused(place: Place, config: object, line: str) -> None:
+    deploy(place, pod("ran", image="a.b/redis:1"))
+    before = files(place)
+
+    answer = deploy(place, config, "UPDATE")
+
+    assert answer["deploy_status_code"] == 1
+    assert line in answer["deploy_stderr"]
+    assert files(place) == before
+
+
+def test_every_problem_is_said_at_once(place: Place) -> None:
+    answer = deploy(place, [pod("one", image="x"), pod("two", image="y")])
+
+    assert "image x is not embedded" in answer["deploy_stderr"]
+    assert "image y is not embedded" in answer["deploy_stderr"]
+
+
+def test_two_deployments_cannot_have_one_pod(place: Place) -> None:
+    deploy(place, pod("web"), name="first")
+
+    answer = deploy(place, pod("web", image="a.b/redis:1"), name="second")
+
+    assert answer["deploy_stderr"] == "pod web: the name is taken by one/11112222333/first"
+    assert len(files(place)) == 1
+
+
+def test_images_may_come_from_a_registry_if_that_is_said(place: Place) -> None:
+    assert deploy(place, pod("web", image="a.b/other:1"), allow_pull="true")["deploy_status_code"] == 0
+
+
+def test_an_input_that_is_no_number_is_said(place: Place) -> None:
+    said = deploy(place, NGINX, pods_deadline="soon")["deploy_stderr"]
+
+    assert said == "the input pods_deadline must be a number, got 'soon'"
+
+
+def test_pods_are_held_to_the_schema_of_the_kubelet(place: Place) -> None:
+    swagger = {
+        "definitions": {
+            "io.k8s.api.core.v1.Pod": {
+                "description": "x", "type": "object",
+                "properties": {
+                    "apiVersion": {"type": "string"}, "kind": {"type": "string"},
+                    "metadata": {"type": "object"}, "spec": {"$ref": "#/definitions/spec"},
+                },
+            },
+            "spec": {
+                "type": "object",
+                "properties": {"containers": {"type": "array"}, "nodeName": {"type": "string"}},
+            },
+            "unneeded": {"type": "object"},
+        }
+    }  # fmt: skip
+    schema = podschema.pod_schema(swagger)
+    place.schema.write_text(json.dumps(schema))
+
+    answer = deploy(place, {**NGINX, "spec": {**NGINX["spec"], "nodename": "x", "nodeName": 3}})  # type: ignore[dict-item]
+
+    assert list(schema["$defs"]) == ["io.k8s.api.core.v1.Pod", "spec"]
+    assert (
+        "pod web: spec: Additional properties are not allowed ('nodename' was unexpected)"
+        in answer["deploy_stderr"]
+    )
+    assert "pod web: spec.nodeName: 3 is not of type 'string'" in answer["deploy_stderr"]
+    assert deploy(place, {**NGINX, "spec": {**NGINX["spec"], "nodeName": None}})["deploy_status_code"] == 0  # type: ignore[dict-item]
+
+
+# Ending them
+
+
+@pytest.mark.parametrize("action", ["DELETE", "SUSPEND"])
+def test_pods_end(place: Place, action: str) -> None:
+    deploy(place, [pod("one"), pod("two")])
+
+    answer = deploy(place, [pod("one"), pod("two")], action)
+
+    assert answer["deploy_stdout"] == "2 pods ended"
+    assert files(place) == {}
+
+
+def test_pods_that_do_not_end_are_a_failure(place: Place, fake_node: FakeNode) -> None:
+    uid = deploy(place, NGINX)["pod_uids"]["web"]
+    fake_node.lingering = {uid}
+
+    assert "1 of 1 pods still run" in deploy(place, NGINX, "DELETE")["deploy_stderr"]
+
+
+def test_suspended_pods_resume(place: Place) -> None:
+    before = deploy(place, NGINX)
+    deploy(place, NGINX, "SUSPEND")
+
+    assert deploy(place, NGINX, "RESUME")["pod_uids"] == before["pod_uids"]
+
+
+def test_pods_of_deployments_that_are_gone_are_pruned(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(place, pod("one"), name="first")
+    deploy(place, pod("two"), name="second")
+    (place.manifests / "users-own.json").write_text(json.dumps(pod("own")))
+    monkeypatch.setattr(hook, "Place", lambda: place)
+    monkeypatch.setattr(hook.json, "load", lambda _: ["one/11112222333/second"])  # type: ignore[attr-defined]
+
+    assert hook.prune() == 0
+    assert sorted(files(place)) == ["heat-11112222-second-two.json", "users-own.json"]
+    assert "one/11112222333/first is over" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("nginx", "docker.io/library/nginx:latest"),
+        ("me/nginx:1", "docker.io/me/nginx:1"),
+        ("localhost/nginx", "localhost/nginx:latest"),
+        ("host:5000/nginx", "host:5000/nginx:latest"),
+        ("a.b/nginx@sha256:11", "a.b/nginx@sha256:11"),
+    ],
+)
+def test_short_names_of_images_mean_what_docker_makes_of_them(short: str, full: str) -> None:
+    assert check.full_name(short) == full
+
+
+def test_labels_differ_where_deployments_do() -> None:
+    assert request.label("one/aaaabbbbcc", "Web_Pods") == "aaaabbbb-web-pods"
+    assert request.label("two/bbbbbbbbcc", "Web_Pods") != request.label("one/aaaabbbbcc", "Web_Pods")
