@@ -342,6 +342,13 @@ def test_collectors_that_only_cost_time_are_left_out() -> None:
     assert "\n[heat]\nauth_url = http://x/v3\npassword = a$$b%c\n" in text
 
 
+def test_a_transport_that_heat_has_left_is_left_out() -> None:
+    text = rendered({"os-collect-config": {"collectors": ["cfn"], "heat": {"user_id": None}, "cfn": {"path": "x"}}})
+
+    assert "[heat]" not in text
+    assert text.endswith("\n[cfn]\npath = x\n")
+
+
 def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
     assert "Environment=LC_ALL=C" in (FILES / "os-collect-config.service").read_text()
     assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"

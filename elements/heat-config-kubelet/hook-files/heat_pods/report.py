@@ -67,6 +67,7 @@ def _container(status: Mapping[str, Any]) -> dict[str, Any]:
         "reason": details.get("reason"),
         "message": details.get("message"),
         "exit_code": details.get("exitCode", last.get("exitCode")),
+        "started_at": details.get("startedAt"),
         "restarts": status.get("restartCount", 0),
         "image": status.get("image"),
         "image_digest": _digest(status.get("imageID") or ""),
