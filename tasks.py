@@ -12,7 +12,14 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith import cli
-from goldsmith.cloudtasks import cloud_down, cloud_env, cloud_service, cloud_status, cloud_up  # noqa: F401
+from goldsmith.cloudtasks import (  # noqa: F401
+    cloud_down,
+    cloud_env,
+    cloud_service,
+    cloud_status,
+    cloud_up,
+    verify_heat,
+)
 
 # Modules are imported by the task that needs them: --list and --help answer at once.
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -80,3 +81,44 @@ def cloud_service(c: Context, action: str, service: str, name: str = "devcloud")
 
     with cli.reported():
         cloud.service(action, service, cloud=name)
+
+
+@task(
+    positional=["name"],
+    help={
+        "name": "a spec, whose latest verified build is proven; default: debian-kubelet",
+        "cloud": "a cloud of your clouds.yaml; default: a test cloud of its own, which is ended afterwards",
+        "flavor": "size of the server, at least 2 GiB of memory; default: golden, which test clouds have",
+        "network": "network of the server; default: golden in a test cloud, else what the cloud gives",
+        "signal": "HEAT_SIGNAL, CFN_SIGNAL or TEMP_URL_SIGNAL",
+        "poll": "POLL_SERVER_HEAT, POLL_SERVER_CFN or POLL_TEMP_URL",
+        "out": "folder where builds are; default: $GOLDSMITH_OUT, else out/",
+        "json": _JSON,
+    },
+)  # fmt: skip
+def verify_heat(
+    c: Context,
+    name: Any = None,
+    cloud: str = "",
+    flavor: str = "golden",
+    network: str = "",
+    signal: str = "HEAT_SIGNAL",
+    poll: str = "POLL_SERVER_HEAT",
+    out: str = "",
+    json: bool = False,
+) -> None:
+    """Have Heat launch the latest build, run pods in it, update, fail, roll back, reboot and delete them."""
+    from pathlib import Path
+
+    from goldsmith import heatroad, workspace
+    from goldsmith.heatproof import Wishes
+
+    with cli.reported(as_json=json):
+        report = heatroad.verify(
+            Path(out) if out else workspace.out_root(), name, cloud=cloud,
+            wishes=Wishes(flavor=flavor, network=network, signal_transport=signal, poll_transport=poll),
+        )  # fmt: skip
+        if json:
+            cli.print_json("goldsmith.heat-verdict", report)
+        else:
+            print(f"passed: {len(report['steps'])} steps in {report['cloud']}")

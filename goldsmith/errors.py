@@ -57,6 +57,12 @@ class BootError(GoldsmithError):
     exit_code = 5
 
 
+class CloudError(GoldsmithError):
+    """A cloud, or its Heat, did not do what it was asked for."""
+
+    exit_code = 8
+
+
 class VerificationError(GoldsmithError):
     """The image booted and is not what it must be, or no test ran."""
 

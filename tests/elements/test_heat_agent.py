@@ -343,7 +343,9 @@ def test_collectors_that_only_cost_time_are_left_out() -> None:
 
 
 def test_a_transport_that_heat_has_left_is_left_out() -> None:
-    text = rendered({"os-collect-config": {"collectors": ["cfn"], "heat": {"user_id": None}, "cfn": {"path": "x"}}})
+    text = rendered(
+        {"os-collect-config": {"collectors": ["cfn"], "heat": {"user_id": None}, "cfn": {"path": "x"}}}
+    )
 
     assert "[heat]" not in text
     assert text.endswith("\n[cfn]\npath = x\n")

@@ -38,6 +38,7 @@ ROOMS = {
     "verify": {"junit", "suite", "verify"},
     "pipeline": {"pipeline"},
     "cloud": {"cloud", "cloudconf", "clouddoor", "cloudenv", "cloudplace", "cloudrooms"},
+    "heat": {"heat", "heatproof", "heatroad"},
     "around it": {
         "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakkill",
         "soakmutate", "summary",

@@ -69,6 +69,7 @@ def answer(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
+    begun = time.time()
     folder = place.folder()
     texts = manifests.render(_checked(asked, place, folder), key=asked.key, label=asked.label)
     good = folder.good(asked.key)
@@ -77,19 +78,19 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
     except OSError:
         folder.set(asked.key, good)
         raise
-    written = time.time()
+    timing = {"begun_at": begun, "written_at": time.time()}
     seen = watch.until_ready(place.node, manifests.hashes(texts), _patience(asked))
     if seen.failures:
         logs = report.logs(place.node, seen.pods)
         return {
-            **_outputs(seen, written),
+            **_outputs(seen, timing),
             **_failed("\n".join((*seen.failures, *logs))),
             **_put_back(asked, place, good),
         }
     folder.keep_good(asked.key, texts)
     what = "ready" if is_changed else "ready, unchanged"
     return {
-        **_outputs(seen, written),
+        **_outputs(seen, timing),
         "stats": report.stats(place.node, seen.pods),
         "deploy_stdout": f"{len(texts)} pods {what} after {seen.seconds} s",
         "deploy_stderr": "",
@@ -142,7 +143,7 @@ def _patience(asked: Request) -> Patience:
     )
 
 
-def _outputs(seen: Outcome, written: float) -> dict[str, Any]:
+def _outputs(seen: Outcome, timing: Mapping[str, float]) -> dict[str, Any]:
     """The outputs of a deployment whose pods were watched: see the README for the names."""
     found = report.pods(seen.pods)
     return {
@@ -151,7 +152,7 @@ def _outputs(seen: Outcome, written: float) -> dict[str, Any]:
         "pod_uids": {name: pod["uid"] for name, pod in found.items()},
         "pod_ips": {name: pod["ip"] for name, pod in found.items()},
         "seconds_to_ready": seen.seconds,
-        "written_at": round(written, 1),
+        "timing": {**timing, "ready_at": timing["written_at"] + seen.seconds},
     }
 
 

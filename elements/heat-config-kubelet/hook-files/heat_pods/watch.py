@@ -53,7 +53,7 @@ def until_ready(node: Node, wanted: Mapping[str, str], patience: Patience) -> Ou
         except Unreachable as e:
             silence = str(e)
         failures = _failures(found, patience.max_restarts, earlier)
-        is_ready = not silence and len(found) == len(wanted) and all(map(_is_good, found.values()))
+        is_ready = not silence and len(found) == len(wanted) and all(map(is_good, found.values()))
         ready_since = (ready_since or now) if is_ready and not failures else None
         if failures or (ready_since is not None and now - ready_since >= patience.min_ready_s):
             break
@@ -89,7 +89,7 @@ def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
-def _is_good(pod: Mapping[str, Any]) -> bool:
+def is_good(pod: Mapping[str, Any]) -> bool:
     """Ready, or at its end as it should be, where its restartPolicy lets it end."""
     status = pod.get("status", {})
     conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
@@ -106,7 +106,7 @@ def _failures(
     for name, pod in found.items():
         for status in container_statuses(pod):
             earlier.setdefault(f"{name}/{status['name']}", int(status.get("restartCount", 0)))
-        if not _is_good(pod):
+        if not is_good(pod):
             allowed = {
                 status["name"]: max_restarts + earlier[f"{name}/{status['name']}"]
                 for status in container_statuses(pod)
@@ -155,7 +155,7 @@ def _late(
         pod = found.get(name)
         if pod is None:
             yield f"pod {name}: the kubelet has not taken it up after {deadline_s:.0f} s"
-        elif not _is_good(pod):
+        elif not is_good(pod):
             for line in _unready(pod) or ["it has no container yet"]:
                 yield f"pod {name}: {line}, after {deadline_s:.0f} s"
 

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud as one user of it sees it: private images, stacks, servers. By openstacksdk, with deadlines."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import progress, wait
+from goldsmith.errors import CloudError
+
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    """What Heat says of a stack."""
+
+    id: str
+    name: str
+    status: str  # ACTION_COMPLETE, ACTION_FAILED or ACTION_IN_PROGRESS
+    reason: str
+    outputs: Mapping[str, Any]
+
+
+class Cloud:
+    """A connection; every method raises CloudError for what the cloud refuses or does not do in time."""
+
+    def __init__(self, name: str, *, clouds_yaml: Path | None = None) -> None:
+        import openstack  # takes a second
+        import openstack.config
+
+        self.name = name
+        files = None if clouds_yaml is None else [str(clouds_yaml)]
+        with _translated(f"cannot use the cloud {name}"):
+            # OS_* variables of another cloud must not leak into one that we have made ourselves
+            config = openstack.config.OpenStackConfig(
+                config_files=files, load_envvars=clouds_yaml is None, load_yaml_config=True
+            )
+            self._sdk: Any = openstack.connection.Connection(config=config.get_one(cloud=name))
+            self._sdk.authorize()
+
+    def upload(self, path: Path, name: str) -> str:
+        """A private image of this qcow2; its ID."""
+        with progress.step(f"upload {path.name}"), _translated(f"cannot upload {path}"):
+            image = self._sdk.create_image(
+                name, filename=str(path), disk_format="qcow2", container_format="bare",
+                visibility="private", wait=True, timeout=600, validate_checksum=False,
+            )  # fmt: skip
+        return str(image.id)
+
+    def delete_image(self, image: str) -> None:
+        """Also one that is gone already."""
+        with _translated(f"cannot delete the image {image}"):
+            self._sdk.image.delete_image(image, ignore_missing=True)
+
+    def create(self, name: str, template: Path, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
+        """Create a stack and wait until it is complete or failed."""
+        attrs = self._read(template)
+        with _translated(f"Heat does not create {name}"):
+            made = self._sdk.orchestration.create_stack(
+                name=name, parameters=dict(parameters), timeout_mins=_minutes(timeout_s), **attrs
+            )
+        return self.settled(str(made.id), "CREATE", timeout_s=timeout_s)
+
+    def update(
+        self, stack: Stack, template: Path, parameters: Mapping[str, Any], *, timeout_s: float
+    ) -> Stack:
+        """Update a stack and wait until it is complete or failed."""
+        attrs = self._read(template)
+        with _translated(f"Heat does not update {stack.name}"):
+            self._sdk.orchestration.update_stack(
+                stack.id, parameters=dict(parameters), timeout_mins=_minutes(timeout_s), **attrs
+            )
+        return self.settled(stack.id, "UPDATE", timeout_s=timeout_s)
+
+    def settled(self, stack: str, action: str, *, timeout_s: float) -> Stack:
+        """The stack when the action on it has ended, well or not."""
+        last: list[Stack] = []
+
+        def ended() -> Stack | None:
+            last[:] = [self.stack(stack)]
+            progress.live(f"{last[0].name}: {last[0].status}")
+            return last[0] if last[0].status in (f"{action}_COMPLETE", f"{action}_FAILED") else None
+
+        try:
+            return wait.wait_until(ended, timeout_s=timeout_s, interval_s=_POLL_S)
+        except wait.Deadline:
+            raise CloudError(
+                f"the stack {last[0].name} is still {last[0].status} after {timeout_s:.0f} s"
+            ) from None
+
+    def stack(self, stack: str) -> Stack:
+        """A stack as it is now."""
+        with _translated(f"Heat does not show the stack {stack}"):
+            found = self._sdk.orchestration.get_stack(stack)
+        outputs = {item["output_key"]: item.get("output_value") for item in found.outputs or []}
+        return Stack(
+            id=str(found.id), name=str(found.name), status=str(found.status),
+            reason=str(found.status_reason or ""), outputs=outputs,
+        )  # fmt: skip
+
+    def validate(self, template: Path) -> None:
+        """Have Heat itself check a template."""
+        attrs = self._read(template)
+        with _translated(f"Heat does not take {template.name}"):
+            self._sdk.orchestration.validate_template(attrs["template"], files=attrs.get("files"))
+
+    def delete(self, stack: str, *, timeout_s: float) -> None:
+        """Delete a stack and wait until it is gone."""
+        with _translated(f"Heat does not delete the stack {stack}"):
+            self._sdk.orchestration.delete_stack(stack, ignore_missing=True)
+
+        def gone() -> bool:
+            found = self._sdk.orchestration.find_stack(stack, ignore_missing=True)
+            if found is not None and found.status == "DELETE_FAILED":
+                raise CloudError(f"the stack {found.name} cannot be deleted: {found.status_reason}")
+            return found is None or found.status == "DELETE_COMPLETE"
+
+        with _translated(f"Heat does not delete the stack {stack}"):
+            try:
+                wait.wait_until(gone, timeout_s=timeout_s, interval_s=_POLL_S)
+            except wait.Deadline:
+                raise CloudError(f"the stack {stack} is not gone after {timeout_s:.0f} s") from None
+
+    def reboot(self, server: str) -> None:
+        """Tell Nova to reboot a server; returns at once."""
+        with _translated(f"Nova does not reboot {server}"):
+            self._sdk.compute.reboot_server(server, "SOFT")
+
+    def console(self, server: str) -> str:
+        """The end of a server's console, empty where the cloud does not give it."""
+        try:
+            return str(self._sdk.compute.get_server_console_output(server, length=100)["output"])
+        except Exception:
+            return ""
+
+    def leftovers(self, name: str) -> list[str]:
+        """Servers, ports and stacks that carry a name, a line each."""
+        with _translated(f"cannot look for what is left of {name}"):
+            lists: dict[str, Callable[[], Iterator[Any]]] = {
+                "stack": self._sdk.orchestration.stacks,
+                "server": self._sdk.compute.servers,
+                "port": self._sdk.network.ports,
+            }
+            return [
+                f"{kind} {each.name}"
+                for kind, ask in lists.items()
+                for each in ask()
+                if name in str(each.name)
+            ]
+
+    def _read(self, template: Path) -> dict[str, Any]:
+        """Template and the files that it names, as Heat's API takes them."""
+        with _translated(f"cannot read {template}"):
+            attrs = self._sdk.orchestration.read_env_and_templates(template_file=str(template))
+        return {key: attrs[key] for key in ("template", "files", "environment") if attrs.get(key)}
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """What the SDK raises becomes a CloudError."""
+    import keystoneauth1.exceptions
+    import openstack.exceptions
+
+    start = time.monotonic()
+    try:
+        yield
+    except (openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException, OSError) as e:
+        said = " ".join(str(e).split())
+        raise CloudError(f"{what} (after {time.monotonic() - start:.0f} s): {said}") from e
+
+
+def _minutes(seconds: float) -> int:
+    return max(1, -int(-seconds // 60))

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prove an image in a cloud: Heat launches it, its agent runs pods, and all that a release goes through.
+
+The stack is heat-templates/verify/verify.yaml: heat-standalone.yaml as users have it, and a script beside it
+that looks at the server from within.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goldsmith import heatreport, workspace
+from goldsmith.errors import CloudError, SpecError, VerificationError
+from goldsmith.heat import Cloud, Stack
+from goldsmith.heatreport import Report
+
+CONSOLE = "heat-console.log"
+_POLLING_S = 5  # of the server that is proven, so that a verification does not spend its time on waiting
+_STRANGER = "goldsmith.invalid/not-embedded:1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """Where and how to prove. Times are in seconds."""
+
+    flavor: str
+    network: str = ""
+    deadline_s: float = 900  # of one change of the stack
+    pods_deadline_s: int = 300
+    poll_transport: str = "POLL_SERVER_HEAT"
+    signal_transport: str = "HEAT_SIGNAL"
+
+
+def template(name: str) -> Path:
+    """One of the project's Heat templates."""
+    return workspace.project_root() / "heat-templates" / name
+
+
+def find_build(out: Path, name: str) -> Path:
+    """The latest verified build of a spec. Raises SpecError where there is none."""
+    latest = out / name / "latest"
+    if not (latest / "manifest.json").exists():
+        raise SpecError(f"there is no verified build of {name}", hint=f"run: scripts/inv build-image {name}")
+    return latest.resolve()
+
+
+def prove(build: Path, cloud: Cloud, wishes: Wishes) -> Report:
+    """Take a verified build through a release's life in a cloud. The report is written beside its manifest.
+
+    Raises CloudError or VerificationError at the first step that fails; whatever happens, the stack and the
+    image are removed.
+    """
+    manifest = json.loads((build / "manifest.json").read_text())
+    disk = manifest["disks"][0]
+    if workspace.sha256_of(build / disk["file"]) != disk["sha256"]:
+        raise VerificationError(f"{build / disk['file']} is not what its manifest says")
+    report = Report(
+        cloud=cloud.name, image_sha256=disk["sha256"],
+        manifest_sha256=workspace.sha256_of(build / "manifest.json"),
+    )  # fmt: skip
+    try:
+        _Proof(build, manifest, cloud, wishes, report).run()
+    finally:
+        report.write(build)
+    return report
+
+
+class _Proof:
+    """The steps in their order, each on what the one before left."""
+
+    def __init__(
+        self, build: Path, manifest: Mapping[str, Any], cloud: Cloud, wishes: Wishes, report: Report
+    ) -> None:
+        self.build, self.manifest, self.cloud, self.wishes, self.report = (
+            build,
+            manifest,
+            cloud,
+            wishes,
+            report,
+        )
+        self.name = f"verify-{manifest['name']}-{secrets.token_hex(3)}"
+        self.pods = [copy.deepcopy(pod) for pod in _pods(build)]
+        self.stack: Stack | None = None
+
+    def run(self) -> None:
+        """Every step; at the end, or at the first failure, everything of ours in the cloud is removed."""
+        image = ""
+        try:
+            with self.report.step("image"):
+                file = self.build / self.manifest["disks"][0]["file"]
+                image = self.cloud.upload(file, f"{self.manifest['name']} {self.manifest['build_id']}")
+            self._steps(image)
+        except BaseException:
+            self._keep_console()
+            raise
+        finally:
+            with self.report.step("delete"):
+                self._delete(image)
+
+    def _steps(self, image: str) -> None:
+        with self.report.step("create"):
+            first = self._create(image)
+        with self.report.step("update"):
+            second = self._update(first)
+        with self.report.step("bad pods"):
+            self._refused()
+        with self.report.step("crashing pod"):
+            self._crashing()
+        with self.report.step("roll back"):
+            self._rolled_back(second)
+        with self.report.step("reboot"):
+            self._rebooted(second)
+
+    def _create(self, image: str) -> Stack:
+        self.image = image
+        stack = self.cloud.create(
+            self.name, template("verify/verify.yaml"), self._parameters(self.pods, "created"),
+            timeout_s=self.wishes.deadline_s,
+        )  # fmt: skip
+        self.stack = stack
+        self._require_complete(stack, "CREATE")
+        probe = _probe(stack)
+        _require(probe["build"] == self.manifest["build_id"], f"the server is of build {probe['build']}")
+        _require(bool(stack.outputs["addresses"]), "the stack has no address in its outputs")
+        self._require_pods(stack, self.pods)
+        self._require_digests(stack)
+        missing = {pod["metadata"]["name"] for pod in self.pods} - set(stack.outputs["stats"] or {})
+        _require(not missing, f"no figures of {sorted(missing)} in the output stats")
+        self.report.figures["seconds_to_ready"] = (
+            stack.outputs["timing"]["ready_at"] - stack.outputs["timing"]["written_at"]
+        )
+        return stack
+
+    def _update(self, before: Stack) -> Stack:
+        """Change one pod, leave the others: only that one gets another UID."""
+        changed = copy.deepcopy(self.pods)
+        changed[-1]["metadata"].setdefault("labels", {})["goldsmith-verify"] = "updated"
+        asked = time.time()
+        stack = self._updated(changed, "updated")
+        ended = time.time()
+        self._require_complete(stack, "UPDATE")
+        self._require_pods(stack, changed)
+        was, now = before.outputs["pod_uids"], stack.outputs["pod_uids"]
+        name = changed[-1]["metadata"]["name"]
+        kept = [other for other in was if other != name and was[other] != now.get(other)]
+        _require(not kept, f"pods that did not change got another UID: {kept}")
+        _require(was[name] != now[name], f"the pod {name} was changed and kept its UID")
+        self.report.figures["update_s"] = heatreport.split(asked, stack.outputs["timing"], ended)
+        self.report.figures["agent"] = heatreport.cost(_probe(before), _probe(stack))
+        self.pods = changed
+        return stack
+
+    def _refused(self) -> None:
+        """A pod whose image is not embedded is refused before anything is written."""
+        stranger = copy.deepcopy(self.pods[0])
+        stranger["metadata"]["name"] = "stranger"
+        stranger["spec"] = {"containers": [{"name": "main", "image": _STRANGER}]}
+        stack = self._updated([*self.pods, stranger], "refused")
+        self._require_failed(stack, f"the image {_STRANGER} is not embedded")
+
+    def _crashing(self) -> None:
+        """A pod that cannot start fails with its reason."""
+        bad = copy.deepcopy(self.pods[-1])
+        bad["metadata"]["name"] = "crashing"
+        bad["spec"].pop("hostNetwork", None)
+        for container in bad["spec"]["containers"]:
+            container.update(command=["/nowhere"])
+            container.pop("readinessProbe", None)
+        stack = self._updated([*self.pods, bad], "crashed")
+        self._require_failed(stack, "pod crashing: container")
+        _require("put back" in str(stack.outputs["said"]), f"the hook said {stack.outputs['said']!r}")
+
+    def _rolled_back(self, before: Stack) -> None:
+        """The containers that ran before both failures are the very ones that run now."""
+        stack = self._updated(self.pods, "rolled back")
+        self._require_complete(stack, "UPDATE")
+        _require(stack.outputs["pod_uids"] == before.outputs["pod_uids"], "the pods got other UIDs")
+        self._require_started_once(before.outputs["pods"], _probe(stack)["pods"])
+
+    def _rebooted(self, before: Stack) -> None:
+        boot = _probe(self._current())["boot_id"]
+        self.cloud.reboot(before.outputs["server"])
+        stack = self._updated(self.pods, "rebooted")
+        self._require_complete(stack, "UPDATE")
+        probe = _probe(stack)
+        _require(probe["boot_id"] != boot, "the server was not rebooted")
+        unready = [name for name, pod in probe["pods"].items() if not _is_ready(pod)]
+        _require(not unready, f"not ready after the reboot: {unready}")
+        uids = {name: pod["uid"] for name, pod in probe["pods"].items()}
+        _require(uids == before.outputs["pod_uids"], f"after the reboot there are other pods: {uids}")
+        _require(
+            probe["imported_since_boot"] == 0, f"{probe['imported_since_boot']} blobs were imported anew"
+        )
+        _require(not probe["signals_of_this_boot"], f"a second signal: {probe['signals_of_this_boot']}")
+
+    def _delete(self, image: str) -> None:
+        """Stack and image, and a look at whether anything is left."""
+        if self.stack is not None or self.cloud.leftovers(self.name):
+            self.cloud.delete(self.name, timeout_s=self.wishes.deadline_s)
+        if image:
+            self.cloud.delete_image(image)
+        left = self.cloud.leftovers(self.name)
+        _require(not left, f"left in the cloud: {', '.join(left)}")
+
+    def _updated(self, pods: list[dict[str, Any]], probe: str) -> Stack:
+        assert self.stack is not None
+        self.stack = self.cloud.update(
+            self.stack, template("verify/verify.yaml"), self._parameters(pods, probe),
+            timeout_s=self.wishes.deadline_s,
+        )  # fmt: skip
+        return self.stack
+
+    def _current(self) -> Stack:
+        assert self.stack is not None
+        return self.stack
+
+    def _parameters(self, pods: list[dict[str, Any]], probe: str) -> dict[str, Any]:
+        return {
+            "image": self.image, "flavor": self.wishes.flavor, "network": self.wishes.network, "pods": pods,
+            "pods_deadline": self.wishes.pods_deadline_s, "polling_interval": _POLLING_S, "probe": probe,
+            "poll_transport": self.wishes.poll_transport, "signal_transport": self.wishes.signal_transport,
+        }  # fmt: skip
+
+    def _require_complete(self, stack: Stack, action: str) -> None:
+        failure = stack.outputs.get("failure")
+        said = f": {failure}" if failure else ""
+        _require(stack.status == f"{action}_COMPLETE", f"{stack.status}, {stack.reason}{said}")
+
+    def _require_failed(self, stack: Stack, reason: str) -> None:
+        _require(stack.status == "UPDATE_FAILED", f"an update that must fail is {stack.status}")
+        said = str(stack.outputs["failure"])
+        _require(reason in said, f"the failure does not say why: {said!r}, {stack.reason}")
+
+    def _require_pods(self, stack: Stack, pods: list[dict[str, Any]]) -> None:
+        found = stack.outputs["pods"] or {}
+        names = {pod["metadata"]["name"] for pod in pods}
+        _require(set(found) == names, f"the pods are {sorted(found)}, must be {sorted(names)}")
+        unready = [name for name, pod in found.items() if not _is_ready(pod)]
+        _require(not unready, f"complete, but not ready: {unready}")
+
+    def _require_digests(self, stack: Stack) -> None:
+        """Every container runs from an image of the lock."""
+        lock = json.loads((self.build / "images.lock.json").read_text())["images"]
+        digests = {name: image["digest"] for image in lock for name in image["names"]}
+        for name, pod in stack.outputs["pods"].items():
+            for container in pod["containers"].values():
+                wanted = digests.get(container["image"])
+                _require(
+                    container["image_digest"] == wanted,
+                    f"{name} runs {container['image_digest']}, not {wanted}",
+                )
+
+    @staticmethod
+    def _require_started_once(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for name, pod in before.items():
+            was = {key: each["started_at"] for key, each in pod["containers"].items()}
+            is_ = {
+                key: each["started_at"]
+                for key, each in now.get(name, {"containers": {}})["containers"].items()
+            }
+            _require(was == is_, f"the pod {name} did not run on: started at {is_}, must be {was}")
+
+    def _keep_console(self) -> None:
+        """What the server said, beside the verdict."""
+        server = None
+        with contextlib.suppress(CloudError):
+            stack = self.stack or self.cloud.stack(self.name)
+            server = stack.outputs.get("server")
+        if server:
+            (self.build / CONSOLE).write_text(self.cloud.console(server))
+
+
+def _pods(build: Path) -> list[dict[str, Any]]:
+    """What the image is verified with. Raises SpecError where its spec has no pods."""
+    spec = yaml.safe_load((build / "spec.yaml").read_text())
+    pods = list((spec.get("verify") or {}).get("pods") or [])
+    if not pods or not (spec.get("heat-agent") or {}).get("hooks"):
+        raise SpecError(
+            f"{spec['name']} has no Heat agent, or no pods to run by it", hint="keys heat-agent, verify.pods"
+        )
+    return pods
+
+
+def _probe(stack: Stack) -> dict[str, Any]:
+    """What the script within the server saw."""
+    result = stack.outputs.get("probe")
+    if not result:
+        raise VerificationError(f"the probe in the server gave no result: {stack.status}, {stack.reason}")
+    return dict(json.loads(result) if isinstance(result, str) else result)
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    return bool(pod["containers"]) and all(each["ready"] for each in pod["containers"].values())
+
+
+def _require(is_so: object, otherwise: str) -> None:
+    if not is_so:
+        raise VerificationError(otherwise)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a verified build to its verdict in a cloud: the user's, or a test cloud of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from goldsmith import cloud as testcloud
+from goldsmith import heatproof
+from goldsmith.heat import Cloud
+from goldsmith.heatproof import Wishes
+
+_NETWORK = "golden"  # of every test cloud
+
+
+def verify(out: Path, name: str, *, cloud: str, wishes: Wishes) -> dict[str, Any]:
+    """The verdict on the latest build of a spec, also written beside its manifest.
+
+    Raises what heatproof.prove() raises, and HostError where a test cloud cannot run.
+    """
+    build = heatproof.find_build(out, name)
+    if cloud:
+        return heatproof.prove(build, Cloud(cloud), wishes).as_dict()
+    with _test_cloud() as ours:
+        return heatproof.prove(build, ours, replace(wishes, network=wishes.network or _NETWORK)).as_dict()
+
+
+@contextlib.contextmanager
+def _test_cloud() -> Iterator[Cloud]:
+    """A cloud for this process alone."""
+    name = f"verify-{os.getpid()}"
+    try:
+        running = testcloud.up(name)
+        yield Cloud(name, clouds_yaml=running.clouds_yaml)
+    finally:
+        testcloud.down(name)

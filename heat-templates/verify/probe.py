@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the server looks like from within, as JSON in the output "result": run by the hook for scripts."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, "/usr/lib/heat-config")
+from heat_pods import node, report, watch
+
+DEADLINE_S = 240
+CONTENT = Path("/var/lib/containerd/io.containerd.content.v1.content/blobs")
+LOOPS = 2_000_000
+HASH = "goldsmith.heat/manifest"
+
+
+def pods() -> dict[str, Any]:
+    """The static pods, once each of them is ready, or as they are after the deadline."""
+    kubelet, deadline = node.Kubelet(), time.monotonic() + DEADLINE_S
+    while True:
+        found: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(node.Unreachable):
+            found = {pod["metadata"]["annotations"].get(HASH, ""): pod for pod in kubelet.pods()}
+        wanted = set(manifests())
+        if wanted <= found.keys() and all(watch.is_good(found[each]) for each in wanted):
+            break
+        if time.monotonic() > deadline:
+            break
+        time.sleep(2)
+    suffix = f"-{os.uname().nodename}"  # a static pod is called NAME-NODE
+    return report.pods({pod["metadata"]["name"].removesuffix(suffix): pod for pod in found.values()})
+
+
+def manifests() -> Iterator[str]:
+    """The hash of each manifest."""
+    for path in Path("/etc/kubernetes/manifests").glob("[!.]*"):
+        yield json.loads(path.read_text())["metadata"]["annotations"][HASH]
+
+
+def signals_of_this_boot() -> list[str]:
+    """Lines of the agent's log that tell of a signal."""
+    argv = ["journalctl", "-b", "-u", "os-collect-config", "-o", "cat", "--no-pager"]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if " signalled, status " in line]
+
+
+def imported_since_boot() -> int:
+    """Blobs that came into containerd's store after this boot."""
+    boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+    return sum(path.stat().st_mtime > boot for path in CONTENT.rglob("*") if path.is_file())
+
+
+def agent_cpu_s() -> float | None:
+    """Seconds of CPU of the agent's unit since it started, hooks included."""
+    argv = ["systemctl", "show", "os-collect-config", "--property=CPUUsageNSec", "--value"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    return int(said) / 1e9 if said.isdigit() else None
+
+
+def loop_cpu_s() -> float:
+    """Seconds of CPU for a loop that the host runs too: how slow this guest is."""
+    start = time.process_time()
+    for _ in range(LOOPS):
+        pass
+    return time.process_time() - start
+
+
+result = {
+    "reason": os.environ["reason"],
+    "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    "pods": pods(),
+    "signals_of_this_boot": signals_of_this_boot(),
+    "imported_since_boot": imported_since_boot(),
+    "agent_cpu_s": agent_cpu_s(),
+    "loop_cpu_s": loop_cpu_s(),
+    "build": json.loads(Path("/usr/lib/goldsmith/build.json").read_text())["build_id"],
+}
+Path(f"{os.environ['heat_outputs_path']}.result").write_text(json.dumps(result))
