@@ -13,12 +13,19 @@ from typing import Any
 
 import pytest
 
+
+def _hooks(expect: dict[str, Any]) -> list[str]:
+    return list(((expect["build"] or {}).get("heat_agent") or {}).get("hooks", ()))
+
+
 # A feature that an image may lack: tests marked needs("kubelet") are left out where it does, and said.
 _FEATURES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "systemd": lambda expect: bool(expect["systemd"]),
     "kubelet": lambda expect: bool((expect["build"] or {}).get("kubelet")),
     "containers": lambda expect: bool(expect["images"]),
     "pods": lambda expect: bool((expect["build"] or {}).get("verify", {}).get("pods")),
+    "heat-agent": lambda expect: "script" in _hooks(expect),
+    "kubelet-hook": lambda expect: "kubelet" in _hooks(expect),
     "manifest": lambda expect: expect["manifest"] is not None,
 }
 

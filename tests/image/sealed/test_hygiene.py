@@ -105,3 +105,12 @@ def test_nothing_of_the_builder_is_left(sealed_root):
     left = ["/tmp/in_target.d", "/usr/sbin/policy-rc.d", "/etc/dib-manifests", "/etc/resolv.conf.ORIG"]
     assert not [path for path in left if sealed.resolve(sealed_root, path).exists()]
     assert not files_below(sealed_root, "/tmp")
+
+
+def test_no_stack_has_left_anything(sealed_root):
+    assert not files_below(
+        sealed_root, "/var/lib/heat-cfntools", "/var/lib/os-collect-config", "/var/lib/heat-config"
+    )
+    assert not re.search(
+        r"^\[(heat|cfn|request)\]", text(sealed_root, "/etc/os-collect-config.conf"), re.MULTILINE
+    )

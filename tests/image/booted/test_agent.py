@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat's agent waits for a Heat, and the hook for pods can be asked by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+HOOK = "/usr/libexec/heat-config/hooks/kubelet"
+
+
+@pytest.mark.needs("heat-agent")
+def test_agent_is_enabled_and_rests_where_there_is_no_heat(host):
+    assert host.check_output("systemctl is-enabled os-collect-config") == "enabled"
+    shown = host.check_output("systemctl show os-collect-config --property=ActiveState,ConditionResult")
+    assert set(shown.split()) == {"ActiveState=inactive", "ConditionResult=no"}
+
+
+@pytest.mark.needs("kubelet-hook")
+def test_hook_refuses_what_is_not_embedded_and_leaves_the_pods_alone(host):
+    before = host.check_output("ls -i /etc/kubernetes/manifests")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger"},
+        "spec": {"containers": [{"name": "main", "image": "goldsmith.invalid/stranger:1", "prots": []}]},
+    }
+    asked = json.dumps({"id": "by-hand", "inputs": [], "config": [pod]})
+
+    answer = json.loads(host.check_output("printf %s %s | " + HOOK, "%s", asked))
+
+    assert answer["deploy_status_code"] == 1
+    assert "'prots' was unexpected" in answer["deploy_stderr"]
+    assert host.check_output("ls -i /etc/kubernetes/manifests") == before

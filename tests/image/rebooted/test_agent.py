@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent takes metadata from a file all the way to a hook, once, without a Heat and without a network."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from guest import wait_for
+
+DATA = "/var/lib/os-collect-config/local-data"
+TRACE = "/run/agent-was-here"
+
+pytestmark = pytest.mark.needs("heat-agent")
+
+
+def test_metadata_reaches_a_hook_which_runs_once(host, expect):
+    script = f"#!/bin/sh\necho $word >> {TRACE}\n"
+    deployment = {
+        "id": "local-1", "name": "local", "group": "script", "config": script, "outputs": [],
+        "inputs": [{"name": "word", "type": "String", "value": "once"}],
+    }  # fmt: skip
+    host.check_output(
+        f"mkdir -p {DATA} && printf %s %s > {DATA}/test", "%s", json.dumps({"deployments": [deployment]})
+    )
+    host.check_output("systemctl start os-collect-config")
+
+    ran = wait_for(lambda: host.file(TRACE).exists, 60 * expect["slowness"])
+    host.check_output("systemctl restart os-collect-config")
+    polled = wait_for(
+        lambda: "Sleeping" in host.check_output("journalctl -u os-collect-config -n 20 -o cat"), 60
+    )
+
+    log = host.check_output("journalctl -b -u os-collect-config -o cat --no-pager | tail -30")
+    host.check_output(f"systemctl stop os-collect-config; rm -r {DATA} /var/lib/heat-config/deployed")
+    assert ran, log
+    assert polled, log
+    assert host.check_output(f"cat {TRACE}") == "once", log

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proof's own judgement, on a cloud that answers what a test wants: the real one is in integration/."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from goldsmith import heatproof, heatreport, junit
+from goldsmith.errors import CloudError, SpecError, VerificationError
+from goldsmith.heat import Stack
+from goldsmith.heatproof import Wishes
+
+DIGEST = "sha256:11"
+STEPS = ["image", "create", "update", "bad pods", "crashing pod", "roll back", "reboot", "delete"]
+
+
+def pod(name: str) -> dict[str, Any]:
+    container = {"name": "main", "image": "a.b/nginx:1"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": [container]},
+    }
+
+
+class FakeCloud:
+    """Runs pods as a good image would; change() lets a test spoil a stack before it is shown."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.change: Callable[[str, dict[str, Any]], None] = lambda probe, stack: None
+        self.good: list[dict[str, Any]] = []
+        self.boot = 1
+        self.left: list[str] = []
+
+    def upload(self, path: Path, name: str) -> str:
+        self.calls.append(f"upload {name}")
+        return "image-1"
+
+    def delete_image(self, image: str) -> None:
+        self.calls.append(f"delete image {image}")
+
+    def create(self, name: str, template: Path, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
+        assert template.exists()
+        return self._stack("CREATE", parameters)
+
+    def update(
+        self, stack: Stack, template: Path, parameters: Mapping[str, Any], *, timeout_s: float
+    ) -> Stack:
+        return self._stack("UPDATE", parameters)
+
+    def stack(self, stack: str) -> Stack:
+        raise CloudError("no such stack")
+
+    def delete(self, stack: str, *, timeout_s: float) -> None:
+        self.calls.append("delete stack")
+
+    def reboot(self, server: str) -> None:
+        self.boot += 1
+
+    def console(self, server: str) -> str:
+        return "the console\n"
+
+    def leftovers(self, name: str) -> list[str]:
+        return self.left
+
+    def _stack(self, action: str, parameters: Mapping[str, Any]) -> Stack:
+        pods, probe = parameters["pods"], parameters["probe"]
+        failure = self._failure(pods)
+        self.good = self.good if failure else copy.deepcopy(pods)
+        shown = {each["metadata"]["name"]: self._pod(each) for each in self.good}
+        seen = {
+            "build": "build-1", "boot_id": str(self.boot), "pods": copy.deepcopy(shown), "loop_cpu_s": 0.5,
+            "imported_since_boot": 0, "signals_of_this_boot": [], "agent_cpu_s": 1.0,
+        }  # fmt: skip
+        stack = {
+            "status": f"{action}_FAILED" if failure else f"{action}_COMPLETE",
+            "outputs": {
+                "server": "server-1", "addresses": {"net": ["10.0.0.1"]}, "pods": shown, "failure": failure,
+                "pod_uids": {name: each["uid"] for name, each in shown.items()},
+                "stats": {name: {} for name in shown}, "said": "put back" if failure else "fine",
+                "timing": {"begun_at": 1.0, "written_at": 2.0, "ready_at": 5.0}, "probe": seen,
+            },
+        }  # fmt: skip
+        self.change(probe, stack)
+        stack["outputs"]["probe"] = json.dumps(stack["outputs"]["probe"])  # type: ignore[index]
+        return Stack(id="1", name="x", reason="", **stack)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _failure(pods: list[dict[str, Any]]) -> str:
+        containers = [(each["metadata"]["name"], each["spec"]["containers"][0]) for each in pods]
+        for name, container in containers:
+            if "invalid" in container["image"]:
+                return f"pod {name}: container main: the image {container['image']} is not embedded"
+            if container.get("command") == ["/nowhere"]:
+                return f"pod {name}: container main cannot start: RunContainerError"
+        return ""
+
+    @staticmethod
+    def _pod(manifest: dict[str, Any]) -> dict[str, Any]:
+        uid = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:8]
+        main = {"ready": True, "image": "a.b/nginx:1", "image_digest": DIGEST, "started_at": f"at {uid}"}
+        return {"uid": uid, "containers": {"main": main}}
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    """A verified build with two pods."""
+    folder = tmp_path / "out" / "mine" / "build-1"
+    folder.mkdir(parents=True)
+    (folder / "disk.qcow2").write_bytes(b"disk")
+    disk = {"file": "disk.qcow2", "sha256": hashlib.sha256(b"disk").hexdigest()}
+    (folder / "manifest.json").write_text(
+        json.dumps({"name": "mine", "build_id": "build-1", "disks": [disk]})
+    )
+    spec = {"name": "mine", "heat-agent": {"hooks": ["kubelet"]}, "verify": {"pods": [pod("web"), pod("db")]}}
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
+    lock = {"images": [{"names": ["a.b/nginx:1"], "digest": DIGEST}]}
+    (folder / "images.lock.json").write_text(json.dumps(lock))
+    (tmp_path / "out" / "mine" / "latest").symlink_to("build-1")
+    return folder
+
+
+def prove(build: Path, cloud: FakeCloud) -> heatreport.Report:
+    return heatproof.prove(build, cloud, Wishes(flavor="golden"))  # type: ignore[arg-type]
+
+
+def verdict(build: Path) -> dict[str, Any]:
+    return dict(json.loads((build / heatreport.VERDICT).read_text()))
+
+
+def test_a_good_image_passes_every_step_and_leaves_nothing(build: Path) -> None:
+    cloud = FakeCloud()
+
+    report = prove(build, cloud)
+
+    assert report.passed
+    assert [step["name"] for step in verdict(build)["steps"]] == STEPS
+    assert verdict(build)["result"] == "passed"
+    assert (
+        verdict(build)["manifest_sha256"]
+        == hashlib.sha256((build / "manifest.json").read_bytes()).hexdigest()
+    )
+    assert cloud.calls == ["upload mine build-1", "delete stack", "delete image image-1"]
+    assert junit.count(build / heatreport.JUNIT).tests == len(STEPS)
+
+
+def in_outputs(*path: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(stack: dict[str, Any]) -> None:
+        found = stack["outputs"]
+        for key in path[:-1]:
+            found = found[key]
+        found[path[-1]] = value
+
+    return change
+
+
+def status(value: str) -> Callable[[dict[str, Any]], None]:
+    return lambda stack: stack.update(status=value)
+
+
+@pytest.mark.parametrize(
+    ("probe", "spoil", "step", "said"),
+    [
+        ("created", status("CREATE_FAILED"), "create", "CREATE_FAILED"),
+        ("created", in_outputs("probe", "build", value="other"), "create", "the server is of build other"),
+        ("created", in_outputs("addresses", value={}), "create", "no address"),
+        ("created", in_outputs("pods", value={}), "create", "the pods are []"),
+        (
+            "created",
+            in_outputs("pods", "web", "containers", "main", "ready", value=False),
+            "create",
+            "not ready",
+        ),
+        (
+            "created",
+            in_outputs("pods", "web", "containers", "main", "image_digest", value="x"),
+            "create",
+            "runs x",
+        ),
+        ("created", in_outputs("stats", value={"db": {}}), "create", "no figures of ['web']"),
+        ("updated", in_outputs("pod_uids", "web", value="new"), "update", "got another UID: ['web']"),
+        ("refused", status("UPDATE_COMPLETE"), "bad pods", "an update that must fail is UPDATE_COMPLETE"),
+        ("refused", in_outputs("failure", value="no"), "bad pods", "the failure does not say why: 'no'"),
+        ("crashed", in_outputs("said", value="oops"), "crashing pod", "the hook said 'oops'"),
+        ("rolled back", in_outputs("pod_uids", "web", value="new"), "roll back", "the pods got other UIDs"),
+        (
+            "rolled back",
+            in_outputs("probe", "pods", "web", "containers", "main", "started_at", value="later"),
+            "roll back",
+            "the pod web did not run on",
+        ),
+        ("rebooted", in_outputs("probe", "boot_id", value="1"), "reboot", "the server was not rebooted"),
+        ("rebooted", in_outputs("probe", "pods", "web", "uid", value="x"), "reboot", "there are other pods"),
+        (
+            "rebooted",
+            in_outputs("probe", "imported_since_boot", value=3),
+            "reboot",
+            "3 blobs were imported anew",
+        ),
+        ("rebooted", in_outputs("probe", "signals_of_this_boot", value=["x"]), "reboot", "a second signal"),
+    ],
+)
+def test_each_thing_that_can_be_wrong_is_found(
+    build: Path, probe: str, spoil: Callable[[dict[str, Any]], None], step: str, said: str
+) -> None:
+    cloud = FakeCloud()
+    cloud.change = lambda now, stack: spoil(stack) if now == probe else None
+
+    with pytest.raises(VerificationError):
+        prove(build, cloud)
+
+    failed = {each["name"]: each["failed"] for each in verdict(build)["steps"] if each["failed"]}
+    assert list(failed) == [step]
+    assert said in failed[step]
+    assert cloud.calls[-2:] == ["delete stack", "delete image image-1"], "all of ours is removed all the same"
+    assert (build / heatproof.CONSOLE).read_text() == "the console\n"
+    assert junit.count(build / heatreport.JUNIT).failed
+
+
+def test_what_is_left_in_the_cloud_is_a_failure(build: Path) -> None:
+    cloud = FakeCloud()
+    cloud.left = ["port x"]
+
+    with pytest.raises(VerificationError, match="left in the cloud: port x"):
+        prove(build, cloud)
+
+
+def test_an_image_that_is_not_its_manifests_goes_to_no_cloud(build: Path) -> None:
+    (build / "disk.qcow2").write_bytes(b"other")
+    cloud = FakeCloud()
+
+    with pytest.raises(VerificationError, match="is not what its manifest says"):
+        prove(build, cloud)
+    assert cloud.calls == []
+
+
+def test_a_spec_without_an_agent_or_pods_is_said(build: Path) -> None:
+    (build / "spec.yaml").write_text("name: mine\nverify: {pods: [{}]}\n")
+
+    with pytest.raises(SpecError, match="mine has no Heat agent"):
+        prove(build, FakeCloud())
+
+
+def test_without_a_verified_build_the_next_command_is_said(build: Path, tmp_path: Path) -> None:
+    assert heatproof.find_build(tmp_path / "out", "mine") == build
+    with pytest.raises(SpecError) as e:
+        heatproof.find_build(tmp_path / "out", "other")
+    assert e.value.hint == "run: scripts/inv build-image other"
+
+
+def test_an_update_is_split_into_what_its_time_was_spent_on() -> None:
+    timing = {"begun_at": 103.0, "written_at": 103.5, "ready_at": 110.0}
+
+    assert heatreport.split(100.0, timing, 112.0) == {
+        "polling": 3.0, "checking and writing": 0.5, "kubelet": 6.5, "signal, probe, Heat": 2.0, "total": 12.0,
+    }  # fmt: skip
