@@ -264,5 +264,6 @@ def test_an_update_is_split_into_what_its_time_was_spent_on() -> None:
     timing = {"begun_at": 103.0, "written_at": 103.5, "ready_at": 110.0}
 
     assert heatreport.split(100.0, timing, 112.0) == {
-        "polling": 3.0, "checking and writing": 0.5, "kubelet": 6.5, "signal, probe, Heat": 2.0, "total": 12.0,
+        "polling": 3.0, "checking and writing": 0.5, "kubelet": 6.5, "signal, probe, Heat": 2.0,
+        "total": 12.0,
     }  # fmt: skip
