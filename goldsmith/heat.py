@@ -83,21 +83,22 @@ class Cloud:
         last: list[Stack] = []
 
         def ended() -> Stack | None:
-            last[:] = [self.stack(stack)]
+            last[:] = [self.stack(stack, with_outputs=False)]
             progress.live(f"{last[0].name}: {last[0].status}")
             return last[0] if last[0].status in (f"{action}_COMPLETE", f"{action}_FAILED") else None
 
         try:
-            return wait.wait_until(ended, timeout_s=timeout_s, interval_s=_POLL_S)
+            wait.wait_until(ended, timeout_s=timeout_s, interval_s=_POLL_S)
+            return self.stack(stack)
         except wait.Deadline:
             raise CloudError(
                 f"the stack {last[0].name} is still {last[0].status} after {timeout_s:.0f} s"
             ) from None
 
-    def stack(self, stack: str) -> Stack:
-        """A stack as it is now."""
+    def stack(self, stack: str, *, with_outputs: bool = True) -> Stack:
+        """A stack as it is now; its outputs cost Heat a look at every server."""
         with _translated(f"Heat does not show the stack {stack}"):
-            found = self._sdk.orchestration.get_stack(stack)
+            found = self._sdk.orchestration.get_stack(stack, resolve_outputs=with_outputs)
         outputs = {item["output_key"]: item.get("output_value") for item in found.outputs or []}
         return Stack(
             id=str(found.id), name=str(found.name), status=str(found.status),
@@ -106,9 +107,12 @@ class Cloud:
 
     def validate(self, template: Path) -> None:
         """Have Heat itself check a template."""
+        import openstack.exceptions
+
         attrs = self._read(template)
         with _translated(f"Heat does not take {template.name}"):
-            self._sdk.orchestration.validate_template(attrs["template"], files=attrs.get("files"))
+            answer = self._sdk.orchestration.post("/validate", json=attrs)
+            openstack.exceptions.raise_from_response(answer)
 
     def delete(self, stack: str, *, timeout_s: float) -> None:
         """Delete a stack and wait until it is gone."""

@@ -212,10 +212,10 @@ class _Proof:
         left = self.cloud.leftovers(self.name)
         _require(not left, f"left in the cloud: {', '.join(left)}")
 
-    def _updated(self, pods: list[dict[str, Any]], probe: str) -> Stack:
+    def _updated(self, pods: list[dict[str, Any]], reason: str) -> Stack:
         assert self.stack is not None
         self.stack = self.cloud.update(
-            self.stack, template("verify/verify.yaml"), self._parameters(pods, probe),
+            self.stack, template("verify/verify.yaml"), self._parameters(pods, reason),
             timeout_s=self.wishes.deadline_s,
         )  # fmt: skip
         return self.stack
@@ -224,10 +224,10 @@ class _Proof:
         assert self.stack is not None
         return self.stack
 
-    def _parameters(self, pods: list[dict[str, Any]], probe: str) -> dict[str, Any]:
+    def _parameters(self, pods: list[dict[str, Any]], reason: str) -> dict[str, Any]:
         return {
             "image": self.image, "flavor": self.wishes.flavor, "network": self.wishes.network, "pods": pods,
-            "pods_deadline": self.wishes.pods_deadline_s, "polling_interval": _POLLING_S, "probe": probe,
+            "pods_deadline": self.wishes.pods_deadline_s, "polling_interval": _POLLING_S, "reason": reason,
             "poll_transport": self.wishes.poll_transport, "signal_transport": self.wishes.signal_transport,
         }  # fmt: skip
 

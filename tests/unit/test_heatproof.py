@@ -39,7 +39,7 @@ class FakeCloud:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.change: Callable[[str, dict[str, Any]], None] = lambda probe, stack: None
+        self.change: Callable[[str, dict[str, Any]], None] = lambda reason, stack: None
         self.good: list[dict[str, Any]] = []
         self.boot = 1
         self.left: list[str] = []
@@ -76,7 +76,7 @@ class FakeCloud:
         return self.left
 
     def _stack(self, action: str, parameters: Mapping[str, Any]) -> Stack:
-        pods, probe = parameters["pods"], parameters["probe"]
+        pods, reason = parameters["pods"], parameters["reason"]
         failure = self._failure(pods)
         self.good = self.good if failure else copy.deepcopy(pods)
         shown = {each["metadata"]["name"]: self._pod(each) for each in self.good}
@@ -93,7 +93,7 @@ class FakeCloud:
                 "timing": {"begun_at": 1.0, "written_at": 2.0, "ready_at": 5.0}, "probe": seen,
             },
         }  # fmt: skip
-        self.change(probe, stack)
+        self.change(reason, stack)
         stack["outputs"]["probe"] = json.dumps(stack["outputs"]["probe"])  # type: ignore[index]
         return Stack(id="1", name="x", reason="", **stack)  # type: ignore[arg-type]
 
