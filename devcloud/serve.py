@@ -6,6 +6,7 @@ message broker. Imports stand in functions: each service wants its own libraries
 """
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -130,19 +131,34 @@ def serve(application, port, **options):
 
 
 def serve_beside(applications, *, stop):
-    """Applications by port, in threads; ends on TERM, after calling what is in stop."""
-    done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
-    for port, application in applications.items():
-        server = waitress.create_server(
-            application, host=ANYWHERE, port=port, threads=THREADS, map={}, ident=None
-        )
-        threading.Thread(target=server.run, name=f"port {port}", daemon=True).start()
-    done.wait()
+    """Applications by port, in threads; ends on TERM, after calling what is in stop.
+
+    USR1 closes the ports, with every connection to them, and leaves all else at work; USR2 opens them.
+    """
+    told = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda got, _: told.put(got))
+    servers = [listening(application, port) for port, application in applications.items()]
+    while (got := told.get()) in (signal.SIGUSR1, signal.SIGUSR2):
+        while servers:
+            server = servers.pop()
+            for channel in list(server.active_channels.values()):
+                channel.handle_close()
+            server.close()
+        if got == signal.SIGUSR2:
+            servers = [listening(application, port) for port, application in applications.items()]
     for call in stop:
         call()
     os._exit(0)  # threads of the libraries outlive their services
+
+
+def listening(application, port):
+    """An application on a port, served by a thread of its own."""
+    server = waitress.create_server(
+        application, host=ANYWHERE, port=port, threads=THREADS, map={}, ident=None
+    )
+    threading.Thread(target=server.run, name=f"port {port}", daemon=True).start()
+    return server
 
 
 SERVICES = {function.__name__: function for function in (keystone, glance, placement, neutron, nova, heat)}

@@ -14,8 +14,6 @@ import signal
 import sqlite3
 import tarfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from goldsmith import (
     accelerator,
     cloudconf,
     cloudenv,
+    cloudhealth,
     cloudplace,
     cloudrooms,
     proc,
@@ -33,25 +32,13 @@ from goldsmith import (
     wait,
     workspace,
 )
+from goldsmith.cloudhealth import SERVICES
 from goldsmith.cloudplace import URLS, Place
 from goldsmith.cloudrooms import Rooms
 from goldsmith.errors import HostError, SpecError
 
-# Service -> the APIs that its process serves, and where each says that it is there.
-SERVICES: Mapping[str, tuple[str, ...]] = {
-    "keystone": ("identity",),
-    "placement": ("placement",),
-    "glance": ("image",),
-    "neutron": ("network",),
-    "heat": ("orchestration", "cloudformation"),
-    "nova": ("compute",),
-}
-_HEALTH = {
-    "identity": "/v3",
-    "image": "/healthcheck",
-    "orchestration": "/healthcheck",
-    "cloudformation": "/healthcheck",
-}
+# Ports that can be closed and opened without their service: the service, the signals that do it.
+PORTS_ALONE = {"heat-api": ("heat", signal.SIGUSR1, signal.SIGUSR2)}
 _ANSWER_S, _STOP_S = 120, 30
 _SEED = "seed.tar"
 
@@ -108,7 +95,7 @@ def status(name: str) -> dict[str, Any]:
     if not here.is_live():
         return {"name": name, "running": False, "services": {}}
     record = here.read()
-    answers = {service: _is_well(service, record["ports"]) for service in SERVICES}
+    answers = {service: cloudhealth.is_well(service, record["ports"]) for service in SERVICES}
     return {
         "name": name, "running": True, "clouds_yaml": str(here.clouds_yaml), "ports": record["ports"],
         "services": answers,
@@ -116,10 +103,14 @@ def status(name: str) -> dict[str, Any]:
 
 
 def service(action: str, name: str, *, cloud: str) -> None:
-    """Stop or start one service of a running cloud, and wait until that is so."""
-    if action not in ("start", "stop") or name not in SERVICES:
-        raise SpecError(f"cannot {action} {name}", hint=f"start or stop one of: {', '.join(SERVICES)}")
+    """Stop or start one service of a running cloud, or its ports alone, and wait until that is so."""
+    if action not in ("start", "stop") or name not in {*SERVICES, *PORTS_ALONE}:
+        known = ", ".join((*SERVICES, *PORTS_ALONE))
+        raise SpecError(f"cannot {action} {name}", hint=f"start or stop one of: {known}")
     rooms = _rooms(cloud)
+    if name in PORTS_ALONE:
+        _ports_alone(rooms, action, name, cloudplace.place(cloud).read()["ports"])
+        return
     if action == "start":
         if not rooms.is_running(name):
             ports = cloudplace.place(cloud).read()["ports"]
@@ -130,6 +121,15 @@ def service(action: str, name: str, *, cloud: str) -> None:
         wait.wait_until(lambda: not rooms.is_running(name), timeout_s=_STOP_S)
     except wait.Deadline:
         rooms.signal(name, signal.SIGKILL)
+
+
+def _ports_alone(rooms: Rooms, action: str, name: str, ports: Mapping[str, int]) -> None:
+    owner, close, open_ = PORTS_ALONE[name]
+    rooms.signal(owner, open_ if action == "start" else close)
+    try:
+        wait.wait_until(lambda: cloudhealth.is_well(owner, ports) == (action == "start"), timeout_s=_STOP_S)
+    except wait.Deadline:
+        raise HostError(f"{name} did not {action}", hint=f"see {rooms.here.log_of(owner)}") from None
 
 
 def environment(name: str) -> dict[str, str]:
@@ -232,27 +232,15 @@ def _wait_for(rooms: Rooms, name: str, process: proc.Process, ports: Mapping[str
     log = rooms.here.log_of(name)
     try:
         wait.wait_until(
-            lambda: _is_well(name, ports), timeout_s=_ANSWER_S, alive=lambda: process.poll() is None
+            lambda: cloudhealth.is_well(name, ports),
+            timeout_s=_ANSWER_S,
+            alive=lambda: process.poll() is None,
         )
     except wait.Deadline:
         raise HostError(f"{name} does not answer after {_ANSWER_S} s", hint=f"see {log}") from None
     except wait.Died:
         said = "".join(f"\n  | {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
         raise HostError(f"{name} ended as soon as it was started{said}", hint=f"see {log}") from None
-
-
-def _is_well(name: str, ports: Mapping[str, int]) -> bool:
-    return all(_answers(f"http://127.0.0.1:{ports[api]}{_HEALTH.get(api, '/')}") for api in SERVICES[name])
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10):  # noqa: S310 - our own port
-            return True
-    except urllib.error.HTTPError as e:
-        return e.code < 500
-    except OSError:
-        return False
 
 
 def _rooms(name: str) -> Rooms:

@@ -71,7 +71,7 @@ def cloud_env(c: Context, name: str = "devcloud") -> None:
     positional=["action", "service"],
     help={
         "action": "start or stop",
-        "service": "keystone, glance, placement, neutron, nova or heat",
+        "service": "keystone, glance, placement, neutron, nova, heat; heat-api: its ports alone",
         "name": _CLOUD,
     },
 )

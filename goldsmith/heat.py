@@ -138,10 +138,9 @@ class Cloud:
 
     def console(self, server: str) -> str:
         """The end of a server's console, empty where the cloud does not give it."""
-        try:
-            return str(self._sdk.compute.get_server_console_output(server, length=100)["output"])
-        except Exception:
-            return ""
+        with contextlib.suppress(CloudError), _translated(f"no console of {server}"):
+            return str(self._sdk.compute.get_server_console_output(server, length=200)["output"])
+        return ""
 
     def leftovers(self, name: str) -> list[str]:
         """Servers, ports and stacks that carry a name, a line each."""

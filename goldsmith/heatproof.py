@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import heatreport, workspace
+from goldsmith import heatcheck, heatreport, workspace
 from goldsmith.errors import CloudError, SpecError, VerificationError
 from goldsmith.heat import Cloud, Stack
 from goldsmith.heatreport import Report
@@ -128,14 +128,16 @@ class _Proof:
             timeout_s=self.wishes.deadline_s,
         )  # fmt: skip
         self.stack = stack
-        self._require_complete(stack, "CREATE")
-        probe = _probe(stack)
-        _require(probe["build"] == self.manifest["build_id"], f"the server is of build {probe['build']}")
-        _require(bool(stack.outputs["addresses"]), "the stack has no address in its outputs")
-        self._require_pods(stack, self.pods)
-        self._require_digests(stack)
+        heatcheck.require_complete(stack, "CREATE")
+        probe = heatcheck.probe(stack)
+        heatcheck.require(
+            probe["build"] == self.manifest["build_id"], f"the server is of build {probe['build']}"
+        )
+        heatcheck.require(bool(stack.outputs["addresses"]), "the stack has no address in its outputs")
+        heatcheck.require_pods(stack, self.pods)
+        heatcheck.require_digests(stack, json.loads((self.build / "images.lock.json").read_text()))
         missing = {pod["metadata"]["name"] for pod in self.pods} - set(stack.outputs["stats"] or {})
-        _require(not missing, f"no figures of {sorted(missing)} in the output stats")
+        heatcheck.require(not missing, f"no figures of {sorted(missing)} in the output stats")
         self.report.figures["seconds_to_ready"] = (
             stack.outputs["timing"]["ready_at"] - stack.outputs["timing"]["written_at"]
         )
@@ -148,15 +150,15 @@ class _Proof:
         asked = time.time()
         stack = self._updated(changed, "updated")
         ended = time.time()
-        self._require_complete(stack, "UPDATE")
-        self._require_pods(stack, changed)
+        heatcheck.require_complete(stack, "UPDATE")
+        heatcheck.require_pods(stack, changed)
         was, now = before.outputs["pod_uids"], stack.outputs["pod_uids"]
         name = changed[-1]["metadata"]["name"]
         kept = [other for other in was if other != name and was[other] != now.get(other)]
-        _require(not kept, f"pods that did not change got another UID: {kept}")
-        _require(was[name] != now[name], f"the pod {name} was changed and kept its UID")
+        heatcheck.require(not kept, f"pods that did not change got another UID: {kept}")
+        heatcheck.require(was[name] != now[name], f"the pod {name} was changed and kept its UID")
         self.report.figures["update_s"] = heatreport.split(asked, stack.outputs["timing"], ended)
-        self.report.figures["agent"] = heatreport.cost(_probe(before), _probe(stack))
+        self.report.figures["agent"] = heatreport.cost(heatcheck.probe(before), heatcheck.probe(stack))
         self.pods = changed
         return stack
 
@@ -166,7 +168,7 @@ class _Proof:
         stranger["metadata"]["name"] = "stranger"
         stranger["spec"] = {"containers": [{"name": "main", "image": _STRANGER}]}
         stack = self._updated([*self.pods, stranger], "refused")
-        self._require_failed(stack, f"the image {_STRANGER} is not embedded")
+        heatcheck.require_failed(stack, f"the image {_STRANGER} is not embedded")
 
     def _crashing(self) -> None:
         """A pod that cannot start fails with its reason."""
@@ -177,31 +179,37 @@ class _Proof:
             container.update(command=["/nowhere"])
             container.pop("readinessProbe", None)
         stack = self._updated([*self.pods, bad], "crashed")
-        self._require_failed(stack, "pod crashing: container")
-        _require("put back" in str(stack.outputs["said"]), f"the hook said {stack.outputs['said']!r}")
+        heatcheck.require_failed(stack, "pod crashing: container")
+        heatcheck.require(
+            "put back" in str(stack.outputs["said"]), f"the hook said {stack.outputs['said']!r}"
+        )
 
     def _rolled_back(self, before: Stack) -> None:
         """The containers that ran before both failures are the very ones that run now."""
         stack = self._updated(self.pods, "rolled back")
-        self._require_complete(stack, "UPDATE")
-        _require(stack.outputs["pod_uids"] == before.outputs["pod_uids"], "the pods got other UIDs")
-        self._require_started_once(before.outputs["pods"], _probe(stack)["pods"])
+        heatcheck.require_complete(stack, "UPDATE")
+        heatcheck.require(stack.outputs["pod_uids"] == before.outputs["pod_uids"], "the pods got other UIDs")
+        heatcheck.require_started_once(before.outputs["pods"], heatcheck.probe(stack)["pods"])
 
     def _rebooted(self, before: Stack) -> None:
-        boot = _probe(self._current())["boot_id"]
+        boot = heatcheck.probe(self._current())["boot_id"]
         self.cloud.reboot(before.outputs["server"])
         stack = self._updated(self.pods, "rebooted")
-        self._require_complete(stack, "UPDATE")
-        probe = _probe(stack)
-        _require(probe["boot_id"] != boot, "the server was not rebooted")
-        unready = [name for name, pod in probe["pods"].items() if not _is_ready(pod)]
-        _require(not unready, f"not ready after the reboot: {unready}")
+        heatcheck.require_complete(stack, "UPDATE")
+        probe = heatcheck.probe(stack)
+        heatcheck.require(probe["boot_id"] != boot, "the server was not rebooted")
+        unready = [name for name, pod in probe["pods"].items() if not heatcheck.is_ready(pod)]
+        heatcheck.require(not unready, f"not ready after the reboot: {unready}")
         uids = {name: pod["uid"] for name, pod in probe["pods"].items()}
-        _require(uids == before.outputs["pod_uids"], f"after the reboot there are other pods: {uids}")
-        _require(
+        heatcheck.require(
+            uids == before.outputs["pod_uids"], f"after the reboot there are other pods: {uids}"
+        )
+        heatcheck.require(
             probe["imported_since_boot"] == 0, f"{probe['imported_since_boot']} blobs were imported anew"
         )
-        _require(not probe["signals_of_this_boot"], f"a second signal: {probe['signals_of_this_boot']}")
+        heatcheck.require(
+            not probe["signals_of_this_boot"], f"a second signal: {probe['signals_of_this_boot']}"
+        )
 
     def _delete(self, image: str) -> None:
         """Stack and image, and a look at whether anything is left."""
@@ -210,7 +218,7 @@ class _Proof:
         if image:
             self.cloud.delete_image(image)
         left = self.cloud.leftovers(self.name)
-        _require(not left, f"left in the cloud: {', '.join(left)}")
+        heatcheck.require(not left, f"left in the cloud: {', '.join(left)}")
 
     def _updated(self, pods: list[dict[str, Any]], reason: str) -> Stack:
         assert self.stack is not None
@@ -231,45 +239,6 @@ class _Proof:
             "poll_transport": self.wishes.poll_transport, "signal_transport": self.wishes.signal_transport,
         }  # fmt: skip
 
-    def _require_complete(self, stack: Stack, action: str) -> None:
-        failure = stack.outputs.get("failure")
-        said = f": {failure}" if failure else ""
-        _require(stack.status == f"{action}_COMPLETE", f"{stack.status}, {stack.reason}{said}")
-
-    def _require_failed(self, stack: Stack, reason: str) -> None:
-        _require(stack.status == "UPDATE_FAILED", f"an update that must fail is {stack.status}")
-        said = str(stack.outputs["failure"])
-        _require(reason in said, f"the failure does not say why: {said!r}, {stack.reason}")
-
-    def _require_pods(self, stack: Stack, pods: list[dict[str, Any]]) -> None:
-        found = stack.outputs["pods"] or {}
-        names = {pod["metadata"]["name"] for pod in pods}
-        _require(set(found) == names, f"the pods are {sorted(found)}, must be {sorted(names)}")
-        unready = [name for name, pod in found.items() if not _is_ready(pod)]
-        _require(not unready, f"complete, but not ready: {unready}")
-
-    def _require_digests(self, stack: Stack) -> None:
-        """Every container runs from an image of the lock."""
-        lock = json.loads((self.build / "images.lock.json").read_text())["images"]
-        digests = {name: image["digest"] for image in lock for name in image["names"]}
-        for name, pod in stack.outputs["pods"].items():
-            for container in pod["containers"].values():
-                wanted = digests.get(container["image"])
-                _require(
-                    container["image_digest"] == wanted,
-                    f"{name} runs {container['image_digest']}, not {wanted}",
-                )
-
-    @staticmethod
-    def _require_started_once(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        for name, pod in before.items():
-            was = {key: each["started_at"] for key, each in pod["containers"].items()}
-            is_ = {
-                key: each["started_at"]
-                for key, each in now.get(name, {"containers": {}})["containers"].items()
-            }
-            _require(was == is_, f"the pod {name} did not run on: started at {is_}, must be {was}")
-
     def _keep_console(self) -> None:
         """What the server said, beside the verdict."""
         server = None
@@ -289,20 +258,3 @@ def _pods(build: Path) -> list[dict[str, Any]]:
             f"{spec['name']} has no Heat agent, or no pods to run by it", hint="keys heat-agent, verify.pods"
         )
     return pods
-
-
-def _probe(stack: Stack) -> dict[str, Any]:
-    """What the script within the server saw."""
-    result = stack.outputs.get("probe")
-    if not result:
-        raise VerificationError(f"the probe in the server gave no result: {stack.status}, {stack.reason}")
-    return dict(json.loads(result) if isinstance(result, str) else result)
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    return bool(pod["containers"]) and all(each["ready"] for each in pod["containers"].values())
-
-
-def _require(is_so: object, otherwise: str) -> None:
-    if not is_so:
-        raise VerificationError(otherwise)

@@ -150,6 +150,17 @@ def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
     assert openstack(cloud, "stack", "list") == []
 
 
+def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) -> None:
+    pid = (cloudplace.place(NAME).state / "pids" / "heat").read_text()
+    task("cloud-service", "stop", "heat-api", "--name", NAME)
+    stopped = answer("cloud-status", "--name", NAME)["services"]
+    task("cloud-service", "start", "heat-api", "--name", NAME)
+
+    assert stopped["heat"] is False
+    assert openstack(cloud, "stack", "list") == []
+    assert (cloudplace.place(NAME).state / "pids" / "heat").read_text() == pid
+
+
 def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
     assert "start or stop one of: keystone" in task(
         "cloud-service", "stop", "cinder", "--name", NAME, status=2
