@@ -249,7 +249,8 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
 @task(
     help={
         "name": "kill: builds killed with -9 at random moments; mutate: images that must fail verification; "
-        "embed: the default image with each way to embed",
+        "embed: the default image with each way to embed; heat-update: updates that change "
+        "images; heat-signal: deployments while Heat's ports come and go",
         "times": "how many trials", "seed": "of the random choices; the same seed, the same trials",
         "report": "file for the JSON report, which is also where a broken-off run goes on",
     }

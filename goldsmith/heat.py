@@ -71,12 +71,24 @@ class Cloud:
         self, stack: Stack, template: Path, parameters: Mapping[str, Any], *, timeout_s: float
     ) -> Stack:
         """Update a stack and wait until it is complete or failed."""
+        self.begin_update(stack, template, parameters, timeout_s=timeout_s)
+        return self.settled(stack.id, "UPDATE", timeout_s=timeout_s)
+
+    def begin_update(
+        self, stack: Stack, template: Path, parameters: Mapping[str, Any], *, timeout_s: float
+    ) -> None:
+        """Ask for an update; timeout_s is what Heat gives it."""
         attrs = self._read(template)
         with _translated(f"Heat does not update {stack.name}"):
             self._sdk.orchestration.update_stack(
                 stack.id, parameters=dict(parameters), timeout_mins=_minutes(timeout_s), **attrs
             )
-        return self.settled(stack.id, "UPDATE", timeout_s=timeout_s)
+
+    def deployment(self, deployment: str) -> dict[str, Any]:
+        """A software deployment's own record: status and output values."""
+        with _translated(f"Heat does not show the deployment {deployment}"):
+            found = self._sdk.orchestration.get_software_deployment(deployment)
+        return {"status": str(found.status), **(found.output_values or {})}
 
     def settled(self, stack: str, action: str, *, timeout_s: float) -> Stack:
         """The stack when the action on it has ended, well or not."""

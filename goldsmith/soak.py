@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from goldsmith import accelerator, artifact, progress, soakembed, soakkill, soakmutate, workspace
+from goldsmith import accelerator, artifact, progress, soakembed, soakheat, soakkill, soakmutate, workspace
 from goldsmith.errors import SpecError, VerificationError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
@@ -34,6 +34,8 @@ class Trials(Protocol):
 # Folder for what the trials build -> the trials.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": soakembed.EmbedTrials,
+    "heat-signal": soakheat.Signals,
+    "heat-update": soakheat.Updates,
     "kill": soakkill.Kill,
     "mutate": soakmutate.Mutate,
 }

@@ -40,7 +40,7 @@ ROOMS = {
     "cloud": {"cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms"},
     "heat": {"heat", "heatcheck", "heatproof", "heatreport", "heatroad"},
     "around it": {
-        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakkill",
+        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakheat", "soakkill",
         "soakmutate", "summary",
     },
     "tasks": {"cloudtasks", "tasks"},

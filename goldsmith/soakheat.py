@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat again and again: updates that change images, and signals while its ports come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith import cloud as testcloud
+from goldsmith import heatproof, proc, workspace
+from goldsmith.errors import CloudError, GoldsmithError, HostError
+from goldsmith.heat import Cloud, Stack
+
+SPEC = "debian-kubelet"
+_FLAVOR, _NETWORK = "golden", "golden"
+_BOOT_S, _UPDATE_S = 900, 180
+_POLLING_S = 2
+_DOWN_S, _UP_S = (0.5, 8.0), (1.0, 10.0)  # how long Heat's ports are closed, and open, between two moves
+
+
+class _InACloud:
+    """A cloud of its own for the trials of one run, and one stack in it."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.name = place.name
+        self._ends = contextlib.ExitStack()
+        self._cloud: Cloud | None = None
+        self._stack: Stack | None = None
+
+    @property
+    def cloud(self) -> Cloud:
+        assert self._cloud is not None
+        return self._cloud
+
+    @property
+    def stack(self) -> Stack:
+        assert self._stack is not None
+        return self._stack
+
+    def begin(self) -> None:
+        """Start the cloud; it ends with finish(), or with this process."""
+        testcloud.down(self.name)
+        self._ends.callback(testcloud.down, self.name)
+        running = testcloud.up(self.name)
+        self._cloud = Cloud(self.name, clouds_yaml=running.clouds_yaml)
+
+    def create(self, template: str, parameters: Mapping[str, Any]) -> None:
+        """Create the stack. Raises CloudError unless it is complete."""
+        made = self.cloud.create("soak", heatproof.template(template), parameters, timeout_s=_BOOT_S)
+        if made.status != "CREATE_COMPLETE":
+            self._ends.close()
+            raise CloudError(f"the stack of the trials is {made.status}: {made.reason}")
+        self._stack = made
+
+    def finish(self) -> dict[str, Any]:
+        """Delete the stack and end the cloud; what is left is a problem."""
+        with self._ends:
+            self.cloud.delete("soak", timeout_s=_UPDATE_S)
+            return {"problems": [f"left: {line}" for line in self.cloud.leftovers("soak")]}
+
+
+class Updates(_InACloud):
+    """Trials of `invoke soak heat-update`: two servers, whose image is another one with each update.
+
+    The image is an empty disk: it is Heat that is on trial, not the guests.
+    """
+
+    def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
+        """A cloud, two images and the two servers."""
+        self.begin()
+        self.place.mkdir(parents=True, exist_ok=True)
+        disk = self.place / "empty.qcow2"
+        proc.capture(["qemu-img", "create", "-q", "-f", "qcow2", disk, "16M"])
+        self.images = [self.cloud.upload(disk, f"empty {number}") for number in (1, 2)]
+        self.create("verify/two.yaml", self._parameters(0))
+        return {"image": "empty"}
+
+    def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
+        """One update, to the image that the servers do not have."""
+        start = time.monotonic()
+        template = heatproof.template("verify/two.yaml")
+        try:
+            done = self.cloud.update(self.stack, template, self._parameters(index + 1), timeout_s=_UPDATE_S)
+            problems = [] if done.status == "UPDATE_COMPLETE" else [f"{done.status}: {done.reason}"]
+        except CloudError as e:
+            problems = [str(e)]
+        return {"seconds": round(time.monotonic() - start, 1), "problems": problems}
+
+    def _parameters(self, index: int) -> dict[str, Any]:
+        return {"image": self.images[index % 2], "flavor": "golden.small", "network": _NETWORK}
+
+
+class Signals(_InACloud):
+    """Trials of `invoke soak heat-signal`: deployments, while Heat's ports are closed and opened at random.
+
+    A trial is good if the deployment's own record ends COMPLETE with the answer to this trial's word.
+    """
+
+    def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
+        """A cloud, and a server from the latest build of the default spec."""
+        build = heatproof.find_build(workspace.out_root(), SPEC)
+        disk = next(build.glob("*.qcow2"))
+        self.begin()
+        self.image = self.cloud.upload(disk, build.name)
+        self.create("verify/signals.yaml", self._parameters("first", "HEAT_SIGNAL"))
+        return {"build": build.name, "polling_interval_s": _POLLING_S}
+
+    def one(self, index: int, choice: random.Random) -> dict[str, Any]:
+        """One deployment by a transport of choice."""
+        word = f"{index}-{choice.getrandbits(32):08x}"
+        transport = choice.choice(["HEAT_SIGNAL", "CFN_SIGNAL"])
+        start = time.monotonic()
+        with self._restless(choice) as closed:
+            self._begin_update(self._parameters(word, transport))
+            problems = self._ended(word)
+        return {
+            "transport": transport, "seconds": round(time.monotonic() - start, 1), "closed": closed,
+            "problems": problems,
+        }  # fmt: skip
+
+    def _parameters(self, word: str, transport: str) -> dict[str, Any]:
+        return {
+            "image": self.image, "flavor": _FLAVOR, "network": _NETWORK, "word": word,
+            "signal_transport": transport, "polling_interval": _POLLING_S,
+        }  # fmt: skip
+
+    def _begin_update(self, parameters: Mapping[str, Any]) -> None:
+        """Ask until Heat has taken it: a request that met closed ports may or may not have been heard."""
+        template = heatproof.template("verify/signals.yaml")
+        while True:
+            try:
+                self.cloud.begin_update(self.stack, template, parameters, timeout_s=_BOOT_S)
+                return
+            except CloudError:
+                time.sleep(0.5)
+
+    def _ended(self, word: str) -> list[str]:
+        """Wait for the stack, then read the deployment's own record."""
+        deadline = time.monotonic() + _UPDATE_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(CloudError):
+                stack = self.cloud.stack(self.stack.id)
+                if stack.status.endswith(("_COMPLETE", "_FAILED")):
+                    record = self.cloud.deployment(str(stack.outputs["deployment"]))
+                    return _judge(stack, record, word)
+            time.sleep(1)
+        return [f"the stack is not at its end after {_UPDATE_S} s"]
+
+    @contextlib.contextmanager
+    def _restless(self, choice: random.Random) -> Iterator[list[float]]:
+        """Close and open Heat's ports at random until the block ends, which leaves them open."""
+        closed: list[float] = []
+        over = threading.Event()
+        failures: list[GoldsmithError] = []
+
+        def move() -> None:
+            try:
+                while not over.wait(choice.uniform(*_UP_S)):
+                    pause = round(choice.uniform(*_DOWN_S), 1)
+                    testcloud.service("stop", "heat-api", cloud=self.name)
+                    over.wait(pause)
+                    testcloud.service("start", "heat-api", cloud=self.name)
+                    closed.append(pause)
+            except HostError as e:
+                failures.append(e)
+
+        mover = threading.Thread(target=move)
+        mover.start()
+        try:
+            yield closed
+        finally:
+            over.set()
+            mover.join()
+        if failures:
+            raise failures[0]
+
+
+def _judge(stack: Stack, record: Mapping[str, Any], word: str) -> list[str]:
+    problems = []
+    if not stack.status.endswith("_COMPLETE"):
+        problems.append(f"the stack is {stack.status}: {stack.reason}")
+    if record["status"] != "COMPLETE":
+        problems.append(f"the deployment is {record['status']}")
+    if record["answer"] != word:
+        problems.append(f"the deployment has the answer {record['answer']!r}, must be {word!r}")
+    return problems
