@@ -17,7 +17,7 @@ from goldsmith.errors import CloudError, VerificationError
 
 SCHEMA = "goldsmith.heat-verdict"
 VERDICT, JUNIT = "heat-verdict.json", "heat-junit.xml"
-_PARTS = ("polling", "checking and writing", "kubelet", "signal, probe, Heat")
+PARTS = ("polling", "checking and writing", "kubelet", "signal, probe, Heat")
 _LOOPS = 2_000_000  # as in heat-templates/verify/probe.py
 
 
@@ -84,7 +84,7 @@ def split(asked: float, timing: Mapping[str, float], ended: float) -> dict[str, 
     """Seconds of an update by what they were spent on; host's and guest's clock are taken to agree."""
     marks = (asked, timing["begun_at"], timing["written_at"], timing["ready_at"], ended)
     spent = [round(after - before, 1) for before, after in itertools.pairwise(marks)]
-    return {**dict(zip(_PARTS, spent, strict=True)), "total": round(ended - asked, 1)}
+    return {**dict(zip(PARTS, spent, strict=True)), "total": round(ended - asked, 1)}
 
 
 def cost(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float]:

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Which rows of host-packages.tsv count for a command line.
 
-# task_of WORD...: the task that Invoke is asked for; nothing where it only has to tell something.
+# task_of WORD...: the task that Invoke is asked for; nothing where it needs nothing of this host.
 task_of() {
     local word task=
     for word; do
         case $word in
             -h | --help | -h=* | --help=* | -l | --list | -l=* | --list=* | -V | --version) return ;;
+            --cloud | --cloud=*) return ;; # the user's own, for which this host needs nothing
             --) break ;;
             -*) ;;
             *) task=${task:-$word} ;;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one-machine cloud as users start, use and end it: real services, the plain client, a real guest."""
+"""The one-machine cloud as users start, use and end it: real services, and the plain client."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ import yaml
 from inv import INV
 
 from goldsmith import cloudenv, cloudplace, reap, workspace
+from goldsmith.errors import CloudError
+from goldsmith.heat import Cloud
 
 pytestmark = pytest.mark.integration
 
 NAME, OTHER = "test-one", "test-two"
 SERVICES = ("keystone", "placement", "glance", "neutron", "heat", "nova")
-TEMPLATE = Path(__file__).parent / "cloud/server.yaml"
+TEMPLATES = sorted((workspace.project_root() / "heat-templates").rglob("*.yaml"))
+assert TEMPLATES
 
 
 def task(*words: str, status: int = 0) -> str:
@@ -169,23 +172,17 @@ def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
     assert "the cloud nobody does not run" in task("cloud-env", "--name", "nobody", status=3)
 
 
-def test_heat_launches_the_golden_image_which_answers(cloud: dict[str, Any], built: dict[str, Any]) -> None:
-    image = openstack(
-        cloud, "image", "create", "--file", built["image"], "--disk-format", "qcow2",
-        "--container-format", "bare", "--private", "golden",
-    )  # fmt: skip
-    parameter = f"image={image['id']}"
-    client(cloud, "stack", "create", "--wait", "-t", os.fspath(TEMPLATE), "--parameter", parameter, "one")
-    stack = openstack(cloud, "stack", "show", "one")
-    data = openstack(cloud, "stack", "output", "show", "one", "data")["output_value"]
-    networks = openstack(cloud, "stack", "output", "show", "one", "networks")["output_value"]
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_heat_itself_takes_every_template(cloud: dict[str, Any], template: Path) -> None:
+    Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(template)
 
-    assert stack["stack_status"] == "CREATE_COMPLETE"
-    assert built["manifest"]["build_id"] in str(data)
-    assert "10.77.0.1" in str(networks)
-    client(cloud, "stack", "delete", "--yes", "--wait", "one")
-    assert openstack(cloud, "server", "list") == []
-    assert openstack(cloud, "port", "list") == []
+
+def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text('heat_template_version: "2021-04-16"\nresources: {x: {type: OS::Nobody::Knows}}\n')
+
+    with pytest.raises(CloudError, match=r"Heat does not take bad\.yaml.*OS::Nobody::Knows"):
+        Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(bad)
 
 
 def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:

@@ -40,8 +40,8 @@ ROOMS = {
     "cloud": {"cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms"},
     "heat": {"heat", "heatcheck", "heatproof", "heatreport", "heatroad"},
     "around it": {
-        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakheat", "soakkill",
-        "soakmutate", "summary",
+        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakheat",
+        "soakkill", "soakmutate", "summary",
     },
     "tasks": {"cloudtasks", "tasks"},
 }  # fmt: skip
