@@ -130,6 +130,8 @@ def test_the_parts_are_short() -> None:
         ("--help build", ""),
         ("build --help", ""),
         ("-l", ""),
+        ("build x --cloud mine", ""),
+        ("build --cloud=mine", ""),
     ],
 )
 def test_the_task_is_the_first_word_unless_something_is_only_to_be_told(

@@ -24,7 +24,7 @@ import tasks
 TASKS = {
     "bench", "boot", "build-image", "clean", "cloud-down", "cloud-env", "cloud-service", "cloud-status",
     "cloud-up", "doctor", "export-images", "kubelet-bump", "lint", "plan",
-    "render", "soak", "test", "verify-image",
+    "render", "soak", "test", "verify-heat", "verify-image",
 }  # fmt: skip
 
 
