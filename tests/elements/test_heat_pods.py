@@ -130,7 +130,11 @@ def fake_node(tmp_path: Path, clock: Clock) -> FakeNode:
 @pytest.fixture
 def place(tmp_path: Path, fake_node: FakeNode) -> Place:
     return Place(
-        node=fake_node, manifests=tmp_path / "manifests", state=tmp_path / "state", schema=tmp_path / "schema"
+        node=fake_node,
+        manifests=tmp_path / "manifests",
+        state=tmp_path / "state",
+        schema=tmp_path / "schema",
+        lock=tmp_path / "lock",
     )
 
 
@@ -236,6 +240,13 @@ def test_a_kubelet_that_is_being_restarted_is_waited_for(place: Place, fake_node
     fake_node.silent_until = fake_node.clock.now + 30
 
     assert deploy(place, NGINX)["deploy_status_code"] == 0
+
+
+def test_an_embedded_image_is_called_by_the_digest_of_its_manifest(place: Place) -> None:
+    lock = {"images": [{"config_digest": "sha256:11", "digest": "sha256:99"}]}
+    place.lock.write_text(json.dumps(lock))
+
+    assert deploy(place, NGINX)["pods"]["web"]["containers"]["main"]["image_digest"] == "sha256:99"
 
 
 # Failures

@@ -33,6 +33,7 @@ class Place:
     manifests: Path = Path("/etc/kubernetes/manifests")
     state: Path = Path("/var/lib/heat-config/kubelet")
     schema: Path = Path("/usr/lib/goldsmith/pod-schema.json")
+    lock: Path = Path("/usr/lib/goldsmith/images.lock.json")
 
     def folder(self) -> Folder:
         """The manifests, with what is kept about them."""
@@ -83,14 +84,14 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
     if seen.failures:
         logs = report.logs(place.node, seen.pods)
         return {
-            **_outputs(seen, timing),
+            **_outputs(place, seen, timing),
             **_failed("\n".join((*seen.failures, *logs))),
             **_put_back(asked, place, good),
         }
     folder.keep_good(asked.key, texts)
     what = "ready" if is_changed else "ready, unchanged"
     return {
-        **_outputs(seen, timing),
+        **_outputs(place, seen, timing),
         "stats": report.stats(place.node, seen.pods),
         "deploy_stdout": f"{len(texts)} pods {what} after {seen.seconds} s",
         "deploy_stderr": "",
@@ -143,9 +144,9 @@ def _patience(asked: Request) -> Patience:
     )
 
 
-def _outputs(seen: Outcome, timing: Mapping[str, float]) -> dict[str, Any]:
+def _outputs(place: Place, seen: Outcome, timing: Mapping[str, float]) -> dict[str, Any]:
     """The outputs of a deployment whose pods were watched: see the README for the names."""
-    found = report.pods(seen.pods)
+    found = report.pods(seen.pods, report.embedded(place.lock))
     return {
         "pods": found,
         "pod_names": sorted(found),

@@ -3,15 +3,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from heat_pods.node import Node, Unreachable
 from heat_pods.watch import container_statuses
 
 
-def pods(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Name -> UID, address, phase and containers of each pod."""
+def embedded(lock: Path) -> dict[str, str]:
+    """Of the image's images.lock.json: the digest of a config -> that of its manifest, which people know."""
+    try:
+        images = json.loads(lock.read_text())["images"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {image["config_digest"]: image["digest"] for image in images}
+
+
+def pods(
+    found: Mapping[str, Mapping[str, Any]], manifests: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Name -> UID, address, phase and containers of each pod; manifests: see embedded()."""
     return {
         name: {
             "uid": uid(pod),
@@ -19,7 +33,7 @@ def pods(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             "namespace": pod["metadata"].get("namespace", "default"),
             "ip": pod.get("status", {}).get("podIP"),
             "phase": pod.get("status", {}).get("phase"),
-            "containers": {each["name"]: _container(each) for each in container_statuses(pod)},
+            "containers": {each["name"]: _container(each, manifests) for each in container_statuses(pod)},
         }
         for name, pod in found.items()
     }
@@ -58,9 +72,10 @@ def logs(node: Node, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _container(status: Mapping[str, Any]) -> dict[str, Any]:
+def _container(status: Mapping[str, Any], manifests: Mapping[str, str]) -> dict[str, Any]:
     kind, details = next(iter((status.get("state") or {"waiting": {}}).items()))
     last = (status.get("lastState") or {}).get("terminated") or {}
+    digest = _digest(status.get("imageID") or "")
     return {
         "ready": bool(status.get("ready")),
         "state": kind,
@@ -70,12 +85,12 @@ def _container(status: Mapping[str, Any]) -> dict[str, Any]:
         "started_at": details.get("startedAt"),
         "restarts": status.get("restartCount", 0),
         "image": status.get("image"),
-        "image_digest": _digest(status.get("imageID") or ""),
+        "image_digest": manifests.get(digest, digest) if digest else None,
     }
 
 
 def _digest(image_id: str) -> str | None:
-    """The digest of the image that runs, of NAME@sha256:... or sha256:..."""
+    """NAME@sha256:MANIFEST of an image that was pulled, sha256:CONFIG of one that was imported."""
     _, found, digest = image_id.rpartition("sha256:")
     return f"sha256:{digest}" if found else None
 
