@@ -462,6 +462,13 @@ def test_pods_that_do_not_end_are_a_failure(place: Place, fake_node: FakeNode) -
     assert "1 of 1 pods still run" in deploy(place, NGINX, "DELETE")["deploy_stderr"]
 
 
+def test_pods_end_whatever_has_become_of_the_config(place: Place) -> None:
+    deploy(place, NGINX)
+
+    assert deploy(place, "a: [", "DELETE")["deploy_status_code"] == 0
+    assert files(place) == {}
+
+
 def test_suspended_pods_resume(place: Place) -> None:
     before = deploy(place, NGINX)
     deploy(place, NGINX, "SUSPEND")
@@ -474,12 +481,15 @@ def test_pods_of_deployments_that_are_gone_are_pruned(
 ) -> None:
     deploy(place, pod("one"), name="first")
     deploy(place, pod("two"), name="second")
+    hook.answer({"id": "hand", "config": pod("three"), "inputs": []}, place)
     (place.manifests / "users-own.json").write_text(json.dumps(pod("own")))
     monkeypatch.setattr(hook, "Place", lambda: place)
     monkeypatch.setattr(hook.json, "load", lambda _: ["one/11112222333/second"])  # type: ignore[attr-defined]
 
     assert hook.prune() == 0
-    assert sorted(files(place)) == ["heat-11112222-second-two.json", "users-own.json"]
+    assert sorted(files(place)) == [
+        "heat-11112222-second-two.json", "heat-hand-three.json", "users-own.json",
+    ]  # fmt: skip
     assert "one/11112222333/first is over" in capsys.readouterr().err
 
 

@@ -22,16 +22,16 @@ def problems(pods: Iterable[Pod], *, schema: Path) -> Iterator[str]:
     """A line for each thing that makes a pod impossible, whatever else is in the image."""
     pods = list(pods)
     validator = _validator(schema)
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     for index, pod in enumerate(pods):
         name = name_of(pod)
         where = f"pod {name[1]}" if name[1] else f"pod number {index + 1}"
         wrong = [*_form(pod), *(_schema_errors(validator, pod) if validator else ())]
         if not wrong:
             wrong = list(_needs_api(pod))
-        if name[1] and name in seen:
+        if name[1] in seen:
             wrong.append("its name stands twice")
-        seen.add(name)
+        seen.add(name[1] or where)
         yield from (f"{where}: {line}" for line in wrong)
 
 

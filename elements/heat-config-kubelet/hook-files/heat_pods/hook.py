@@ -21,7 +21,6 @@ from heat_pods.node import Kubelet, Node, Unreachable
 from heat_pods.request import BadRequest, Request
 from heat_pods.watch import Outcome, Patience
 
-_ENDS = ("DELETE", "SUSPEND")
 _BACK_S = 120  # for pods that are put back, and for pods that are to end
 
 
@@ -47,10 +46,12 @@ def main() -> int:
 
 
 def prune() -> int:
-    """End the pods of every deployment whose key is not in the list on standard input."""
+    """End the pods of every deployment of Heat's whose key is not in the list on standard input."""
     place, wanted = Place(), set(json.load(sys.stdin))
     folder = place.folder()
     for key in sorted(folder.keys() - wanted):
+        if key.startswith(f"{request.BY_HAND}/"):
+            continue
         print(f"heat-config-kubelet: {key} is over, its pods end", file=sys.stderr)
         folder.forget(key)
     return 0
@@ -60,7 +61,7 @@ def answer(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """What Heat is told, whatever goes wrong."""
     try:
         asked = request.parse(config)
-        if asked.action in _ENDS:
+        if asked.action in request.ENDS:
             return _end(asked, place)
         return _bring_up(asked, place)
     except (BadRequest, Unreachable) as e:

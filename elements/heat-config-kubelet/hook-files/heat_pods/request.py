@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 KEY_ANNOTATION = "goldsmith.heat/deployment"
+ENDS = ("DELETE", "SUSPEND")  # actions for which it does not matter what the pods are
+BY_HAND = "by-hand"  # the stack of what no Heat has asked for
 Pod = dict[str, Any]
 
 
@@ -37,10 +39,11 @@ def parse(config: Mapping[str, Any]) -> Request:
     inputs = {item["name"]: item.get("value") for item in config.get("inputs") or []}
     name = str(inputs.get("deploy_resource_name") or config.get("name") or config["id"])
     stack = str(inputs.get("deploy_stack_id") or "")
-    pods = tuple(_pods(config.get("config"), inputs))
+    action = str(inputs.get("deploy_action") or "CREATE")
+    pods = () if action in ENDS else tuple(_pods(config.get("config"), inputs))
     return Request(
-        key=f"{stack or None}/{name}", label=label(stack, name),
-        action=str(inputs.get("deploy_action") or "CREATE"), pods=pods, **_settings(inputs),
+        key=f"{stack or BY_HAND}/{name}", label=label(stack, name), action=action, pods=pods,
+        **_settings(inputs),
     )  # fmt: skip
 
 
