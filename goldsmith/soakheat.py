@@ -115,16 +115,20 @@ class Signals(_InACloud):
         return {"build": build.name, "polling_interval_s": _POLLING_S}
 
     def one(self, index: int, choice: random.Random) -> dict[str, Any]:
-        """One deployment by a transport of choice."""
+        """One deployment by a transport of choice; every fifth is overtaken by another."""
         word = f"{index}-{choice.getrandbits(32):08x}"
         transport = choice.choice(["HEAT_SIGNAL", "CFN_SIGNAL"])
+        overtaken_s = round(choice.uniform(0.5, 6.0), 1) if index % 5 == 4 else None
         start = time.monotonic()
         with self._restless(choice) as closed:
+            if overtaken_s is not None:
+                self._begin_update(self._parameters(f"{word}-overtaken", transport))
+                time.sleep(overtaken_s)
             self._begin_update(self._parameters(word, transport))
             problems = self._ended(word)
         return {
-            "transport": transport, "seconds": round(time.monotonic() - start, 1), "closed": closed,
-            "problems": problems,
+            "transport": transport, "seconds": round(time.monotonic() - start, 1), "closed_s": closed,
+            "overtaken_after_s": overtaken_s, "problems": problems,
         }  # fmt: skip
 
     def _parameters(self, word: str, transport: str) -> dict[str, Any]:

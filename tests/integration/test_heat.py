@@ -14,7 +14,7 @@ from goldsmith import heatreport, junit, reap, workspace
 
 pytestmark = pytest.mark.integration
 
-STEPS = ["image", "create", "update", "bad pods", "crashing pod", "roll back", "reboot", "delete"]
+STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "delete"]
 
 
 @pytest.fixture(scope="module")
