@@ -160,7 +160,7 @@ class _Proof:
         return stack
 
     def _crashing(self) -> None:
-        """A pod that cannot start fails with its reason. Nobody would wait for the script: it does not run."""
+        """A pod that cannot start fails with its reason. Nobody would wait for the script then."""
         bad = copy.deepcopy(self.pods[-1])
         bad["metadata"]["name"] = "crashing"
         bad["spec"].pop("hostNetwork", None)
