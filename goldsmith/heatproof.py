@@ -88,7 +88,7 @@ class _Proof:
             report,
         )
         self.name = f"verify-{manifest['name']}-{secrets.token_hex(3)}"
-        self.pods = [copy.deepcopy(pod) for pod in _pods(build)]
+        self.pods = [copy.deepcopy(pod) for pod in pods_of(build)]
         self.stack: Stack | None = None
 
     def run(self) -> None:
@@ -135,9 +135,8 @@ class _Proof:
         heatcheck.require_digests(stack, json.loads((self.build / "images.lock.json").read_text()))
         missing = {pod["metadata"]["name"] for pod in self.pods} - set(stack.outputs["stats"] or {})
         heatcheck.require(not missing, f"no figures of {sorted(missing)} in the output stats")
-        self.report.figures["seconds_to_ready"] = (
-            stack.outputs["timing"]["ready_at"] - stack.outputs["timing"]["written_at"]
-        )
+        timing = stack.outputs["timing"]
+        self.report.figures["seconds_to_ready"] = round(timing["ready_at"] - timing["written_at"], 1)
         return stack
 
     def _update(self, before: Stack) -> Stack:
@@ -238,7 +237,7 @@ class _Proof:
             (self.build / CONSOLE).write_text(self.cloud.console(server))
 
 
-def _pods(build: Path) -> list[dict[str, Any]]:
+def pods_of(build: Path) -> list[dict[str, Any]]:
     """What the image is verified with. Raises SpecError where its spec has no pods."""
     spec = yaml.safe_load((build / "spec.yaml").read_text())
     pods = list((spec.get("verify") or {}).get("pods") or [])

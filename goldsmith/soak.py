@@ -34,6 +34,7 @@ class Trials(Protocol):
 # Folder for what the trials build -> the trials.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": soakembed.EmbedTrials,
+    "heat-idle": soakheat.Idle,
     "heat-signal": soakheat.Signals,
     "heat-update": soakheat.Updates,
     "kill": soakkill.Kill,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import heatproof, proc, workspace
+from goldsmith import heatcheck, heatproof, heatreport, proc, workspace
 from goldsmith.errors import CloudError, GoldsmithError, HostError
 from goldsmith.heat import Cloud, Stack
 
@@ -21,6 +21,7 @@ SPEC = "debian-kubelet"
 _FLAVOR, _NETWORK = "golden", "golden"
 _BOOT_S, _UPDATE_S = 900, 180
 _POLLING_S = 2
+_IDLE_POLLING_S, _IDLE_S, _IDLE_SHARE = 60, 600, 0.01
 _DOWN_S, _UP_S = (0.5, 8.0), (1.0, 10.0)  # how long Heat's ports are closed, and open, between two moves
 
 
@@ -186,6 +187,41 @@ class Signals(_InACloud):
             mover.join()
         if failures:
             raise failures[0]
+
+
+class Idle(_InACloud):
+    """Trials of `invoke soak heat-idle`: what the agent costs a server that has nothing to do."""
+
+    def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
+        """A cloud, and a server from the latest build of the default spec, with its pods."""
+        build = heatproof.find_build(workspace.out_root(), SPEC)
+        self.pods = heatproof.pods_of(build)
+        self.begin()
+        self.image = self.cloud.upload(next(build.glob("*.qcow2")), build.name)
+        self.create("verify/verify.yaml", self._parameters("created"))
+        return {"build": build.name, "polling_interval_s": _IDLE_POLLING_S, "idle_s": _IDLE_S}
+
+    def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
+        """Ten minutes between two looks: the agent's share of a core of this host, one deployment in it."""
+        before = self._look(f"{index} begin")
+        start = time.monotonic()
+        time.sleep(_IDLE_S)
+        after = self._look(f"{index} end")
+        spent = heatreport.cost(before, after)
+        share = spent["cpu_host_s"] / (time.monotonic() - start)
+        problems = [] if share < _IDLE_SHARE else [f"the agent took {share:.2%} of a core"]
+        return {**spent, "share_of_a_core": round(share, 5), "problems": problems}
+
+    def _look(self, reason: str) -> dict[str, Any]:
+        template = heatproof.template("verify/verify.yaml")
+        done = self.cloud.update(self.stack, template, self._parameters(reason), timeout_s=_BOOT_S)
+        return heatcheck.probe(done)
+
+    def _parameters(self, reason: str) -> dict[str, Any]:
+        return {
+            "image": self.image, "flavor": _FLAVOR, "network": _NETWORK, "pods": self.pods,
+            "pods_deadline": 300, "polling_interval": _IDLE_POLLING_S, "reason": reason,
+        }  # fmt: skip
 
 
 def _judge(stack: Stack, record: Mapping[str, Any], word: str) -> list[str]:
