@@ -5,6 +5,8 @@ One process, because oslo.messaging's fake:// transport delivers within a proces
 message broker. Imports stand in functions: each service wants its own libraries set up in its own order.
 """
 
+import importlib
+import multiprocessing
 import os
 import queue
 import signal
@@ -19,6 +21,7 @@ ETC = Path("/run/cloud/etc")
 ANYWHERE = "0.0.0.0"  # noqa: S104 - of a network namespace of the cloud's own
 LARGEST_UPLOAD = 64 << 30  # bytes
 THREADS = 8
+SWIFT_PORTS = {"object": 6200, "container": 6201, "account": 6202}
 
 
 def keystone():
@@ -125,6 +128,38 @@ def heat():
     serve_beside(apis, stop=[engine.stop])
 
 
+def swift():
+    """Swift's proxy on port 8080, and beside it an account, a container and an object server on loopback."""
+    from swift.common.ring import RingBuilder
+
+    (ETC / "swift").mkdir(exist_ok=True)
+    for kind, port in SWIFT_PORTS.items():
+        ring = RingBuilder(4, 1, 1)
+        place = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": port, "device": "one", "weight": 1.0}
+        ring.add_dev({"id": 0, **place, "replication_ip": "127.0.0.1", "replication_port": port, "meta": ""})
+        ring.rebalance()
+        ring.get_ring().save(str(ETC / "swift" / f"{kind}.ring.gz"))
+    servers = [
+        multiprocessing.Process(target=swift_server, args=(kind,), daemon=True) for kind in SWIFT_PORTS
+    ]
+    for server in servers:
+        server.start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which ends the daemons too
+    proxy = multiprocessing.Process(target=swift_server, args=("proxy",), daemon=True)
+    proxy.start()
+    proxy.join()
+
+
+def swift_server(kind):
+    """One of Swift's servers, in this process."""
+    from swift.common import utils
+
+    utils.SWIFT_CONF_FILE = str(ETC / "swift" / "swift.conf")
+    module = importlib.import_module(f"swift.{'obj' if kind == 'object' else kind}.server")
+    sys.argv = [f"swift-{kind}-server", str(ETC / "swift" / f"{kind}.conf")]
+    sys.exit(module.main())
+
+
 def serve(application, port, **options):
     """An application on a port, until the process is told to end."""
     waitress.serve(application, host=ANYWHERE, port=port, threads=THREADS, ident=None, **options)
@@ -161,7 +196,9 @@ def listening(application, port):
     return server
 
 
-SERVICES = {function.__name__: function for function in (keystone, glance, placement, neutron, nova, heat)}
+SERVICES = {
+    function.__name__: function for function in (keystone, glance, placement, neutron, nova, heat, swift)
+}
 
 if __name__ == "__main__":
     NAME = sys.argv.pop(1)

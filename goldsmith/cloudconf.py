@@ -26,18 +26,19 @@ NETWORK = {
 # Service type -> name in Keystone's catalog; Keystone enters itself.
 NAMES = {
     "image": "glance", "placement": "placement", "network": "neutron", "compute": "nova",
-    "orchestration": "heat", "cloudformation": "heat-cfn",
+    "orchestration": "heat", "cloudformation": "heat-cfn", "object-store": "swift",
 }  # fmt: skip
-USERS = ("glance", "heat", "neutron", "nova", "placement")
+USERS = ("glance", "heat", "neutron", "nova", "placement", "swift")
 _FOLDERS = (
     "db", "glance/cache", "glance/images", "glance/staging", "glance/tasks", "heat/environment.d",
-    "heat/templates", "keys", "neutron/lock", "nova/instances", "nova/lock", "pids",
+    "heat/templates", "keys", "neutron/lock", "nova/instances", "nova/lock", "pids", "swift/one",
 )  # fmt: skip
 _MKISOFS = ("genisoimage", "mkisofs", "xorrisofs")
 # Path below a service's port where its clients begin; Glance's refuse one with a version.
 _BELOW = {
     "identity": "/v3", "image": "", "placement": "", "network": "", "compute": "/v2.1",
     "orchestration": "/v1/%(project_id)s", "cloudformation": "/v1",
+    "object-store": "/v1/AUTH_%(project_id)s",
 }  # fmt: skip
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from goldsmith.errors import SpecError
 
 # Service -> the APIs that its process serves, and where each says that it is there.
 SERVICES: Mapping[str, tuple[str, ...]] = {
@@ -15,13 +17,26 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "neutron": ("network",),
     "heat": ("orchestration", "cloudformation"),
     "nova": ("compute",),
+    "swift": ("object-store",),
 }
+DEFAULT = tuple(name for name in SERVICES if name != "swift")
+_NEEDS = {"nova": ("keystone", "placement", "glance", "neutron")}  # all others need Keystone alone
 _HEALTH = {
     "identity": "/v3",
     "image": "/healthcheck",
     "orchestration": "/healthcheck",
     "cloudformation": "/healthcheck",
+    "object-store": "/healthcheck",
 }
+
+
+def chosen(names: Iterable[str]) -> tuple[str, ...]:
+    """These services with those that they need, in the order of SERVICES. Raises SpecError for others."""
+    names = list(names) or list(DEFAULT)
+    if strange := [name for name in names if name not in SERVICES]:
+        raise SpecError(f"there is no service {strange[0]!r}", hint=f"there are: {', '.join(SERVICES)}")
+    wanted = {need for name in names for need in (name, *_NEEDS.get(name, ("keystone",)))}
+    return tuple(name for name in SERVICES if name in wanted)
 
 
 def is_well(name: str, ports: Mapping[str, int]) -> bool:

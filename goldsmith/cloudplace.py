@@ -29,6 +29,7 @@ PORTS: Mapping[str, int] = {
     "compute": 8774,
     "orchestration": 8004,
     "cloudformation": 8000,
+    "object-store": 8080,
 }
 URLS: Mapping[str, str] = {kind: f"http://{ADDRESS}:{port}" for kind, port in PORTS.items()}
 

@@ -15,13 +15,23 @@ _CLOUD = "of the test cloud; default: devcloud"
 _JSON = "answer with JSON on standard output"
 
 
-@task(help={"name": _CLOUD, "json": _JSON})
-def cloud_up(c: Context, name: str = "devcloud", json: bool = False) -> None:
+@task(
+    help={
+        "name": _CLOUD, "json": _JSON,
+        "services": "which ones, separated by commas, and those that they need; default: all but swift",
+        "store_size": "MiB that Glance's store holds, to see it full; default: what the disk has",
+    }
+)  # fmt: skip
+def cloud_up(
+    c: Context, name: str = "devcloud", services: str = "", store_size: int = 0, json: bool = False
+) -> None:
     """Start a test cloud on this machine: Keystone, Glance, Placement, Neutron, Nova and Heat, all real."""
     from goldsmith import cloud
+    from goldsmith.cloudstart import Options
 
     with cli.reported(as_json=json):
-        found = cloud.up(name)
+        wanted = tuple(word.strip() for word in services.split(",") if word.strip())
+        found = cloud.up(name, Options(services=wanted, store_mib=store_size or None))
         if json:
             cli.print_json("goldsmith.cloud-up", found.as_dict())
         else:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith import cloud, cloudconf, cloudenv, cloudplace, proc
+from goldsmith import cloud, cloudconf, cloudenv, cloudhealth, cloudplace, cloudstart, proc
 from goldsmith.cloudplace import PORTS, Place
 from goldsmith.errors import HostError, SpecError
 
@@ -117,11 +117,14 @@ def test_the_seeds_key_changes_with_what_a_cloud_is_made_of(
 ) -> None:
     monkeypatch.setattr(cloudconf, "folder", lambda: tmp_path)
     (tmp_path / "populate.py").write_text("one")
-    first = cloud._key(Path("/env-1"))
+    first = cloudstart.seed_key(Path("/env-1"), ["keystone"])
     (tmp_path / "populate.py").write_text("two")
 
-    assert cloud._key(Path("/env-1")) != first
-    assert cloud._key(Path("/env-1")) != cloud._key(Path("/env-2"))
+    second = cloudstart.seed_key(Path("/env-1"), ["keystone"])
+
+    assert second != first
+    assert second != cloudstart.seed_key(Path("/env-2"), ["keystone"])
+    assert second != cloudstart.seed_key(Path("/env-1"), ["keystone", "glance"])
 
 
 def test_secrets_are_new_each_time_and_kept_for_their_owner(here: Place) -> None:
@@ -165,3 +168,11 @@ def test_a_python_without_libvirt_is_named(tmp_path: Path, monkeypatch: pytest.M
         cloudenv._link_libvirt(tmp_path)
 
     assert e.value.hint == "Debian: apt-get install python3-libvirt"
+
+
+def test_a_choice_of_services_is_completed_by_what_these_need() -> None:
+    assert cloudhealth.chosen([]) == ("keystone", "placement", "glance", "neutron", "heat", "nova")
+    assert cloudhealth.chosen(["heat", "swift"]) == ("keystone", "heat", "swift")
+    assert cloudhealth.chosen(["nova"]) == ("keystone", "placement", "glance", "neutron", "nova")
+    with pytest.raises(SpecError, match="no service 'cinder'"):
+        cloudhealth.chosen(["cinder"])

@@ -37,7 +37,10 @@ ROOMS = {
     "boot": {"guest", "qemu", "sealed", "seed"},
     "verify": {"junit", "suite", "verify"},
     "pipeline": {"pipeline"},
-    "cloud": {"cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms"},
+    "cloud": {
+        "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",
+        "cloudstart",
+    },
     "heat": {"heat", "heatcheck", "heatproof", "heatreport", "heatroad"},
     "around it": {
         "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakheat",

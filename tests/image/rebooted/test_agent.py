@@ -14,6 +14,10 @@ TRACE = "/run/agent-was-here"
 pytestmark = pytest.mark.needs("heat-agent")
 
 
+def log_of(host):
+    return host.check_output("journalctl -b -u os-collect-config -o cat --no-pager")
+
+
 def test_metadata_reaches_a_hook_which_runs_once(host, expect):
     script = f"#!/bin/sh\necho $word >> {TRACE}\n"
     deployment = {
@@ -25,13 +29,12 @@ def test_metadata_reaches_a_hook_which_runs_once(host, expect):
     )
     host.check_output("systemctl start os-collect-config")
 
-    ran = wait_for(lambda: host.file(TRACE).exists, 60 * expect["slowness"])
+    ran = wait_for(lambda: "Completed phase configure" in log_of(host), 60 * expect["slowness"])
     host.check_output("systemctl restart os-collect-config")
-    polled = wait_for(
-        lambda: "Sleeping" in host.check_output("journalctl -u os-collect-config -n 20 -o cat"), 60
-    )
+    looked = "heat_local] Unavailable"  # a line of each look for metadata
+    polled = wait_for(lambda: looked in log_of(host).rpartition("Started os-")[2], 60 * expect["slowness"])
 
-    log = host.check_output("journalctl -b -u os-collect-config -o cat --no-pager | tail -30")
+    log = log_of(host)
     host.check_output(f"systemctl stop os-collect-config; rm -r {DATA} /var/lib/heat-config/deployed")
     assert ran, log
     assert polled, log

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The start of a test cloud: from its environment to services that answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import tarfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith import accelerator, cloudconf, cloudhealth, cloudrooms, proc, progress, wait, workspace
+from goldsmith.cloudplace import URLS, Place
+from goldsmith.cloudrooms import Rooms
+from goldsmith.errors import HostError
+
+_ANSWER_S = 120
+_SEED = "seed.tar"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """services: which ones; store_mib: how much Glance's store holds, None: what the disk has."""
+
+    services: tuple[str, ...] = cloudhealth.DEFAULT
+    store_mib: int | None = None
+
+
+class Start:
+    """One start: what its steps share, from the environment to services that answer."""
+
+    def __init__(self, here: Place, venv: Path, options: Options) -> None:
+        self.here, self.venv, self.options = here, venv, options
+        self.services = options.services
+        entry = workspace.cache_root() / "cloud-seed" / self._key()
+        self.seed = entry / _SEED if workspace.is_intact(entry) else None
+
+    def run(self, lock: int) -> dict[str, int]:
+        """All of it; service type -> its port on this host's loopback."""
+        self.secret = self._prepare()
+        with progress.step("namespaces"):
+            self.rooms = cloudrooms.build(self.here, self.venv, lock=lock)
+            self.ports = self.rooms.open_door()
+            self._make_store()
+            if "nova" in self.services:
+                self.rooms.start("libvirtd", ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"])
+        if self.seed is None:
+            self._make_databases()
+        with progress.step("services"):
+            self._start_services()
+        if "nova" in self.services:
+            with progress.step("hypervisor"):
+                self._finish()
+        if self.seed is None:
+            workspace.cached("cloud-seed", self._key(), lambda folder: _save_seed(self.here, folder))
+        cloudconf.write_clouds_yaml(self.here, self.ports, self.secret, self._populate("projects"))
+        self.here.write(
+            {"pid": self.rooms.pid, "venv": str(self.venv), "ports": self.ports, "services": self.services}
+        )
+        return self.ports
+
+    def _key(self) -> str:
+        return seed_key(self.venv, self.services)
+
+    def _prepare(self) -> dict[str, str]:
+        """State and configuration of a cloud that is about to start; its secrets."""
+        here = self.here
+        here.state.mkdir()
+        if self.seed is None:
+            cloudconf.store_secrets(here.state / "secrets.json", cloudconf.new_secrets())
+        else:
+            with tarfile.open(self.seed) as archive:
+                archive.extractall(here.state, filter="data")
+        secret = cloudconf.read_secrets(here.state / "secrets.json")
+        virt_type = "kvm" if accelerator.find(log_path=here.log_of("probe")).name == "kvm" else "qemu"
+        cloudconf.render(here, venv=self.venv, secret=secret, virt_type=virt_type)
+        return secret
+
+    def _make_store(self) -> None:
+        """A store of a size of its own is a file system in memory, which is full when that is used up."""
+        if self.options.store_mib is not None:
+            size = f"size={self.options.store_mib}m"
+            self.rooms.run(
+                ["mount", "-t", "tmpfs", "-o", size, "store", "/run/cloud/glance/images"], log="store"
+            )
+
+    def _make_databases(self) -> None:
+        def make(project: str) -> None:
+            words = ["sh", str(cloudconf.folder() / "databases.sh"), project, URLS["identity"]]
+            env = {"OS_BOOTSTRAP_PASSWORD": self.secret["admin"]}
+            self.rooms.run(words, log=f"database-{project}", env=env)
+
+        with progress.step("databases"), ThreadPoolExecutor(len(self.services)) as pool:
+            list(pool.map(make, self.services))
+
+    def _start_services(self) -> None:
+        rooms, ports = self.rooms, self.ports
+        wait_for(rooms, "keystone", serve(rooms, "keystone"), ports)
+        if self.seed is None:
+            self._populate("identity")
+        self._populate("doors")
+        others = [name for name in self.services if name not in ("keystone", "nova")]
+        begun = {name: serve(rooms, name) for name in others}
+        if "nova" in self.services:
+            wait_for(rooms, "placement", begun["placement"], ports)  # nova-compute reports to it at once
+            begun["nova"] = serve(rooms, "nova")
+        for name, process in begun.items():
+            wait_for(rooms, name, process, ports)
+
+    def _finish(self) -> None:
+        if self.seed is None:
+            self.rooms.run(
+                ["nova-manage", "--config-file", "/run/cloud/etc/nova.conf", "cell_v2", "discover_hosts"],
+                log="discover-hosts",
+            )
+            self._populate("resources")
+        self._populate("hypervisor")
+
+    def _populate(self, what: str) -> dict[str, str]:
+        script = cloudconf.folder() / "populate.py"
+        stdin = cloudconf.settings(self.secret, self.ports)
+        said = self.rooms.ask(["python", script, what], stdin=stdin)
+        return dict(json.loads(said)) if said.strip() else {}
+
+
+def seed_key(venv: Path, services: Sequence[str]) -> str:
+    """Of the databases that a cloud of these services begins with: all that they depend on."""
+    digest = hashlib.sha256(f"{venv.name} {' '.join(services)}".encode())
+    for part in cloudconf.key_parts():
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
+def serve(rooms: Rooms, name: str) -> proc.Process:
+    """Start a service, unless what it needs is missing; see wait_for()."""
+    (rooms.here.state / "pids" / name).unlink(missing_ok=True)
+    return rooms.start(name, ["python", cloudconf.folder() / "serve.py", name])
+
+
+def wait_for(rooms: Rooms, name: str, process: proc.Process, ports: Mapping[str, int]) -> None:
+    """Until each of a service's APIs answers."""
+    log = rooms.here.log_of(name)
+    try:
+        wait.wait_until(
+            lambda: cloudhealth.is_well(name, ports),
+            timeout_s=_ANSWER_S,
+            alive=lambda: process.poll() is None,
+        )
+    except wait.Deadline:
+        raise HostError(f"{name} does not answer after {_ANSWER_S} s", hint=f"see {log}") from None
+    except wait.Died:
+        said = "".join(f"\n  | {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
+        raise HostError(f"{name} ended as soon as it was started{said}", hint=f"see {log}") from None
+
+
+def _save_seed(here: Place, folder: Path) -> None:
+    """Databases, keys and secrets: what the next cloud of the same inputs begins with."""
+    with tarfile.open(folder / _SEED, "w") as archive:
+        for path in sorted((here.state / "db").glob("*.db")):
+            copy = folder / path.name
+            with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+                source.backup(target)
+            archive.add(copy, f"db/{path.name}")
+            copy.unlink()
+        for name in ("keys", "secrets.json", "nova/compute_id"):
+            if (here.state / name).exists():
+                archive.add(here.state / name, name)
+    (folder / _SEED).chmod(0o600)
