@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,7 +23,8 @@ from goldsmith.heat import Cloud
 
 pytestmark = pytest.mark.integration
 
-NAME, OTHER = "test-one", "test-two"
+NAME, OTHER, THIRD = "test-one", "test-two", "test-three"
+STORE_MIB = 30
 SERVICES = ("keystone", "placement", "glance", "neutron", "heat", "nova")
 TEMPLATES = [
     path
@@ -65,6 +67,17 @@ def cloud(neighbour: Path) -> Iterator[dict[str, Any]]:
     yield answer("cloud-up", "--name", NAME)
     task("cloud-down", "--name", NAME)
     assert remains(NAME) == []
+
+
+@pytest.fixture(scope="module")
+def second(cloud: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Another cloud beside the first, of some services and with a small store."""
+    task("cloud-down", "--name", OTHER)
+    services = "glance,heat,swift"
+    yield answer("cloud-up", "--name", OTHER, "--services", services, "--store-size", str(STORE_MIB))
+    task("cloud-down", "--name", OTHER)
+    assert remains(OTHER) == []
+    assert answer("cloud-status", "--name", NAME)["running"] is True
 
 
 def remains(name: str) -> list[str]:
@@ -133,18 +146,54 @@ def test_the_plain_client_works_from_the_host(cloud: dict[str, Any]) -> None:
     assert openstack(cloud, "stack", "list") == []
 
 
-def test_a_second_cloud_beside_it_knows_nothing_of_the_first(cloud: dict[str, Any]) -> None:
-    second = answer("cloud-up", "--name", OTHER)
-    try:
-        openstack(second, "project", "create", "of-the-second", user="-admin")
-        names = {project["Name"] for project in openstack(cloud, "project", "list", user="-admin")}
+def test_a_second_cloud_beside_it_knows_nothing_of_the_first(
+    cloud: dict[str, Any], second: dict[str, Any]
+) -> None:
+    openstack(second, "project", "create", "of-the-second", user="-admin")
+    names = {project["Name"] for project in openstack(cloud, "project", "list", user="-admin")}
 
-        assert set(second["ports"].values()).isdisjoint(cloud["ports"].values())
-        assert names == {"admin", "demo", "service"}
-    finally:
-        task("cloud-down", "--name", OTHER)
-    assert remains(OTHER) == []
-    assert answer("cloud-status", "--name", NAME)["running"] is True
+    assert set(second["ports"].values()).isdisjoint(cloud["ports"].values())
+    assert names == {"admin", "demo", "service"}
+
+
+def test_a_cloud_has_the_services_that_were_chosen(second: dict[str, Any]) -> None:
+    services = answer("cloud-status", "--name", OTHER)["services"]
+
+    assert services == dict.fromkeys(("keystone", "glance", "heat", "swift"), True)
+    assert "was started without nova" in task("cloud-service", "stop", "nova", "--name", OTHER, status=2)
+
+
+def test_heat_makes_temporary_urls_of_swifts(second: dict[str, Any], tmp_path: Path) -> None:
+    template = tmp_path / "handle.yaml"
+    template.write_text(
+        'heat_template_version: "2021-04-16"\n'
+        "resources: {handle: {type: OS::Heat::SwiftSignalHandle}}\n"
+        "outputs: {url: {value: {get_attr: [handle, endpoint]}}}\n"
+    )
+    client(second, "stack", "create", "--wait", "-t", os.fspath(template), "url")
+
+    url = openstack(second, "stack", "output", "show", "url", "url")["output_value"]
+
+    assert re.match(r"http://10\.77\.0\.1:8080/v1/AUTH_\w+/.*temp_url_sig=", url)
+    client(second, "stack", "delete", "--yes", "--wait", "url")
+
+
+def test_a_store_is_full_when_its_size_is_used_up(second: dict[str, Any], tmp_path: Path) -> None:
+    big = tmp_path / "big.raw"
+    big.write_bytes(os.urandom((STORE_MIB + 1) << 20))
+    words = (
+        "image",
+        "create",
+        "--file",
+        os.fspath(big),
+        "--disk-format",
+        "raw",
+        "--container-format",
+        "bare",
+    )
+
+    with pytest.raises(AssertionError, match=r"413|[Ss]torage|full"):
+        client(second, *words, "big")
 
 
 def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
@@ -191,9 +240,9 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
 
 def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
     """kill -9 in the middle of its start, when nothing but the processes' marks tells whose they are."""
-    place = cloudplace.place(OTHER)
+    place = cloudplace.place(THIRD)
     with subprocess.Popen(
-        [INV, "cloud-up", "--name", OTHER], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [INV, "cloud-up", "--name", THIRD], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as starting:  # fmt: skip
         deadline = time.monotonic() + 60
@@ -203,6 +252,6 @@ def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
         os.killpg(starting.pid, signal.SIGKILL)
     assert place.is_live(), "its process 1 outlives who started it"
 
-    task("cloud-down", "--name", OTHER)
+    task("cloud-down", "--name", THIRD)
 
-    assert remains(OTHER) == []
+    assert remains(THIRD) == []
