@@ -44,11 +44,10 @@ def manifests() -> Iterator[str]:
         yield json.loads(path.read_text())["metadata"]["annotations"][HASH]
 
 
-def signals_of_this_boot() -> list[str]:
-    """Lines of the agent's log that tell of a signal."""
+def log_of_this_boot() -> list[str]:
+    """Lines of the agent's log."""
     argv = ["journalctl", "-b", "-u", "os-collect-config", "-o", "cat", "--no-pager"]
-    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in lines if " signalled, status " in line]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def imported_since_boot() -> int:
@@ -72,11 +71,13 @@ def loop_cpu_s() -> float:
     return time.process_time() - start
 
 
+log = log_of_this_boot()
 result = {
     "reason": os.environ["reason"],
     "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
     "pods": pods(),
-    "signals_of_this_boot": signals_of_this_boot(),
+    "signals_of_this_boot": [line for line in log if " signalled, status " in line],
+    "passes_cpu_s": [float(line.split()[-4]) for line in log if line.endswith(" s of CPU")],
     "imported_since_boot": imported_since_boot(),
     "agent_cpu_s": agent_cpu_s(),
     "loop_cpu_s": loop_cpu_s(),

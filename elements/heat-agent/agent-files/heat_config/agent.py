@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,10 @@ class Paths:
 def main() -> int:
     """The status that os-refresh-config sees."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(levelname)s: %(message)s")
-    return run(Paths())
+    status = run(Paths())
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    _LOG.info("this pass took %.2f s of CPU", sum(usage.ru_utime + usage.ru_stime for usage in usages))
+    return status
 
 
 def run(paths: Paths) -> int:
