@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heat_config import agent, deployment, record, signalling
+from heat_config import agent, deployment, metadata, record, signalling
 from heat_config.agent import Paths
 
 from goldsmith.workspace import project_root
@@ -63,7 +64,8 @@ def paths(tmp_path: Path, fake: Callable[..., Path]) -> Paths:
     fake("setpriv", 'shift 2; exec "$@"')
     paths = Paths(
         metadata=tmp_path / "heat-config", records=tmp_path / "deployed", hooks=tmp_path / "hooks",
-        pruners=tmp_path / "prune",
+        pruners=tmp_path / "prune", lock=tmp_path / "lock", launched=tmp_path / "cfn-init-data",
+        agent=tmp_path / "os-collect-config.conf",
     )  # fmt: skip
     paths.hooks.mkdir()
     hook(paths, """echo '{"deploy_stdout": "fine", "answer": 42}'""")
@@ -265,6 +267,53 @@ def test_a_key_outlives_the_changes_of_a_deployment(tmp_path: Path) -> None:
     assert (second.key, second.action) == ("one/11/pods", "UPDATE")
 
 
+def test_a_pass_without_heats_own_metadata_ends_nothing(
+    paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.launched.write_text("{}")
+    monkeypatch.setenv("OS_CONFIG_FILES", "/cache/local.json")
+    without = run(paths, entry("a", heat))
+    monkeypatch.setenv("OS_CONFIG_FILES", "/cache/heat.json:/cache/local.json")
+
+    assert (without, calls(paths)) == (1, [])
+    assert run(paths, entry("a", heat)) == 0
+
+
+def test_two_passes_do_not_run_side_by_side(paths: Paths) -> None:
+    with paths.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        assert run(paths, entry("a")) == 1
+    assert calls(paths) == []
+
+
+@pytest.mark.parametrize(("now", "sent"), [({"a"}, 1), ({"b"}, 0), (set(), 0)])
+def test_after_a_long_hook_its_answer_is_sent_only_to_what_heat_still_wants(
+    paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch, now: set[str], sent: int
+) -> None:
+    monkeypatch.setattr(agent, "_LONG_S", -1)
+    monkeypatch.setattr(metadata, "current_ids", lambda _: now)
+
+    status = run(paths, entry("a", heat))
+
+    assert (status, len(heat.signals)) == (1 - sent, sent)
+    assert run(paths, entry("a", heat)) == 0, "the next pass comes after a look"
+    assert len(heat.signals) == 1
+
+
+def test_heat_is_not_asked_where_it_is_polled_by_other_means(paths: Paths) -> None:
+    paths.agent.write_text("[DEFAULT]\ncollectors = cfn\ncollectors = local\n[cfn]\npath = x\n")
+
+    assert metadata.current_ids(paths.agent) == frozenset()
+
+
+def test_outputs_too_large_for_heat_are_a_failure_that_names_them() -> None:
+    body = json.loads(signalling.fitted({"deploy_stdout": "x", "small": 1, "large": "y" * 1_200_000}))
+
+    assert body["deploy_status_code"] == 1
+    assert body["deploy_stderr"] == "outputs too large for Heat: large"
+
+
 # The hook for scripts
 
 
@@ -308,11 +357,11 @@ def test_a_script_that_fails_says_with_what(script: Callable[..., dict[str, Any]
     assert script("#!/bin/sh\nexit 7\n")["deploy_status_code"] == 7
 
 
-def test_a_script_without_an_interpreter_is_a_failure(script: Callable[..., dict[str, Any]]) -> None:
-    answer = script("echo hello\n")
+def test_a_script_whose_interpreter_is_missing_is_a_failure(script: Callable[..., dict[str, Any]]) -> None:
+    answer = script("#!/no/such/program\n")
 
-    assert answer["deploy_status_code"] == 126
-    assert "first line must name an interpreter" in answer["deploy_stderr"]
+    assert answer["deploy_status_code"] == 127
+    assert "No such file" in answer["deploy_stderr"]
 
 
 # The agent's own configuration
@@ -349,6 +398,13 @@ def test_a_transport_that_heat_has_left_is_left_out() -> None:
 
     assert "[heat]" not in text
     assert text.endswith("\n[cfn]\npath = x\n")
+
+
+def test_no_url_of_a_failed_request_is_logged() -> None:
+    line = next(line for line in rendered({}).splitlines() if line.startswith("default_log_levels"))
+
+    for name in ("os_collect_config.cfn", "os_collect_config.request", "urllib3"):
+        assert f"{name}=ERROR" in line
 
 
 def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:

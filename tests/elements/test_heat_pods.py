@@ -163,7 +163,7 @@ def test_a_pod_is_written_watched_and_reported(place: Place) -> None:
     answer = deploy(place, NGINX)
 
     assert answer["deploy_status_code"] == 0, answer["deploy_stderr"]
-    assert list(files(place)) == ["heat-11112222-pods-web.json"]
+    assert list(files(place)) == ["heat-11112222-pods.web.json"]
     assert answer["seconds_to_ready"] == 2
     assert answer["pod_names"] == ["web"]
     assert answer["pods"]["web"]["ip"] == "10.88.0.5"
@@ -196,11 +196,11 @@ def test_inputs_stand_where_the_config_asks_for_them(place: Place) -> None:
 
 def test_a_pod_that_did_not_change_is_not_touched(place: Place) -> None:
     before = deploy(place, [pod("same"), pod("other")])
-    inode = files(place)["heat-11112222-pods-same.json"][0]
+    inode = files(place)["heat-11112222-pods.same.json"][0]
 
     after = deploy(place, [pod("same"), pod("other", image="a.b/redis:1")], "UPDATE")
 
-    assert files(place)["heat-11112222-pods-same.json"][0] == inode
+    assert files(place)["heat-11112222-pods.same.json"][0] == inode
     assert after["pod_uids"]["same"] == before["pod_uids"]["same"]
     assert after["pod_uids"]["other"] != before["pod_uids"]["other"]
 
@@ -209,7 +209,7 @@ def test_a_pod_that_an_update_leaves_out_ends(place: Place) -> None:
     deploy(place, [pod("one"), pod("two")])
 
     assert deploy(place, [pod("two")], "UPDATE")["pod_names"] == ["two"]
-    assert list(files(place)) == ["heat-11112222-pods-two.json"]
+    assert list(files(place)) == ["heat-11112222-pods.two.json"]
 
 
 def test_a_pod_without_a_probe_must_stay_ready_for_a_while(place: Place, fake_node: FakeNode) -> None:
@@ -255,15 +255,13 @@ def test_an_embedded_image_is_called_by_the_digest_of_its_manifest(place: Place)
 @pytest.mark.parametrize(
     ("state", "line"),
     [
-        (waits("ErrImageNeverPull"), "pod web: container main cannot start: ErrImageNeverPull"),
+        (waits("ErrImageNeverPull"), "container main, image a.b/nginx:1, cannot start: ErrImageNeverPull"),
         (
             waits("CrashLoopBackOff", restarts=3),
             "container main crashed 3 times, last with exit code 9: Error",
         ),
-        (
-            waits("ImagePullBackOff"),
-            "container main: the image a.b/nginx:1 cannot be pulled: ImagePullBackOff",
-        ),
+        (waits("RunContainerError", restarts=1), "cannot start: RunContainerError"),
+        (waits("ImagePullBackOff"), "image a.b/nginx:1, cannot start: ImagePullBackOff"),
         (lambda _: {"phase": "Failed", "reason": "OutOfmemory"}, "pod web: it failed: OutOfmemory"),
     ],
 )
@@ -277,9 +275,18 @@ def test_a_failure_is_found_before_the_deadline(
 
     assert answer["deploy_status_code"] == 1
     assert line in answer["deploy_stderr"]
-    assert fake_node.clock.now - start < 10
+    assert fake_node.clock.now - start < 30
     assert files(place) == {}, "there was nothing before, so nothing stays"
     assert answer["pods"]["web"], "what was seen of it is told all the same"
+
+
+def test_a_runtime_that_is_being_restarted_fails_nothing(place: Place, fake_node: FakeNode) -> None:
+    def state(age: float) -> dict[str, Any]:
+        return waits("CreateContainerError")(age) if age < 15 else ready_after(0)(age)
+
+    fake_node.states["web"] = state
+
+    assert deploy(place, NGINX)["deploy_status_code"] == 0
 
 
 def test_the_last_lines_of_what_failed_are_told(place: Place, fake_node: FakeNode) -> None:
@@ -353,6 +360,18 @@ def test_a_full_disk_leaves_the_pods_that_ran(
     assert not list(place.manifests.glob(".*"))
 
 
+def test_a_disk_without_room_for_the_good_set_is_found_before_anything_runs(place: Place) -> None:
+    deploy(place, pod("one"))
+    before = files(place)
+    place.state.rename(place.state.with_name("away"))
+    place.state.write_text("no folder can be made here")
+
+    answer = deploy(place, pod("one", image="a.b/redis:1"), "UPDATE")
+
+    assert answer["deploy_stderr"].startswith("cannot write: ")
+    assert files(place) == before
+
+
 # What is refused before anything is written
 
 
@@ -399,6 +418,13 @@ def test_two_deployments_cannot_have_one_pod(place: Place) -> None:
 
     assert answer["deploy_stderr"] == "pod web: the name is taken by one/11112222333/first"
     assert len(files(place)) == 1
+
+
+def test_names_that_look_alike_are_no_file_of_another_deployment(place: Place) -> None:
+    deploy(place, pod("api-x"), name="web")
+    deploy(place, pod("x"), name="web-api")
+
+    assert len(files(place)) == 2
 
 
 def test_images_may_come_from_a_registry_if_that_is_said(place: Place) -> None:
@@ -469,6 +495,13 @@ def test_pods_end_whatever_has_become_of_the_config(place: Place) -> None:
     assert files(place) == {}
 
 
+def test_pods_end_when_the_kubelet_is_back(place: Place, fake_node: FakeNode) -> None:
+    deploy(place, NGINX)
+    fake_node.silent_until = fake_node.clock.now + 30
+
+    assert deploy(place, NGINX, "DELETE")["deploy_stdout"] == "1 pods ended"
+
+
 def test_suspended_pods_resume(place: Place) -> None:
     before = deploy(place, NGINX)
     deploy(place, NGINX, "SUSPEND")
@@ -488,7 +521,7 @@ def test_pods_of_deployments_that_are_gone_are_pruned(
 
     assert hook.prune() == 0
     assert sorted(files(place)) == [
-        "heat-11112222-second-two.json", "heat-hand-three.json", "users-own.json",
+        "heat-11112222-second.two.json", "heat-hand.three.json", "users-own.json",
     ]  # fmt: skip
     assert "one/11112222333/first is over" in capsys.readouterr().err
 

@@ -9,22 +9,30 @@ that Heat has replaced meanwhile has another id, and its old answer is never sen
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heat_config import deployment, record, signalling
+from heat_config import deployment, metadata, record, signalling
 from heat_config.deployment import Deployment
 from heat_config.record import Record, Records
 
 _LOG = logging.getLogger("heat-config")
+# Files of os-collect-config's collectors that ask Heat. Without one of them there is what the server was
+# launched with, which names no deployment: that is no reason to end any.
+_FROM_HEAT = frozenset(("heat.json", "cfn.json", "request.json"))
+# After a hook of so many seconds Heat may want something else, and would take the answer for one to that.
+_LONG_S = 5
 _APPLIED_ELSEWHERE = "os-apply-config"  # a group without a hook: templates of the image take its config
 
 
@@ -36,6 +44,9 @@ class Paths:
     records: Path = Path("/var/lib/heat-config/deployed")
     hooks: Path = Path("/usr/libexec/heat-config/hooks")
     pruners: Path = Path("/usr/libexec/heat-config/prune")
+    lock: Path = Path("/run/heat-config/lock")
+    launched: Path = Path("/var/lib/heat-cfntools/cfn-init-data")  # is there where Heat launched the server
+    agent: Path = Path("/etc/os-collect-config.conf")
 
 
 def main() -> int:
@@ -49,6 +60,19 @@ def main() -> int:
 
 def run(paths: Paths) -> int:
     """0 when nothing is left to do; 1 when a pass must follow. Nothing is touched for bad metadata."""
+    if paths.launched.exists() and not _FROM_HEAT.intersection(
+        Path(name).name for name in os.environ.get("OS_CONFIG_FILES", "").split(":")
+    ):
+        _LOG.error("Heat was not asked in this pass; nothing is changed")
+        return 1
+    with _alone(paths.lock) as is_alone:
+        if not is_alone:
+            _LOG.error("another pass is at work; nothing is changed")
+            return 1
+        return _pass(paths)
+
+
+def _pass(paths: Paths) -> int:
     try:
         deployments = deployment.read(paths.metadata)
     except deployment.MetadataError as e:
@@ -57,10 +81,23 @@ def run(paths: Paths) -> int:
     if deployments is None:
         return 0
     records = Records(paths.records)
-    done = [_bring_to_its_end(each, records, paths.hooks) for each in _unsent_first(deployments, records)]
-    pruned = _prune(deployments, paths.pruners)
+    pruned = _prune(deployments, paths.pruners)  # first: a name may be free by that
+    done = [_bring_to_its_end(each, records, paths) for each in _unsent_first(deployments, records)]
     records.forget_replaced(each.id for each in deployments)
     return 0 if all(done) and pruned else 1
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Whether this is the only pass, for as long as the block lasts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _unsent_first(deployments: Sequence[Deployment], records: Records) -> list[Deployment]:
@@ -68,7 +105,7 @@ def _unsent_first(deployments: Sequence[Deployment], records: Records) -> list[D
     return sorted(deployments, key=lambda each: records.get(each.id) is None)
 
 
-def _bring_to_its_end(each: Deployment, records: Records, hooks: Path) -> bool:
+def _bring_to_its_end(each: Deployment, records: Records, paths: Paths) -> bool:
     """Run and signal, or what of it is not done yet; False when it must be tried again."""
     found = records.get(each.id)
     if found is not None and found.state != record.RAN:
@@ -77,8 +114,12 @@ def _bring_to_its_end(each: Deployment, records: Records, hooks: Path) -> bool:
         return True
     try:
         if found is None:
-            found = Record(state=record.RAN, answer=_run_hook(each, hooks))
+            start = time.monotonic()
+            found = Record(state=record.RAN, answer=_run_hook(each, paths.hooks))
             records.put(each.id, found)
+            if time.monotonic() - start > _LONG_S and each.id not in metadata.current_ids(paths.agent):
+                _LOG.warning("the signal of %s waits for a look at what Heat wants now", each.name)
+                return False
         state = _signal(each, found)
         records.put(each.id, Record(state=state, answer=found.answer))
     except signalling.Undelivered as e:

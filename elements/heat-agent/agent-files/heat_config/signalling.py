@@ -38,7 +38,10 @@ def send(inputs: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
 
 
 def fitted(answer: Mapping[str, Any]) -> str:
-    """The answer as JSON of a size that Heat reads: the beginnings of long outputs give way."""
+    """The answer as JSON of a size that Heat reads: the beginnings of what was printed give way.
+
+    Outputs are not cut: a failure that names them is the answer where they are too large.
+    """
     body = json.dumps(answer)
     for name in _TRIMMED:
         excess = len(body) - _MAX_BODY
@@ -48,6 +51,10 @@ def fitted(answer: Mapping[str, Any]) -> str:
             kept = len(json.dumps(text)) - excess
             answer = {**answer, name: _tail(text, max(0, kept))}
             body = json.dumps(answer)
+    if len(body) > _MAX_BODY:
+        large = [name for name, value in answer.items() if len(json.dumps(value)) > _MAX_BODY // 10]
+        why = f"outputs too large for Heat: {', '.join(large) or 'all together'}"
+        body = json.dumps({"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": 1})
     return body
 
 

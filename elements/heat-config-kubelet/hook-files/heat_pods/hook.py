@@ -21,7 +21,7 @@ from heat_pods.node import Kubelet, Node, Unreachable
 from heat_pods.request import BadRequest, Request
 from heat_pods.watch import Outcome, Patience
 
-_BACK_S = 120  # for pods that are put back, and for pods that are to end
+_BACK_S = 120  # for pods that are put back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +75,7 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
     folder = place.folder()
     texts = manifests.render(_checked(asked, place, folder), key=asked.key, label=asked.label)
     good = folder.good(asked.key)
+    folder.prepare_good(asked.key, texts)
     try:
         is_changed = folder.set(asked.key, texts)
     except OSError:
@@ -89,7 +90,7 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
             **_failed("\n".join((*seen.failures, *logs))),
             **_put_back(asked, place, good),
         }
-    folder.keep_good(asked.key, texts)
+    folder.keep_good(asked.key)
     what = "ready" if is_changed else "ready, unchanged"
     return {
         **_outputs(place, seen, timing),
@@ -107,7 +108,7 @@ def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod,
         names = [check.name_of(pod) for pod in asked.pods]
         problems = manifests.free_of(names, folder.names_of_others(asked.key))
     if not problems and not asked.allow_pull:
-        stored = node.images(place.node, timeout_s=asked.deadline_s)
+        stored = node.patiently(place.node.images, timeout_s=asked.deadline_s)
         problems = list(check.missing_images(asked.pods, stored))
     if problems:
         raise BadRequest("\n".join(problems))
@@ -116,7 +117,10 @@ def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod,
 
 def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
     """Restore the pods that were there before, and say how they are."""
-    place.folder().set(asked.key, good)
+    try:
+        place.folder().set(asked.key, good)
+    except OSError as e:
+        return {"deploy_stdout": f"the pods that were there before cannot be put back: {e.strerror}"}
     if not good:
         return {"deploy_stdout": "there were no pods before: those that failed are removed"}
     patience = Patience(deadline_s=_BACK_S, min_ready_s=0, max_restarts=asked.max_restarts)
@@ -128,14 +132,17 @@ def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str
 def _end(asked: Request, place: Place) -> dict[str, Any]:
     folder = place.folder()
     before = manifests.hashes(folder.of(asked.key))
-    uids = {report.uid(pod) for pod in watch.of(place.node.pods(), before).values()}
+    pods = node.patiently(place.node.pods, timeout_s=asked.deadline_s)
+    uids = {report.uid(pod) for pod in watch.of(pods, before).values()}
     if asked.action == "DELETE":
         folder.forget(asked.key)
     else:
         folder.set(asked.key, {})
-    left = watch.until_gone(place.node, uids, deadline_s=min(asked.deadline_s, _BACK_S))
+    left = watch.until_gone(place.node, uids, deadline_s=asked.deadline_s)
     if left:
-        return _failed(f"{len(left)} of {len(uids)} pods still run {_BACK_S} s after they were told to end")
+        return _failed(
+            f"{len(left)} of {len(uids)} pods still run {asked.deadline_s:.0f} s after they were told to end"
+        )
     return {"deploy_stdout": f"{len(uids)} pods ended", "deploy_stderr": "", "deploy_status_code": 0}
 
 

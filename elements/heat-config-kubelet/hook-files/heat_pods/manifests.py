@@ -32,7 +32,8 @@ def _render(pod: Pod, key: str, label: str) -> tuple[str, str]:
     metadata = pod["metadata"]
     notes = {**(metadata.get("annotations") or {}), KEY_ANNOTATION: key, HASH_ANNOTATION: digest}
     marked = {**pod, "metadata": {**metadata, "namespace": namespace, "annotations": notes}}
-    return f"heat-{label}-{name}.json", json.dumps(marked, sort_keys=True, indent=1)
+    # no label has a dot in it: no two deployments have one file
+    return f"heat-{label}.{name}.json", json.dumps(marked, sort_keys=True, indent=1)
 
 
 def hashes(texts: Texts) -> dict[str, str]:
@@ -80,15 +81,23 @@ class Folder:
         found = self._load(self._state_of(key)).get("good")
         return found if isinstance(found, dict) else {}
 
-    def keep_good(self, key: str, texts: Texts) -> None:
-        """Remember a set that was seen to be good. Raises OSError."""
+    def prepare_good(self, key: str, texts: Texts) -> None:
+        """Write down a set that may turn out to be good, while there is room for it. Raises OSError."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self._state_of(key), json.dumps({"key": key, "good": dict(texts)}))
+        _write(self._prepared(key), json.dumps({"key": key, "good": dict(texts)}))
+
+    def keep_good(self, key: str) -> None:
+        """Remember the prepared set: it was seen to be good."""
+        self._prepared(key).replace(self._state_of(key))
 
     def forget(self, key: str) -> None:
         """Remove a deployment's files and all that is known about it."""
         self.set(key, {})
         self._state_of(key).unlink(missing_ok=True)
+        self._prepared(key).unlink(missing_ok=True)
+
+    def _prepared(self, key: str) -> Path:
+        return self._state_of(key).with_suffix(".prepared")
 
     def _state_of(self, key: str) -> Path:
         return self._state / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

@@ -8,12 +8,15 @@ import json
 import ssl
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 _TIMEOUT_S = 20
 _LOG_LINES = 10
+
+T = TypeVar("T")
 
 
 class Unreachable(Exception):
@@ -98,12 +101,12 @@ class Kubelet:
         return context
 
 
-def images(node: Node, *, timeout_s: float) -> set[str]:
-    """The node's images; a containerd that is being restarted is waited for. Raises Unreachable."""
+def patiently(ask: Callable[[], T], *, timeout_s: float) -> T:
+    """What ask() answers; who is being restarted is waited for. Raises Unreachable."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return node.images()
+            return ask()
         except Unreachable:
             if time.monotonic() > deadline:
                 raise

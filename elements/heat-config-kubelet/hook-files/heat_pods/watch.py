@@ -14,11 +14,14 @@ from heat_pods.node import Node, Unreachable
 
 _EVERY_S = 1.0
 # Waiting reasons that time does not mend, as the kubelet names them.
-_HOPELESS = frozenset(
-    ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "ImageInspectError",
-     "CreateContainerError", "RunContainerError")
+_HOPELESS = frozenset(("ErrImageNeverPull", "InvalidImageName"))
+# Those that a runtime which is just being restarted, or a network, causes too: they count when they are seen
+# for a while, or when the container has been started anew already.
+_DOUBTFUL = frozenset(
+    ("CreateContainerConfigError", "CreateContainerError", "ImageInspectError", "RunContainerError",
+     "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed")
 )  # fmt: skip
-_PULL = frozenset(("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"))
+_DOUBT_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +47,7 @@ def until_ready(node: Node, wanted: Mapping[str, str], patience: Patience) -> Ou
     start = time.monotonic()
     ready_since: float | None = None
     found: dict[str, Mapping[str, Any]] = {}
-    earlier: dict[str, int] = {}  # restarts from before this watch
+    judge = _Judge(patience.max_restarts)
     silence = ""
     while True:
         now = time.monotonic()
@@ -52,7 +55,7 @@ def until_ready(node: Node, wanted: Mapping[str, str], patience: Patience) -> Ou
             found, silence = of(node.pods(), wanted), ""
         except Unreachable as e:
             silence = str(e)
-        failures = _failures(found, patience.max_restarts, earlier)
+        failures = judge.failures(found, now)
         is_ready = not silence and len(found) == len(wanted) and all(map(is_good, found.values()))
         ready_since = (ready_since or now) if is_ready and not failures else None
         if failures or (ready_since is not None and now - ready_since >= patience.min_ready_s):
@@ -98,43 +101,53 @@ def is_good(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def _failures(
-    found: Mapping[str, Mapping[str, Any]], max_restarts: int, earlier: dict[str, int]
-) -> list[str]:
-    """A line for each reason why a pod will not become ready; none while all still may."""
-    lines = []
-    for name, pod in found.items():
-        for status in container_statuses(pod):
-            earlier.setdefault(f"{name}/{status['name']}", int(status.get("restartCount", 0)))
-        if not is_good(pod):
-            allowed = {
-                status["name"]: max_restarts + earlier[f"{name}/{status['name']}"]
+class _Judge:
+    """Tells pods that will not become ready; what it remembers is of containers, between two looks."""
+
+    def __init__(self, max_restarts: int) -> None:
+        self._max_restarts = max_restarts
+        self._earlier: dict[str, int] = {}  # restarts from before this watch
+        self._doubted_since: dict[str, float] = {}
+
+    def failures(self, found: Mapping[str, Mapping[str, Any]], now: float) -> list[str]:
+        """A line for each reason why a pod will not become ready; none while all still may."""
+        lines = []
+        for name, pod in found.items():
+            reasons = [
+                line
                 for status in container_statuses(pod)
-            }
-            lines += [f"pod {name}: {line}" for line in _reasons(pod, allowed)]
-    return lines
+                for line in self._container(f"{name}/{status['name']}", status, now)
+            ]
+            if not is_good(pod):
+                lines += [f"pod {name}: {line}" for line in reasons or _failed(pod)]
+        return lines
+
+    def _container(self, key: str, status: Mapping[str, Any], now: float) -> Iterator[str]:
+        restarts = int(status.get("restartCount", 0))
+        fresh = restarts - self._earlier.setdefault(key, restarts)
+        waiting = status.get("state", {}).get("waiting") or {}
+        reason = waiting.get("reason")
+        if reason in _DOUBTFUL:
+            since = self._doubted_since.setdefault(key, now)
+            is_certain = fresh > 0 or now - since >= _DOUBT_S
+        else:
+            self._doubted_since.pop(key, None)
+            is_certain = reason in _HOPELESS
+        name = status.get("name")
+        if is_certain:
+            what = f"container {name}, image {status.get('image')}, cannot start"
+            yield _join(what, reason, waiting.get("message"))
+        elif fresh > self._max_restarts and not status.get("ready"):
+            last = status.get("lastState", {}).get("terminated") or status["state"].get("terminated") or {}
+            what = f"container {name} crashed {restarts} times, last with exit code {last.get('exitCode')}"
+            yield _join(what, last.get("reason"), last.get("message"))
 
 
-def _reasons(pod: Mapping[str, Any], allowed: Mapping[str, int]) -> list[str]:
+def _failed(pod: Mapping[str, Any]) -> list[str]:
     status = pod.get("status", {})
-    lines = [line for each in container_statuses(pod) for line in _container(each, allowed[each["name"]])]
-    if not lines and status.get("phase") == "Failed":
-        lines = list(_ended(pod)) or [_join("it failed", status.get("reason"), status.get("message"))]
-    return lines
-
-
-def _container(status: Mapping[str, Any], allowed: int) -> Iterator[str]:
-    name, restarts = status.get("name"), int(status.get("restartCount", 0))
-    waiting = status.get("state", {}).get("waiting") or {}
-    reason, message = waiting.get("reason"), waiting.get("message")
-    if reason in _HOPELESS:
-        yield _join(f"container {name} cannot start", reason, message)
-    elif reason in _PULL:
-        yield _join(f"container {name}: the image {status.get('image')} cannot be pulled", reason, message)
-    elif restarts > allowed and not status.get("ready"):
-        last = status.get("lastState", {}).get("terminated") or status["state"].get("terminated") or {}
-        what = f"container {name} crashed {restarts} times, last with exit code {last.get('exitCode')}"
-        yield _join(what, last.get("reason"), last.get("message"))
+    if status.get("phase") != "Failed":
+        return []
+    return list(_ended(pod)) or [_join("it failed", status.get("reason"), status.get("message"))]
 
 
 def _ended(pod: Mapping[str, Any]) -> Iterator[str]:

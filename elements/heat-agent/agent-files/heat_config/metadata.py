@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A look at what Heat wants of this server now, by the credentials that os-collect-config polls with."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_TIMEOUT_S = 60
+
+
+def current_ids(path: Path) -> frozenset[str]:
+    """The ids of the deployments in the server's metadata; none where Heat cannot be asked this way.
+
+    path: os-collect-config's configuration. Only POLL_SERVER_HEAT is asked: with the other transports whoever
+    wants to know waits for the next poll.
+    """
+    agent = configparser.ConfigParser(interpolation=None, strict=False)
+    agent.read(path)
+    if "heat" not in agent:
+        return frozenset()
+    return _ask({name: value.replace("$$", "$") for name, value in agent["heat"].items()})
+
+
+def _ask(heat: Mapping[str, str]) -> frozenset[str]:
+    from keystoneauth1 import adapter, exceptions, session
+    from keystoneauth1.identity import v3
+
+    user = v3.Password(
+        auth_url=heat["auth_url"], user_id=heat["user_id"], password=heat["password"],
+        project_id=heat["project_id"],
+    )  # fmt: skip
+    api = adapter.Adapter(
+        session.Session(auth=user, timeout=_TIMEOUT_S), service_type="orchestration", interface="public",
+        region_name=heat.get("region_name") or None,
+    )  # fmt: skip
+    try:
+        found: dict[str, Any] = api.get(
+            f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata"
+        ).json()
+    except (exceptions.ClientException, ValueError):
+        return frozenset()
+    return frozenset(each["id"] for each in (found.get("metadata") or {}).get("deployments") or [])
