@@ -6,6 +6,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import random
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -64,6 +65,7 @@ class _InACloud:
     def finish(self) -> dict[str, Any]:
         """Delete the stack and end the cloud; what is left is a problem."""
         with self._ends:
+            shutil.rmtree(self.place, ignore_errors=True)
             self.cloud.delete("soak", timeout_s=_UPDATE_S)
             return {"problems": [f"left: {line}" for line in self.cloud.leftovers("soak")]}
 
