@@ -143,10 +143,12 @@ class Cloud:
             except wait.Deadline:
                 raise CloudError(f"the stack {stack} is not gone after {timeout_s:.0f} s") from None
 
-    def reboot(self, server: str) -> None:
-        """Tell Nova to reboot a server; returns at once."""
+    def reboot(self, server: str, *, timeout_s: float) -> None:
+        """Have Nova reboot a server; returns when it has gone down and begins to start."""
         with _translated(f"Nova does not reboot {server}"):
             self._sdk.compute.reboot_server(server, "SOFT")
+            found = self._sdk.compute.get_server(server)
+            self._sdk.compute.wait_for_server(found, status="ACTIVE", wait=timeout_s)
 
     def console(self, server: str) -> str:
         """The end of a server's console, empty where the cloud does not give it."""

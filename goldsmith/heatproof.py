@@ -183,7 +183,7 @@ class _Proof:
 
     def _rebooted(self, before: Stack) -> None:
         boot = heatcheck.probe(self._current())["boot_id"]
-        self.cloud.reboot(before.outputs["server"])
+        self.cloud.reboot(before.outputs["server"], timeout_s=self.wishes.deadline_s)
         stack = self._updated(self.pods, "rebooted")
         heatcheck.require_complete(stack, "UPDATE")
         probe = heatcheck.probe(stack)

@@ -66,7 +66,7 @@ class FakeCloud:
     def delete(self, stack: str, *, timeout_s: float) -> None:
         self.calls.append("delete stack")
 
-    def reboot(self, server: str) -> None:
+    def reboot(self, server: str, *, timeout_s: float) -> None:
         self.boot += 1
 
     def console(self, server: str) -> str:
