@@ -407,6 +407,26 @@ def test_no_url_of_a_failed_request_is_logged() -> None:
         assert f"{name}=ERROR" in line
 
 
+@pytest.mark.parametrize("main", ["main", "__main__"])  # since 14, before it
+def test_every_request_of_os_collect_config_has_an_end(tmp_path: Path, main: str) -> None:
+    package = tmp_path / "os_collect_config"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "collect.py").write_text(
+        "import requests\n"
+        "requests.Session.request = lambda self, *words, **named: print(words, named)\n"
+        f"def {main}():\n"
+        "    requests.Session().request('GET', 'x')\n"
+        "    requests.Session().request('GET', 'y', timeout=5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, FILES / "os-collect-config"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.splitlines() == ["('GET', 'x') {'timeout': 60}", "('GET', 'y') {'timeout': 5}"]
+
+
 def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
     assert "Environment=LC_ALL=C" in (FILES / "os-collect-config.service").read_text()
     assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"
