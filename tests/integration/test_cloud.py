@@ -21,7 +21,8 @@ from goldsmith import cloudenv, cloudplace, reap, workspace
 from goldsmith.errors import CloudError
 from goldsmith.heat import Cloud
 
-pytestmark = pytest.mark.integration
+# openstacksdk warns of its own use of its own old names
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
 NAME, OTHER, THIRD = "test-one", "test-two", "test-three"
 STORE_MIB = 30

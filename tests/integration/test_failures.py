@@ -90,7 +90,7 @@ def test_host_key_left_in_the_image_fails_verification(unmoved: TinyPlace) -> No
     outcome = unmoved.build(fault="host-key")
 
     assert outcome.status == 6
-    assert "1 of 19 tests failed" in outcome.stderr
+    assert "1 of 20 tests failed" in outcome.stderr
     assert "test_no_ssh_host_keys" in outcome.stderr
     assert "tiny-amd64.qcow2" not in files(unmoved.builds()[-1])
 
