@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kubelet's folder of static pods: a file for each pod of a deployment, which is whole or not there.
 
+A file that is being written has a name that begins with a dot, which the kubelet passes over.
+
 A deployment's last good set is kept beside it, so that a failed change can be taken back, also by the next
 pass after this program was killed.
 """
@@ -9,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from heat_config.record import write_durably
 
 from heat_pods.check import name_of
 from heat_pods.request import KEY_ANNOTATION, Pod
@@ -70,7 +73,7 @@ class Folder:
         changed = {name: text for name, text in texts.items() if before.get(name) != text}
         self._manifests.mkdir(parents=True, exist_ok=True)
         for name, text in changed.items():
-            _write(self._manifests / name, text)
+            write_durably(self._manifests / name, text)
         gone = before.keys() - texts.keys()
         for name in gone:
             (self._manifests / name).unlink(missing_ok=True)
@@ -84,7 +87,7 @@ class Folder:
     def prepare_good(self, key: str, texts: Texts) -> None:
         """Write down a set that may turn out to be good, while there is room for it. Raises OSError."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self._prepared(key), json.dumps({"key": key, "good": dict(texts)}))
+        write_durably(self._prepared(key), json.dumps({"key": key, "good": dict(texts)}))
 
     def keep_good(self, key: str) -> None:
         """Remember the prepared set: it was seen to be good."""
@@ -131,17 +134,3 @@ def free_of(names: Collection[tuple[str, str]], taken: Mapping[tuple[str, str], 
         for space, name in names
         if (space, name) in taken
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    """A name that begins with a dot is passed over by the kubelet."""
-    partial = path.with_name(f".{path.name}")
-    try:
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as target:
-            target.write(text)
-            target.flush()
-            os.fsync(target.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
