@@ -29,15 +29,41 @@ class Heat:
     def __init__(self) -> None:
         self.status = 200
         self.signals: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         heat = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path == "/v3/auth/tokens":
+                    self._token()
+                    return
+                heat.paths.append(self.path)
                 if heat.status == 200:
                     heat.signals.append(body)
                 self.send_response(heat.status)
                 self.end_headers()
+
+            def _token(self) -> None:
+                endpoint = {
+                    "interface": "public",
+                    "region_id": "R",
+                    "region": "R",
+                    "url": f"{heat.base}/v1/q",
+                }
+                catalog = [{"type": "orchestration", "name": "heat", "endpoints": [endpoint]}]
+                token = {
+                    "token": {"catalog": catalog, "expires_at": "2050-01-01T00:00:00.000000Z", "methods": []}
+                }
+                self.send_response(201)
+                self.send_header("X-Subject-Token", "t")
+                self.end_headers()
+                self.wfile.write(json.dumps(token).encode())
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps({"metadata": {"deployments": [{"id": "a"}]}}).encode())
 
             def log_message(self, *words: object) -> None:
                 pass
@@ -46,8 +72,12 @@ class Heat:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/signal"
+        return f"{self.base}/signal"
 
 
 @pytest.fixture
@@ -129,6 +159,39 @@ def test_a_heat_that_is_not_there_is_no_end_of_it(paths: Paths, heat: Heat) -> N
         state=record.RAN,
         answer={"deploy_stdout": "fine", "deploy_stderr": "", "deploy_status_code": 0, "answer": 42},
     )
+
+
+def test_a_deployments_own_user_signals_and_the_servers_user_looks(paths: Paths, heat: Heat) -> None:
+    user = {
+        "auth_url": f"{heat.base}/v3",
+        "user_id": "u",
+        "password": "p",
+        "project_id": "q",
+        "region_name": "R",
+    }
+    lines = "".join(f"{name} = {value}\n" for name, value in user.items())
+    paths.agent.write_text(f"[heat]\nstack_id = one/11\nresource_name = server\n{lines}")
+    inputs: dict[str, Any] = {f"deploy_{name}": value for name, value in user.items()}
+
+    assert run(paths, entry("a", **inputs)) == 0
+    assert heat.paths == ["/v1/q/stacks/one/11/resources/pods/signal"]
+    assert heat.signals[0]["answer"] == 42
+    assert metadata.current_ids(paths.agent) == {"a"}
+
+
+def test_a_keystone_that_is_not_there_is_no_end_of_it_either(paths: Paths) -> None:
+    nowhere = {"auth_url": "http://127.0.0.1:1/v3", "user_id": "u", "password": "p", "project_id": "q"}
+    paths.agent.write_text(
+        "[heat]\nstack_id = s\nresource_name = r\n"
+        + "".join(f"{name} = {value}\n" for name, value in nowhere.items())
+    )
+
+    inputs: dict[str, Any] = {f"deploy_{name}": value for name, value in nowhere.items()}
+    status = run(paths, entry("a", **inputs))
+
+    assert status == 1
+    assert record.Records(paths.records).get("a").state == record.RAN  # type: ignore[union-attr]
+    assert metadata.current_ids(paths.agent) == frozenset()
 
 
 def test_the_answer_to_a_deployment_that_was_replaced_is_never_sent(paths: Paths, heat: Heat) -> None:

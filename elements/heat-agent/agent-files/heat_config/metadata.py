@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_TIMEOUT_S = 60
+from heat_config import api
 
 
 def current_ids(path: Path) -> frozenset[str]:
@@ -25,19 +25,14 @@ def current_ids(path: Path) -> frozenset[str]:
 
 
 def _ask(heat: Mapping[str, str]) -> frozenset[str]:
-    from keystoneauth1 import adapter, exceptions, session
-    from keystoneauth1.identity import v3
+    from keystoneauth1 import exceptions
 
-    user = v3.Password(
+    heat_api = api.connect(
         auth_url=heat["auth_url"], user_id=heat["user_id"], password=heat["password"],
-        project_id=heat["project_id"],
-    )  # fmt: skip
-    api = adapter.Adapter(
-        session.Session(auth=user, timeout=_TIMEOUT_S), service_type="orchestration", interface="public",
-        region_name=heat.get("region_name") or None,
+        project_id=heat["project_id"], region=heat.get("region_name"),
     )  # fmt: skip
     try:
-        found: dict[str, Any] = api.get(
+        found: dict[str, Any] = heat_api.get(
             f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata"
         ).json()
     except (exceptions.ClientException, ValueError):

@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_TIMEOUT_S = 60
+from heat_config import api
+
 # Heat reads at most max_json_body_size, 1 MiB unless its operator said otherwise.
 _MAX_BODY = 1_000_000
 _TRIMMED = ("deploy_stdout", "deploy_stderr")
@@ -76,23 +77,19 @@ def _by_url(url: str, verb: str, body: str) -> None:
 
     headers = {"Content-Type": "application/json"}
     try:
-        got = requests.request(verb, url, data=body, headers=headers, timeout=_TIMEOUT_S)
+        got = requests.request(verb, url, data=body, headers=headers, timeout=api.TIMEOUT_S)
     except requests.RequestException as e:
         raise Undelivered(f"{type(e).__name__} at the signed URL") from e  # whose text is a credential
     _judge(got.status_code, got.text)
 
 
 def _by_heat(inputs: Mapping[str, Any], body: str) -> None:
-    from keystoneauth1 import adapter, exceptions, session
-    from keystoneauth1.identity import v3
+    from keystoneauth1 import exceptions
 
-    user = v3.Password(
+    heat = api.connect(
         auth_url=inputs["deploy_auth_url"], user_id=inputs["deploy_user_id"],
         password=inputs["deploy_password"], project_id=inputs["deploy_project_id"],
-    )  # fmt: skip
-    heat = adapter.Adapter(
-        session.Session(auth=user, timeout=_TIMEOUT_S), service_type="orchestration", interface="public",
-        region_name=inputs.get("deploy_region_name") or None,
+        region=inputs.get("deploy_region_name"),
     )  # fmt: skip
     path = f"/stacks/{inputs['deploy_stack_id']}/resources/{inputs['deploy_resource_name']}/signal"
     headers = {"Content-Type": "application/json"}
