@@ -20,6 +20,14 @@ from goldsmith.cloudtasks import (  # noqa: F401
     cloud_up,
     verify_heat,
 )
+from goldsmith.publishtasks import (  # noqa: F401
+    diff,
+    images,
+    plan_publish,
+    publish,
+    resolve,
+    rollback,
+)
 
 # Modules are imported by the task that needs them: --list and --help answer at once.
 

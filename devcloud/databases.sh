@@ -25,6 +25,11 @@ case "$1" in
         ;;
     placement) placement-manage --config-file "$etc/placement.conf" db sync ;;
     heat) heat-manage --config-file "$etc/heat.conf" db_sync ;;
-    glance) glance-manage --config-file "$etc/glance-api.conf" db_sync ;;
+    glance)
+        glance-manage --config-file "$etc/glance-api.conf" db_sync
+        # the definitions that come with Glance, beside its program
+        glance-manage --config-file "$etc/glance-api.conf" db_load_metadefs \
+            "$(dirname "$(command -v glance-manage)")/../etc/glance/metadefs"
+        ;;
     neutron) python -W ignore "$(dirname "$0")/neutron_tables.py" "sqlite:///$db/neutron.db?timeout=60" ;;
 esac

@@ -67,3 +67,9 @@ class VerificationError(GoldsmithError):
     """The image booted and is not what it must be, or no test ran."""
 
     exit_code = 6
+
+
+class PublishError(GoldsmithError):
+    """A cloud's Glance did not take a release, or does not hold what it should."""
+
+    exit_code = 7

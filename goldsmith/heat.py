@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import progress, wait
+from goldsmith import cloudapi, progress, wait
+from goldsmith.cloudapi import translated
 from goldsmith.errors import CloudError
 
 _POLL_S = 1.0
@@ -31,22 +31,12 @@ class Cloud:
     """A connection; every method raises CloudError for what the cloud refuses or does not do in time."""
 
     def __init__(self, name: str, *, clouds_yaml: Path | None = None) -> None:
-        import openstack  # takes a second
-        import openstack.config
-
         self.name = name
-        files = None if clouds_yaml is None else [str(clouds_yaml)]
-        with _translated(f"cannot use the cloud {name}"):
-            # OS_* variables of another cloud must not leak into one that we have made ourselves
-            config = openstack.config.OpenStackConfig(
-                config_files=files, load_envvars=clouds_yaml is None, load_yaml_config=True
-            )
-            self._sdk: Any = openstack.connection.Connection(config=config.get_one(cloud=name))
-            self._sdk.authorize()
+        self._sdk = cloudapi.connect(name, clouds_yaml=clouds_yaml, error=CloudError)
 
     def upload(self, path: Path, name: str) -> str:
         """A private image of this qcow2; its ID."""
-        with progress.step(f"upload {path.name}"), _translated(f"cannot upload {path}"):
+        with progress.step(f"upload {path.name}"), translated(f"cannot upload {path}"):
             image = self._sdk.create_image(
                 name, filename=str(path), disk_format="qcow2", container_format="bare",
                 visibility="private", wait=True, timeout=600, validate_checksum=False,
@@ -55,13 +45,13 @@ class Cloud:
 
     def delete_image(self, image: str) -> None:
         """Also one that is gone already."""
-        with _translated(f"cannot delete the image {image}"):
+        with translated(f"cannot delete the image {image}"):
             self._sdk.image.delete_image(image, ignore_missing=True)
 
     def create(self, name: str, template: Path, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
         """Create a stack and wait until it is complete or failed."""
         attrs = self._read(template)
-        with _translated(f"Heat does not create {name}"):
+        with translated(f"Heat does not create {name}"):
             made = self._sdk.orchestration.create_stack(
                 name=name, parameters=dict(parameters), timeout_mins=_minutes(timeout_s), **attrs
             )
@@ -79,14 +69,14 @@ class Cloud:
     ) -> None:
         """Ask for an update; timeout_s is what Heat gives it."""
         attrs = self._read(template)
-        with _translated(f"Heat does not update {stack.name}"):
+        with translated(f"Heat does not update {stack.name}"):
             self._sdk.orchestration.update_stack(
                 stack.id, parameters=dict(parameters), timeout_mins=_minutes(timeout_s), **attrs
             )
 
     def deployment(self, deployment: str) -> dict[str, Any]:
         """A software deployment's own record: status and output values."""
-        with _translated(f"Heat does not show the deployment {deployment}"):
+        with translated(f"Heat does not show the deployment {deployment}"):
             found = self._sdk.orchestration.get_software_deployment(deployment)
         return {"status": str(found.status), **(found.output_values or {})}
 
@@ -109,7 +99,7 @@ class Cloud:
 
     def stack(self, stack: str, *, with_outputs: bool = True) -> Stack:
         """A stack as it is now; its outputs cost Heat a look at every server."""
-        with _translated(f"Heat does not show the stack {stack}"):
+        with translated(f"Heat does not show the stack {stack}"):
             found = self._sdk.orchestration.get_stack(stack, resolve_outputs=with_outputs)
         outputs = {item["output_key"]: item.get("output_value") for item in found.outputs or []}
         return Stack(
@@ -119,16 +109,14 @@ class Cloud:
 
     def validate(self, template: Path) -> None:
         """Have Heat itself check a template."""
-        import openstack.exceptions
-
         attrs = self._read(template)
-        with _translated(f"Heat does not take {template.name}"):
+        with translated(f"Heat does not take {template.name}"):
             answer = self._sdk.orchestration.post("/validate", json=attrs)
-            openstack.exceptions.raise_from_response(answer)
+            cloudapi.raise_for(answer)
 
     def delete(self, stack: str, *, timeout_s: float) -> None:
         """Delete a stack and wait until it is gone."""
-        with _translated(f"Heat does not delete the stack {stack}"):
+        with translated(f"Heat does not delete the stack {stack}"):
             self._sdk.orchestration.delete_stack(stack, ignore_missing=True)
 
         def gone() -> bool:
@@ -137,7 +125,7 @@ class Cloud:
                 raise CloudError(f"the stack {found.name} cannot be deleted: {found.status_reason}")
             return found is None or found.status == "DELETE_COMPLETE"
 
-        with _translated(f"Heat does not delete the stack {stack}"):
+        with translated(f"Heat does not delete the stack {stack}"):
             try:
                 wait.wait_until(gone, timeout_s=timeout_s, interval_s=_POLL_S)
             except wait.Deadline:
@@ -145,20 +133,20 @@ class Cloud:
 
     def reboot(self, server: str, *, timeout_s: float) -> None:
         """Have Nova reboot a server; returns when it has gone down and begins to start."""
-        with _translated(f"Nova does not reboot {server}"):
+        with translated(f"Nova does not reboot {server}"):
             self._sdk.compute.reboot_server(server, "SOFT")
             found = self._sdk.compute.get_server(server)
             self._sdk.compute.wait_for_server(found, status="ACTIVE", wait=timeout_s)
 
     def console(self, server: str) -> str:
         """The end of a server's console, empty where the cloud does not give it."""
-        with contextlib.suppress(CloudError), _translated(f"no console of {server}"):
+        with contextlib.suppress(CloudError), translated(f"no console of {server}"):
             return str(self._sdk.compute.get_server_console_output(server, length=200)["output"])
         return ""
 
     def leftovers(self, name: str) -> list[str]:
         """Servers, ports and stacks that carry a name, a line each."""
-        with _translated(f"cannot look for what is left of {name}"):
+        with translated(f"cannot look for what is left of {name}"):
             lists: dict[str, Callable[[], Iterator[Any]]] = {
                 "stack": self._sdk.orchestration.stacks,
                 "server": self._sdk.compute.servers,
@@ -173,23 +161,9 @@ class Cloud:
 
     def _read(self, template: Path) -> dict[str, Any]:
         """Template and the files that it names, as Heat's API takes them."""
-        with _translated(f"cannot read {template}"):
+        with translated(f"cannot read {template}"):
             attrs = self._sdk.orchestration.read_env_and_templates(template_file=str(template))
         return {key: attrs[key] for key in ("template", "files", "environment") if attrs.get(key)}
-
-
-@contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """What the SDK raises becomes a CloudError."""
-    import keystoneauth1.exceptions
-    import openstack.exceptions
-
-    start = time.monotonic()
-    try:
-        yield
-    except (openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException, OSError) as e:
-        said = " ".join(str(e).split())
-        raise CloudError(f"{what} (after {time.monotonic() - start:.0f} s): {said}") from e
 
 
 def _minutes(seconds: float) -> int:

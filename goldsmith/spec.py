@@ -66,6 +66,24 @@ class Layers(enum.StrEnum):
     uncompressed = enum.auto()
 
 
+class Visibility(enum.StrEnum):
+    private = enum.auto()
+    shared = enum.auto()
+    community = enum.auto()
+    public = enum.auto()
+
+
+class Canary(enum.StrEnum):
+    none = enum.auto()
+    download = enum.auto()
+    server = enum.auto()
+
+
+class Retired(enum.StrEnum):
+    hidden = enum.auto()
+    deactivated = enum.auto()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiskSpec:
     formats: tuple[DiskFormat, ...] = (DiskFormat.qcow2,)
@@ -122,6 +140,36 @@ class VerifySpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PublishCloud:
+    """A cloud that the image is published to, by its name in clouds.yaml, and what is different there."""
+
+    name: str
+    format: DiskFormat = DiskFormat.qcow2
+    visibility: Visibility | None = None  # None: as for all clouds
+    stores: tuple[str, ...] = ()  # () is Glance's default store
+    canary: Canary = Canary.none
+    flavor: str | None = None  # of the canary, as its network and what it says on its console
+    network: str | None = None
+    console: str | None = None
+    web_download: str | None = None  # the URL that Glance fetches build folders from; None: upload
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishSpec:
+    """How releases stand in Glance."""
+
+    clouds: tuple[PublishCloud, ...] = ()
+    alias: str | None = None  # None: the name of the spec
+    visibility: Visibility = Visibility.private
+    properties: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    share: tuple[str, ...] = ()  # IDs of projects
+    protected: bool = False
+    keep: int = 3  # old releases, besides the one that holds the alias
+    retired: Retired = Retired.hidden
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
     name: str
     distribution: Distribution
@@ -142,3 +190,4 @@ class ImageSpec:
     unattended_upgrades: bool = False
     min_ram_mib: int = 1024
     verify: VerifySpec = VerifySpec()
+    publish: PublishSpec = field(default_factory=PublishSpec)

@@ -14,6 +14,7 @@ from typing import Any
 
 from goldsmith.spec import (
     Arch,
+    Canary,
     Compression,
     ContainerSpec,
     DiskFormat,
@@ -29,7 +30,11 @@ from goldsmith.spec import (
     KubeletSpec,
     Layers,
     PartitionTable,
+    PublishCloud,
+    PublishSpec,
+    Retired,
     VerifySpec,
+    Visibility,
 )
 
 _UNITS = {"MiB": 1, "GiB": 1024}
@@ -94,6 +99,23 @@ KEYS = (
     Key("verify.cpus", VerifySpec, "cpus", int),
     Key("verify.pods", VerifySpec, "pods", tuple),
     Key("verify.tests", VerifySpec, "tests", tuple),
+    Key("publish.clouds[].name", PublishCloud, "name", str),
+    Key("publish.clouds[].format", PublishCloud, "format", DiskFormat),
+    Key("publish.clouds[].visibility", PublishCloud, "visibility", Visibility),
+    Key("publish.clouds[].stores", PublishCloud, "stores", tuple),
+    Key("publish.clouds[].web-download", PublishCloud, "web_download", str),
+    Key("publish.clouds[].canary", PublishCloud, "canary", Canary),
+    Key("publish.clouds[].flavor", PublishCloud, "flavor", str),
+    Key("publish.clouds[].network", PublishCloud, "network", str),
+    Key("publish.clouds[].console", PublishCloud, "console", str),
+    Key("publish.alias", PublishSpec, "alias", str),
+    Key("publish.visibility", PublishSpec, "visibility", Visibility),
+    Key("publish.share", PublishSpec, "share", tuple),
+    Key("publish.properties", PublishSpec, "properties", dict),
+    Key("publish.tags", PublishSpec, "tags", tuple),
+    Key("publish.protected", PublishSpec, "protected", bool),
+    Key("publish.keep", PublishSpec, "keep", int),
+    Key("publish.retired", PublishSpec, "retired", Retired),
 )
 
 
@@ -120,6 +142,7 @@ def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSp
         verify=VerifySpec(**verify),
         kubelet=_kubelet(data.get("kubelet")),
         heat_agent=_heat_agent(data.get("heat-agent")),
+        publish=_publish(data.get("publish", {})),
         containers=tuple(_container(container, find) for container in data["containers"]),
     )
 
@@ -143,6 +166,13 @@ def _kubelet(data: Mapping[str, Any] | None) -> KubeletSpec | None:
 
 def _heat_agent(data: Mapping[str, Any] | None) -> HeatAgentSpec | None:
     return None if data is None else HeatAgentSpec(**_fields(data, "heat-agent.", HeatAgentSpec))
+
+
+def _publish(data: Mapping[str, Any]) -> PublishSpec:
+    clouds = tuple(
+        PublishCloud(**_fields(each, "publish.clouds[].", PublishCloud)) for each in data.get("clouds", ())
+    )
+    return PublishSpec(**_fields(data, "publish.", PublishSpec), clouds=clouds)
 
 
 def _container(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ContainerSpec:

@@ -67,6 +67,7 @@ def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     yield from _must_hold(document, ("cloud-init", "datasources"), "ConfigDrive", why)
     yield from _pods(document)
     yield from _tests(document, surroundings)
+    yield from _publish(document)
 
 
 def _get(document: Document, kind: type, *path: str) -> Any:  # noqa: ANN401 - a value of that kind
@@ -164,6 +165,22 @@ def _heat_agent(document: Document) -> Iterator[Problem]:
     if "kubelet" in _get(document, list, "heat-agent", "hooks") and document.data.get("kubelet") is None:
         message = "the hook kubelet needs a kubelet"
         yield document.problem(("heat-agent", "hooks"), message, "add the key 'kubelet'")
+
+
+def _publish(document: Document) -> Iterator[Problem]:
+    clouds = [each for each in _get(document, list, "publish", "clouds") if isinstance(each, dict)]
+    names = [cloud.get("name") for cloud in clouds]
+    for index, cloud in enumerate(clouds):
+        at = ("publish", "clouds", index)
+        if cloud.get("canary") == "server" and "flavor" not in cloud:
+            yield document.problem(
+                (*at, "canary"), "a server as canary needs a flavor", "add the key 'flavor'"
+            )
+        if cloud.get("name") in names[:index]:
+            yield document.problem((*at, "name"), f"the cloud {names[index]} is listed twice", "remove one")
+    if _get(document, list, "publish", "share") and _get(document, str, "publish", "visibility") != "shared":
+        message = "an image can be offered to projects only if its visibility is shared"
+        yield document.problem(("publish", "share"), message, "set publish.visibility to shared")
 
 
 def _containers(document: Document, surroundings: Surroundings) -> Iterator[Problem]:

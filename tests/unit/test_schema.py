@@ -81,6 +81,8 @@ def test_every_key_of_the_schema_fills_a_field_and_the_other_way_round() -> None
         spec.HeatAgentSpec,
         spec.ContainerSpec,
         spec.Download,
+        spec.PublishSpec,
+        spec.PublishCloud,
     ],
 )
 def test_every_field_is_filled_by_a_key(owner: type) -> None:
@@ -91,6 +93,8 @@ def test_every_field_is_filled_by_a_key(owner: type) -> None:
         "heat_agent",
         "containers",
         "download",
+        "publish",
+        "clouds",
     }  # built from several keys each
 
     fields = {field.name for field in dataclasses.fields(owner)}

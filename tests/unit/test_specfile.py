@@ -130,7 +130,7 @@ def test_every_key_fills_its_field() -> None:
 def test_every_field_of_the_every_key_spec_differs_from_its_default() -> None:
     spec = specfile.load(str(GOLDEN / "every-key.yaml.j2")).spec
 
-    for part in (spec, spec.disk, spec.verify, spec.kubelet, spec.heat_agent):
+    for part in (spec, spec.disk, spec.verify, spec.kubelet, spec.heat_agent, spec.publish):
         assert part is not None
         for field in dataclasses.fields(part):
             assert getattr(part, field.name) != field.default, field.name

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished build as a publisher takes it: checked against its manifest, and as the record of a release.
+
+The record travels with the release, so that a machine without out/ can say what is in it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import proc, progress, workspace
+from goldsmith.errors import CommandError, PublishError, SpecError
+
+SCHEMA, SCHEMA_VERSION = "goldsmith.record", 1
+_CONVERT_S = 1800
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiskFile:
+    """A disk image on this machine, whose bytes were hashed just now; size in bytes."""
+
+    path: Path
+    format: str
+    size: int
+    sha256: str
+    sha512: str
+
+    def hashed_by(self, algorithm: str) -> str:
+        """Hex digest by another algorithm of hashlib's. Raises PublishError for one that it does not know."""
+        try:
+            with self.path.open("rb") as source:
+                return hashlib.file_digest(source, algorithm).hexdigest()
+        except ValueError as e:
+            raise PublishError(f"cannot compare hashes made by {algorithm}") from e
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Build:
+    """A build that was verified, and whose files are what its manifest says."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.manifest["build_id"])
+
+
+def find(out: Path, name: str, build_id: str = "") -> Path:
+    """The folder of a build, by default the latest verified one. Raises SpecError where there is none."""
+    folder = out / name / (build_id or "latest")
+    if not (folder / "manifest.json").exists():
+        which = f"build {build_id}" if build_id else "verified build"
+        raise SpecError(
+            f"there is no {which} of {name} in {out}", hint=f"run: scripts/inv build-image {name}"
+        )
+    return folder.resolve()
+
+
+def read(folder: Path) -> Build:
+    """A build, after a look at every file but the disks. Raises PublishError."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        disk, verdict, files = manifest["disks"][0], manifest.get("verification"), manifest["files"]
+        if manifest["build_id"] != folder.name:
+            raise PublishError(f"the manifest in {folder} is that of {manifest['build_id']}")
+        if not verdict or verdict["result"] != "passed":
+            raise PublishError(f"{folder} was not verified", hint="publish a build that latest pointed to")
+        if verdict["image_sha256"] != disk["sha256"]:
+            raise PublishError(f"the manifest in {folder} contradicts itself: another disk was verified")
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as e:
+        raise PublishError(f"cannot use the manifest in {folder}: {type(e).__name__}: {e}") from e
+    for name, sha256 in files.items():
+        path = folder / name
+        if not path.is_file() or workspace.sha256_of(path) != sha256:
+            raise PublishError(
+                f"{path} is not what the manifest says", hint="build it anew; nothing is changed"
+            )
+    return Build(folder=folder, manifest=manifest)
+
+
+def disk(build: Build, format_: str) -> DiskFile:
+    """The build's disk in a format; one that it did not make is converted, compared and kept in the cache."""
+    made = {each["format"]: each for each in build.manifest["disks"]}
+    if format_ in made:
+        return _checked(build.folder / made[format_]["file"], format_, made[format_])
+    qcow2 = _checked(build.folder / made["qcow2"]["file"], "qcow2", made["qcow2"])
+    name = f"{qcow2.path.stem}.{format_}"
+    entry = workspace.cached(f"disk-{format_}", qcow2.sha256, lambda folder: _convert(qcow2, folder / name))
+    return _hashed(next(path for path in entry.iterdir() if path.suffix == f".{format_}"), format_)
+
+
+def record(build: Build, disk: DiskFile, held: Mapping[str, Any]) -> bytes:
+    """What is known of a build, compressed. held: size and hash of the image as Glance has it."""
+    document = {
+        "schema": SCHEMA, "version": SCHEMA_VERSION, "manifest": build.manifest,
+        "disk": {"format": disk.format, "size": disk.size, "sha256": disk.sha256, "sha512": disk.sha512},
+        "glance": dict(held), **local(build),
+    }  # fmt: skip
+    return gzip.compress(json.dumps(document, sort_keys=True).encode(), mtime=0)
+
+
+def local(build: Build) -> dict[str, Any]:
+    """The lists of a build: its packages, and its container images where it has any."""
+    lock = build.folder / "images.lock.json"
+    return {
+        "packages": json.loads((build.folder / "packages.json").read_text()),
+        "images_lock": json.loads(lock.read_text()) if lock.exists() else None,
+    }
+
+
+def parse(data: bytes, origin: str) -> dict[str, Any]:
+    """A record as it was made by record(). Raises PublishError."""
+    try:
+        document: dict[str, Any] = json.loads(gzip.decompress(data))
+        if document["schema"] == SCHEMA and document["version"] == SCHEMA_VERSION:
+            return document
+        said = f"schema {document['schema']}, version {document['version']}"
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as e:
+        said = str(e)
+    raise PublishError(f"{origin} is no record of a release: {said}")
+
+
+def _checked(path: Path, format_: str, said: Mapping[str, Any]) -> DiskFile:
+    try:
+        found = _hashed(path, format_)
+    except OSError as e:
+        raise PublishError(f"cannot read {path}: {e.strerror}") from e
+    if (found.size, found.sha256, found.sha512) != (said["size"], said["sha256"], said["sha512"]):
+        raise PublishError(f"{path} is not what its manifest says", hint="build it anew; nothing is changed")
+    return found
+
+
+def _hashed(path: Path, format_: str) -> DiskFile:
+    sha256, sha512, size = hashlib.sha256(), hashlib.sha512(), 0
+    with progress.step(f"hash {path.name}"), path.open("rb") as source:
+        while piece := source.read(_CHUNK):
+            sha256.update(piece)
+            sha512.update(piece)
+            size += len(piece)
+    return DiskFile(
+        path=path, format=format_, size=size, sha256=sha256.hexdigest(), sha512=sha512.hexdigest()
+    )
+
+
+def _convert(qcow2: DiskFile, target: Path) -> None:
+    """The other format holds the same, by qemu-img's own comparison, or is not used."""
+    format_ = target.suffix.removeprefix(".")
+    with progress.step(f"convert to {format_}"):
+        try:
+            proc.capture(["qemu-img", "convert", "-O", format_, qcow2.path, target], timeout_s=_CONVERT_S)
+            same(qcow2.path, "qcow2", target, format_)
+        except CommandError as e:
+            raise PublishError(f"cannot convert {qcow2.path.name} to {format_}: {' '.join(e.tail)}") from e
+
+
+def same(one: Path, its_format: str, other: Path, others_format: str) -> None:
+    """Raise CommandError unless qemu-img calls the contents of two disk images identical."""
+    proc.capture(
+        ["qemu-img", "compare", "-f", its_format, "-F", others_format, one, other], timeout_s=_CONVERT_S
+    )

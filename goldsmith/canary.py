@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An image tried as a cloud has it, before it gets the alias: fetched back and verified, or booted there."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from goldsmith import progress, verify
+from goldsmith.buildrecord import Build
+from goldsmith.cloudapi import translated
+from goldsmith.errors import GoldsmithError, PublishError
+from goldsmith.glance import Glance
+from goldsmith.release import GlanceImage
+from goldsmith.spec import Canary, PublishCloud
+from goldsmith.workspace import Run
+
+_SAYS = "goldsmith-canary: running"
+# Asked in the background: user data is run by the boot, whose end is waited for.
+_USER_DATA = """#!/bin/sh
+systemd-run --quiet --no-block sh -c \
+    'echo "goldsmith-canary: $(systemctl is-system-running --wait)" > /dev/console'
+"""
+_POLL_S = 2.0
+_RUNS_S = 900  # until the system of a server runs, on a hypervisor without KVM too
+_GONE_S = 180
+_TAIL = 5
+
+
+def try_out(glance: Glance, image: GlanceImage, build: Build, cloud: PublishCloud, *, run: Run) -> None:
+    """Raise PublishError unless the image is good as this cloud has it."""
+    with progress.step(f"{glance.cloud}: canary, {cloud.canary}"):
+        if cloud.canary is Canary.server:
+            _boot_server(glance, image, cloud)
+        else:
+            _verify_download(glance, image, build, run)
+
+
+def fetch(glance: Glance, image: str, target: Path) -> str:
+    """Download an image's content to a file; hex sha512 of what came."""
+    digest = hashlib.sha512()
+    with target.open("wb") as sink:
+        for piece in glance.content(image):
+            digest.update(piece)
+            sink.write(piece)
+            progress.live(f"{glance.cloud}: {progress.human_bytes(sink.tell())} fetched")
+    return digest.hexdigest()
+
+
+def sha512_of(glance: Glance, image: str) -> str:
+    """Hex sha512 of an image's content, downloaded for it and kept nowhere."""
+    digest = hashlib.sha512()
+    for piece in glance.content(image):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run) -> None:
+    """The image suites, in a throw-away VM of this machine, on what Glance gives out."""
+    place = run.folder / f"canary-{image.id}"
+    place.mkdir()
+    copy = place / f"fetched.{image.disk_format}"
+    sha512 = fetch(glance, image.id, copy)
+    made = {disk["format"]: disk["sha512"] for disk in build.manifest["disks"]}
+    if made.get(image.disk_format, sha512) != sha512:
+        raise PublishError(f"{glance.cloud}: Glance gives out other bytes than it was given, for {image.id}")
+    subject = verify.Subject(image=copy, out=place, manifest=None, fail_fast=True)
+    try:
+        verify.require(verify.verify(subject, run=run, log_path=place / "verify.log"), place)
+    except GoldsmithError as e:
+        raise PublishError(f"{glance.cloud}: the image does not do as Glance gives it out: {e}") from e
+    finally:
+        copy.unlink()
+
+
+def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud) -> None:
+    """A server from the image; it has to say on its console that its system runs."""
+    wanted = re.compile(cloud.console or re.escape(_SAYS))
+    deadline = time.monotonic() + _RUNS_S
+    with _server(glance, image, cloud) as server:
+        console = ""
+        while not wanted.search(console):
+            status, fault = _status(glance, server)
+            if status == "ERROR":
+                raise PublishError(f"{glance.cloud}: no server boots from {image.id}: {fault}")
+            if time.monotonic() > deadline:
+                tail = "".join(f"\n  | {line}" for line in console.splitlines()[-_TAIL:])
+                raise PublishError(
+                    f"{glance.cloud}: the canary of {image.id} does not say that it runs{tail}"
+                )
+            time.sleep(_POLL_S)
+            console = _console(glance, server)
+
+
+@contextlib.contextmanager
+def _server(glance: Glance, image: GlanceImage, cloud: PublishCloud) -> Iterator[str]:
+    """The ID of a server that is removed whatever happens, as one that an earlier run left."""
+    compute = glance.sdk.compute
+    name = f"goldsmith-canary-{image.id}"
+    with translated(f"{glance.cloud}: cannot boot a server from {image.id}", PublishError):
+        for old in compute.servers(name=name):
+            compute.delete_server(old)
+        flavor = compute.find_flavor(cloud.flavor, ignore_missing=False)
+        network = (
+            [{"uuid": glance.sdk.network.find_network(cloud.network, ignore_missing=False).id}]
+            if cloud.network
+            else "none"
+        )
+        user_data = base64.b64encode(_USER_DATA.encode()).decode()
+        server = compute.create_server(
+            name=name, image_id=image.id, flavor_id=flavor.id, networks=network, config_drive=True,
+            user_data=user_data,
+        )  # fmt: skip
+    try:
+        yield str(server.id)
+    finally:
+        with translated(f"{glance.cloud}: cannot remove the server {name}", PublishError):
+            compute.delete_server(server)
+            compute.wait_for_delete(server, wait=_GONE_S)
+
+
+def _status(glance: Glance, server: str) -> tuple[str, str]:
+    """Nova's status of a server, and what it says went wrong."""
+    with translated(f"{glance.cloud}: Nova does not show the canary {server}", PublishError):
+        found = glance.sdk.compute.get_server(server)
+    return str(found.status), str((found.fault or {}).get("message", ""))
+
+
+def _console(glance: Glance, server: str) -> str:
+    """The end of a server's console; empty where there is none yet."""
+    with contextlib.suppress(PublishError), translated("no console yet", PublishError):
+        return str(glance.sdk.compute.get_server_console_output(server, length=200)["output"])
+    return ""

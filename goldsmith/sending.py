@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk image on its way to a cloud: read in pieces, hashed as it goes, its progress shown."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+
+from goldsmith import progress
+from goldsmith.buildrecord import DiskFile
+from goldsmith.errors import PublishError
+
+_CHUNK = 1 << 20
+
+
+class Sending:
+    """Iterable once, with a length, as requests wants a body that it is to stream.
+
+    Raises PublishError past the deadline, and where the file is not what it was when it was hashed.
+    """
+
+    def __init__(self, disk: DiskFile, cloud: str, *, until: float, stop: threading.Event) -> None:
+        self.disk, self.cloud, self.until, self.stop = disk, cloud, until, stop
+        self.is_spoilt = False  # a further try would fail as well
+
+    def __len__(self) -> int:
+        return self.disk.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        digest, sent, start = hashlib.sha512(), 0, time.monotonic()
+        with self.disk.path.open("rb") as source:
+            while piece := source.read(_CHUNK):
+                digest.update(piece)
+                if sent + len(piece) >= self.disk.size and digest.hexdigest() != self.disk.sha512:
+                    self._spoil(f"{self.disk.path} changed while it was uploaded")
+                if time.monotonic() > self.until:
+                    self._spoil(
+                        f"{self.cloud}: not uploaded by the deadline; {sent} of {len(self)} bytes were sent"
+                    )
+                yield piece
+                sent += len(piece)
+                progress.live(f"{self.cloud}: {_rate(sent, len(self), time.monotonic() - start)}")
+
+    def _spoil(self, why: str) -> None:
+        self.is_spoilt = True
+        raise PublishError(why)
+
+
+def _rate(sent: int, size: int, seconds: float) -> str:
+    """'120.0 MiB of 448.0 MiB, 40.0 MiB/s, 8 s left'."""
+    rate = sent / max(seconds, 0.001)
+    done = f"{progress.human_bytes(sent)} of {progress.human_bytes(size)}"
+    return f"{done}, {progress.human_bytes(int(rate))}/s, {(size - sent) / rate:.0f} s left"
