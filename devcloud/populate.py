@@ -51,6 +51,21 @@ def identity(settings):
     known.assign_domain_role_to_user(domain, admin, roles["admin"])
 
 
+def quota(settings):
+    """Of what a project may keep in Glance, its size alone is limited. Glance's user reads the limits."""
+    known = connect(settings).identity
+    glance = known.find_user("glance")
+    known.assign_system_role_to_user(glance, known.find_role("reader"), "all")
+    service = next(iter(known.services(type="image")))
+    have = {limit.resource_name for limit in known.registered_limits()}
+    for name in ("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading"):
+        if name not in have:
+            most = settings["quota_mib"] if name == "image_size_total" else 1 << 20
+            known.create_registered_limit(
+                service_id=service.id, region_id="RegionOne", resource_name=name, default_limit=most
+            )
+
+
 def resources(settings):
     """A network without DHCP: a guest has its address from the config drive, its gateway is the host."""
     cloud = connect(settings)
@@ -116,5 +131,5 @@ def _user(known, name, password, domain="default"):
 
 
 if __name__ == "__main__":
-    TASKS = {task.__name__: task for task in (identity, resources, doors, projects, hypervisor)}
+    TASKS = {task.__name__: task for task in (identity, resources, doors, quota, projects, hypervisor)}
     TASKS[sys.argv[1]](json.load(sys.stdin))

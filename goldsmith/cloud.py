@@ -91,7 +91,7 @@ def status(name: str) -> dict[str, Any]:
     if not here.is_live():
         return {"name": name, "running": False, "services": {}}
     record = here.read()
-    answers = {service: cloudhealth.is_well(service, record["ports"]) for service in record["services"]}
+    answers = {name: cloudhealth.is_well(name, record["ports"], ca=here.ca) for name in record["services"]}
     return {
         "name": name, "running": True, "clouds_yaml": str(here.clouds_yaml), "ports": record["ports"],
         "services": answers,
@@ -125,7 +125,10 @@ def _ports_alone(rooms: Rooms, action: str, name: str, ports: Mapping[str, int])
     owner, close, open_ = PORTS_ALONE[name]
     rooms.signal(owner, open_ if action == "start" else close)
     try:
-        wait.wait_until(lambda: cloudhealth.is_well(owner, ports) == (action == "start"), timeout_s=_STOP_S)
+        wait.wait_until(
+            lambda: cloudhealth.is_well(owner, ports, ca=rooms.here.ca) == (action == "start"),
+            timeout_s=_STOP_S,
+        )
     except wait.Deadline:
         raise HostError(f"{name} did not {action}", hint=f"see {rooms.here.log_of(owner)}") from None
 

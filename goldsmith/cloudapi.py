@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,7 @@ def translated(what: str, error: type[GoldsmithError] = CloudError) -> Iterator[
         requests.exceptions.RequestException,
         OSError,
     ) as e:
-        said = " ".join(str(e).split())
+        said = _said(e)
         raise error(f"{what} (after {time.monotonic() - start:.0f} s): {said}", hint=_hint(said)) from e
 
 
@@ -65,11 +66,22 @@ def status_of(error: BaseException | None) -> int | None:
     return int(status) if status else None
 
 
+def _said(e: Exception) -> str:
+    """An error's own words in one line, without those of the libraries below that only repeat them."""
+    text = " ".join(str(e).split())
+    if "certificate verify failed" in text:
+        why = text.partition("certificate verify failed")[2].split("(")[0]
+        return f"its certificate is not trusted{why}".strip()
+    return re.split(r": HTTPS?ConnectionPool\(|: \('Connection aborted|: \[Errno", text)[0]
+
+
 def _hint(said: str) -> str | None:
-    if "certificate verify failed" in said:
+    if "certificate is not trusted" in said:
         return "name the certificate authority of the cloud by the key cacert in clouds.yaml"
     if "was not found" in said and "Cloud" in said:
         return "see: openstack config show, and the clouds in clouds.yaml"
     if "HTTP 401" in said:
         return "check user and password of this cloud in clouds.yaml"
+    if "No endpoint data found" in said:
+        return "the cloud has no such service, or it does not answer"
     return None

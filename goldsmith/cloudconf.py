@@ -52,20 +52,26 @@ def new_secrets() -> dict[str, str]:
     return {name: secrets.token_hex(16) for name in ("admin", "demo", "encryption", "service")}
 
 
-def settings(secret: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, Any]:
+def settings(
+    secret: Mapping[str, str], ports: Mapping[str, int], *, tls: bool, quota_mib: int | None
+) -> dict[str, Any]:
     """What populate.py asks for on its standard input."""
     return {
-        "url": dict(URLS), "secret": dict(secret), "users": USERS, "network": NETWORK, "doors": doors(ports),
+        "url": dict(URLS), "secret": dict(secret), "users": USERS, "network": NETWORK,
+        "doors": doors(ports, tls=tls), "quota_mib": quota_mib,
         "catalog": {kind: (name, f"{URLS[kind]}{_BELOW[kind]}") for kind, name in NAMES.items()},
     }  # fmt: skip
 
 
-def doors(ports: Mapping[str, int]) -> dict[str, str]:
+def doors(ports: Mapping[str, int], *, tls: bool) -> dict[str, str]:
     """Service type -> its address on this host."""
-    return {kind: f"http://127.0.0.1:{port}{_BELOW[kind]}" for kind, port in ports.items()}
+    scheme = "https" if tls else "http"
+    return {kind: f"{scheme}://127.0.0.1:{port}{_BELOW[kind]}" for kind, port in ports.items()}
 
 
-def render(here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str) -> None:
+def render(
+    here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str, quota: bool = False
+) -> None:
     """Write every configuration file to the place's etc/, and make the folders that they name."""
     for below in _FOLDERS:
         (here.state / below).mkdir(parents=True, exist_ok=True)
@@ -76,7 +82,7 @@ def render(here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str
     )  # fmt: skip
     values = {
         "address": ADDRESS, "bridge": BRIDGE, "host": HOST, "mkisofs": _mkisofs(), "secret": dict(secret),
-        "url": dict(URLS), "venv": venv, "virt_type": virt_type,
+        "url": dict(URLS), "venv": venv, "virt_type": virt_type, "quota": quota,
     }  # fmt: skip
     for template in sorted(source.rglob("*.j2")):
         name = template.relative_to(source)
@@ -93,8 +99,8 @@ def write_clouds_yaml(
 ) -> None:
     """clouds.yaml for clients on this host: NAME is the user demo, NAME-admin the administrator."""
     clouds = {
-        here.name: _client("demo", "demo", secret["demo"], ports, projects["demo"]),
-        f"{here.name}-admin": _client("admin", "admin", secret["admin"], ports, projects["admin"]),
+        here.name: _client(here, "demo", secret["demo"], ports, projects["demo"]),
+        f"{here.name}-admin": _client(here, "admin", secret["admin"], ports, projects["admin"]),
     }
     here.clouds_yaml.touch(mode=0o600)
     here.clouds_yaml.write_text(yaml.safe_dump({"clouds": clouds}, sort_keys=True))
@@ -113,20 +119,21 @@ def store_secrets(path: Path, secret: Mapping[str, str]) -> None:
 
 
 def _client(
-    user: str, project: str, password: str, ports: Mapping[str, int], project_id: str
+    here: Place, user: str, password: str, ports: Mapping[str, int], project_id: str
 ) -> dict[str, Any]:
+    """A user who is called as the project is."""
+    found = doors(ports, tls=here.ca is not None)
     overrides = {
-        f"{kind}_endpoint_override": url.replace("%(project_id)s", project_id)
-        for kind, url in doors(ports).items()
+        f"{kind}_endpoint_override": url.replace("%(project_id)s", project_id) for kind, url in found.items()
     }
     return {
         "auth": {
-            "auth_url": f"http://127.0.0.1:{ports['identity']}/v3", "username": user, "password": password,
-            "project_name": project, "user_domain_name": "Default", "project_domain_name": "Default",
+            "auth_url": found["identity"], "username": user, "password": password, "project_name": user,
+            "user_domain_name": "Default", "project_domain_name": "Default",
         },
         "region_name": "RegionOne", "identity_api_version": "3",
         "interface": "admin",  # Heat's client knows no overrides: see populate.py, doors
-        **overrides,
+        **({"cacert": str(here.ca)} if here.ca else {}), **overrides,
     }  # fmt: skip
 
 

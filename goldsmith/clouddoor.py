@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports of a cloud on this host's loopback: `python -m goldsmith.clouddoor NETNS ADDRESS PORT:FD ...`
+"""Ports of a cloud on this host's loopback: `python -m goldsmith.clouddoor NETNS ADDRESS TLS PORT:FD ...`
 
 The sockets that listen are made in the host's network and handed over; then this process joins the
-cloud's network (setns(2)), so that what it accepts outside it connects to inside.
+cloud's network (setns(2)), so that what it accepts outside it connects to inside. TLS is the folder that
+cloudtls.py makes, or empty for plain connections.
 """
 
 from __future__ import annotations
@@ -10,23 +11,26 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+
+from goldsmith import cloudtls
 
 _CHUNK = 1 << 16
 _Visitor = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _CLONE_NEWNET = 0x40000000
 
 
-def main(namespace: str, address: str, *pairs: str) -> None:
+def main(namespace: str, address: str, tls: str, *pairs: str) -> None:
     """Forward until the process is ended."""
     doors = {
         int(port): socket.socket(fileno=int(fd)) for port, _, fd in (pair.partition(":") for pair in pairs)
     }
     with Path(namespace).open("rb") as netns:
         _join(netns.fileno())
-    asyncio.run(_forward(doors, address))
+    asyncio.run(_forward(doors, address, cloudtls.server(Path(tls)) if tls else None))
 
 
 def listening(ports: Mapping[str, int]) -> dict[str, socket.socket]:
@@ -47,8 +51,11 @@ def _join(netns: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-async def _forward(doors: Mapping[int, socket.socket], address: str) -> None:
-    servers = [await asyncio.start_server(_visitor(address, port), sock=door) for port, door in doors.items()]
+async def _forward(doors: Mapping[int, socket.socket], address: str, tls: ssl.SSLContext | None) -> None:
+    servers = [
+        await asyncio.start_server(_visitor(address, port), sock=door, ssl=tls)
+        for port, door in doors.items()
+    ]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 

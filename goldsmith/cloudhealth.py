@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from goldsmith.errors import SpecError
 
@@ -39,14 +41,18 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in SERVICES if name in wanted)
 
 
-def is_well(name: str, ports: Mapping[str, int]) -> bool:
-    """Each API of a service answers on its port of 127.0.0.1."""
-    return all(_answers(f"http://127.0.0.1:{ports[api]}{_HEALTH.get(api, '/')}") for api in SERVICES[name])
+def is_well(name: str, ports: Mapping[str, int], *, ca: Path | None = None) -> bool:
+    """Each API of a service answers on its port of 127.0.0.1; ca: by TLS, and whose certificates count."""
+    scheme = "http" if ca is None else "https"
+    trust = None if ca is None else ssl.create_default_context(cafile=ca)
+    return all(
+        _answers(f"{scheme}://127.0.0.1:{ports[api]}{_HEALTH.get(api, '/')}", trust) for api in SERVICES[name]
+    )
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, trust: ssl.SSLContext | None) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=10):  # noqa: S310 - our own port
+        with urllib.request.urlopen(url, timeout=10, context=trust):  # noqa: S310 - our own port
             return True
     except urllib.error.HTTPError as e:
         return e.code < 500

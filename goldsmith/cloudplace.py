@@ -55,6 +55,16 @@ class Place:
         return self.folder / "clouds.yaml"
 
     @property
+    def tls(self) -> Path:
+        """The folder of a cloud's own certificate authority; there is none where it speaks plain HTTP."""
+        return self.folder / "tls"
+
+    @property
+    def ca(self) -> Path | None:
+        """Whose certificates a client of this cloud has to trust; None where it speaks plain HTTP."""
+        return self.tls / "ca.pem" if self.tls.exists() else None
+
+    @property
     def record(self) -> Path:
         return self.folder / "cloud.json"
 

@@ -66,7 +66,7 @@ class Rooms:
         enter = ("nsenter", "--target", str(self.pid), "--pid")
         argv = (
             *enter, sys.executable, "-m", "goldsmith.clouddoor", f"/proc/{self.pid}/ns/net", ADDRESS,
-            *pairs,
+            str(self.here.tls) if self.here.ca else "", *pairs,
         )  # fmt: skip
         proc.detached(
             argv, log_path=self.here.log_of("door"), env=self._environment(None),

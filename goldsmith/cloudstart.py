@@ -12,7 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import accelerator, cloudconf, cloudhealth, cloudrooms, proc, progress, wait, workspace
+from goldsmith import (
+    accelerator,
+    cloudconf,
+    cloudhealth,
+    cloudrooms,
+    cloudtls,
+    proc,
+    progress,
+    wait,
+    workspace,
+)
 from goldsmith.cloudplace import URLS, Place
 from goldsmith.cloudrooms import Rooms
 from goldsmith.errors import HostError
@@ -23,10 +33,16 @@ _SEED = "seed.tar"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """services: which ones; store_mib: how much Glance's store holds, None: what the disk has."""
+    """services: which ones; store_mib: how much Glance's store holds, None: what the disk has.
+
+    tls: clients reach the cloud by TLS alone, with certificates of an authority of its own; quota_mib: what
+    a project may keep in Glance, None: all that it wants.
+    """
 
     services: tuple[str, ...] = cloudhealth.DEFAULT
     store_mib: int | None = None
+    tls: bool = False
+    quota_mib: int | None = None
 
 
 class Start:
@@ -43,6 +59,8 @@ class Start:
         self.secret = self._prepare()
         with progress.step("namespaces"):
             self.rooms = cloudrooms.build(self.here, self.venv, lock=lock)
+            if self.options.tls:
+                cloudtls.make(self.here.tls)
             self.ports = self.rooms.open_door()
             self._make_store()
             if "nova" in self.services:
@@ -62,6 +80,10 @@ class Start:
         )
         return self.ports
 
+    @property
+    def _has_quota(self) -> bool:
+        return self.options.quota_mib is not None
+
     def _key(self) -> str:
         return seed_key(self.venv, self.services)
 
@@ -76,7 +98,7 @@ class Start:
                 archive.extractall(here.state, filter="data")
         secret = cloudconf.read_secrets(here.state / "secrets.json")
         virt_type = "kvm" if accelerator.find(log_path=here.log_of("probe")).name == "kvm" else "qemu"
-        cloudconf.render(here, venv=self.venv, secret=secret, virt_type=virt_type)
+        cloudconf.render(here, venv=self.venv, secret=secret, virt_type=virt_type, quota=self._has_quota)
         return secret
 
     def _make_store(self) -> None:
@@ -102,6 +124,8 @@ class Start:
         if self.seed is None:
             self._populate("identity")
         self._populate("doors")
+        if self._has_quota:
+            self._populate("quota")
         others = [name for name in self.services if name not in ("keystone", "nova")]
         begun = {name: serve(rooms, name) for name in others}
         if "nova" in self.services:
@@ -121,7 +145,9 @@ class Start:
 
     def _populate(self, what: str) -> dict[str, str]:
         script = cloudconf.folder() / "populate.py"
-        stdin = cloudconf.settings(self.secret, self.ports)
+        stdin = cloudconf.settings(
+            self.secret, self.ports, tls=self.options.tls, quota_mib=self.options.quota_mib
+        )
         said = self.rooms.ask(["python", script, what], stdin=stdin)
         return dict(json.loads(said)) if said.strip() else {}
 
@@ -145,7 +171,7 @@ def wait_for(rooms: Rooms, name: str, process: proc.Process, ports: Mapping[str,
     log = rooms.here.log_of(name)
     try:
         wait.wait_until(
-            lambda: cloudhealth.is_well(name, ports),
+            lambda: cloudhealth.is_well(name, ports, ca=rooms.here.ca),
             timeout_s=_ANSWER_S,
             alive=lambda: process.poll() is None,
         )

@@ -20,10 +20,18 @@ _JSON = "answer with JSON on standard output"
         "name": _CLOUD, "json": _JSON,
         "services": "which ones, separated by commas, and those that they need; default: all but swift",
         "store_size": "MiB that Glance's store holds, to see it full; default: what the disk has",
+        "quota": "MiB that a project may keep in Glance; default: no quota",
+        "tls": "speak TLS, with certificates of an authority of its own, which clouds.yaml names",
     }
 )  # fmt: skip
 def cloud_up(
-    c: Context, name: str = "devcloud", services: str = "", store_size: int = 0, json: bool = False
+    c: Context,
+    name: str = "devcloud",
+    services: str = "",
+    store_size: int = 0,
+    quota: int = 0,
+    tls: bool = False,
+    json: bool = False,
 ) -> None:
     """Start a test cloud on this machine: Keystone, Glance, Placement, Neutron, Nova and Heat, all real."""
     from goldsmith import cloud
@@ -31,7 +39,9 @@ def cloud_up(
 
     with cli.reported(as_json=json):
         wanted = tuple(word.strip() for word in services.split(",") if word.strip())
-        found = cloud.up(name, Options(services=wanted, store_mib=store_size or None))
+        found = cloud.up(
+            name, Options(services=wanted, store_mib=store_size or None, quota_mib=quota or None, tls=tls)
+        )
         if json:
             cli.print_json("goldsmith.cloud-up", found.as_dict())
         else:

@@ -39,7 +39,7 @@ ROOMS = {
     "pipeline": {"pipeline"},
     "cloud": {
         "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",
-        "cloudstart",
+        "cloudstart", "cloudtls",
     },
     "heat": {"cloudapi", "heat", "heatcheck", "heatproof", "heatreport", "heatroad"},
     "publish": {

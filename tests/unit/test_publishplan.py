@@ -134,7 +134,7 @@ def test_the_new_one_gets_the_alias_before_the_old_one_loses_it(model: Model) ->
     model.publish(wanted("b1"))
     plan = model.publish(wanted("b2"))
 
-    renamed = [(action.label, action.changes["name"][1]) for action in plan.actions if "name" in action.changes]
+    renamed = [(each.label, each.changes["name"][1]) for each in plan.actions if "name" in each.changes]
     assert renamed == [("golden-b2", "golden"), ("golden-b1", "golden-b1")]
     assert model.holder() == "b2"
 
@@ -230,11 +230,7 @@ def test_at_every_step_the_rule_gives_one_released_active_image(model: Model) ->
                 assert found.is_released, name
                 assert found.status == "active"
             before = found
-        assert publishplan_is_settled(model, plan), name
-
-
-def publishplan_is_settled(model: Model, plan: Plan) -> bool:
-    return model.holder() == plan.target.build_id
+        assert model.holder() == plan.target.build_id, name
 
 
 @pytest.mark.parametrize("cut", range(12))
@@ -405,7 +401,7 @@ def test_the_name_of_somebody_elses_image_is_not_taken(model: Model) -> None:
     model.strangers = (theirs,)
 
     for call in (lambda: model.publish(wanted("b2")), model.rollback):
-        with pytest.raises(PublishError, match="the name golden is that of another image, x of the project p2"):
+        with pytest.raises(PublishError, match="golden is that of another image, x of the project p2"):
             call()
 
 
