@@ -241,7 +241,7 @@ def test(c: Context, junit: str = "") -> None:
         selftest.test(Path(junit) if junit else workspace.out_root() / "test" / "junit.xml")
 
 
-@task(help={"what": "export or image; default: both", "json": _JSON})
+@task(help={"what": "export, image or publish; default: all", "json": _JSON})
 def bench(c: Context, what: str = "", json: bool = False) -> None:
     """Compare our export and our image stage with the plain tools, on the same work, in one run."""
     from goldsmith import bench as benchmark
@@ -258,7 +258,8 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
     help={
         "name": "kill: builds killed with -9 at random moments; mutate: images that must fail verification; "
         "embed: the default image with each way to embed; heat-update: updates that change "
-        "images; heat-signal: deployments while Heat's ports come and go; heat-idle: the agent at rest",
+        "images; heat-signal: deployments while Heat's ports come and go; heat-idle: the agent at rest; "
+        "publish: publications killed with -9; publish-names: releases, watched by clients",
         "times": "how many trials", "seed": "of the random choices; the same seed, the same trials",
         "report": "file for the JSON report, which is also where a broken-off run goes on",
     }

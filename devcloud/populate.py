@@ -57,10 +57,12 @@ def quota(settings):
     glance = known.find_user("glance")
     known.assign_system_role_to_user(glance, known.find_role("reader"), "all")
     service = next(iter(known.services(type="image")))
-    have = {limit.resource_name for limit in known.registered_limits()}
+    have = {limit.resource_name: limit for limit in known.registered_limits()}
     for name in ("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading"):
-        if name not in have:
-            most = settings["quota_mib"] if name == "image_size_total" else 1 << 20
+        most = settings["quota_mib"] if name == "image_size_total" else 1 << 20
+        if name in have:  # databases of an earlier cloud, which may have had another quota
+            known.update_registered_limit(have[name], default_limit=most)
+        else:
             known.create_registered_limit(
                 service_id=service.id, region_id="RegionOne", resource_name=name, default_limit=most
             )

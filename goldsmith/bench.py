@@ -20,7 +20,19 @@ from typing import Any
 
 import docker
 
-from goldsmith import containers, dib, engine, kubelet, mirror, pipeline, proc, progress, specfile, workspace
+from goldsmith import (
+    benchpublish,
+    containers,
+    dib,
+    engine,
+    kubelet,
+    mirror,
+    pipeline,
+    proc,
+    progress,
+    specfile,
+    workspace,
+)
 from goldsmith.errors import SpecError
 from goldsmith.spec import Layers
 from goldsmith.workspace import Run
@@ -31,7 +43,9 @@ _EXPORTS = 5  # trials of an export, whose median counts; it takes seconds
 
 def run(what: str) -> dict[str, Any]:
     """The report: rows of {what, seconds, bytes, peak_mib} and the ratios that the README gives."""
-    parts: dict[str, Callable[[Run], list[dict[str, Any]]]] = {"export": _export, "image": _image}
+    parts: dict[str, Callable[[Run], list[dict[str, Any]]]] = {
+        "export": _export, "image": _image, "publish": benchpublish.rows,
+    }  # fmt: skip
     if what and what not in parts:
         raise SpecError(f"there is no benchmark {what!r}", hint=f"one of: {' '.join(parts)}")
     with workspace.run() as found:
@@ -143,6 +157,7 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         "export, time, ours to docker save": ("our export, cold", "docker save", "seconds"),
         "export, bytes, ours to docker save": ("our export, cold", "docker save", "bytes"),
         "image, time, ours to disk-image-create": ("our image stage", "disk-image-create alone", "seconds"),
+        "publish, time, ours to openstack image create": (benchpublish.OURS, benchpublish.PLAIN, "seconds"),
         "image, time, ours to mmdebstrap": ("our image stage", "mmdebstrap of the same packages", "seconds"),
     }
     return {

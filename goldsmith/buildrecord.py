@@ -158,7 +158,9 @@ def _convert(qcow2: DiskFile, target: Path) -> None:
             proc.capture(["qemu-img", "convert", "-O", format_, qcow2.path, target], timeout_s=_CONVERT_S)
             same(qcow2.path, "qcow2", target, format_)
         except CommandError as e:
-            raise PublishError(f"cannot convert {qcow2.path.name} to {format_}: {' '.join(e.tail)}") from e
+            raise PublishError(
+                f"{qcow2.path.name} cannot be converted to {format_}, or the two differ: {e}"
+            ) from e
 
 
 def same(one: Path, its_format: str, other: Path, others_format: str) -> None:

@@ -32,11 +32,13 @@ _GONE_S = 180
 _TAIL = 5
 
 
-def try_out(glance: Glance, image: GlanceImage, build: Build, cloud: PublishCloud, *, run: Run) -> None:
-    """Raise PublishError unless the image is good as this cloud has it."""
+def try_out(
+    glance: Glance, image: GlanceImage, build: Build, cloud: PublishCloud, *, run: Run, until: float
+) -> None:
+    """Raise PublishError unless the image is good as this cloud has it, by time.monotonic() of until."""
     with progress.step(f"{glance.cloud}: canary, {cloud.canary}"):
         if cloud.canary is Canary.server:
-            _boot_server(glance, image, cloud)
+            _boot_server(glance, image, cloud, until)
         else:
             _verify_download(glance, image, build, run)
 
@@ -78,10 +80,10 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
         copy.unlink()
 
 
-def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud) -> None:
+def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud, until: float) -> None:
     """A server from the image; it has to say on its console that its system runs."""
     wanted = re.compile(cloud.console or re.escape(_SAYS))
-    deadline = time.monotonic() + _RUNS_S
+    deadline = min(until, time.monotonic() + _RUNS_S)
     with _server(glance, image, cloud) as server:
         console = ""
         while not wanted.search(console):

@@ -17,7 +17,10 @@ from goldsmith.release import Line
 
 @dataclass(kw_only=True, slots=True)
 class Outcome:
-    """What came of a plan in one cloud. moved_s: seconds in which two images carried the alias."""
+    """What came of a plan in one cloud. moved_s: seconds in which two images carried the alias.
+
+    upload_s: seconds until Glance had the whole image.
+    """
 
     image: str = ""
     name: str = ""
@@ -25,6 +28,7 @@ class Outcome:
     changed: bool = False
     notes: list[str] = field(default_factory=list)
     moved_s: float | None = None
+    upload_s: float | None = None
 
 
 class Steps:

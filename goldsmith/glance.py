@@ -25,7 +25,7 @@ from goldsmith.release import GlanceImage, Line, Wanted
 CHUNK = 1 << 20
 _SILENCE_S = 60  # a cloud that says nothing for so long has been lost
 _BUSY = (502, 503, 504)
-_RETRIES = 5  # with pauses of half a second, one, two, four and eight
+_RETRIES = 4  # with pauses of half a second, one, two and four
 _PATCH = "application/openstack-images-v2.1-json-patch"
 _BASE = {
     "name",
@@ -61,7 +61,7 @@ class Glance:
             i for i in mine if i.is_ours and line.alias in (i.name, i.properties.get(release.ALIAS))
         )
         known = {image.id for image in images}
-        named = [*self._list({"name": line.alias}), *(image for image in mine if image.name == line.alias)]
+        named = [*self.named(line.alias, tag=""), *(image for image in mine if image.name == line.alias)]
         records: dict[str, list[str]] = {}
         kept = [image for image in mine if _is_record(image, line)]
         for image in kept:
@@ -76,9 +76,9 @@ class Glance:
             in_use=self._in_use(images),
         )  # fmt: skip
 
-    def named(self, alias: str) -> list[GlanceImage]:
-        """What everybody who looks the alias up sees, in one answer of Glance's."""
-        return self._list({"name": alias, "tag": release.TAG})
+    def named(self, name: str, *, tag: str = release.TAG) -> list[GlanceImage]:
+        """What everybody who looks a name up sees, in one answer of Glance's."""
+        return self._seen({"name": name, **({"tag": tag} if tag else {})})
 
     def get(self, image: str) -> GlanceImage | None:
         """One image; None where there is none."""
@@ -223,6 +223,11 @@ class Glance:
         with translated(f"{self.cloud}: Glance does not answer", PublishError):
             date = self.ask("get", "/images?limit=1").headers.get("Date")
         return found, email.utils.parsedate_to_datetime(date) if date else now
+
+    def _seen(self, query: Mapping[str, str]) -> list[GlanceImage]:
+        """A list as users have it: an administrator's has private images of other projects too."""
+        found = self._list(query)
+        return [image for image in found if image.owner == self.project or image.visibility != "private"]
 
     def _list(self, query: Mapping[str, str]) -> list[GlanceImage]:
         found, url, params = [], "/images", {**query, "limit": "200"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from goldsmith import buildrecord, canary, cloudapi, glance, progress, propertycheck, publishplan, release
 from goldsmith.buildrecord import Build, DiskFile
@@ -97,7 +97,12 @@ class Publication(Steps):
     def plan(self, number: int = 0) -> Plan:
         """What would be done. Raises PublishError for what Glance's definitions and quota do not allow."""
         found = self.glance.look(self.line, dead=self.journal.begun())
-        plan = publishplan.publish(found, self.wanted, number=number)
+        records = self.job.records
+        wanted = self.wanted
+        if records.folder:
+            found = replace(found, records={})  # those in Glance do not count, and stay
+            wanted = replace(wanted, records=not records.has_file(wanted.build_id))
+        plan = publishplan.publish(found, wanted, number=number)
         if any(_sets_properties(action) for action in plan.actions):
             propertycheck.require(self.wanted.properties, self.glance)
         if any(action.kind is Kind.upload for action in plan.actions):
@@ -111,6 +116,11 @@ class Publication(Steps):
         return plan
 
     def _bring_in(self, action: Action) -> None:
+        start = time.monotonic()
+        self._send_or_fetch(action)
+        self.outcome.upload_s = round(time.monotonic() - start, 2)
+
+    def _send_or_fetch(self, action: Action) -> None:
         cloud = self.job.cloud
         if cloud.web_download:
             file = f"{self.line.name}/{self.wanted.build_id}/{self.job.disk.path.name}"
@@ -191,7 +201,9 @@ class Publication(Steps):
 
     def _canary(self, _action: Action) -> None:
         assert self.held is not None
-        canary.try_out(self.glance, self.held, self.job.build, self.job.cloud, run=self.scratch)
+        canary.try_out(
+            self.glance, self.held, self.job.build, self.job.cloud, run=self.scratch, until=self.job.until
+        )
 
     def _record(self, action: Action) -> None:
         held = self.held or self.glance.get(action.image)
@@ -223,8 +235,11 @@ class Publication(Steps):
                 found = self.glance.get(image)
                 if found is not None and not found.is_released:
                     self.glance.delete(image)
-            except PublishError:
+            except PublishError as e:
                 left.append(image)
+                if cloudapi.status_of(e) is None:  # nobody answers: do not ask for each
+                    left = self.created
+                    break
         if left:
             progress.note(
                 f"{self.glance.cloud}: left there, private and hidden: {', '.join(left)}; "

@@ -64,6 +64,7 @@ class Result:
             answer |= {
                 "image": done.image, "release": done.number, "name": done.name, "changed": done.changed,
                 "notes": done.notes, "two_names_s": done.moved_s,
+                "upload_s": done.upload_s,
             }  # fmt: skip
         if self.plan:
             answer |= {
@@ -196,7 +197,7 @@ class Publisher:
     def _job(self, cloud: PublishCloud, build: Build, disk: DiskFile) -> Job:
         return Job(
             build=build, disk=disk, cloud=cloud, records=self.records,
-            wanted=wanted(self.spec, self.line, cloud, build, disk, records=self.options.records is None),
+            wanted=wanted(self.spec, self.line, cloud, build, disk),
             until=time.monotonic() + self.options.deadline_s, stop=self.stop,
         )  # fmt: skip
 
@@ -246,9 +247,7 @@ def chosen(spec: ImageSpec, names: Sequence[str]) -> tuple[PublishCloud, ...]:
     return ()
 
 
-def wanted(
-    spec: ImageSpec, line: Line, cloud: PublishCloud, build: Build, disk: DiskFile, *, records: bool
-) -> Wanted:
+def wanted(spec: ImageSpec, line: Line, cloud: PublishCloud, build: Build, disk: DiskFile) -> Wanted:
     """What the release has to be in a cloud. Raises SpecError where the spec cannot be met there."""
     visibility = cloud.visibility or spec.publish.visibility
     manifest = build.manifest
@@ -256,7 +255,7 @@ def wanted(
         line=line, build_id=build.id, disk_format=disk.format, size=disk.size, sha256=disk.sha256,
         sha512=disk.sha512, min_disk=manifest["min_disk_gib"], min_ram=manifest["min_ram_mib"],
         visibility=visibility, properties={**_standard(spec), **spec.publish.properties},
-        tags=frozenset(spec.publish.tags), canary=cloud.canary, records=records,
+        tags=frozenset(spec.publish.tags), canary=cloud.canary,
         members=frozenset(spec.publish.share) if visibility is Visibility.shared else frozenset(),
     )  # fmt: skip
 

@@ -40,6 +40,10 @@ class Records:
             return buildrecord.parse(data, f"{self.glance.cloud}: the image {image}")
         return beside(self.out / self.name / build_id)
 
+    def has_file(self, build_id: str) -> bool:
+        """The folder of records holds this build's."""
+        return self._path(build_id).exists()
+
     def put(self, build_id: str, data: bytes) -> None:
         """Write a record to the folder."""
         path = self._path(build_id)

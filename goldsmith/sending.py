@@ -34,18 +34,20 @@ class Sending:
             while piece := source.read(_CHUNK):
                 digest.update(piece)
                 if sent + len(piece) >= self.disk.size and digest.hexdigest() != self.disk.sha512:
-                    self._spoil(f"{self.disk.path} changed while it was uploaded")
+                    raise self._spoilt(f"{self.disk.path} changed while it was uploaded")
                 if time.monotonic() > self.until:
-                    self._spoil(
-                        f"{self.cloud}: not uploaded by the deadline; {sent} of {len(self)} bytes were sent"
-                    )
+                    raise self._spoilt(f"only {sent} of {len(self)} bytes were sent by the deadline")
+                if self.stop.is_set():
+                    raise self._spoilt("interrupted")
                 yield piece
                 sent += len(piece)
                 progress.live(f"{self.cloud}: {_rate(sent, len(self), time.monotonic() - start)}")
+        if sent < self.disk.size:
+            raise self._spoilt(f"{self.disk.path} became shorter while it was uploaded")
 
-    def _spoil(self, why: str) -> None:
+    def _spoilt(self, why: str) -> PublishError:
         self.is_spoilt = True
-        raise PublishError(why)
+        return PublishError(f"{self.cloud}: {why}")
 
 
 def _rate(sent: int, size: int, seconds: float) -> str:

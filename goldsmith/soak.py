@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from goldsmith import accelerator, artifact, progress, soakembed, soakheat, soakkill, soakmutate, workspace
+from goldsmith import (
+    accelerator,
+    artifact,
+    progress,
+    soakembed,
+    soakheat,
+    soakkill,
+    soakmutate,
+    soakpublish,
+    workspace,
+)
 from goldsmith.errors import SpecError, VerificationError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
@@ -39,6 +49,8 @@ KINDS: dict[str, Callable[[Path], Trials]] = {
     "heat-update": soakheat.Updates,
     "kill": soakkill.Kill,
     "mutate": soakmutate.Mutate,
+    "publish": soakpublish.Kills,
+    "publish-names": soakpublish.Watched,
 }
 
 

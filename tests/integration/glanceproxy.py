@@ -89,8 +89,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not piece or (cut is not None and sent > cut):
                 upstream.close()
                 raise ConnectionError
-            if is_upload and self.proxy.flip and not sent:
-                piece = bytes([piece[0], piece[1], piece[2] ^ 1, *piece[3:]])
+            if is_upload and self.proxy.flip and left == len(piece):  # not where a format is told by
+                piece = bytes([*piece[:-1], piece[-1] ^ 1])
             upstream.send(piece)
             left, sent = left - len(piece), sent + len(piece)
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -39,8 +38,7 @@ class PubPlace:
 
     def begin(self, task: str, *words: str | Path, cloud: str = "") -> subprocess.Popen[str]:
         """A task, running."""
-        where = ["--name", self.spec, "--cloud", cloud or self.cloud]
-        argv = [os.fspath(word) for word in (task, *words, *where)]
+        argv = [task, *map(str, words), "--name", str(self.spec), "--cloud", cloud or self.cloud]
         return subprocess.Popen(
             [sys.executable, "-B", "-m", "invoke", *argv], cwd=workspace.project_root(),
             env={**self.tiny.environment(), "OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml)},

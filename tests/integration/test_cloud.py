@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 from inv import INV
+from pubplace import PubPlace, write_spec
+from tinyplace import TinyPlace
 
 from goldsmith import cloudenv, cloudplace, reap, workspace
 from goldsmith.errors import CloudError
@@ -237,6 +239,47 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
 
     with pytest.raises(CloudError, match=r"Heat does not take bad\.yaml.*OS::Nobody::Knows"):
         Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(bad)
+
+
+def test_a_canary_boots_and_its_image_is_seen_in_use(
+    cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
+) -> None:
+    """The tiny image says itself that it runs, since it has nothing that would run user data."""
+    canary = {"canary": "server", "flavor": "golden.small", "console": "tiny: golden is up"}
+    admin = f"{NAME}-admin"
+    spec = write_spec(tmp_path / "spec", {"alias": "canaried", "clouds": [{"name": admin, **canary}]})
+    place = PubPlace(
+        tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=admin, alias="canaried"
+    )
+
+    said = place.publish(tiny_build).stderr
+
+    assert f"{admin}: canary, server done" in said
+    assert openstack(cloud, "server", "list", "--all-projects", user="-admin") == []
+    (row,) = place.answer("images")
+    assert row["in_use"] is False
+    words = ("--image", row["image"], "--flavor", "golden.small", "--network", "golden", "--wait")
+    client(cloud, "server", "create", "user-of-it", *words, user="-admin")
+    (row,) = place.answer("images")
+    assert row["in_use"] is True
+    client(cloud, "server", "delete", "--wait", "user-of-it", user="-admin")
+
+
+def test_a_canary_that_does_not_say_that_it_runs(
+    cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
+) -> None:
+    canary = {"canary": "server", "flavor": "golden.small", "console": "never said"}
+    spec = write_spec(tmp_path / "spec", {"alias": "silent", "clouds": [{"name": NAME, **canary}]})
+    place = PubPlace(
+        tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=NAME, alias="silent"
+    )
+
+    said = place.publish(tiny_build, "--deadline", "40", status=7).stderr
+
+    assert "does not say that it runs" in said
+    assert "tiny: golden is up" in said  # the end of its console
+    assert place.answer("images") == []
+    assert openstack(cloud, "server", "list") == []
 
 
 def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:

@@ -22,14 +22,14 @@ from test_cloud import task
 from tinyplace import TinyPlace
 
 from goldsmith import cloud as testcloud
-from goldsmith import release
+from goldsmith import cloudplace, release
 from goldsmith.glance import Glance
 from goldsmith.release import GlanceImage
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
 NAME = "test-pub"
-QUOTA_MIB, STORE_MIB = 90, 130
+QUOTA_MIB, STORE_MIB = 200, 300
 _COUNT = itertools.count(1)
 
 MakePlace = Callable[..., PubPlace]
@@ -244,6 +244,34 @@ def test_raw_is_made_from_the_qcow2_and_a_canary_boots_what_glance_gives_out(
     assert f"{NAME}: canary, download done" in said.stderr
 
 
+def test_a_store_is_filled_by_import(make: MakePlace, tiny_build: Path) -> None:
+    place = make(clouds=[{"name": NAME, "stores": ["local"]}])
+
+    place.publish(tiny_build)
+
+    (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
+    assert (image.status, image.properties["stores"]) == ("active", "local")
+
+
+def test_glance_fetches_the_image_itself(make: MakePlace, tiny_build: Path, tiny_place: TinyPlace) -> None:
+    place = make(clouds=[{"name": NAME, "web-download": f"http://{cloudplace.ADDRESS}:8099"}])
+    words = ["python3", "-m", "http.server", "8099", "--directory", str(tiny_place.out)]
+    server = testcloud._rooms(NAME).start("files", words)
+    try:
+        time.sleep(2)
+        place.publish(tiny_build)
+    finally:
+        server.terminate()
+
+    assert released(place) == [tiny_build.name]
+
+
+def test_glance_cannot_fetch_the_image(make: MakePlace, tiny_build: Path) -> None:
+    place = make(clouds=[{"name": NAME, "web-download": f"http://{cloudplace.ADDRESS}:8098"}])
+
+    refused(place, tiny_build, "Glance could not import", words=("--deadline", "30"))
+
+
 def test_several_clouds_one_of_which_fails(place: PubPlace, tiny_build: Path) -> None:
     done = place.inv(
         "publish",
@@ -308,7 +336,7 @@ def test_a_quota_that_is_used_up(place: PubPlace, tiny_build: Path, filler: Call
 
 def test_a_store_that_is_full(place: PubPlace, tiny_build: Path, filler: Callable[..., None]) -> None:
     filler(NAME, QUOTA_MIB - 40)
-    filler(f"{NAME}-admin", STORE_MIB - QUOTA_MIB + 40 - 10)
+    filler(f"{NAME}-admin", STORE_MIB - QUOTA_MIB + 40 - 10)  # what is left fits into the quota alone
 
     refused(place, tiny_build, "Glance has no room for tiny-amd64.qcow2")
 

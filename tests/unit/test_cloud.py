@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import json
 import os
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from goldsmith import cloud, cloudconf, cloudenv, cloudhealth, cloudplace, cloudstart, proc
+from goldsmith import cloud, cloudconf, cloudenv, cloudhealth, cloudplace, cloudstart, cloudtls, proc
 from goldsmith.cloudplace import PORTS, Place
 from goldsmith.errors import HostError, SpecError
 
@@ -151,11 +154,60 @@ def test_only_what_is_served_can_be_started_or_stopped() -> None:
 
 def test_what_populate_is_told_names_every_service() -> None:
     ports = dict.fromkeys(PORTS, 1)
-    settings = json.loads(json.dumps(cloudconf.settings(SECRET, ports)))
+    settings = json.loads(json.dumps(cloudconf.settings(SECRET, ports, tls=True, quota_mib=None)))
 
     assert set(settings["catalog"]) | {"identity"} == set(PORTS)
     assert settings["catalog"]["orchestration"] == ["heat", "http://10.77.0.1:8004/v1/%(project_id)s"]
     assert set(settings["doors"]) == set(PORTS)
+    assert settings["doors"]["identity"] == "https://127.0.0.1:1/v3"
+
+
+def test_a_cloud_with_tls_trusts_an_authority_of_its_own(here: Place) -> None:
+    assert here.ca is None
+    cloudtls.make(here.tls)
+    assert here.ca is not None
+
+    trusting, strange = ssl.create_default_context(cafile=here.ca), ssl.create_default_context()
+
+    assert handshake(trusting, cloudtls.server(here.tls)) == "127.0.0.1"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(strange, cloudtls.server(here.tls))
+    assert (here.tls / "door.pem").stat().st_mode & 0o777 == 0o600
+
+
+def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
+    """Of two contexts, without a network; the name that the client has verified."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1")
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(3):
+        for side in (ours, theirs):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    certificate: Any = ours.getpeercert()
+    return str(certificate["subject"][0][0][1])
+
+
+def test_clients_of_a_cloud_with_tls_are_told_whom_to_trust(here: Place) -> None:
+    here.tls.mkdir()
+
+    cloudconf.write_clouds_yaml(here, dict.fromkeys(PORTS, 1), SECRET, {"demo": "d", "admin": "a"})
+
+    client = yaml.safe_load(here.clouds_yaml.read_text())["clouds"]["mine"]
+    assert client["cacert"] == str(here.ca)
+    assert client["auth"]["auth_url"] == "https://127.0.0.1:1/v3"
+
+
+@pytest.mark.parametrize("quota", [True, False])
+def test_glance_asks_keystone_for_limits_only_where_there_is_a_quota(
+    here: Place, fake: Callable[..., Path], quota: bool
+) -> None:
+    fake("genisoimage")
+    cloudconf.render(here, venv=Path("/venv"), secret=SECRET, virt_type="qemu", quota=quota)
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read(here.state / "etc/glance-api.conf")
+
+    assert parser.getboolean("DEFAULT", "use_keystone_limits") is quota
 
 
 def test_a_python_without_libvirt_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

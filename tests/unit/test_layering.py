@@ -47,8 +47,8 @@ ROOMS = {
         "publication", "publishplan", "publishroad", "publishstep", "records", "release", "sending",
     },
     "around it": {
-        "bench", "cli", "elementlint", "housekeeping", "selftest", "soak", "soakembed", "soakheat",
-        "publishreport", "soakkill", "soakmutate", "summary",
+        "bench", "benchpublish", "cli", "elementlint", "housekeeping", "publishreport", "selftest", "soak",
+        "soakembed", "soakheat", "soakkill", "soakmutate", "soakpublish", "summary",
     },
     "tasks": {"cloudtasks", "publishtasks", "tasks"},
 }  # fmt: skip
