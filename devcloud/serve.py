@@ -5,6 +5,7 @@ One process, because oslo.messaging's fake:// transport delivers within a proces
 message broker. Imports stand in functions: each service wants its own libraries set up in its own order.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -176,15 +177,19 @@ def serve_beside(applications, *, stop):
     servers = [listening(application, port) for port, application in applications.items()]
     while (got := told.get()) in (signal.SIGUSR1, signal.SIGUSR2):
         while servers:
-            server = servers.pop()
-            for channel in list(server.active_channels.values()):
-                channel.handle_close()
-            server.close()
+            shut(servers.pop())
         if got == signal.SIGUSR2:
             servers = [listening(application, port) for port, application in applications.items()]
     for call in stop:
         call()
     os._exit(0)  # threads of the libraries outlive their services
+
+
+def shut(server):
+    """Close a port with its connections. Its thread is at work on them, and may have closed one just now."""
+    for call in (*(channel.handle_close for channel in list(server.active_channels.values())), server.close):
+        with contextlib.suppress(AttributeError, KeyError, OSError):
+            call()
 
 
 def listening(application, port):

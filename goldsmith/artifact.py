@@ -19,7 +19,7 @@ from typing import Any
 
 from diskimage_builder import element_dependencies
 
-from goldsmith import proc
+from goldsmith import hashing, proc
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.spec import DiskFormat, ImageSpec
 from goldsmith.workspace import is_verified, sha256_of, write_atomically
@@ -216,15 +216,11 @@ def move_latest(build: Path) -> bool:
 
 
 def _disk(path: Path, format_: DiskFormat) -> Disk:
-    sha256, sha512 = hashlib.sha256(), hashlib.sha512()
-    with path.open("rb") as source:
-        while piece := source.read(1 << 20):
-            sha256.update(piece)
-            sha512.update(piece)
+    sha256, sha512, size = hashing.of_disk(path)
     info = json.loads(proc.capture(["qemu-img", "info", "--output=json", "-f", format_.value, path]))
     return Disk(
-        file=path.name, format=format_.value, sha256=sha256.hexdigest(), sha512=sha512.hexdigest(),
-        size=path.stat().st_size, virtual_size=int(info["virtual-size"]),
+        file=path.name, format=format_.value, sha256=sha256, sha512=sha512, size=size,
+        virtual_size=int(info["virtual-size"]),
     )  # fmt: skip
 
 

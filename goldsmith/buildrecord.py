@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import proc, progress, workspace
+from goldsmith import hashing, proc, progress, workspace
 from goldsmith.errors import CommandError, PublishError, SpecError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.record", 1
 _CONVERT_S = 1800
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,15 +138,9 @@ def _checked(path: Path, format_: str, said: Mapping[str, Any]) -> DiskFile:
 
 
 def _hashed(path: Path, format_: str) -> DiskFile:
-    sha256, sha512, size = hashlib.sha256(), hashlib.sha512(), 0
-    with progress.step(f"hash {path.name}"), path.open("rb") as source:
-        while piece := source.read(_CHUNK):
-            sha256.update(piece)
-            sha512.update(piece)
-            size += len(piece)
-    return DiskFile(
-        path=path, format=format_, size=size, sha256=sha256.hexdigest(), sha512=sha512.hexdigest()
-    )
+    with progress.step(f"hash {path.name}"):
+        sha256, sha512, size = hashing.of_disk(path)
+    return DiskFile(path=path, format=format_, size=size, sha256=sha256, sha512=sha512)
 
 
 def _convert(qcow2: DiskFile, target: Path) -> None:

@@ -49,13 +49,14 @@ class Glance:
 
     def ask(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401 - as the SDK's
         """A request that may be made twice; the answer, whatever its status. Raises what the SDK does."""
-        return getattr(self.sdk.image, method)(
-            url, timeout=_SILENCE_S, connect_retries=_RETRIES, status_code_retries=_RETRIES,
-            retriable_status_codes=_BUSY, **options,
-        )  # fmt: skip
+        patience = {
+            "timeout": _SILENCE_S, "connect_retries": _RETRIES, "status_code_retries": _RETRIES,
+            "retriable_status_codes": _BUSY,
+        }  # fmt: skip
+        return getattr(self.sdk.image, method)(url, **{**patience, **options})
 
     def look(self, line: Line, *, dead: frozenset[str] = frozenset()) -> Found:
-        """What there is of a line of releases; dead: images whose publication was broken off here."""
+        """What there is of a line of releases; dead: see Found."""
         mine, now = self._mine()
         images = tuple(
             i for i in mine if i.is_ours and line.alias in (i.name, i.properties.get(release.ALIAS))
@@ -80,10 +81,10 @@ class Glance:
         """What everybody who looks a name up sees, in one answer of Glance's."""
         return self._seen({"name": name, **({"tag": tag} if tag else {})})
 
-    def get(self, image: str) -> GlanceImage | None:
+    def get(self, image: str, *, retries: int = _RETRIES) -> GlanceImage | None:
         """One image; None where there is none."""
         with translated(f"{self.cloud}: Glance does not show the image {image}", PublishError):
-            answer = self.ask("get", f"/images/{image}")
+            answer = self.ask("get", f"/images/{image}", connect_retries=retries)
             if answer.status_code == 404:
                 return None
             cloudapi.raise_for(answer)

@@ -6,9 +6,11 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+_PIECE = 1 << 20
 _AHEAD = 4  # pieces that may wait to be hashed: what bounds the memory
 
 
@@ -39,6 +41,17 @@ class Sha256:
             self._pending.popleft().result()
         digest, self._hash = self._hash.hexdigest(), hashlib.sha256()
         return digest
+
+
+def of_disk(path: Path) -> tuple[str, str, int]:
+    """Hex sha256, hex sha512 and size of a file, in one pass."""
+    sha512, size = hashlib.sha512(), 0
+    with path.open("rb") as source, Sha256() as sha256:
+        while piece := source.read(_PIECE):
+            sha256.update(piece)
+            sha512.update(piece)
+            size += len(piece)
+        return sha256.take(), sha512.hexdigest(), size
 
 
 def write_all(sink: IO[bytes], data: bytes) -> None:

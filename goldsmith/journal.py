@@ -34,13 +34,19 @@ class Journal:
     project: str
 
     def begun(self) -> frozenset[str]:
-        """IDs of images whose publication was begun here and not ended."""
-        entries = (self._read(path) for path in self.folder.glob(f"*/{self._file}"))
-        return frozenset(entry["image"] for entry in entries if entry and entry["state"] == "begun")
+        """Publications that were begun here and not ended: the random word of each, see release.RUN.
 
-    def begin(self, build: str, image: str) -> None:
-        """Note an image, before it is created."""
-        self._write(self.folder / build / self._file, {"state": "begun", "build_id": build, "image": image})
+        Not the ID of its image: that one may have been created by another machine since.
+        """
+        entries = (self._read(path) for path in self.folder.glob(f"*/{self._file}"))
+        return frozenset(entry["run"] for entry in entries if entry and entry["state"] == "begun")
+
+    def begin(self, build: str, image: str, run: str) -> None:
+        """Note a publication, before its image is created."""
+        self._write(
+            self.folder / build / self._file,
+            {"state": "begun", "build_id": build, "image": image, "run": run},
+        )
 
     def end(self, build: str, image: str, number: int) -> None:
         """Note that a release is complete: builds with such a note are kept."""

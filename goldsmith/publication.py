@@ -50,6 +50,7 @@ class Publication(Steps):
         self.job, self.journal, self.scratch, self.wanted = job, journal, run, job.wanted
         self.held: GlanceImage | None = None  # as Glance has it, once it was compared
         self.created: list[str] = []  # what has to go if a step fails
+        self.run_id = uuid.uuid4().hex
         self._do |= {
             Kind.create: lambda _: None,  # done with the plan, which depends on it
             Kind.upload: self._bring_in,
@@ -77,22 +78,30 @@ class Publication(Steps):
         number = 0
         while True:
             plan = self.plan(number)
-            if not plan.target.is_released:
-                self.journal.begin(self.wanted.build_id, plan.target.id)
+            target = plan.target
+            if not target.is_released:
+                self.journal.begin(self.wanted.build_id, target.id, target.properties.get(release.RUN, ""))
             if not any(action.kind is Kind.create for action in plan.actions):
-                self.created += [] if plan.target.is_released else [plan.target.id]
+                self.created += [] if target.is_released else [target.id]
                 return plan
-            if self.glance.create(plan.target):
-                self.created.append(plan.target.id)
+            self.created.append(target.id)  # also where Glance's answer gets lost
+            if self._create(target):
                 return plan
-            found = self.glance.get(plan.target.id)
-            if found is not None:
+            self.created.clear()
+            if (found := self.glance.get(target.id)) is not None:
                 self.journal.forget(self.wanted.build_id)
                 raise PublishError(
                     f"{self.glance.cloud}: {found.build_id} is just being published by somebody else",
                     hint="wait for it, then run this again",
                 )
-            number = plan.target.number + 1  # it was taken once, and deleted
+            number = target.number + 1  # it was taken once, and deleted
+
+    def _create(self, target: GlanceImage) -> bool:
+        """False where the image is somebody else's. It can be ours, from a request whose answer was lost."""
+        if self.glance.create(target):
+            return True
+        found = self.glance.get(target.id)
+        return found is not None and found.properties.get(release.RUN) == self.run_id
 
     def plan(self, number: int = 0) -> Plan:
         """What would be done. Raises PublishError for what Glance's definitions and quota do not allow."""
@@ -102,8 +111,8 @@ class Publication(Steps):
         if records.folder:
             found = replace(found, records={})  # those in Glance do not count, and stay
             wanted = replace(wanted, records=not records.has_file(wanted.build_id))
-        plan = publishplan.publish(found, wanted, number=number)
-        if any(_sets_properties(action) for action in plan.actions):
+        plan = publishplan.publish(found, wanted, number=number, run=self.run_id)
+        if self.wanted.properties and any(_sets_properties(action) for action in plan.actions):
             propertycheck.require(self.wanted.properties, self.glance)
         if any(action.kind is Kind.upload for action in plan.actions):
             room = self.glance.room()
@@ -232,8 +241,8 @@ class Publication(Steps):
         left = []
         for image in reversed(self.created):
             try:
-                found = self.glance.get(image)
-                if found is not None and not found.is_released:
+                found = self.glance.get(image, retries=0)  # whoever interrupts us does not want to wait
+                if found is not None and self._is_left(found):
                     self.glance.delete(image)
             except PublishError as e:
                 left.append(image)
@@ -247,6 +256,11 @@ class Publication(Steps):
             )
         elif self.created:
             self.journal.forget(self.wanted.build_id)
+
+    def _is_left(self, image: GlanceImage) -> bool:
+        """Nobody can be using it: it is a record, or what this publication has staged, or gone on with."""
+        ours = image.properties.get(release.RUN) in self.journal.begun()
+        return not image.is_ours or (ours and not image.is_released)
 
 
 def _sets_properties(action: Action) -> bool:

@@ -19,8 +19,10 @@ _LEFT = "left by a publication that was broken off"
 STALE = datetime.timedelta(hours=6)  # no publication takes that long: what is older was broken off
 
 
-def publish(found: Found, wanted: Wanted, *, number: int = 0) -> Plan:
+def publish(found: Found, wanted: Wanted, *, number: int = 0, run: str = "") -> Plan:
     """From what is there to wanted under the alias. number: the lowest that a new release may take.
+
+    run marks the image that is created as this publication's own.
 
     Raises PublishError where the alias is somebody else's, or another publication is under way.
     """
@@ -35,7 +37,7 @@ def publish(found: Found, wanted: Wanted, *, number: int = 0) -> Plan:
     ]
     notes = []
     if target is None:
-        target = _new(found, wanted, number)
+        target = _new(found, wanted, number, run)
         actions += _brought_in(target, wanted)
     elif not target.is_released:
         actions += _finished(target, wanted)
@@ -104,13 +106,14 @@ def _target(found: Found, wanted: Wanted) -> tuple[GlanceImage | None, list[Glan
 
 def _is_dead(found: Found, image: GlanceImage) -> bool:
     age = found.now - datetime.datetime.fromisoformat(image.created)
-    return image.id in found.dead or age > STALE
+    return image.properties.get(release.RUN) in found.dead or age > STALE
 
 
-def _new(found: Found, wanted: Wanted, number: int) -> GlanceImage:
+def _new(found: Found, wanted: Wanted, number: int, run: str) -> GlanceImage:
     number = max([number, *(image.number + 1 for image in found.images), 1])
     properties = {
         **wanted.all_properties(), release.NUMBER: str(number), release.STATE: release.State.staged.value,
+        release.RUN: run,
     }  # fmt: skip
     return GlanceImage(
         id=release.image_id(found.project, wanted.line.alias, number), status="queued", owner=found.project,

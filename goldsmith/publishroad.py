@@ -254,7 +254,7 @@ def wanted(spec: ImageSpec, line: Line, cloud: PublishCloud, build: Build, disk:
     return Wanted(
         line=line, build_id=build.id, disk_format=disk.format, size=disk.size, sha256=disk.sha256,
         sha512=disk.sha512, min_disk=manifest["min_disk_gib"], min_ram=manifest["min_ram_mib"],
-        visibility=visibility, properties={**_standard(spec), **spec.publish.properties},
+        visibility=visibility, standard=_standard(spec), properties=spec.publish.properties,
         tags=frozenset(spec.publish.tags), canary=cloud.canary,
         members=frozenset(spec.publish.share) if visibility is Visibility.shared else frozenset(),
     )  # fmt: skip

@@ -77,7 +77,7 @@ class Found:
     strangers: tuple[GlanceImage, ...] = ()  # called like the alias, and none of ours
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # image ID -> projects
     in_use: frozenset[str] | None = None  # IDs; None: we may not see all servers
-    dead: frozenset[str] = frozenset()  # IDs: publications that were broken off on this machine
+    dead: frozenset[str] = frozenset()  # release.RUN of publications that were broken off on this machine
 
 
 def _shown(value: object) -> str:

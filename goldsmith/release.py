@@ -23,6 +23,7 @@ PREFIX = "goldsmith_"
 BUILD_ID, SHA256 = f"{PREFIX}build_id", f"{PREFIX}sha256"
 ALIAS, NUMBER, STATE = f"{PREFIX}alias", f"{PREFIX}release", f"{PREFIX}state"
 PREVIOUS = f"{PREFIX}previous"  # ID of the image that held the alias before
+RUN = f"{PREFIX}run"  # of the publication that created the image: a random word
 OWN = f"{PREFIX}properties"  # names of the properties that we set, separated by commas
 _IDS = uuid.UUID("5b0ed0a5-8f3e-4d0c-9a53-6d1b0c1f2a77")
 
@@ -101,7 +102,8 @@ class Wanted:
     min_disk: int
     min_ram: int
     visibility: Visibility = Visibility.private
-    properties: Mapping[str, str] = field(default_factory=dict)
+    standard: Mapping[str, str] = field(default_factory=dict)  # properties that follow from the spec
+    properties: Mapping[str, str] = field(default_factory=dict)  # those that it lists
     tags: frozenset[str] = frozenset()
     members: frozenset[str] = frozenset()
     canary: Canary = Canary.none
@@ -109,12 +111,13 @@ class Wanted:
 
     def all_properties(self) -> dict[str, str]:
         """Those of the spec, and ours that never change."""
+        chosen = {**self.standard, **self.properties}
         return {
-            **self.properties,
+            **chosen,
             BUILD_ID: self.build_id,
             SHA256: self.sha256,
             ALIAS: self.line.alias,
-            OWN: ",".join(sorted(self.properties)),
+            OWN: ",".join(sorted(chosen)),
         }
 
 

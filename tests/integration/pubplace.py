@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from tinyplace import Outcome, TinyPlace
 
-from goldsmith import workspace
+from goldsmith import publishroad, workspace
+from goldsmith.publishroad import Options, Publisher
 from goldsmith.soakkill import SPEC
 
 
@@ -48,6 +49,15 @@ class PubPlace:
     def publish(self, build: Path, *words: str, status: int = 0, cloud: str = "") -> Outcome:
         return self.inv("publish", "--build", build.name, *words, status=status, cloud=cloud)
 
+    def release(self, build: Path, *, cloud: str = "", out: Path | None = None) -> None:
+        """publish, in this process: where it is not what is tested. OS_CLIENT_CONFIG_FILE has to be set."""
+        results = self._publisher(build.name, cloud, out).publish()
+        publishroad.require(results)
+
+    def _publisher(self, build: str, cloud: str, out: Path | None) -> Publisher:
+        options = Options(out=out or self.tiny.out, clouds=(cloud or self.cloud,), build=build)
+        return Publisher(str(self.spec), options)
+
     def answer(self, task: str, *words: str) -> Any:
         """What a task says of this cloud, as JSON."""
         clouds = json.loads(self.inv(task, *words, "--json").stdout)["clouds"]
@@ -55,9 +65,10 @@ class PubPlace:
 
     def table(self) -> dict[str, tuple[bool, bool]]:
         """Build -> whether it holds the alias, whether it is hidden; staged ones with a question mark."""
-        rows = self.answer("images")
+        (rows,) = self._publisher("", "", None).images().values()
         return {
-            row["build_id"] + ("" if row["released"] else "?"): (row["alias"], row["hidden"]) for row in rows
+            row.image.build_id + ("" if row.image.is_released else "?"): (row.alias, row.image.hidden)
+            for row in rows
         }
 
 

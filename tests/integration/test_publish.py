@@ -137,7 +137,7 @@ def test_publish_again_new_build_rollback_publish(place: PubPlace, twins: list[P
 
 
 def test_the_database_of_glance_agrees(place: PubPlace, tiny_build: Path) -> None:
-    place.publish(tiny_build)
+    place.release(tiny_build)
     manifest = json.loads((tiny_build / "manifest.json").read_text())
 
     (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
@@ -177,7 +177,7 @@ def test_resolve_and_diff_from_a_machine_without_builds(
     place: PubPlace, twins: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for build in twins:
-        place.publish(build)
+        place.release(build)
     away = tmp_path / "nothing here"
 
     image = place.inv("resolve").stdout.strip()
@@ -196,7 +196,7 @@ def test_properties_tags_visibility_and_protection_follow_the_spec(make: MakePla
         cloud=f"{NAME}-admin", visibility="public", protected=True, tags=["nightly"],
         properties={"hw_disk_bus": "virtio"},
     )  # fmt: skip
-    place.publish(tiny_build)
+    place.release(tiny_build)
     glance = Glance(place.cloud)
 
     (image,) = [i for i in images_of(glance, place.alias) if i.is_ours]
@@ -208,7 +208,7 @@ def test_properties_tags_visibility_and_protection_follow_the_spec(make: MakePla
     keys = {"alias": place.alias, "visibility": "community", "properties": {"hw_disk_bus": "scsi"}}
     shutil.rmtree(place.spec.parent)
     write_spec(place.spec.parent, keys)
-    place.publish(tiny_build)
+    place.release(tiny_build)
 
     (image,) = [i for i in images_of(glance, place.alias) if i.is_ours]
     assert (image.visibility, image.protected, image.properties["hw_disk_bus"]) == (
@@ -224,7 +224,7 @@ def test_a_shared_image_is_offered(make: MakePlace, tiny_build: Path) -> None:
     theirs = Glance(f"{NAME}-admin").project
     place = make(visibility="shared", share=[theirs])
 
-    place.publish(tiny_build)
+    place.release(tiny_build)
 
     (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
     assert Glance(NAME)._members(image) == {theirs}
@@ -247,7 +247,7 @@ def test_raw_is_made_from_the_qcow2_and_a_canary_boots_what_glance_gives_out(
 def test_a_store_is_filled_by_import(make: MakePlace, tiny_build: Path) -> None:
     place = make(clouds=[{"name": NAME, "stores": ["local"]}])
 
-    place.publish(tiny_build)
+    place.release(tiny_build)
 
     (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
     assert (image.status, image.properties["stores"]) == ("active", "local")
@@ -320,7 +320,7 @@ def test_a_certificate_that_is_not_trusted(place: PubPlace, tiny_build: Path) ->
 
 def test_no_permission_for_a_public_image(make: MakePlace, twins: list[Path]) -> None:
     place = make()
-    place.publish(twins[0])
+    place.release(twins[0])
     shutil.rmtree(place.spec.parent)
     write_spec(place.spec.parent, {"alias": place.alias, "visibility": "public"})
 
@@ -421,7 +421,7 @@ def test_a_build_that_was_not_verified(place: PubPlace, spoilt: Path, verdict: s
 
 
 def test_a_byte_that_changes_on_the_way(place: PubPlace, twins: list[Path], proxy: GlanceProxy) -> None:
-    place.publish(twins[0])
+    place.release(twins[0])
     proxy.flip = True
 
     refused(place, twins[1], "Glance holds other bytes than tiny-amd64.qcow2 has", cloud="proxied")
@@ -455,7 +455,7 @@ def test_a_cloud_that_is_too_slow(place: PubPlace, tiny_build: Path, proxy: Glan
 @pytest.mark.parametrize("moment", ["while it uploads", "after the upload", "before the alias"])
 def test_glance_stopped_for_good(place: PubPlace, twins: list[Path], proxy: GlanceProxy, moment: str) -> None:
     """Nothing is published; what could not be removed is said, listed, and gone after the next run."""
-    place.publish(twins[0])
+    place.release(twins[0])
     stopped: list[str] = []
 
     def stop(method: str, path: str) -> None:
@@ -478,14 +478,14 @@ def test_glance_stopped_for_good(place: PubPlace, twins: list[Path], proxy: Glan
     assert released(place) == [twins[0].name]
     listed = place.inv("images", "--orphans", cloud="proxied").stdout
     assert f"tiny-{twins[1].name}" in listed
-    place.publish(twins[1], cloud="proxied")
+    place.release(twins[1], cloud="proxied")
     assert place.table() == {twins[1].name: (True, False), twins[0].name: (False, True)}
 
 
 def test_glance_stopped_for_some_seconds_before_the_alias_moves(
     place: PubPlace, twins: list[Path], proxy: GlanceProxy
 ) -> None:
-    place.publish(twins[0])
+    place.release(twins[0])
     stopped: list[str] = []
 
     def stop(method: str, path: str) -> None:
@@ -496,7 +496,7 @@ def test_glance_stopped_for_some_seconds_before_the_alias_moves(
 
     proxy.before = stop
 
-    place.publish(twins[1], cloud="proxied")
+    place.release(twins[1], cloud="proxied")
 
     assert stopped
     assert released(place) == [twins[1].name]
@@ -517,11 +517,11 @@ def test_two_publishers_at_once(
 
     proxy.before = begin
 
-    place.publish(twins[0], cloud="proxied")
+    place.release(twins[0], cloud="proxied")
 
     assert f"{twins[0].name} is being published under {place.alias} by somebody else" in second[0].stderr
     assert released(place) == [twins[0].name]
-    place.inv("publish", "--build", twins[1].name, "--out", other)
+    place.release(twins[1], out=other)
     assert released(place) == [twins[1].name]
 
 
@@ -534,7 +534,7 @@ def test_two_publishers_on_one_machine(place: PubPlace, twins: list[Path], proxy
 
     proxy.before = begin
 
-    place.publish(twins[0], cloud="proxied")
+    place.release(twins[0], cloud="proxied")
 
     assert "is being published by another process on this machine" in second[0].stderr
     assert released(place) == [twins[0].name]
@@ -551,7 +551,7 @@ def test_killed(
     place: PubPlace, twins: list[Path], proxy: GlanceProxy, method: str, ending: str, moment: str
 ) -> None:
     """With -9, at a request of the second release: the rule gives one good image, and a rerun completes."""
-    place.publish(twins[0])
+    place.release(twins[0])
     running: list[Any] = []
 
     def kill(asked: str, path: str) -> None:
@@ -569,7 +569,7 @@ def test_killed(
     holder = release.holder(Glance(NAME).named(place.alias), place.alias)
     assert holder is not None
     assert holder.build_id == twins[1 if (method, moment) == ("PATCH", "after") else 0].name
-    place.publish(twins[1], cloud="proxied")
+    place.release(twins[1], cloud="proxied")
 
     assert released(place) == [twins[1].name]
     assert place.table() == {twins[1].name: (True, False), twins[0].name: (False, True)}
@@ -618,7 +618,7 @@ def test_images_that_are_not_ours_are_left_alone(place: PubPlace, twins: list[Pa
     )  # fmt: skip
     before = glance.get(theirs.id)
     for build in twins:
-        place.publish(build)
+        place.release(build)
     place.inv("images", "--orphans", "--clean", "--force")
 
     assert glance.get(theirs.id) == before
@@ -640,7 +640,7 @@ def test_a_rollback_that_was_killed_is_finished_and_not_taken_further(
     place: PubPlace, twins: list[Path], proxy: GlanceProxy
 ) -> None:
     for build in twins:
-        place.publish(build, cloud="proxied")
+        place.release(build, cloud="proxied")
     running: list[Any] = []
     proxy.after = lambda method, _path: running.pop().kill() if method == "PATCH" and running else None
     process = place.begin("rollback", cloud="proxied")

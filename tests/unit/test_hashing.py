@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith import hashing
 from goldsmith.hashing import Sha256, write_all
 
 
@@ -35,3 +36,12 @@ def test_a_short_write_is_not_taken_for_a_whole_one() -> None:
 def test_a_full_disk_is_told() -> None:
     with Path("/dev/full").open("wb", buffering=0) as sink, pytest.raises(OSError, match="No space left"):
         write_all(sink, b"x")
+
+
+def test_a_disk_is_hashed_twice_in_one_pass(tmp_path: Path) -> None:
+    data = os.urandom((3 << 20) + 7)
+    (tmp_path / "disk").write_bytes(data)
+
+    assert hashing.of_disk(tmp_path / "disk") == (
+        hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest(), len(data),
+    )  # fmt: skip

@@ -51,7 +51,7 @@ class Model:
         match action.kind:
             case Kind.create:
                 self.images[action.image] = dataclasses.replace(plan.target, created=NOW.isoformat())
-                self.dead |= {action.image}  # it is this machine's own
+                self.dead |= {plan.target.properties[release.RUN]}  # it is this machine's own
             case Kind.upload:
                 self.set(action.image, status="active", size=100)
             case Kind.change:
@@ -415,6 +415,16 @@ def test_another_publication_under_way_is_waited_for(model: Model) -> None:
     for build in ("b1", "b2"):
         with pytest.raises(PublishError, match="b1 is being published under golden by somebody else"):
             publishplan.publish(model.found(), wanted(build))
+
+
+def test_a_dead_publication_of_ours_does_not_make_anothers_image_of_the_same_id_dead(model: Model) -> None:
+    """We were killed before we created it, and another machine has taken the number since."""
+    theirs = publishplan.publish(model.found(), wanted("b1"), run="theirs")
+    model.do(theirs.actions[0], theirs)
+    model.dead = frozenset({"ours"})
+
+    with pytest.raises(PublishError, match="is being published under golden by somebody else"):
+        publishplan.publish(model.found(), wanted("b1"), run="ours, again")
 
 
 def test_what_is_older_than_any_publication_takes_was_broken_off(model: Model) -> None:
