@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from goldsmith import buildrecord, cloudenv, proc, progress, publishroad, specfile, workspace
+from goldsmith import buildrecord, cloudenv, proc, progress, publishroad, specfile, wishes, workspace
 from goldsmith import cloud as testcloud
 from goldsmith.cloudstart import Options
 from goldsmith.glance import Glance
@@ -73,7 +73,7 @@ def _timed(argv: tuple[proc.Arg, ...], env: dict[str, str]) -> tuple[float, str]
 
 
 def _remove_all(glance: Glance) -> None:
-    line = publishroad.line_of(specfile.load(SPEC, {}).spec)
+    line = wishes.line_of(specfile.load(SPEC, {}).spec)
     found = glance.look(line)
     records = [record for ids in found.records.values() for record in ids]
     for image in (*(i.id for i in found.images), *records, *(i.id for i in glance.named("plain", tag=""))):

@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldsmith import progress, verify
+from goldsmith import progress, release, verify
 from goldsmith.buildrecord import Build
 from goldsmith.cloudapi import translated
 from goldsmith.errors import GoldsmithError, PublishError
 from goldsmith.glance import Glance
+from goldsmith.publishstep import Limits
 from goldsmith.release import GlanceImage
 from goldsmith.spec import Canary, PublishCloud
 from goldsmith.workspace import Run
@@ -26,6 +27,7 @@ _USER_DATA = """#!/bin/sh
 systemd-run --quiet --no-block sh -c \
     'echo "goldsmith-canary: $(systemctl is-system-running --wait)" > /dev/console'
 """
+_PREFIX = "goldsmith-canary-"
 _POLL_S = 2.0
 _RUNS_S = 900  # until the system of a server runs, on a hypervisor without KVM too
 _GONE_S = 180
@@ -33,12 +35,12 @@ _TAIL = 5
 
 
 def try_out(
-    glance: Glance, image: GlanceImage, build: Build, cloud: PublishCloud, *, run: Run, until: float
+    glance: Glance, image: GlanceImage, build: Build, cloud: PublishCloud, *, run: Run, limits: Limits
 ) -> None:
-    """Raise PublishError unless the image is good as this cloud has it, by time.monotonic() of until."""
+    """Raise PublishError unless the image is good as this cloud has it."""
     with progress.step(f"{glance.cloud}: canary, {cloud.canary}"):
         if cloud.canary is Canary.server:
-            _boot_server(glance, image, cloud, until)
+            _boot_server(glance, image, cloud, limits)
         else:
             _verify_download(glance, image, build, run)
 
@@ -64,7 +66,7 @@ def sha512_of(glance: Glance, image: str) -> str:
 
 def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run) -> None:
     """The image suites, in a throw-away VM of this machine, on what Glance gives out."""
-    place = run.folder / f"canary-{image.id}"
+    place = run.folder / f"c-{image.id[:4]}"  # short, for a socket in it; of this cloud alone
     place.mkdir()
     copy = place / f"fetched.{image.disk_format}"
     sha512 = fetch(glance, image.id, copy)
@@ -73,28 +75,28 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
         raise PublishError(f"{glance.cloud}: Glance gives out other bytes than it was given, for {image.id}")
     subject = verify.Subject(image=copy, out=place, manifest=None, fail_fast=True)
     try:
-        verify.require(verify.verify(subject, run=run, log_path=place / "verify.log"), place)
+        verify.require(verify.verify(subject, run=Run(folder=place), log_path=place / "verify.log"), place)
     except GoldsmithError as e:
         raise PublishError(f"{glance.cloud}: the image does not do as Glance gives it out: {e}") from e
     finally:
         copy.unlink()
 
 
-def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud, until: float) -> None:
+def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud, limits: Limits) -> None:
     """A server from the image; it has to say on its console that its system runs."""
     wanted = re.compile(cloud.console or re.escape(_SAYS))
-    deadline = min(until, time.monotonic() + _RUNS_S)
+    runs = Limits(until=min(limits.until, time.monotonic() + _RUNS_S), stop=limits.stop)
     with _server(glance, image, cloud) as server:
         console = ""
         while not wanted.search(console):
             status, fault = _status(glance, server)
             if status == "ERROR":
                 raise PublishError(f"{glance.cloud}: no server boots from {image.id}: {fault}")
-            if time.monotonic() > deadline:
+            try:
+                runs.require(f"{glance.cloud}: the canary of {image.id} does not say that it runs")
+            except PublishError as e:
                 tail = "".join(f"\n  | {line}" for line in console.splitlines()[-_TAIL:])
-                raise PublishError(
-                    f"{glance.cloud}: the canary of {image.id} does not say that it runs{tail}"
-                )
+                raise PublishError(f"{e}{tail}") from None
             time.sleep(_POLL_S)
             console = _console(glance, server)
 
@@ -102,10 +104,10 @@ def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud, until:
 @contextlib.contextmanager
 def _server(glance: Glance, image: GlanceImage, cloud: PublishCloud) -> Iterator[str]:
     """The ID of a server that is removed whatever happens, as one that an earlier run left."""
-    compute = glance.sdk.compute
-    name = f"goldsmith-canary-{image.id}"
+    name = f"{_PREFIX}{image.id}"
     with translated(f"{glance.cloud}: cannot boot a server from {image.id}", PublishError):
-        for old in compute.servers(name=name):
+        compute = glance.sdk.compute
+        for old in leftovers(glance, image.properties[release.ALIAS]):
             compute.delete_server(old)
         flavor = compute.find_flavor(cloud.flavor, ignore_missing=False)
         network = (
@@ -116,7 +118,7 @@ def _server(glance: Glance, image: GlanceImage, cloud: PublishCloud) -> Iterator
         user_data = base64.b64encode(_USER_DATA.encode()).decode()
         server = compute.create_server(
             name=name, image_id=image.id, flavor_id=flavor.id, networks=network, config_drive=True,
-            user_data=user_data,
+            user_data=user_data, metadata={release.ALIAS: image.properties[release.ALIAS]},
         )  # fmt: skip
     try:
         yield str(server.id)
@@ -124,6 +126,20 @@ def _server(glance: Glance, image: GlanceImage, cloud: PublishCloud) -> Iterator
         with translated(f"{glance.cloud}: cannot remove the server {name}", PublishError):
             compute.delete_server(server)
             compute.wait_for_delete(server, wait=_GONE_S)
+
+
+def leftovers(glance: Glance, alias: str) -> list[str]:
+    """IDs of our servers that were canaries of this alias: one publication at a time has one."""
+    with contextlib.suppress(PublishError), translated(f"{glance.cloud}: no servers to see", PublishError):
+        found = glance.sdk.compute.servers(name=_PREFIX)
+        return [str(server.id) for server in found if (server.metadata or {}).get(release.ALIAS) == alias]
+    return []
+
+
+def remove(glance: Glance, server: str) -> None:
+    """Delete a server that was a canary. Raises PublishError."""
+    with translated(f"{glance.cloud}: cannot remove the server {server}", PublishError):
+        glance.sdk.compute.delete_server(server)
 
 
 def _status(glance: Glance, server: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from goldsmith import cloudapi, progress
@@ -38,7 +38,7 @@ class Steps:
         self.glance, self.line = glance, line
         self.outcome = Outcome()
         self._named_at: float | None = None
-        self._do: dict[Kind, Callable[[Action], None]] = {
+        self._do: dict[Kind, Callable[[Action], object]] = {
             Kind.change: self.change,
             Kind.delete: self.delete,
             Kind.offer: lambda action: glance.offer(action.image, action.detail),
@@ -61,22 +61,23 @@ class Steps:
         elif self._named_at is not None:
             self.outcome.moved_s = round(time.monotonic() - self._named_at, 3)
 
-    def delete(self, action: Action) -> None:
-        """What the cloud does not let go stays, and that is said."""
+    def delete(self, action: Action) -> bool:
+        """What the cloud does not let go stays, and that is said; False where it does."""
         try:
             self.glance.delete(action.image)
         except PublishError as e:
             if cloudapi.status_of(e) not in (403, 409):
                 raise
-            self.outcome.notes.append(f"{action.label} is only hidden: {e}")
+            self.outcome.notes.append(f"{action.label} stays: {e}")
+            return False
+        return True
 
-    def finish(self, plan: Plan) -> Outcome:
+    def finish(self, plan: Plan, *, notes: Iterable[str] = ()) -> Outcome:
         """The outcome, once every step was done."""
         target = plan.target
         self.outcome.image, self.outcome.number = target.id, target.number
         self.outcome.name = self.line.release_name(target.build_id)
-        self.outcome.changed = bool(plan.actions)
-        self.outcome.notes += plan.notes
+        self.outcome.notes += list(dict.fromkeys(notes))
         progress.note(
             f"{self.glance.cloud}: {self.line.alias} is {self.outcome.name}, release {target.number}"
         )
@@ -95,7 +96,8 @@ class Rollback(Steps):
         """All steps in their order."""
         for action in plan.actions:
             self.do(action)
-        return self.finish(plan)
+        self.outcome.changed = bool(plan.actions)
+        return self.finish(plan, notes=plan.notes)
 
     def _check(self, action: Action) -> None:
         found = self.glance.get(action.image)

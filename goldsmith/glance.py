@@ -19,7 +19,7 @@ from typing import Any
 from goldsmith import cloudapi, release
 from goldsmith.cloudapi import translated
 from goldsmith.errors import PublishError
-from goldsmith.publishstep import Found
+from goldsmith.publishstep import Found, Limits
 from goldsmith.release import GlanceImage, Line, Wanted
 
 CHUNK = 1 << 20
@@ -65,21 +65,26 @@ class Glance:
         named = [*self.named(line.alias, tag=""), *(image for image in mine if image.name == line.alias)]
         records: dict[str, list[str]] = {}
         kept = [image for image in mine if _is_record(image, line)]
+        half = [image for image in kept if image.status != "active"]
         for image in kept:
             if image.status == "active":
                 records.setdefault(image.build_id, []).append(image.id)
         return Found(
             project=self.project, now=now, images=images, dead=dead,
             records={build: tuple(ids) for build, ids in records.items()},
-            half_records=tuple(image.id for image in kept if image.status != "active"),
+            half_records=tuple(half),
             strangers=tuple({image.id: image for image in named if image.id not in known}.values()),
             members={image.id: self._members(image) for image in images if image.visibility == "shared"},
             in_use=self._in_use(images),
         )  # fmt: skip
 
-    def named(self, name: str, *, tag: str = release.TAG) -> list[GlanceImage]:
-        """What everybody who looks a name up sees, in one answer of Glance's."""
-        return self._seen({"name": name, **({"tag": tag} if tag else {})})
+    def named(self, name: str, *, tag: str = release.TAG, visibility: str = "") -> list[GlanceImage]:
+        """What everybody who looks a name up sees, in one answer of Glance's.
+
+        Community images of other projects are in it only if visibility is "community".
+        """
+        query = {"name": name, "tag": tag, "visibility": visibility}
+        return self._seen({key: value for key, value in query.items() if value})
 
     def get(self, image: str, *, retries: int = _RETRIES) -> GlanceImage | None:
         """One image; None where there is none."""
@@ -105,14 +110,18 @@ class Glance:
             cloudapi.raise_for(answer)
         return True
 
-    def upload(self, image: str, data: Iterable[bytes] | bytes, *, to: str = "file") -> None:
+    def upload(
+        self, image: str, data: Iterable[bytes] | bytes, *, to: str = "file", answer_s: float = _SILENCE_S
+    ) -> None:
         """Send an image's content, once; to: "file", or "stage" where it is imported from there.
 
-        data is iterable and has a length. Nothing is tried twice.
+        data is iterable and has a length. Glance may take answer_s to store what it was sent. Nothing is
+        tried twice.
         """
         with translated(f"{self.cloud}: the upload of {image} failed", PublishError):
             answer = self.sdk.image.put(
-                f"/images/{image}/{to}", data=data, timeout=_SILENCE_S, connect_retries=0,
+                f"/images/{image}/{to}", data=data, timeout=(_SILENCE_S, max(_SILENCE_S, answer_s)),
+                connect_retries=0,
                 headers={"Content-Type": "application/octet-stream"},
             )  # fmt: skip
             cloudapi.raise_for(answer)
@@ -125,6 +134,13 @@ class Glance:
         with translated(f"{self.cloud}: Glance does not import {image}", PublishError):
             cloudapi.raise_for(self.ask("post", f"/images/{image}/import", json=body))
 
+    def failed_import(self, image: str) -> str:
+        """Why an import of this image failed, by Glance's own task; empty where none did."""
+        with translated(f"{self.cloud}: Glance does not show the imports of {image}", PublishError):
+            answer = self.ask("get", f"/images/{image}/tasks")
+            tasks = answer.json().get("tasks", ()) if answer.status_code < 400 else ()
+        return next((t.get("message") or "no reason" for t in tasks if t["status"] == "failure"), "")
+
     def change(self, image: str, changes: Mapping[str, tuple[object, object]]) -> None:
         """Change attributes and properties of one image in one call, so that nobody sees half of it."""
         patch = [_operation(key, after) for key, (_, after) in changes.items()]
@@ -134,15 +150,15 @@ class Glance:
             )
             cloudapi.raise_for(answer)
 
-    def keep_record(self, wanted: Wanted, data: bytes, image: str) -> None:
-        """Store the record of a build as a hidden image of its own, under this new ID."""
+    def keep_record(self, wanted: Wanted, data: bytes, image: str, run: str) -> None:
+        """Store the record of a build as a hidden image of its own, under this new ID; run: release.RUN."""
         record = GlanceImage(
             id=image, name=f"{wanted.line.release_name(wanted.build_id)}.record", status="queued",
             owner=self.project, visibility="private", hidden=True, protected=False, size=None, created="",
             tags=frozenset({release.RECORD_TAG}), disk_format="raw", hash_algo=None, hash_value=None,
             properties={
                 release.BUILD_ID: wanted.build_id, release.SHA256: wanted.sha256,
-                release.ALIAS: wanted.line.alias,
+                release.ALIAS: wanted.line.alias, release.RUN: run,
             },
             min_disk=0, min_ram=0,
         )  # fmt: skip
@@ -226,9 +242,15 @@ class Glance:
         return found, email.utils.parsedate_to_datetime(date) if date else now
 
     def _seen(self, query: Mapping[str, str]) -> list[GlanceImage]:
-        """A list as users have it: an administrator's has private images of other projects too."""
-        found = self._list(query)
-        return [image for image in found if image.owner == self.project or image.visibility != "private"]
+        """A list as users have it: an administrator's has private and shared images of all projects."""
+        return [image for image in self._list(query) if self._is_for_us(image)]
+
+    def _is_for_us(self, image: GlanceImage) -> bool:
+        if image.owner == self.project or image.visibility not in ("private", "shared"):
+            return True
+        with translated(f"{self.cloud}: Glance does not show who shares {image.id}", PublishError):
+            answer = self.ask("get", f"/images/{image.id}/members/{self.project}")
+            return bool(answer.status_code == 200 and answer.json().get("status") == "accepted")
 
     def _list(self, query: Mapping[str, str]) -> list[GlanceImage]:
         found, url, params = [], "/images", {**query, "limit": "200"}
@@ -254,17 +276,17 @@ def _is_record(image: GlanceImage, line: Line) -> bool:
     return release.RECORD_TAG in image.tags and image.properties.get(release.ALIAS) == line.alias
 
 
-def wait_active(glance: Glance, image: str, *, until: float) -> GlanceImage:
-    """The image when it is active. until: time.monotonic() of the deadline. Raises PublishError."""
+def wait_active(glance: Glance, image: str, limits: Limits) -> GlanceImage:
+    """The image when it is active. Raises PublishError when it cannot become so any more."""
     while True:
         found = glance.get(image)
         if found is None:
             raise PublishError(f"{glance.cloud}: the image {image} is gone while it is brought in")
         if found.status == "active":
             return found
-        failed = found.properties.get("os_glance_failed_import")
-        if failed or found.status in ("killed", "deleted"):
-            raise PublishError(f"{glance.cloud}: Glance could not import {image}: {failed or found.status}")
-        if time.monotonic() > until:
-            raise PublishError(f"{glance.cloud}: the image {image} is still {found.status} at the deadline")
+        if found.status in ("killed", "deleted", "deactivated"):
+            raise PublishError(f"{glance.cloud}: the image {image} is {found.status}")
+        if failed := glance.failed_import(image):
+            raise PublishError(f"{glance.cloud}: Glance could not import {image}: {failed}")
+        limits.require(f"{glance.cloud}: the image {image} is still {found.status}")
         time.sleep(0.5)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldsmith import journal, progress, publishplan, release
+from goldsmith import canary, journal, progress, publishplan, release
 from goldsmith.errors import PublishError
 from goldsmith.glance import Glance
 from goldsmith.publishstep import Found
@@ -76,14 +76,44 @@ def table(found: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in shown) if found else ""
 
 
-def orphans(glance: Glance, line: Line, kept: journal.Journal, *, everything: bool) -> list[GlanceImage]:
-    """Images that no publication will go on with; everything: also what another machine may be at."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orphan:
+    """What a publication left that was broken off: an image, a record, or the server of a canary."""
+
+    id: str
+    kind: str
+    name: str
+    created: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For --json."""
+        return {"id": self.id, "kind": self.kind, "name": self.name, "created": self.created}
+
+
+def orphans(glance: Glance, line: Line, kept: journal.Journal, *, everything: bool) -> list[Orphan]:
+    """What no publication will go on with; everything: also what another machine may be at."""
     found = glance.look(line, dead=kept.begun())
-    staged, records = publishplan.orphans(found)
-    if everything:
-        staged = [image for image in found.images if not image.is_released]
-    shown = (glance.get(image) for image in [*(image.id for image in staged), *records])
-    return [image for image in shown if image is not None]
+    return [*left(found, everything=everything), *_servers(glance, found, line, everything=everything)]
+
+
+def left(found: Found, *, everything: bool = False) -> list[Orphan]:
+    """Images and records that no publication will go on with."""
+    staged = [i for i in found.images if not i.is_released and (everything or publishplan.is_dead(found, i))]
+    half = [i for i in found.half_records if everything or publishplan.is_dead(found, i)]
+    builds = {image.build_id for image in found.images if image not in staged}
+    lone = [each for build, ids in found.records.items() if build not in builds for each in ids]
+    return [
+        *(Orphan(id=i.id, kind="image", name=i.name, created=i.created) for i in staged),
+        *(Orphan(id=i.id, kind="record", name=i.name, created=i.created) for i in half),
+        *(Orphan(id=each, kind="record", name="of no release") for each in lone),
+    ]
+
+
+def _servers(glance: Glance, found: Found, line: Line, *, everything: bool) -> list[Orphan]:
+    """Canaries, where no publication is under way that could have one."""
+    live = [i for i in found.images if not i.is_released and not publishplan.is_dead(found, i)]
+    servers = [] if live and not everything else canary.leftovers(glance, line.alias)
+    return [Orphan(id=each, kind="server", name="of a canary") for each in servers]
 
 
 def resolve(glance: Glance, line: Line, *, project: str = "", build: str = "") -> GlanceImage:
@@ -93,12 +123,16 @@ def resolve(glance: Glance, line: Line, *, project: str = "", build: str = "") -
         image = next((i for i in found.images if i.build_id == build and i.is_released), None)
         what = f"no release {build} under {line.alias}"
     else:
-        named = [i for i in glance.named(line.alias) if not project or i.owner == project]
-        image = release.holder(named, line.alias)
+        image = _named(glance, line.alias, project) or _named(glance, line.alias, project, "community")
         what = f"no release called {line.alias}"
     if image is None:
         raise PublishError(f"{glance.cloud}: there is {what}", hint="see: scripts/inv images")
     return image
+
+
+def _named(glance: Glance, alias: str, project: str, visibility: str = "") -> GlanceImage | None:
+    named = glance.named(alias, visibility=visibility)
+    return release.holder([image for image in named if not project or image.owner == project], alias)
 
 
 def _row(image: GlanceImage, found: Found, records: Records, line: Line, *, is_holder: bool) -> Row:

@@ -63,14 +63,18 @@ class Journal:
             if (entry := self._read(path)) and entry["image"] == image:
                 path.unlink(missing_ok=True)
 
-    def begin_rollback(self, build: str) -> None:
-        """Note which build is rolled back to."""
-        self._write(self._rollback, {"state": "begun", "build_id": build})
+    def begin_rollback(self, build: str, holder: str) -> None:
+        """Note which build is rolled back to, and which one holds the alias now."""
+        self._write(self._rollback, {"state": "begun", "build_id": build, "holder": holder})
 
-    def unfinished_rollback(self) -> str:
-        """The build that a rollback which was broken off went to; else an empty text."""
+    def unfinished_rollback(self, holder: str) -> str:
+        """The build that a rollback which was broken off went to; else an empty text.
+
+        holder is the build that has the alias: where it is another one than at that time, the note is past.
+        """
         entry = self._read(self._rollback)
-        return str(entry["build_id"]) if entry else ""
+        is_now = entry is not None and holder in (entry["holder"], entry["build_id"])
+        return str(entry["build_id"]) if entry and is_now else ""
 
     def end_rollback(self) -> None:
         """It is complete."""

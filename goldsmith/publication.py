@@ -7,26 +7,25 @@ that, nothing is undone: the same call again finishes what is missing.
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from goldsmith import buildrecord, canary, cloudapi, glance, progress, propertycheck, publishplan, release
+from goldsmith import buildrecord, canary, cloudapi, progress, propertycheck, publishplan, release
 from goldsmith.buildrecord import Build, DiskFile
 from goldsmith.carryout import Outcome, Steps
-from goldsmith.errors import CommandError, PublishError
+from goldsmith.errors import PublishError
 from goldsmith.glance import Glance
 from goldsmith.journal import Journal
-from goldsmith.publishstep import Action, Kind, Plan
+from goldsmith.publishstep import Action, Kind, Limits, Plan
 from goldsmith.records import Records
 from goldsmith.release import GlanceImage, Wanted
-from goldsmith.sending import Sending
 from goldsmith.spec import PublishCloud
+from goldsmith.transfer import Transfer
 from goldsmith.workspace import Run
 
-_TRIES = 3
-_SETTLE_S = 30  # until Glance has noticed that an upload was broken off
+_UNSEEN = (Kind.create, Kind.upload, Kind.activate, Kind.check, Kind.canary, Kind.record)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +36,7 @@ class Job:
     disk: DiskFile
     wanted: Wanted
     cloud: PublishCloud
-    until: float
-    stop: threading.Event  # set where somebody wants all of this to end
+    limits: Limits
     records: Records
 
 
@@ -49,6 +47,9 @@ class Publication(Steps):
         super().__init__(to, job.wanted.line)
         self.job, self.journal, self.scratch, self.wanted = job, journal, run, job.wanted
         self.held: GlanceImage | None = None  # as Glance has it, once it was compared
+        self.transfer = Transfer(
+            to=to, disk=job.disk, wanted=job.wanted, cloud=job.cloud, limits=job.limits, scratch=run.folder
+        )
         self.created: list[str] = []  # what has to go if a step fails
         self.run_id = uuid.uuid4().hex
         self._do |= {
@@ -60,24 +61,42 @@ class Publication(Steps):
         }
 
     def run(self) -> Outcome:
-        """Plan, and carry it out."""
+        """Plan, bring the image in, look again, and move the alias."""
         try:
             plan = self._begin()
-            for action in plan.actions:
-                if self.job.stop.is_set():
-                    raise PublishError(f"{self.glance.cloud}: interrupted")
-                self.do(action)
+            self._carry_out(self._before_the_alias(plan))
+            again = self.plan(checked=plan.target.id)
+            if again.holder != plan.holder or again.target.id != plan.target.id:
+                raise PublishError(
+                    f"{self.glance.cloud}: the alias {self.line.alias} was moved by somebody else meanwhile",
+                    hint="see: scripts/inv images; then run this again",
+                )
+            self._carry_out(again.actions)
         except BaseException:
             self._undo()
             raise
-        self.journal.end(self.wanted.build_id, plan.target.id, plan.target.number)
-        return self.finish(plan)
+        self.journal.end(self.wanted.build_id, again.target.id, again.target.number)
+        self.journal.end_rollback()
+        self.outcome.changed = bool(plan.actions)
+        return self.finish(again, notes=(*plan.notes, *again.notes))
+
+    def _before_the_alias(self, plan: Plan) -> list[Action]:
+        """Steps that nobody sees; the others are planned again when these are done, which can take long."""
+        return [action for action in plan.actions if action.kind in _UNSEEN]
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            self.job.limits.require(f"{self.glance.cloud}: not at {action.kind} of {action.label}")
+            self.do(action)
 
     def _begin(self) -> Plan:
         """The plan, and where it wants a new image, that image, which nobody else has."""
         number = 0
         while True:
             plan = self.plan(number)
+            for action in plan.actions:
+                if action.detail == publishplan.LEFT:  # while its note is still there
+                    self.glance.delete(action.image)
             target = plan.target
             if not target.is_released:
                 self.journal.begin(self.wanted.build_id, target.id, target.properties.get(release.RUN, ""))
@@ -103,7 +122,7 @@ class Publication(Steps):
         found = self.glance.get(target.id)
         return found is not None and found.properties.get(release.RUN) == self.run_id
 
-    def plan(self, number: int = 0) -> Plan:
+    def plan(self, number: int = 0, *, checked: str = "") -> Plan:
         """What would be done. Raises PublishError for what Glance's definitions and quota do not allow."""
         found = self.glance.look(self.line, dead=self.journal.begun())
         records = self.job.records
@@ -111,7 +130,7 @@ class Publication(Steps):
         if records.folder:
             found = replace(found, records={})  # those in Glance do not count, and stay
             wanted = replace(wanted, records=not records.has_file(wanted.build_id))
-        plan = publishplan.publish(found, wanted, number=number, run=self.run_id)
+        plan = publishplan.publish(found, wanted, number=number, run=self.run_id, checked=checked)
         if self.wanted.properties and any(_sets_properties(action) for action in plan.actions):
             propertycheck.require(self.wanted.properties, self.glance)
         if any(action.kind is Kind.upload for action in plan.actions):
@@ -126,92 +145,16 @@ class Publication(Steps):
 
     def _bring_in(self, action: Action) -> None:
         start = time.monotonic()
-        self._send_or_fetch(action)
+        self.transfer.bring_in(action.image)
         self.outcome.upload_s = round(time.monotonic() - start, 2)
 
-    def _send_or_fetch(self, action: Action) -> None:
-        cloud = self.job.cloud
-        if cloud.web_download:
-            file = f"{self.line.name}/{self.wanted.build_id}/{self.job.disk.path.name}"
-            uri = f"{cloud.web_download.rstrip('/')}/{file}"
-            with progress.step(f"{self.glance.cloud}: Glance fetches {uri}"):
-                self.glance.import_(action.image, {"name": "web-download", "uri": uri}, cloud.stores)
-                glance.wait_active(self.glance, action.image, until=self.job.until)
-            return
-        with progress.step(f"{self.glance.cloud}: upload {self.job.disk.path.name}"):
-            self._upload(action.image, to="stage" if cloud.stores else "file")
-            if cloud.stores:
-                self.glance.import_(action.image, {"name": "glance-direct"}, cloud.stores)
-            glance.wait_active(self.glance, action.image, until=self.job.until)
-
-    def _upload(self, image: str, *, to: str) -> None:
-        for left in reversed(range(_TRIES)):
-            sending = Sending(self.job.disk, self.glance.cloud, until=self.job.until, stop=self.job.stop)
-            try:
-                return self.glance.upload(image, sending, to=to)
-            except PublishError as e:
-                refused = cloudapi.status_of(e)
-                if refused == 413:
-                    raise PublishError(
-                        f"{self.glance.cloud}: Glance has no room for {self.job.disk.path.name}: its store "
-                        "is full, or the quota is used up",
-                        hint="see: scripts/inv images",
-                    ) from e
-                if not left or sending.is_spoilt or (refused and 400 <= refused < 500):
-                    raise
-                progress.note(f"{e}; once more")
-            if self._settled(image) == "active":
-                return None
-        raise AssertionError
-
-    def _settled(self, image: str) -> str:
-        """The status of an image after its upload was broken off: when Glance has noticed it."""
-        until = time.monotonic() + _SETTLE_S
-        while True:
-            found = self.glance.get(image)
-            if found is None or found.status in ("queued", "uploading", "active"):
-                return found.status if found else "gone"
-            if time.monotonic() > min(until, self.job.until):
-                raise PublishError(f"{self.glance.cloud}: Glance still waits for the rest of {image}")
-            time.sleep(1)
-
     def _check(self, action: Action) -> None:
-        """Size and hash as Glance has them; where it has converted the image, its content."""
-        found = glance.wait_active(self.glance, action.image, until=self.job.until)
-        if found.disk_format != self.wanted.disk_format:
-            self._compare_content(found)
-        elif found.size != self.wanted.size or not self._has_hash(found):
-            raise PublishError(
-                f"{self.glance.cloud}: Glance holds other bytes than {self.job.disk.path.name} has: "
-                f"{found.hash_algo} {found.hash_value}, {found.size} bytes (image {found.id})",
-                hint="something between here and there changes data; nothing was published",
-            )
-        self.held = found
-
-    def _has_hash(self, found: GlanceImage) -> bool:
-        known = {"sha256": self.wanted.sha256, "sha512": self.wanted.sha512}
-        if found.hash_algo is None:  # a Glance that hashes nothing: compare every byte
-            return canary.sha512_of(self.glance, found.id) == self.wanted.sha512
-        return found.hash_value == (known.get(found.hash_algo) or self.job.disk.hashed_by(found.hash_algo))
-
-    def _compare_content(self, found: GlanceImage) -> None:
-        with progress.step(f"{self.glance.cloud}: compare what Glance made of it, {found.disk_format}"):
-            copy = self.scratch.folder / f"{found.id}.{found.disk_format}"
-            try:
-                canary.fetch(self.glance, found.id, copy)
-                buildrecord.same(self.job.disk.path, self.job.disk.format, copy, found.disk_format)
-            except CommandError as e:
-                raise PublishError(
-                    f"{self.glance.cloud}: Glance has converted {found.id} to something else: "
-                    + " ".join(e.tail)
-                ) from e
-            finally:
-                copy.unlink(missing_ok=True)
+        self.held = self.transfer.check(action.image)
 
     def _canary(self, _action: Action) -> None:
         assert self.held is not None
         canary.try_out(
-            self.glance, self.held, self.job.build, self.job.cloud, run=self.scratch, until=self.job.until
+            self.glance, self.held, self.job.build, self.job.cloud, run=self.scratch, limits=self.job.limits
         )
 
     def _record(self, action: Action) -> None:
@@ -223,7 +166,7 @@ class Publication(Steps):
             self.job.records.put(self.wanted.build_id, data)
         else:
             self.created.append(str(uuid.uuid4()))
-            self.glance.keep_record(self.wanted, data, self.created[-1])
+            self.glance.keep_record(self.wanted, data, self.created[-1], self.run_id)
 
     def change(self, action: Action) -> None:
         """From the moment in which the alias moves nothing is undone."""
@@ -231,10 +174,12 @@ class Publication(Steps):
         if action.changes.get("name", (None, None))[1] == self.line.alias:
             self.created.clear()
 
-    def delete(self, action: Action) -> None:
+    def delete(self, action: Action) -> bool:
         """With a release goes the note that keeps its build."""
-        super().delete(action)
-        self.journal.forget_image(action.image)
+        if super().delete(action):
+            self.journal.forget_image(action.image)
+            return True
+        return False
 
     def _undo(self) -> None:
         """Remove what we have brought in, unless the alias may be on it already."""

@@ -13,16 +13,17 @@ from goldsmith import release
 from goldsmith.errors import PublishError
 from goldsmith.publishstep import Action, Found, Kind, Plan
 from goldsmith.release import GlanceImage, Line, Wanted
-from goldsmith.spec import Canary, Retired
+from goldsmith.spec import Canary, Retired, Visibility
 
-_LEFT = "left by a publication that was broken off"
+LEFT = "left by a publication that was broken off"
 STALE = datetime.timedelta(hours=6)  # no publication takes that long: what is older was broken off
 
 
-def publish(found: Found, wanted: Wanted, *, number: int = 0, run: str = "") -> Plan:
+def publish(found: Found, wanted: Wanted, *, number: int = 0, run: str = "", checked: str = "") -> Plan:
     """From what is there to wanted under the alias. number: the lowest that a new release may take.
 
-    run marks the image that is created as this publication's own.
+    run marks the image that is created as this publication's own; checked is the ID of an image that was
+    compared and tried out just now.
 
     Raises PublishError where the alias is somebody else's, or another publication is under way.
     """
@@ -30,19 +31,16 @@ def publish(found: Found, wanted: Wanted, *, number: int = 0, run: str = "") -> 
     _require_free(found, line)
     current = release.holder(found.images, line.alias)
     target, unfinished = _target(found, wanted)
-    actions = [_delete(image, _LEFT) for image in unfinished]
-    actions += [
-        Action(kind=Kind.delete, image=each, label="half a record", detail=_LEFT)
-        for each in found.half_records
-    ]
+    half = [image for image in found.half_records if is_dead(found, image)]
+    actions = [_delete(image, LEFT) for image in (*unfinished, *half)]
     notes = []
     if target is None:
         target = _new(found, wanted, number, run)
         actions += _brought_in(target, wanted)
     elif not target.is_released:
-        actions += _finished(target, wanted)
+        actions += [] if target.id == checked else _finished(target, wanted)
     elif target != current:
-        actions.append(Action(kind=Kind.check, image=target.id, label=_label(target, line)))
+        actions += [] if target.id == checked else _looked_at(target, line)
         notes.append(f"{target.build_id} was released before; it gets the alias back")
     if wanted.records and not found.records.get(wanted.build_id):
         actions.append(Action(kind=Kind.record, image=target.id, label=line.release_name(wanted.build_id)))
@@ -51,32 +49,41 @@ def publish(found: Found, wanted: Wanted, *, number: int = 0, run: str = "") -> 
     previous = current.id if current and current != target else target.properties.get(release.PREVIOUS)
     actions += _moved(found.images, line, target, previous)
     retired, said = _retired(found, line, target, previous)
-    return Plan(target=target, actions=(*actions, *retired), notes=(*notes, *said))
+    return Plan(
+        target=target,
+        holder=current.id if current else "",
+        actions=(*actions, *retired),
+        notes=(*notes, *said),
+    )
 
 
-def rollback(found: Found, line: Line, *, to: str = "") -> Plan:
-    """The alias back to the release that held it before, or to the build `to`.
+def rollback(
+    found: Found,
+    line: Line,
+    *,
+    to: str = "",
+    visibility: Visibility | None = None,
+    members: frozenset[str] = frozenset(),
+) -> Plan:
+    """The alias back to the release that held it before, or to the build `to`; seen by whom it should be.
 
-    Raises PublishError where there is no such release.
+    Raises PublishError where there is no such release, or a publication is under way.
     """
     _require_free(found, line)
+    _require_alone(found, line)
     current = release.holder(found.images, line.alias)
     target = _rollback_target(found.images, line, current, to)
-    actions = []
-    if target.status == "deactivated":
-        actions.append(Action(kind=Kind.activate, image=target.id, label=_label(target, line)))
-    if target != current:
-        actions.append(Action(kind=Kind.check, image=target.id, label=_label(target, line)))
+    actions = [] if target == current else _looked_at(target, line)
+    if visibility is not None:
+        actions += _seen_by(target, line, visibility, members, found.members.get(target.id, frozenset()))
     actions += _moved(found.images, line, target, target.properties.get(release.PREVIOUS))
-    return Plan(target=target, actions=tuple(actions))
+    return Plan(target=target, holder=current.id if current else "", actions=tuple(actions))
 
 
-def orphans(found: Found) -> tuple[list[GlanceImage], list[str]]:
-    """Images of publications that were broken off, and IDs of records that are half, or of no release."""
-    staged = [image for image in found.images if not image.is_released and _is_dead(found, image)]
-    builds = {image.build_id for image in found.images} - {image.build_id for image in staged}
-    lone = [each for build, ids in found.records.items() if build not in builds for each in ids]
-    return staged, [*lone, *found.half_records]
+def is_dead(found: Found, image: GlanceImage) -> bool:
+    """Whether a publication that staged something was broken off, as far as can be known here."""
+    age = found.now - datetime.datetime.fromisoformat(image.created)
+    return image.properties.get(release.RUN) in found.dead or age > STALE
 
 
 def _require_free(found: Found, line: Line) -> None:
@@ -90,23 +97,35 @@ def _require_free(found: Found, line: Line) -> None:
 
 def _target(found: Found, wanted: Wanted) -> tuple[GlanceImage | None, list[GlanceImage]]:
     """Our image of this build, if it can be gone on with; and unfinished ones that have to go."""
+    _require_alone(found, wanted.line)
     staged = [image for image in found.images if not image.is_released]
-    for image in staged:
-        if not _is_dead(found, image):
-            raise PublishError(
-                f"{image.build_id} is being published under {wanted.line.alias} by somebody else since "
-                f"{image.created} (image {image.id})",
-                hint="wait for it; or, if it was broken off: scripts/inv images --orphans --clean --force",
-            )
-    mine = [i for i in found.images if i.build_id == wanted.build_id and i.disk_format == wanted.disk_format]
-    usable = [i for i in mine if i.is_released or i.status in ("queued", "active")]
+    mine = [
+        image
+        for image in found.images
+        if image.build_id == wanted.build_id
+        and image.properties.get(release.FORMAT) == wanted.disk_format
+        and (image.is_released or image.properties.get(release.RUN) in found.dead)
+    ]
+    usable = [image for image in mine if image.is_released or image.status in ("queued", "active")]
     target = max(usable, key=lambda image: (image.is_released, image.number), default=None)
     return target, [image for image in staged if image != target]
 
 
-def _is_dead(found: Found, image: GlanceImage) -> bool:
-    age = found.now - datetime.datetime.fromisoformat(image.created)
-    return image.properties.get(release.RUN) in found.dead or age > STALE
+def _require_alone(found: Found, line: Line) -> None:
+    for image in found.images:
+        if not image.is_released and not is_dead(found, image):
+            raise PublishError(
+                f"{image.build_id} is being published under {line.alias} by somebody else since "
+                f"{image.created} (image {image.id})",
+                hint="wait for it; or, if it was broken off: scripts/inv images --orphans --clean --force",
+            )
+
+
+def _looked_at(target: GlanceImage, line: Line) -> list[Action]:
+    """What is done with a release before it gets the alias back."""
+    off = target.status == "deactivated"
+    kinds = [Kind.activate, Kind.check] if off else [Kind.check]
+    return [Action(kind=kind, image=target.id, label=_label(target, line)) for kind in kinds]
 
 
 def _new(found: Found, wanted: Wanted, number: int, run: str) -> GlanceImage:
@@ -153,17 +172,32 @@ def _settled(
         if target.properties.get(key) != value
     }
     changes |= {key: (target.properties[key], None) for key in gone if key in target.properties}
-    changes |= _differing("visibility", target.visibility, wanted.visibility.value)
     changes |= _differing("min_disk", target.min_disk, wanted.min_disk)
     changes |= _differing("min_ram", target.min_ram, wanted.min_ram)
     if missing := {release.TAG, *wanted.tags} - target.tags:
         changes["tags"] = (sorted(target.tags), sorted(target.tags | missing))
     if is_current:
         changes |= _differing("protected", target.protected, wanted.line.protected)
-    label = _label(target, wanted.line)
     actions = [_change(target, wanted.line, changes)] if changes else []
-    for kind, projects in ((Kind.offer, wanted.members - members), (Kind.withdraw, members - wanted.members)):
-        actions += [Action(kind=kind, image=target.id, label=label, detail=one) for one in sorted(projects)]
+    return [*actions, *_seen_by(target, wanted.line, wanted.visibility, wanted.members, members)]
+
+
+def _seen_by(
+    target: GlanceImage,
+    line: Line,
+    visibility: Visibility,
+    wanted: frozenset[str],
+    members: frozenset[str],
+) -> list[Action]:
+    """Visibility and shares as wanted; only an image whose visibility is shared has members."""
+    changes = _differing("visibility", target.visibility, visibility.value)
+    actions = [_change(target, line, changes)] if changes else []
+    steps = [(Kind.offer, one) for one in sorted(wanted - members)]
+    steps += [(Kind.withdraw, one) for one in sorted(members - wanted)]
+    if visibility is Visibility.shared:
+        actions += [
+            Action(kind=kind, image=target.id, label=_label(target, line), detail=one) for kind, one in steps
+        ]
     return actions
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from goldsmith import cli, inventory
 
 if TYPE_CHECKING:
-    from goldsmith.inventory import Row
+    from goldsmith.inventory import Orphan, Row
     from goldsmith.publishroad import Result
-    from goldsmith.release import GlanceImage
 
 
 def show(results: Sequence[Result], schema: str, *, as_json: bool) -> None:
@@ -34,21 +33,16 @@ def show_images(found: Mapping[str, Sequence[Row]], *, as_json: bool) -> None:
         print(inventory.table(rows) or "  no releases")
 
 
-def show_orphans(found: Mapping[str, Sequence[GlanceImage]], *, cleaned: bool, as_json: bool) -> None:
+def show_orphans(found: Mapping[str, Sequence[Orphan]], *, cleaned: bool, as_json: bool) -> None:
     """What publications left that were broken off."""
     if as_json:
-        answer = {
-            cloud: [{"image": image.id, "name": image.name, "created": image.created} for image in images]
-            for cloud, images in found.items()
-        }
+        answer = {cloud: [each.as_dict() for each in orphans] for cloud, orphans in found.items()}
         cli.print_json("goldsmith.orphans", {"cleaned": cleaned, "clouds": answer})
         return
-    for cloud, images in found.items():
-        print(f"{cloud}:" if images else f"{cloud}: nothing was left")
-        for image in images:
-            print(
-                f"  {'removed ' if cleaned else ''}{image.id}  {image.name}  {image.status}  {image.created}"
-            )
+    for cloud, orphans in found.items():
+        print(f"{cloud}:" if orphans else f"{cloud}: nothing was left")
+        for each in orphans:
+            print(f"  {'removed ' if cleaned else ''}{each.kind} {each.id}  {each.name}  {each.created}")
 
 
 def _lines(result: Result) -> Iterator[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,22 +11,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldsmith import buildrecord, imagediff, inventory, journal, publishplan, release, specfile, workspace
+from goldsmith import (
+    buildrecord,
+    canary,
+    imagediff,
+    inventory,
+    journal,
+    progress,
+    publishplan,
+    release,
+    specfile,
+    wishes,
+    workspace,
+)
 from goldsmith.buildrecord import Build, DiskFile
 from goldsmith.carryout import Outcome, Rollback
-from goldsmith.errors import GoldsmithError, PublishError, SpecError
+from goldsmith.errors import GoldsmithError, HostError, PublishError, SpecError
 from goldsmith.glance import Glance
 from goldsmith.journal import Journal
 from goldsmith.publication import Job, Publication
-from goldsmith.publishstep import Plan
+from goldsmith.publishstep import Limits, Plan
 from goldsmith.records import Records
-from goldsmith.release import GlanceImage, Line, Wanted
-from goldsmith.spec import Arch, Distribution, ImageSpec, PublishCloud, Visibility
+from goldsmith.spec import PublishCloud
 from goldsmith.workspace import Run
 
 DEADLINE_S = 7200
-_VERSIONS = {"bookworm": "12", "trixie": "13"}  # os_version is the number of a release
-_MACHINES = {Arch.amd64: "x86_64", Arch.arm64: "aarch64"}
+MOST_S = 18000  # less than publishplan.STALE, after which others take a publication for dead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,11 +87,13 @@ class Publisher:
     """One spec, its build and the clouds that it goes to."""
 
     def __init__(self, name: str, options: Options, *, needs_clouds: bool = True) -> None:
+        if not 0 < options.deadline_s <= MOST_S:
+            raise SpecError(f"a deadline has to be between 1 and {MOST_S} seconds")
         self.options = options
         self.spec = specfile.load(name, options.variables).spec
-        self.line = line_of(self.spec)
+        self.line = wishes.line_of(self.spec)
         self.folder = options.out / self.spec.name
-        self.clouds = chosen(self.spec, options.clouds)
+        self.clouds = wishes.chosen(self.spec, options.clouds)
         if needs_clouds and not self.clouds:
             raise SpecError(
                 f"{self.spec.name} names no cloud to publish to",
@@ -113,16 +124,15 @@ class Publisher:
             cloud.name: inventory.rows(Glance(cloud.name), self.line, self.records) for cloud in self.clouds
         }
 
-    def orphans(self, *, clean: bool, force: bool) -> dict[str, list[GlanceImage]]:
+    def orphans(self, *, clean: bool, force: bool) -> dict[str, list[inventory.Orphan]]:
         """What publications left that were broken off; clean: and remove it."""
         found = {}
         for cloud in self.clouds:
             with journal.locked(self.folder, cloud.name):
                 glance, kept = self._connected(cloud)
                 found[cloud.name] = inventory.orphans(glance, self.line, kept, everything=force)
-                for image in found[cloud.name] if clean else ():
-                    glance.delete(image.id)
-                    kept.forget_image(image.id)
+                for orphan in found[cloud.name] if clean else ():
+                    _remove(orphan, glance, kept)
         return found
 
     def resolve(self, *, project: str, build: str) -> dict[str, Any]:
@@ -150,8 +160,9 @@ class Publisher:
             start = time.monotonic()
             try:
                 return call(cloud)
-            except GoldsmithError as e:
-                return Result(cloud=cloud.name, error=e, seconds=round(time.monotonic() - start, 1))
+            except (GoldsmithError, OSError) as e:
+                error = e if isinstance(e, GoldsmithError) else HostError(f"{cloud.name}: {e}")
+                return Result(cloud=cloud.name, error=error, seconds=round(time.monotonic() - start, 1))
 
         if len(self.clouds) == 1:
             return [one(self.clouds[0])]
@@ -183,9 +194,12 @@ class Publisher:
         start = time.monotonic()
         with journal.locked(self.folder, cloud.name):
             glance, kept = self._connected(cloud)
-            found = glance.look(self.line)
-            plan = publishplan.rollback(found, self.line, to=to or kept.unfinished_rollback())
-            kept.begin_rollback(plan.target.build_id)
+            found = glance.look(self.line, dead=kept.begun())
+            holder = release.holder(found.images, self.line.alias)
+            to = to or kept.unfinished_rollback(holder.build_id if holder else "")
+            visibility, members = wishes.seen_by(self.spec, cloud)
+            plan = publishplan.rollback(found, self.line, to=to, visibility=visibility, members=members)
+            kept.begin_rollback(plan.target.build_id, holder.build_id if holder else "")
             outcome = Rollback(glance, self.line, self.records.of_cloud(glance, found)).run(plan)
             kept.end_rollback()
         return Result(cloud=cloud.name, outcome=outcome, seconds=round(time.monotonic() - start, 1))
@@ -197,14 +211,18 @@ class Publisher:
     def _job(self, cloud: PublishCloud, build: Build, disk: DiskFile) -> Job:
         return Job(
             build=build, disk=disk, cloud=cloud, records=self.records,
-            wanted=wanted(self.spec, self.line, cloud, build, disk),
-            until=time.monotonic() + self.options.deadline_s, stop=self.stop,
+            wanted=wishes.wanted(self.spec, self.line, cloud, build, disk),
+            limits=Limits(until=time.monotonic() + self.options.deadline_s, stop=self.stop),
         )  # fmt: skip
 
     def _notes(self, to: Glance, before: str, build: Build) -> imagediff.Diff | None:
         if not before or before == build.id:
             return None
-        old = self.records.of_cloud(to, to.look(self.line)).get(before)
+        try:
+            old = self.records.of_cloud(to, to.look(self.line)).get(before)
+        except PublishError as e:  # the release is out, and that is what counts
+            progress.note(f"no release notes: {e}")
+            return None
         new = {"manifest": build.manifest, **buildrecord.local(build)}
         return imagediff.between(old, new) if old else None
 
@@ -226,48 +244,15 @@ def difference(name: str, options: Options, old: str, new: str) -> imagediff.Dif
     return imagediff.between(*(known for known in found.values() if known))
 
 
-def line_of(spec: ImageSpec) -> Line:
-    """The releases of a spec, whatever cloud they are in."""
-    rules = spec.publish
-    return Line(
-        name=spec.name, alias=rules.alias or spec.name, protected=rules.protected, keep=rules.keep,
-        retired=rules.retired,
-    )  # fmt: skip
-
-
-def chosen(spec: ImageSpec, names: Sequence[str]) -> tuple[PublishCloud, ...]:
-    """The clouds of these names as the spec has them, else all of the spec's, else the environment's."""
-    known = {cloud.name: cloud for cloud in spec.publish.clouds}
-    if names:
-        return tuple(known.get(name) or PublishCloud(name=name) for name in dict.fromkeys(names))
-    if known:
-        return tuple(known.values())
-    if os.environ.get("OS_CLOUD") or os.environ.get("OS_AUTH_URL"):
-        return (PublishCloud(name=os.environ.get("OS_CLOUD", "")),)
-    return ()
-
-
-def wanted(spec: ImageSpec, line: Line, cloud: PublishCloud, build: Build, disk: DiskFile) -> Wanted:
-    """What the release has to be in a cloud. Raises SpecError where the spec cannot be met there."""
-    visibility = cloud.visibility or spec.publish.visibility
-    manifest = build.manifest
-    return Wanted(
-        line=line, build_id=build.id, disk_format=disk.format, size=disk.size, sha256=disk.sha256,
-        sha512=disk.sha512, min_disk=manifest["min_disk_gib"], min_ram=manifest["min_ram_mib"],
-        visibility=visibility, standard=_standard(spec), properties=spec.publish.properties,
-        tags=frozenset(spec.publish.tags), canary=cloud.canary,
-        members=frozenset(spec.publish.share) if visibility is Visibility.shared else frozenset(),
-    )  # fmt: skip
-
-
-def _standard(spec: ImageSpec) -> dict[str, str]:
-    """Properties that every OpenStack knows, from the spec."""
-    found = {"hw_architecture": _MACHINES[spec.arch], "os_type": "linux"}
-    if spec.distribution is not Distribution.custom:
-        found |= {
-            "os_distro": spec.distribution.value, "os_version": _VERSIONS.get(spec.release, spec.release),
-        }  # fmt: skip
-    return found
+def _remove(orphan: inventory.Orphan, glance: Glance, kept: Journal) -> None:
+    try:
+        if orphan.kind == "server":
+            canary.remove(glance, orphan.id)
+        else:
+            glance.delete(orphan.id)
+            kept.forget_image(orphan.id)
+    except PublishError as e:
+        progress.note(f"{orphan.id} stays: {e}")
 
 
 def require(results: Sequence[Result]) -> None:

@@ -5,11 +5,33 @@ from __future__ import annotations
 
 import datetime
 import enum
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from goldsmith.errors import PublishError
 from goldsmith.release import GlanceImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """When a publication has to end. until: time.monotonic() of its deadline; stop: set by an interrupt."""
+
+    until: float
+    stop: threading.Event
+
+    def left_s(self) -> float:
+        """Seconds until the deadline, and never less than none."""
+        return max(0.0, self.until - time.monotonic())
+
+    def require(self, what: str) -> None:
+        """Raise PublishError, what being the state of things, past the deadline or when interrupted."""
+        if self.stop.is_set():
+            raise PublishError(f"interrupted: {what}")
+        if not self.left_s():
+            raise PublishError(f"{what} at the deadline")
 
 
 class Kind(enum.StrEnum):
@@ -57,10 +79,12 @@ class Action:
 class Plan:
     """actions in their order; target is the image that holds the alias afterwards, as it is now.
 
-    Where the first steps are to create it, target is as it will be then.
+    Where the first steps are to create it, target is as it will be then. holder is the ID of the image that
+    holds the alias now, or empty.
     """
 
     target: GlanceImage
+    holder: str
     actions: tuple[Action, ...]
     notes: tuple[str, ...] = ()
 
@@ -73,7 +97,7 @@ class Found:
     now: datetime.datetime  # by the cloud's clock
     images: tuple[GlanceImage, ...]  # of this alias and this project, released and staged
     records: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # build ID -> IDs of images
-    half_records: tuple[str, ...] = ()  # IDs: their upload was broken off
+    half_records: tuple[GlanceImage, ...] = ()  # whose upload was broken off, or is under way
     strangers: tuple[GlanceImage, ...] = ()  # called like the alias, and none of ours
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # image ID -> projects
     in_use: frozenset[str] | None = None  # IDs; None: we may not see all servers

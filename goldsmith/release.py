@@ -22,6 +22,7 @@ RECORD_TAG = "goldsmith-record"  # and never TAG: a record is no image to boot
 PREFIX = "goldsmith_"
 BUILD_ID, SHA256 = f"{PREFIX}build_id", f"{PREFIX}sha256"
 ALIAS, NUMBER, STATE = f"{PREFIX}alias", f"{PREFIX}release", f"{PREFIX}state"
+FORMAT = f"{PREFIX}format"  # as it was sent; Glance may have converted it
 PREVIOUS = f"{PREFIX}previous"  # ID of the image that held the alias before
 RUN = f"{PREFIX}run"  # of the publication that created the image: a random word
 OWN = f"{PREFIX}properties"  # names of the properties that we set, separated by commas
@@ -117,6 +118,7 @@ class Wanted:
             BUILD_ID: self.build_id,
             SHA256: self.sha256,
             ALIAS: self.line.alias,
+            FORMAT: self.disk_format,
             OWN: ",".join(sorted(chosen)),
         }
 

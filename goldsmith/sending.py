@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 
 from goldsmith import progress
 from goldsmith.buildrecord import DiskFile
 from goldsmith.errors import PublishError
+from goldsmith.publishstep import Limits
 
 _CHUNK = 1 << 20
 
@@ -21,8 +21,8 @@ class Sending:
     Glance has the right bytes is seen by Glance's own hash afterwards.
     """
 
-    def __init__(self, disk: DiskFile, cloud: str, *, until: float, stop: threading.Event) -> None:
-        self.disk, self.cloud, self.until, self.stop = disk, cloud, until, stop
+    def __init__(self, disk: DiskFile, cloud: str, limits: Limits) -> None:
+        self.disk, self.cloud, self.limits = disk, cloud, limits
         self.is_spoilt = False  # a further try would fail as well
 
     def __len__(self) -> int:
@@ -32,19 +32,20 @@ class Sending:
         sent, start = 0, time.monotonic()
         with self.disk.path.open("rb") as source:
             while piece := source.read(_CHUNK):
-                if time.monotonic() > self.until:
-                    raise self._spoilt(f"only {sent} of {len(self)} bytes were sent by the deadline")
-                if self.stop.is_set():
-                    raise self._spoilt("interrupted")
+                self._require(sent)
                 yield piece
                 sent += len(piece)
                 progress.live(f"{self.cloud}: {_rate(sent, len(self), time.monotonic() - start)}")
         if sent < self.disk.size:
-            raise self._spoilt(f"{self.disk.path} became shorter while it was uploaded")
+            self.is_spoilt = True
+            raise PublishError(f"{self.cloud}: {self.disk.path} became shorter while it was uploaded")
 
-    def _spoilt(self, why: str) -> PublishError:
-        self.is_spoilt = True
-        return PublishError(f"{self.cloud}: {why}")
+    def _require(self, sent: int) -> None:
+        try:
+            self.limits.require(f"{self.cloud}: only {sent} of {len(self)} bytes were sent")
+        except PublishError:
+            self.is_spoilt = True
+            raise
 
 
 def _rate(sent: int, size: int, seconds: float) -> str:

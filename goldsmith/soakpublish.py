@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import progress, publishroad, release, specfile, wait, workspace
+from goldsmith import progress, release, specfile, wait, wishes, workspace
 from goldsmith.cloudstart import Options
 from goldsmith.errors import BuildError
 from goldsmith.glance import Glance
@@ -67,7 +67,7 @@ class _Publications:
             folder.mkdir(parents=True, exist_ok=True)
         self.builds = self._built()
         self.sha512 = {build.name: _sha512(build) for build in self.builds}
-        self.line = publishroad.line_of(specfile.load(str(SPEC), {}).spec)
+        self.line = wishes.line_of(specfile.load(str(SPEC), {}).spec)
         self.glance = Glance(CLOUD, clouds_yaml=running.clouds_yaml)
         start = time.monotonic()
         if problems := self._published(self.builds[-1]):

@@ -45,6 +45,7 @@ ROOMS = {
     "publish": {
         "buildrecord", "canary", "carryout", "glance", "imagediff", "inventory", "journal", "propertycheck",
         "publication", "publishplan", "publishroad", "publishstep", "records", "release", "sending",
+        "transfer", "wishes",
     },
     "around it": {
         "bench", "benchpublish", "cli", "elementlint", "housekeeping", "publishreport", "selftest", "soak",

@@ -23,10 +23,12 @@ from goldsmith import (
     publishroad,
     records,
     release,
+    wishes,
 )
 from goldsmith.buildrecord import DiskFile
 from goldsmith.errors import PublishError, SpecError
 from goldsmith.journal import Journal
+from goldsmith.publishstep import Limits
 from goldsmith.records import Records
 from goldsmith.sending import Sending
 from goldsmith.spec import Distribution, ImageSpec, PublishCloud, PublishSpec
@@ -213,11 +215,12 @@ def test_a_build_that_is_not_here_is_not_noted(tmp_path: Path) -> None:
 
 def test_a_rollback_that_was_broken_off_is_remembered(tmp_path: Path) -> None:
     mine = Journal(folder=tmp_path, cloud="a cloud/1", project="p1")
-    assert mine.unfinished_rollback() == ""
-    mine.begin_rollback("b1")
-    assert mine.unfinished_rollback() == "b1"
+    assert mine.unfinished_rollback("b2") == ""
+    mine.begin_rollback("b1", "b2")
+    assert mine.unfinished_rollback("b2") == mine.unfinished_rollback("b1") == "b1"
+    assert mine.unfinished_rollback("b3") == "", "another release was published since"
     mine.end_rollback()
-    assert mine.unfinished_rollback() == ""
+    assert mine.unfinished_rollback("b2") == ""
 
 
 def test_one_spec_is_published_to_one_cloud_once_at_a_time(tmp_path: Path) -> None:
@@ -269,7 +272,7 @@ def test_properties_that_are_not(name: str, value: str, said: str) -> None:
 # The body of an upload
 
 
-def sending(path: Path, **changes: Any) -> Sending:
+def sending(path: Path, limits: Limits | None = None) -> Sending:
     disk = DiskFile(
         path=path,
         format="qcow2",
@@ -277,7 +280,7 @@ def sending(path: Path, **changes: Any) -> Sending:
         sha256=sha(DISK),
         sha512=sha(DISK, "sha512"),
     )
-    return Sending(disk, "prod", **{"until": time.monotonic() + 60, "stop": threading.Event(), **changes})
+    return Sending(disk, "prod", limits or Limits(until=time.monotonic() + 60, stop=threading.Event()))
 
 
 def test_what_is_sent_is_the_file_piece_by_piece(build: Path) -> None:
@@ -300,12 +303,12 @@ def test_a_file_that_became_shorter_ends_the_upload(build: Path) -> None:
 
 
 def test_the_deadline_and_an_interrupt_end_an_upload(build: Path) -> None:
-    with pytest.raises(PublishError, match="only 0 of 2400000 bytes were sent by the deadline"):
-        list(sending(build / "mine-amd64.qcow2", until=time.monotonic() - 1))
+    with pytest.raises(PublishError, match="only 0 of 2400000 bytes were sent at the deadline"):
+        list(sending(build / "mine-amd64.qcow2", Limits(until=time.monotonic() - 1, stop=threading.Event())))
     stop = threading.Event()
     stop.set()
-    with pytest.raises(PublishError, match="prod: interrupted"):
-        list(sending(build / "mine-amd64.qcow2", stop=stop))
+    with pytest.raises(PublishError, match="interrupted: prod: only 0 of"):
+        list(sending(build / "mine-amd64.qcow2", Limits(until=time.monotonic() + 60, stop=stop)))
 
 
 # Which clouds, and what a release is there
@@ -323,23 +326,23 @@ def test_clouds_are_those_named_else_the_specs_else_the_environments(monkeypatch
         monkeypatch.delenv(name, raising=False)
     edge = PublishCloud(name="edge", flavor="small")
 
-    assert publishroad.chosen(spec(clouds=(edge,)), ()) == (edge,)
-    assert publishroad.chosen(spec(clouds=(edge,)), ("prod", "edge", "prod")) == (
+    assert wishes.chosen(spec(clouds=(edge,)), ()) == (edge,)
+    assert wishes.chosen(spec(clouds=(edge,)), ("prod", "edge", "prod")) == (
         PublishCloud(name="prod"),
         edge,
     )
-    assert publishroad.chosen(spec(), ()) == ()
+    assert wishes.chosen(spec(), ()) == ()
     monkeypatch.setenv("OS_CLOUD", "mine")
-    assert publishroad.chosen(spec(), ()) == (PublishCloud(name="mine"),)
+    assert wishes.chosen(spec(), ()) == (PublishCloud(name="mine"),)
 
 
 def test_what_is_wanted_in_a_cloud(build: Path) -> None:
     read = buildrecord.read(build)
     disk = buildrecord.disk(read, "qcow2")
-    wishes = spec(properties={"os_distro": "mine", "hw_disk_bus": "scsi"}, share=("p2",))
-    line = publishroad.line_of(wishes)
+    wished = spec(properties={"os_distro": "mine", "hw_disk_bus": "scsi"}, share=("p2",))
+    line = wishes.line_of(wished)
 
-    found = publishroad.wanted(wishes, line, PublishCloud(name="prod"), read, disk)
+    found = wishes.wanted(wished, line, PublishCloud(name="prod"), read, disk)
 
     assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(DISK), 1, 512)
     properties = found.all_properties()

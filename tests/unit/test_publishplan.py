@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from goldsmith import publishplan, release
+from goldsmith import inventory, publishplan, release
 from goldsmith.errors import PublishError
 from goldsmith.publishstep import Action, Found, Kind, Plan
 from goldsmith.release import GlanceImage, Line, Wanted
@@ -407,6 +407,68 @@ def test_the_name_of_somebody_elses_image_is_not_taken(model: Model) -> None:
         model.rollback()
 
 
+def test_a_rollback_waits_for_a_publication_that_is_under_way(model: Model) -> None:
+    model.publish(wanted("b1"))
+    model.publish(wanted("b2"))
+    plan = publishplan.publish(model.found(), wanted("b3"))
+    model.do(plan.actions[0], plan)
+    model.dead = frozenset()
+
+    with pytest.raises(PublishError, match="b3 is being published under golden"):
+        model.rollback()
+
+
+def test_a_rollback_gives_the_release_to_those_who_saw_the_one_before(model: Model) -> None:
+    model.publish(wanted("b1"))
+    model.publish(wanted("b2", visibility=Visibility.shared, members=frozenset({"p2"})))
+
+    plan = publishplan.rollback(
+        model.found(), LINE, visibility=Visibility.shared, members=frozenset({"p2", "p3"})
+    )
+
+    assert kinds(plan)[:4] == [Kind.check, Kind.change, Kind.offer, Kind.offer]
+    assert plan.actions[1].changes == {"visibility": ("private", "shared")}
+    assert "name" in plan.actions[4].changes
+
+
+def test_shares_are_withdrawn_only_from_what_is_shared(model: Model) -> None:
+    model.publish(wanted("b1", visibility=Visibility.shared, members=frozenset({"p2"})))
+
+    plan = model.publish(wanted("b1", visibility=Visibility.public))
+
+    assert kinds(plan) == [Kind.change]
+
+
+def test_an_old_release_that_was_deactivated_is_activated_to_be_published_again(model: Model) -> None:
+    line = dataclasses.replace(LINE, retired=Retired.deactivated)
+    for build in ("b1", "b2", "b3"):
+        model.publish(wanted(build, line=line))
+
+    plan = model.publish(wanted("b1", line=line))
+
+    assert kinds(plan)[:2] == [Kind.activate, Kind.check]
+    assert model.holder() == "b1"
+
+
+def test_what_was_just_checked_is_not_checked_again(model: Model) -> None:
+    plan = publishplan.publish(model.found(), wanted("b1", canary=Canary.download))
+    for action in plan.actions[:5]:
+        model.do(action, plan)
+
+    again = publishplan.publish(model.found(), wanted("b1", canary=Canary.download), checked=plan.target.id)
+
+    assert kinds(again) == [Kind.change]
+    assert Kind.canary in kinds(publishplan.publish(model.found(), wanted("b1", canary=Canary.download)))
+
+
+def test_a_build_that_glance_has_converted_is_known_again(model: Model) -> None:
+    model.publish(wanted("b1"))
+    image = next(iter(model.images.values()))
+    model.set(image.id, disk_format="raw")
+
+    assert model.publish(wanted("b1")).actions == ()
+
+
 def test_another_publication_under_way_is_waited_for(model: Model) -> None:
     plan = publishplan.publish(model.found(), wanted("b1"))
     model.do(plan.actions[0], plan)
@@ -434,7 +496,7 @@ def test_what_is_older_than_any_publication_takes_was_broken_off(model: Model) -
     old = NOW - publishplan.STALE - datetime.timedelta(seconds=1)
     model.set(plan.target.id, created=old.isoformat())
 
-    assert [image.id for image in publishplan.orphans(model.found())[0]] == [plan.target.id]
+    assert [each.id for each in inventory.left(model.found())] == [plan.target.id]
     model.publish(wanted("b2"))
     assert [image.build_id for image in model.images.values()] == ["b2"]
 
@@ -455,14 +517,15 @@ def test_orphans_are_broken_publications_and_records_without_a_release(model: Mo
     plan = publishplan.publish(model.found(), wanted("b2"))
     for action in plan.actions[:4]:
         model.do(action, plan)
-    found = dataclasses.replace(model.found(), half_records=("half",))
+    half = dataclasses.replace(plan.target, id="half", created=NOW.isoformat())
+    found = dataclasses.replace(model.found(), half_records=(half,))
 
-    staged, records = publishplan.orphans(found)
+    left = {(each.kind, each.id) for each in inventory.left(found)}
 
-    assert [image.build_id for image in staged] == ["b2"]
-    assert sorted(records) == ["half", "record-b2"]
-    kept = dataclasses.replace(found, dead=frozenset())
-    assert publishplan.orphans(kept)[0] == []
+    assert left == {("image", plan.target.id), ("record", "half"), ("record", "record-b2")}
+    alive = dataclasses.replace(found, dead=frozenset())
+    assert inventory.left(alive) == []
+    assert len(inventory.left(alive, everything=True)) == 3
 
 
 def test_a_plan_reads_as_a_diff(model: Model) -> None:
