@@ -66,8 +66,8 @@ def sha512_of(glance: Glance, image: str) -> str:
 
 def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run) -> None:
     """The image suites, in a throw-away VM of this machine, on what Glance gives out."""
-    place = run.folder / f"c-{image.id[:4]}"  # short, for a socket in it; of this cloud alone
-    place.mkdir()
+    place = run.folder / f"c{image.id[:4]}"  # of this cloud alone, and short: there will be a socket in it
+    (place / "run").mkdir(parents=True)
     copy = place / f"fetched.{image.disk_format}"
     sha512 = fetch(glance, image.id, copy)
     made = {disk["format"]: disk["sha512"] for disk in build.manifest["disks"]}
@@ -75,7 +75,9 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
         raise PublishError(f"{glance.cloud}: Glance gives out other bytes than it was given, for {image.id}")
     subject = verify.Subject(image=copy, out=place, manifest=None, fail_fast=True)
     try:
-        verify.require(verify.verify(subject, run=Run(folder=place), log_path=place / "verify.log"), place)
+        verify.require(
+            verify.verify(subject, run=Run(folder=place / "run"), log_path=place / "verify.log"), place
+        )
     except GoldsmithError as e:
         raise PublishError(f"{glance.cloud}: the image does not do as Glance gives it out: {e}") from e
     finally:
