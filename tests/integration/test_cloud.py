@@ -244,8 +244,9 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
 def test_a_canary_boots_and_its_image_is_seen_in_use(
     cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
 ) -> None:
-    """The tiny image says itself that it runs, since it has nothing that would run user data."""
-    canary = {"canary": "server", "flavor": "golden.small", "console": "tiny: golden is up"}
+    """What the tiny image says of itself, since it has nothing that would run user data, nor drivers for
+    the drive that Nova gives it."""
+    canary = {"canary": "server", "flavor": "golden.small", "console": "tiny: no config drive"}
     admin = f"{NAME}-admin"
     spec = write_spec(tmp_path / "spec", {"alias": "canaried", "clouds": [{"name": admin, **canary}]})
     place = PubPlace(
@@ -277,7 +278,7 @@ def test_a_canary_that_does_not_say_that_it_runs(
     said = place.publish(tiny_build, "--deadline", "40", status=7).stderr
 
     assert "does not say that it runs" in said
-    assert "tiny: golden is up" in said  # the end of its console
+    assert "tiny: no config drive" in said  # the end of its console
     assert place.answer("images") == []
     assert openstack(cloud, "server", "list") == []
 
