@@ -45,7 +45,6 @@ class Glance:
         self.cloud = cloud
         self.sdk = cloudapi.connect(cloud, clouds_yaml=clouds_yaml, error=PublishError)
         self.project = str(self.sdk.current_project_id)
-        self.url = str(self.sdk.config.get_auth_args().get("auth_url", ""))
 
     def ask(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401 - as the SDK's
         """A request that may be made twice; the answer, whatever its status. Raises what the SDK does."""

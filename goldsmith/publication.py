@@ -30,7 +30,7 @@ _UNSEEN = (Kind.create, Kind.upload, Kind.activate, Kind.check, Kind.canary, Kin
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What is published, where and how. until: time.monotonic() of the deadline."""
+    """What is published, where and how."""
 
     build: Build
     disk: DiskFile
@@ -64,7 +64,8 @@ class Publication(Steps):
         """Plan, bring the image in, look again, and move the alias."""
         try:
             plan = self._begin()
-            self._carry_out(self._before_the_alias(plan))
+            # what nobody sees; the rest is planned again when that is done, which can take long
+            self._carry_out(action for action in plan.actions if action.kind in _UNSEEN)
             again = self.plan(checked=plan.target.id)
             if again.holder != plan.holder or again.target.id != plan.target.id:
                 raise PublishError(
@@ -79,10 +80,6 @@ class Publication(Steps):
         self.journal.end_rollback()
         self.outcome.changed = bool(plan.actions)
         return self.finish(again, notes=(*plan.notes, *again.notes))
-
-    def _before_the_alias(self, plan: Plan) -> list[Action]:
-        """Steps that nobody sees; the others are planned again when these are done, which can take long."""
-        return [action for action in plan.actions if action.kind in _UNSEEN]
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:

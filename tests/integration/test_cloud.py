@@ -275,7 +275,7 @@ def test_a_canary_that_does_not_say_that_it_runs(
         tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=NAME, alias="silent"
     )
 
-    said = place.publish(tiny_build, "--deadline", "40", status=7).stderr
+    said = place.publish(tiny_build, "--deadline", "25", status=7).stderr
 
     assert "does not say that it runs" in said
     assert "tiny: no config drive" in said  # the end of its console
