@@ -26,6 +26,7 @@ CLOUD = "soak-publish"
 _BUILDS = 3
 _BUILD_S, _PUBLISH_S = 900, 120
 _CLIENTS = 2
+_PAUSE_S = 0.01  # of a client between two look-ups
 _KILL_WITHIN = (0.2, 1.1)  # of the time that a publication takes
 
 
@@ -69,9 +70,12 @@ class _Publications:
         self.sha512 = {build.name: _sha512(build) for build in self.builds}
         self.line = wishes.line_of(specfile.load(str(SPEC), {}).spec)
         self.glance = Glance(CLOUD, clouds_yaml=running.clouds_yaml)
-        start = time.monotonic()
-        if problems := self._published(self.builds[-1]):
-            raise BuildError(f"cannot publish: {problems[0]}")
+        for build in self.builds[-2:]:  # the second one is watched, and moves the alias, as all others will
+            start = time.monotonic()
+            with self._watched() if build == self.builds[-1] else contextlib.nullcontext():
+                problems = self._published(build)
+            if problems:
+                raise BuildError(f"cannot publish: {problems[0]}")
         self.usual_s = time.monotonic() - start
         return {"builds": [build.name for build in self.builds], "usual_s": round(self.usual_s, 1)}
 
@@ -128,7 +132,7 @@ class _Publications:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[Seen]:
-        """Clients of their own connections look the alias up, as often as they can, while the block lasts."""
+        """Clients with connections of their own look the alias up all the time, while the block lasts."""
         seen, over, lock = Seen(), threading.Event(), threading.Lock()
 
         def watch() -> None:
@@ -144,6 +148,7 @@ class _Publications:
                     seen.no_name += not found
                     seen.two_s = max(seen.two_s, now - two_since if two_since else 0.0)
                     seen.wrong += [wrong] if wrong else []
+                over.wait(_PAUSE_S)
 
         clients = [threading.Thread(target=watch) for _ in range(_CLIENTS)]
         for client in clients:
@@ -172,14 +177,18 @@ class Kills(_Publications):
                         lambda: False, timeout_s=after_s, alive=lambda: running.process.poll() is None
                     )
                 ended = running.process.poll() is not None
-                step = running.step()
+                said = log.read_text(errors="replace").splitlines()
                 running.kill(whole_group=True)
-            wrong = self._wrong(release.holder(self.glance.named(self.line.alias), self.line.alias))
+            found = self.glance.named(self.line.alias)
+            holder = release.holder(found, self.line.alias)
+            wrong = self._wrong(holder)
             problems = [wrong] if wrong else []
             problems += self._published(build)
         problems += [*self._settled(build), *sorted(set(seen.wrong))]
         return {
-            "killed_after_s": round(after_s, 2), "had_ended": ended, "in_step": step,
+            "killed_after_s": round(after_s, 2), "had_ended": ended,
+            "alias_had_moved": holder is not None and holder.build_id == build.name, "names": len(found),
+            "said_last": said[-1].strip() if said else "",
             "lookups": seen.lookups, "problems": problems,
         }  # fmt: skip
 
