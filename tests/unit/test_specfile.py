@@ -374,6 +374,15 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
          "5: kubelet.version must be a version such as 1.35.4, without v, got 'v1.35.4'"),
         ("kubelet: {version: '1.35.4', url: 'https://x'}", "5: kubelet.url is for a release alone "
          "(write source: release, or remove it)"),
+        ("publish: {clouds: [{name: a, canary: server}]}",
+         "5: a server as canary needs a flavor (add the key 'flavor')"),
+        ("publish: {clouds: [{name: a}, {name: a}]}", "5: the cloud a is listed twice (remove one)"),
+        ("publish: {share: [p1]}", "5: an image can be offered to projects only if its visibility is shared "
+         "(set publish.visibility to shared)"),
+        ("publish: {properties: {goldsmith_x: a}}", "5: publish.properties must be a name of a-z, 0-9 and "
+         "_:.-, and none of ours, goldsmith_*, got 'goldsmith_x'"),
+        ("publish: {alias: 'a b'}", "5: publish.alias must be letters, digits, dots, - and _, got 'a b'"),
+        ("publish: {keep: -1}", "5: publish.keep must be at least 0, got -1"),
         ("mirror: 'http://me:pw@mirror'",
          "5: mirror holds a login (it would stand in the manifest, and perhaps "
          "in the image)"),
