@@ -83,7 +83,7 @@ class Publication(Steps):
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
-            self.job.limits.require(f"{self.glance.cloud}: not at {action.kind} of {action.label}")
+            self.job.limits.require(f"{self.glance.cloud}: {action.kind} of {action.label} is not begun")
             self.do(action)
 
     def _begin(self) -> Plan:

@@ -125,14 +125,13 @@ class Publisher:
         }
 
     def orphans(self, *, clean: bool, force: bool) -> dict[str, list[inventory.Orphan]]:
-        """What publications left that were broken off; clean: and remove it."""
+        """What publications left that were broken off; clean: what of it was removed."""
         found = {}
         for cloud in self.clouds:
             with journal.locked(self.folder, cloud.name):
                 glance, kept = self._connected(cloud)
-                found[cloud.name] = inventory.orphans(glance, self.line, kept, everything=force)
-                for orphan in found[cloud.name] if clean else ():
-                    _remove(orphan, glance, kept)
+                left = inventory.orphans(glance, self.line, kept, everything=force)
+                found[cloud.name] = [each for each in left if not clean or _remove(each, glance, kept)]
         return found
 
     def resolve(self, *, project: str, build: str) -> dict[str, Any]:
@@ -244,7 +243,8 @@ def difference(name: str, options: Options, old: str, new: str) -> imagediff.Dif
     return imagediff.between(*(known for known in found.values() if known))
 
 
-def _remove(orphan: inventory.Orphan, glance: Glance, kept: Journal) -> None:
+def _remove(orphan: inventory.Orphan, glance: Glance, kept: Journal) -> bool:
+    """False for what the cloud does not let go, which is said."""
     try:
         if orphan.kind == "server":
             canary.remove(glance, orphan.id)
@@ -253,6 +253,8 @@ def _remove(orphan: inventory.Orphan, glance: Glance, kept: Journal) -> None:
             kept.forget_image(orphan.id)
     except PublishError as e:
         progress.note(f"{orphan.id} stays: {e}")
+        return False
+    return True
 
 
 def require(results: Sequence[Result]) -> None:
