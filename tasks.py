@@ -164,7 +164,7 @@ def verify_image(
             cli.print_json("goldsmith.verdict", verdict.as_dict())
         else:
             print(summary.verdict_as_text(verdict))
-        pipeline.require(verdict, target)
+        verdict.require(target)
 
 
 @task(

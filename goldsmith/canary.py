@@ -75,9 +75,7 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
         raise PublishError(f"{glance.cloud}: Glance gives out other bytes than it was given, for {image.id}")
     subject = verify.Subject(image=copy, out=place, manifest=None, fail_fast=True)
     try:
-        verify.require(
-            verify.verify(subject, run=Run(folder=place / "run"), log_path=place / "verify.log"), place
-        )
+        verify.verify(subject, run=Run(folder=place / "run"), log_path=place / "verify.log").require(place)
     except GoldsmithError as e:
         raise PublishError(f"{glance.cloud}: the image does not do as Glance gives it out: {e}") from e
     finally:

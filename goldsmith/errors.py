@@ -57,6 +57,10 @@ class BootError(GoldsmithError):
     exit_code = 5
 
 
+class EmulatorError(BootError):
+    """The VM was lost to a known fault of the emulator: this says nothing about the image."""
+
+
 class CloudError(GoldsmithError):
     """A cloud, or its Heat, did not do what it was asked for."""
 

@@ -35,6 +35,7 @@ from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
 from goldsmith.spec import Arch, Distribution, HeatHook, ImageSpec, Into, KubeletSource
 from goldsmith.specfile import LoadedSpec
+from goldsmith.verdict import Verdict
 from goldsmith.workspace import Run
 
 STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
@@ -210,7 +211,7 @@ class _Build:
             "files": {**manifest["files"], "junit.xml": workspace.sha256_of(self.folder / "junit.xml")},
         }  # fmt: skip
         artifact.write_json(self.folder / "manifest.json", manifest)
-        verify.require(verdict, self.folder)
+        verdict.require(self.folder)
         is_latest = artifact.move_latest(self.folder)
         resume.forget(self.folder)
         return Result(folder=self.folder, manifest=manifest, is_latest=is_latest)
@@ -292,7 +293,7 @@ def export_images(name: str, variables: Mapping[str, str], target: Path, *, refr
 
 def verify_file(
     image: Path, *, manifest: Path | None, out: Path, tests: Sequence[Path], fail_fast: bool = False
-) -> verify.Verdict:
+) -> Verdict:
     """Judge a disk image; that it differs from the manifest is one finding among the others."""
     if not image.is_file():
         raise SpecError(f"there is no disk image {image}")
@@ -306,11 +307,6 @@ def verify_file(
     subject = verify.Subject(image=image, out=out, manifest=expected, tests=tests, fail_fast=fail_fast)
     with workspace.run() as run:
         return verify.verify(subject, run=run, log_path=out / "verify.log")
-
-
-def require(verdict: verify.Verdict, out: Path) -> None:
-    """Raise VerificationError unless the verdict is good."""
-    verify.require(verdict, out)
 
 
 def boot_shell(name: str, *, memory_mib: int) -> int:

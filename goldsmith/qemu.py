@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith import proc, progress, wait
-from goldsmith.errors import BootError
+from goldsmith.errors import BootError, EmulatorError
 from goldsmith.seed import Instance, Nic
 
 CONSOLE_LINES = 25
@@ -33,6 +33,9 @@ _FATAL = re.compile(
     r"|No bootable device|Gave up waiting for (?:root|suspend)",
     re.MULTILINE,
 )
+# QEMU's emulator (not KVM) may run a breakpoint that the guest's kernel has just removed while it
+# patched itself, where two CPUs are emulated at once: https://bugzilla.redhat.com/2216496
+_STALE_BREAKPOINT = re.compile(r"^\S*\s*\[[^\]]*\] (?:Oops: )?int3: 0000 \[#\d+\]", re.MULTILINE)
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Za-z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -91,6 +94,7 @@ class Vm:
     port: int
     console: Path
     log: Path
+    emulated: bool  # by TCG, without KVM
 
     def has_ended(self) -> bool:
         """QEMU is gone: the guest powered off or rebooted, or QEMU crashed."""
@@ -111,12 +115,17 @@ class Vm:
                 raise self.lost(f"no SSH banner after {timeout_s:.0f} s (QEMU is running)") from None
 
     def lost(self, what: str) -> BootError:
-        """A BootError that ends with the last console lines, and QEMU's own words if it ended."""
-        lines = [line for line in read_console(self.console).splitlines() if line.strip()]
+        """A BootError that ends with the last console lines, and QEMU's own words if it ended.
+
+        It is an EmulatorError where the console shows a fault that QEMU's emulation is known for.
+        """
+        console = read_console(self.console)
+        lines = [line for line in console.splitlines() if line.strip()]
         if self.process.poll() is not None:
             lines += self.log.read_text(errors="replace").splitlines()[-5:]
         shown = "".join(f"\n  | {line}" for line in lines[-CONSOLE_LINES:]) or "\n  | (console empty)"
-        return BootError(f"{what}; the console ends with{shown}", hint=f"see {self.console}")
+        kind = EmulatorError if self.emulated and _STALE_BREAKPOINT.search(console) else BootError
+        return kind(f"{what}; the console ends with{shown}", hint=f"see {self.console}")
 
     def _banner(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 3) as peer:
@@ -132,7 +141,8 @@ def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
         port = _free_port()
         with proc.background(plan(vm, port=port), log_path=log, grace_s=5) as process:
             if not proc.ends_within(process, 0.5):
-                yield Vm(process=process, port=port, console=vm.console, log=log)
+                emulated = any(word.startswith("tcg") for word in vm.accelerator)
+                yield Vm(process=process, port=port, console=vm.console, log=log, emulated=emulated)
                 return
         said = log.read_text(errors="replace")
         if "host forwarding rule" not in said or attempt == 2:  # somebody else took the port: again

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from goldsmith.dib import DibPlan
     from goldsmith.pipeline import Result
     from goldsmith.specfile import LoadedSpec
-    from goldsmith.verify import Verdict
+    from goldsmith.verdict import Verdict
 
 
 def show(result: Result) -> None:

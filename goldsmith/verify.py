@@ -13,14 +13,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldsmith import accelerator, junit, proc, progress, qemu, sealed
-from goldsmith.errors import BootError, CommandError, CommandTimeout, VerificationError
+from goldsmith.errors import BootError, CommandError, CommandTimeout, EmulatorError, VerificationError
 from goldsmith.guest import GROW_MIB, HOSTNAME, Guest, Machine, user_of
 from goldsmith.spec import VerifySpec
+from goldsmith.verdict import Verdict
 from goldsmith.workspace import Run, project_root, sha256_of
 
 BUILD_JSON = "/usr/lib/goldsmith/build.json"
@@ -41,37 +42,6 @@ class Subject:
     fail_fast: bool = False  # end at the first phase in which a test fails
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """passed is true when every test of every phase passed and the image is byte for byte as before."""
-
-    passed: bool
-    tests: int
-    failed: tuple[str, ...]
-    skipped: tuple[str, ...]
-    not_applicable: tuple[str, ...]
-    uncovered: tuple[str, ...]  # embedded images that no pod was run from
-    sha256: str
-    accelerator: str
-    durations_s: Mapping[str, float] = field(default_factory=dict)
-    pods_ready_s: float | None = None  # from the pod manifests being there to all of them ready
-
-    def as_dict(self) -> dict[str, Any]:
-        """The form that manifest.json and --json show."""
-        return {
-            "result": "passed" if self.passed else "failed",
-            "tests": self.tests,
-            "failed": list(self.failed),
-            "skipped": list(self.skipped),
-            "not_applicable": list(self.not_applicable),
-            "uncovered_images": list(self.uncovered),
-            "image_sha256": self.sha256,
-            "accelerator": self.accelerator,
-            "durations_s": dict(self.durations_s),
-            "pods_ready_s": self.pods_ready_s,
-        }
-
-
 def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     """Judge subject.image; nothing is written to it.
 
@@ -85,7 +55,7 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     try:
         session.look_sealed(before)
         if not session.is_over():
-            session.boot_and_test()
+            _prove_booted(session)
     finally:
         counts = session.keep()
     if sha256_of(subject.image) != before:
@@ -103,17 +73,18 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
         accelerator=session.accelerator.name,
         durations_s=session.durations_s,
         pods_ready_s=session.pods_ready_s(),
+        emulator_faults=session.emulator_faults,
     )
 
 
-def require(verdict: Verdict, out: Path) -> None:
-    """Raise VerificationError, naming what failed, unless the verdict is good."""
-    if verdict.passed:
-        return
-    shown = "".join(f"\n  | {line}" for line in verdict.failed)
-    raise VerificationError(
-        f"{len(verdict.failed)} of {verdict.tests} tests failed{shown}", hint=f"see {out / 'junit.xml'}"
-    )
+def _prove_booted(session: _Session) -> None:
+    """All phases in a VM; once more from the start where the emulator lost it, and that is said."""
+    try:
+        session.boot_and_test()
+    except EmulatorError as e:
+        progress.note(f"a known fault of the emulator, not of the image; once more in a new VM. {e}")
+        session.start_over()
+        session.boot_and_test()
 
 
 class _Session:
@@ -122,6 +93,8 @@ class _Session:
     def __init__(self, subject: Subject, run: Run, log_path: Path) -> None:
         self.subject = subject
         self.scratch = run.folder
+        self.vm_folder = run.folder
+        self.emulator_faults = 0
         self.log_path = log_path
         self.accelerator = accelerator.find(log_path=log_path)
         self.reports: dict[str, Path] = {}
@@ -143,7 +116,7 @@ class _Session:
     def boot_and_test(self) -> None:
         """Boot, test, reboot, test all of it again, then fill the disk of images and test that."""
         machine = Machine(
-            self.subject.image, self.scratch, user=self.user, args=self.accelerator.args,
+            self.subject.image, self.vm_folder, user=self.user, args=self.accelerator.args,
             memory_mib=self.verify.memory_mib, cpus=self.verify.cpus,
         )  # fmt: skip
         folders = (self.suites / "booted", *self.subject.tests)
@@ -156,6 +129,16 @@ class _Session:
         with self._powered_on(machine, "reboot") as guest:
             self._phase("rebooted", guest, (*folders, self.suites / "rebooted"))
             self._phase("collected", guest, (self.suites / "collected",))
+
+    def start_over(self) -> None:
+        """Forget the VM and what it showed; its console stays beside the next one's."""
+        self.emulator_faults += 1
+        self._keep_console(f"console-emulator-fault-{self.emulator_faults}.log")
+        self.vm_folder = self.scratch / f"vm-{self.emulator_faults}"
+        self.vm_folder.mkdir()
+        for kept in (self.reports, self.durations_s):
+            for phase in set(kept) - {"sealed"}:
+                kept.pop(phase)
 
     @property
     def verify(self) -> VerifySpec:
@@ -176,9 +159,12 @@ class _Session:
 
     def keep(self) -> junit.Counts:
         """Put report and console where the user finds them, whatever became of the VM."""
-        if (self.scratch / "console.log").exists():
-            shutil.copy(self.scratch / "console.log", self.subject.out / "console.log")
+        self._keep_console("console.log")
         return junit.merge(self.reports, self.subject.out / "junit.xml")
+
+    def _keep_console(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(self.vm_folder / "console.log", self.subject.out / name)
 
     def uncovered(self) -> tuple[str, ...]:
         """Embedded images that no pod of the spec runs; the sandbox's own is run by every pod."""

@@ -11,7 +11,7 @@ from goldsmith.errors import GoldsmithError
 # As docs and callers know them; a class that is new needs a line here, and one on the design page.
 EXIT_CODES = {
     "GoldsmithError": 1, "SpecError": 2, "HostError": 3, "BuildError": 4, "CommandError": 4,
-    "CommandTimeout": 4, "BootError": 5, "VerificationError": 6, "PublishError": 7,
+    "CommandTimeout": 4, "BootError": 5, "EmulatorError": 5, "VerificationError": 6, "PublishError": 7,
     "CloudError": 8,
 }  # fmt: skip
 

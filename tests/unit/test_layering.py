@@ -35,7 +35,7 @@ ROOMS = {
     "image": {"dib", "blockdevice"},
     "artifact": {"artifact", "resume"},
     "boot": {"guest", "qemu", "sealed", "seed"},
-    "verify": {"junit", "suite", "verify"},
+    "verify": {"junit", "suite", "verdict", "verify"},
     "pipeline": {"pipeline"},
     "cloud": {
         "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",

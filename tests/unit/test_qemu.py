@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith import proc, qemu
-from goldsmith.errors import BootError
+from goldsmith.errors import BootError, EmulatorError
 
 
 @pytest.fixture
@@ -47,10 +47,11 @@ def listening(says: bytes) -> Iterator[int]:
 
 @contextmanager
 def running(
-    vm: qemu.VmPlan, tmp_path: Path, *, port: int, script: str = "exec sleep 60"
+    vm: qemu.VmPlan, tmp_path: Path, *, port: int, script: str = "exec sleep 60", emulated: bool = True
 ) -> Iterator[qemu.Vm]:
-    with proc.background(("sh", "-c", script), log_path=tmp_path / "qemu.log") as process:
-        yield qemu.Vm(process=process, port=port, console=vm.console, log=tmp_path / "qemu.log")
+    log = tmp_path / "qemu.log"
+    with proc.background(("sh", "-c", script), log_path=log) as process:
+        yield qemu.Vm(process=process, port=port, console=vm.console, log=log, emulated=emulated)
 
 
 def test_the_network_is_cut_and_ssh_listens_on_loopback_alone(vm: qemu.VmPlan) -> None:
@@ -127,6 +128,23 @@ def test_a_guest_that_gave_up_is_noticed_at_once(vm: qemu.VmPlan, tmp_path: Path
 
     assert e.value.exit_code == 5
     assert last_words.splitlines()[-1].strip("\x1b[0m ") in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "emulated", "kind"),
+    [
+        ("[    5.0] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI", True, EmulatorError),
+        ("[    3.093098] int3: 0000 [#1] PREEMPT SMP NOPTI", True, EmulatorError),
+        ("[    5.0] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI", False, BootError),
+        ("[    5.0] BUG: unable to handle page fault", True, BootError),
+    ],
+)
+def test_only_a_known_fault_of_the_emulator_is_its_fault(
+    vm: qemu.VmPlan, tmp_path: Path, said: str, emulated: bool, kind: type[BootError]
+) -> None:
+    vm.console.write_text(f"{said}\n[    5.1] Kernel panic - not syncing: Fatal exception\n")
+    with running(vm, tmp_path, port=1, emulated=emulated) as machine:
+        assert type(machine.lost("gone")) is kind
 
 
 def test_a_guest_that_only_talks_of_panic_is_alive(vm: qemu.VmPlan, tmp_path: Path) -> None:

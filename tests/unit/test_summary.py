@@ -11,7 +11,7 @@ from goldsmith import dib, pipeline, summary
 from goldsmith.pipeline import Result
 from goldsmith.spec import ContainerSpec, Distribution, ImageSpec, KubeletSpec
 from goldsmith.specfile import LoadedSpec
-from goldsmith.verify import Verdict
+from goldsmith.verdict import Verdict
 
 MANIFEST: dict[str, Any] = {
     "name": "mine", "build_id": "b1",

@@ -14,7 +14,8 @@ import pytest
 
 from goldsmith import accelerator, proc, qemu, verify, workspace
 from goldsmith.errors import BootError, VerificationError
-from goldsmith.verify import Subject, Verdict
+from goldsmith.verdict import Verdict
+from goldsmith.verify import Subject
 
 GOOD = '<testsuites><testsuite name="pytest"><testcase name="test_a"/></testsuite></testsuites>'
 BAD = GOOD.replace("/></", '><failure message="no"/></testcase></')
@@ -129,7 +130,7 @@ def test_a_good_image_passes_in_every_phase(lab: Lab) -> None:
         "collected",
     ]
     assert (lab.out / "junit.xml").exists()
-    verify.require(verdict, lab.out)
+    verdict.require(lab.out)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -142,7 +143,7 @@ def test_one_failed_test_in_any_phase_is_a_failed_image(lab: Lab, phase: str) ->
     assert verdict.failed == (f"{phase}: test_a: no",)
     assert lab.phases() == list(PHASES)
     with pytest.raises(VerificationError, match=rf"1 of 4 tests failed\n  \| {phase}: test_a"):
-        verify.require(verdict, lab.out)
+        verdict.require(lab.out)
 
 
 @pytest.mark.parametrize(("phase", "run"), [("sealed", ["sealed"]), ("booted", ["sealed", "booted"])])
@@ -226,6 +227,44 @@ def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(lab: Lab, fake: Call
         lab.run()
 
     assert panic in (lab.out / "console.log").read_text()
+
+
+def test_a_vm_that_the_emulator_lost_is_replaced_once_and_that_is_said(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the lost one is not taken over."""
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda self: self.console.parent.name == "vm-1")
+    oops = "[    5.051208] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI"
+    fake(
+        "qemu-system-x86_64",
+        f"""if [ ! -e '{lab.folder}/lost' ]; then touch '{lab.folder}/lost'
+console=$(echo "$*" | sed 's/.*path=//;s/,.*//')
+printf '%s\\nKernel panic - not syncing' '{oops}' > "$console"; exit 1
+fi; {lab.until_it_reboots}""",
+    )
+
+    verdict = lab.run()
+
+    assert (verdict.passed, verdict.tests, verdict.as_dict()["emulator_faults"]) == (True, 4, 1)
+    assert oops in (lab.out / "console-emulator-fault-1.log").read_text()
+    overlays = [call.split()[-1] for call in lab.calls("qemu-img") if call.startswith("create")]
+    assert len(set(overlays)) == 2
+
+
+def test_an_emulator_that_loses_two_vms_has_failed(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
+    fake(
+        "qemu-system-x86_64",
+        """console=$(echo "$*" | sed 's/.*path=//;s/,.*//')
+printf '[ 5.1] int3: 0000 [#1]\\nKernel panic - not syncing' > "$console"; exit 1""",
+    )
+
+    with pytest.raises(BootError, match="int3: 0000"):
+        lab.run()
+
+    assert len(lab.calls("qemu-system-x86_64")) == 2
 
 
 def test_a_vm_that_does_not_go_down_is_lost(
