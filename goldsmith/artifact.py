@@ -30,7 +30,7 @@ LOCK_INSIDE = "/usr/lib/goldsmith/images.lock.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Who a build is. commit: of the checkout, twelve hex digits, or 'nogit'."""
+    """Who a build is. commit: of the checkout, forty hex digits, or 'nogit'."""
 
     name: str
     build_id: str
@@ -52,10 +52,10 @@ class Disk:
 
 
 def commit_of(checkout: Path) -> tuple[str, bool]:
-    """The checkout's commit, shortened, and whether its tree differs from it."""
+    """The checkout's commit, and whether its tree differs from it."""
     git = ("git", "-c", "safe.directory=*", "-C", checkout)
     try:
-        commit = proc.capture((*git, "rev-parse", "--short=12", "HEAD")).strip()
+        commit = proc.capture((*git, "rev-parse", "HEAD")).strip()
         return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
     except (CommandError, HostError):  # no repository, or no git
         return "nogit", False

@@ -77,3 +77,9 @@ class PublishError(GoldsmithError):
     """A cloud's Glance did not take a release, or does not hold what it should."""
 
     exit_code = 7
+
+
+class ProvenanceError(GoldsmithError):
+    """Something is not pinned, not signed, or not what was signed."""
+
+    exit_code = 9

@@ -217,7 +217,7 @@ def test_the_commit_is_told_and_whether_the_tree_differs_from_it(tmp_path: Path)
     commit, dirty = artifact.commit_of(tmp_path)
     (tmp_path / "new").touch()
 
-    assert len(commit) == 12
+    assert len(commit) == 40
     assert not dirty
     assert artifact.commit_of(tmp_path) == (commit, True)
 

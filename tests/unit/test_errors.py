@@ -12,7 +12,7 @@ from goldsmith.errors import GoldsmithError
 EXIT_CODES = {
     "GoldsmithError": 1, "SpecError": 2, "HostError": 3, "BuildError": 4, "CommandError": 4,
     "CommandTimeout": 4, "BootError": 5, "EmulatorError": 5, "VerificationError": 6, "PublishError": 7,
-    "CloudError": 8,
+    "CloudError": 8, "ProvenanceError": 9,
 }  # fmt: skip
 
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys, and signed envelopes (DSSE v1.0, https://github.com/secure-systems-lab/dsse).
+
+An envelope is accepted in one spelling alone, so that no byte of its file can be changed unnoticed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from securesystemslib import dsse
+from securesystemslib.exceptions import VerificationError as BadSignature
+from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+
+from goldsmith.errors import ProvenanceError
+
+PHRASE_VARIABLE = "GOLDSMITH_KEY_PASSPHRASE"
+_MAKE_KEY = "make one: openssl genpkey -algorithm ed25519 -aes256 -out release.key"
+_MAKE_PUBLIC = "take it from the private one: openssl pkey -in release.key -pubout -out release.pub"
+
+
+def private_key(path: Path) -> PrivateKeyTypes:
+    """A key of cryptography's from a PEM file; asks for a passphrase on a terminal. Raises ProvenanceError.
+
+    The passphrase is that of the environment's GOLDSMITH_KEY_PASSPHRASE, where there is one.
+    """
+    data = _read(path, "private key", _MAKE_KEY)
+    password = _passphrase(path) if b"ENCRYPTED" in data else None
+    try:
+        return serialization.load_pem_private_key(data, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as e:
+        why = "the passphrase is wrong, or it is broken" if password else "it is no PEM private key"
+        raise ProvenanceError(f"cannot use the private key {path}: {why}", hint=_MAKE_KEY) from e
+
+
+def public_key(path: Path) -> SSlibKey:
+    """A public key from a PEM file (SubjectPublicKeyInfo). Raises ProvenanceError."""
+    data = _read(path, "public key", _MAKE_PUBLIC)
+    if b"PRIVATE" in data:
+        raise ProvenanceError(f"{path} is a private key", hint=_MAKE_PUBLIC)
+    try:
+        return _named(serialization.load_pem_public_key(data))
+    except (ValueError, UnsupportedAlgorithm) as e:
+        raise ProvenanceError(f"cannot use the public key {path}: {e}", hint=_MAKE_PUBLIC) from e
+
+
+def seal(payload: bytes, kind: str, private: PrivateKeyTypes) -> bytes:
+    """The envelope around payload, signed. kind: the payload's media type. Raises ProvenanceError."""
+    envelope = dsse.Envelope(payload, kind, {})
+    try:
+        envelope.sign(CryptoSigner(private, _named(private.public_key())))
+    except ValueError as e:
+        raise ProvenanceError(
+            f"cannot sign with this kind of key: {e}", hint="use Ed25519, RSA, or ECDSA with P-256 to P-521"
+        ) from e
+    return _spelled(envelope)
+
+
+def unseal(data: bytes, kind: str, key: Key, origin: str) -> bytes:
+    """The payload, after a look at its signature. Raises ProvenanceError, which names origin."""
+    try:
+        envelope = dsse.Envelope.from_dict(json.loads(data))
+        well_spelled = _spelled(envelope) == data and envelope.payload_type == kind
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise ProvenanceError(f"{origin} is no signed statement: {type(e).__name__}: {e}") from e
+    if not well_spelled:
+        raise ProvenanceError(f"{origin} is not written as a signed statement of {kind} is")
+    if set(envelope.signatures) != {key.keyid}:
+        signers = ", ".join(keyid[:16] for keyid in envelope.signatures) or "nobody"
+        raise ProvenanceError(f"{origin} is signed by {signers}, not by the key {key.keyid[:16]}")
+    try:
+        envelope.verify([key], 1)
+    except BadSignature as e:
+        raise ProvenanceError(f"the signature of {origin} is wrong") from e
+    return envelope.payload
+
+
+def key_id(private: PrivateKeyTypes) -> str:
+    """Under which name envelopes by this key hold its signature."""
+    return str(_named(private.public_key()).keyid)
+
+
+def _named(public: PublicKeyTypes) -> SSlibKey:
+    """Named by the hash of its DER form, as `openssl pkey -pubin -outform der | sha256sum` has it."""
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return SSlibKey.from_crypto(public, keyid=hashlib.sha256(der).hexdigest())
+
+
+def _spelled(envelope: dsse.Envelope) -> bytes:
+    return (json.dumps(envelope.to_dict(), sort_keys=True) + "\n").encode()
+
+
+def _read(path: Path, what: str, hint: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise ProvenanceError(f"cannot read the {what} {path}: {e.strerror}", hint=hint) from e
+
+
+def _passphrase(path: Path, ask: Callable[[str], str] = getpass.getpass) -> bytes:
+    given = os.environ.get(PHRASE_VARIABLE)
+    if given is None:
+        if not sys.stdin.isatty():
+            raise ProvenanceError(
+                f"the private key {path} has a passphrase, and nobody can be asked for it",
+                hint=f"put it in the environment as {PHRASE_VARIABLE}",
+            )
+        given = ask(f"Passphrase of {path}: ")
+    return given.encode()

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of a build and then signed: an in-toto statement with SLSA provenance.
+
+Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and
+https://slsa.dev/spec/v1.0/provenance. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import base64
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+KIND = "application/vnd.in-toto+json"
+TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:goldsmith:build-image:1"
+_COMMIT_DIGITS = 40
+
+
+def make(
+    manifest: Mapping[str, Any],
+    packages: Mapping[str, Any],
+    *,
+    manifest_sha256: str,
+    builder: str,
+    accepted: str | None = None,
+) -> dict[str, Any]:
+    """The statement over a build's disks, its manifest and every file that the manifest speaks of.
+
+    builder: URI of who built it. accepted: why a build from a changed checkout is signed.
+    """
+    return {
+        "_type": TYPE,
+        "subject": list(_subjects(manifest, manifest_sha256)),
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {"spec": manifest["name"], "spec_sha256": manifest["spec_sha256"]},
+                "internalParameters": {"arch": manifest["arch"], "elements": manifest["elements"]},
+                "resolvedDependencies": list(_materials(manifest, packages, accepted)),
+            },
+            "runDetails": {
+                "builder": {"id": builder, "version": manifest["tools"]},
+                "metadata": {"invocationId": manifest["build_id"], "finishedOn": manifest["created"]},
+                "byproducts": [_verification(manifest)],
+            },
+        },
+    }
+
+
+def subjects(statement: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
+    """File name -> its digests by algorithm. Raises KeyError or TypeError for what is no statement."""
+    return {str(each["name"]): each["digest"] for each in statement["subject"]}
+
+
+def verification(statement: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the statement says of the verification. Raises KeyError or IndexError."""
+    found: Mapping[str, Any] = statement["predicate"]["runDetails"]["byproducts"][0]["annotations"]
+    return found
+
+
+def _subjects(manifest: Mapping[str, Any], manifest_sha256: str) -> Iterator[dict[str, Any]]:
+    for disk in manifest["disks"]:
+        yield {"name": disk["file"], "digest": {"sha256": disk["sha256"], "sha512": disk["sha512"]}}
+    yield {"name": "manifest.json", "digest": {"sha256": manifest_sha256}}
+    for name, sha256 in sorted(manifest["files"].items()):
+        yield {"name": name, "digest": {"sha256": sha256}}
+
+
+def _materials(
+    manifest: Mapping[str, Any], packages: Mapping[str, Any], accepted: str | None
+) -> Iterator[dict[str, Any]]:
+    """What went in, each by its digest."""
+    state = {"dirty": manifest["dirty"]} | ({"accepted": accepted} if accepted else {})
+    commit = manifest["commit"]  # 'nogit' where the checkout had no git
+    digest = {"digest": {"gitCommit": commit}} if len(commit) == _COMMIT_DIGITS else {}
+    yield {"name": "checkout", **digest, "annotations": {**state, "commit": commit}}
+    if manifest["base_image"]:
+        base = manifest["base_image"]
+        yield {"name": "base image", "uri": base["url"], "digest": {"sha256": base["sha256"]}}
+    if manifest["kubelet"]:
+        yield _kubelet(manifest["kubelet"])
+    for image in manifest["containers"]:
+        yield _container(image)
+    family = {"debian": "deb", "fedora": "rpm"}.get(manifest["distribution"], "generic")
+    for package in packages["packages"]:
+        name, version = (urllib.parse.quote(str(package[key]), safe="~") for key in ("name", "version"))
+        yield {
+            "uri": f"pkg:{family}/{manifest['distribution']}/{name}@{version}?arch={package['architecture']}",
+            "digest": {"sha256": package["sha256"]},
+        }  # fmt: skip
+
+
+def _kubelet(kubelet: Mapping[str, Any]) -> dict[str, Any]:
+    provenance = kubelet["provenance"]
+    found: dict[str, Any] = {"name": "kubelet", "annotations": dict(provenance)}
+    if "module" in provenance:
+        module, version, h1 = provenance["module"].split()
+        digest = base64.b64decode(h1.removeprefix("h1:")).hex()
+        return {**found, "uri": f"pkg:golang/{module}@{version}", "digest": {"goModuleH1": digest}}
+    if kubelet["sha256"]:
+        return {**found, "digest": {"sha256": kubelet["sha256"]}}
+    return {**found, "uri": f"pkg:generic/kubelet@{kubelet['version']}"}  # its package is in the list
+
+
+def _container(image: Mapping[str, Any]) -> dict[str, Any]:
+    algorithm, _, value = image["digest"].partition(":")
+    said = {"source": image["source"], "config": image["config_digest"], "index": image["index_digest"]}
+    return {
+        "name": image["ref"], "digest": {algorithm: value},
+        "annotations": {key: value for key, value in said.items() if value},
+    }  # fmt: skip
+
+
+def _verification(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = manifest["verification"]
+    return {
+        "name": "verification",
+        "annotations": {
+            "result": verdict["result"], "tests": verdict["tests"], "skipped": verdict["skipped"],
+            "image_sha256": verdict["image_sha256"],
+        },
+    }  # fmt: skip
