@@ -21,6 +21,7 @@ from goldsmith import (
     publishplan,
     release,
     specfile,
+    trust,
     wishes,
     workspace,
 )
@@ -49,6 +50,8 @@ class Options:
     build: str = ""
     records: Path | None = None
     deadline_s: float = DEADLINE_S
+    signed_by: Path | None = None
+    accept_unsigned: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +147,10 @@ class Publisher:
         }  # fmt: skip
 
     def _disks(self) -> tuple[Build, dict[Any, DiskFile]]:
+        trusted = trust.choose(self.spec.publish, self.options.signed_by, self.options.accept_unsigned)
         folder = buildrecord.find(self.options.out, self.spec.name, self.options.build)
         build = buildrecord.read(folder)
+        trusted.require(folder)
         formats = {cloud.format for cloud in self.clouds}
         return build, {format_: buildrecord.disk(build, format_.value) for format_ in sorted(formats)}
 

@@ -19,6 +19,10 @@ _VAR = "NAME=VALUE, a variable of the spec; may be repeated"
 _CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of the spec, else OS_CLOUD"
 _OUT = "folder where builds are; default: $GOLDSMITH_OUT, else out/"
 _BUILD = "ID of the build; default: the latest verified one"
+_SIGNED = {
+    "signed-by": "PEM file with the public key of who has to have signed it; default: the spec's",
+    "accept-unsigned": "REASON to publish a build that nobody has signed",
+}
 _RECORD = "keep and look for records of builds in this folder, instead of in Glance"
 _JSON = "answer with JSON on standard output"
 _COMMON = {"name": _NAME, "cloud": _CLOUD, "var": _VAR, "out": _OUT, "record": _RECORD, "json": _JSON}
@@ -46,7 +50,7 @@ def _report(results: list[Result], schema: str, *, as_json: bool) -> None:
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
-    help={**_COMMON, "build": _BUILD, "deadline": "seconds for each cloud; default: 7200"},
+    help={**_COMMON, **_SIGNED, "build": _BUILD, "deadline": "seconds for each cloud; default: 7200"},
 )
 def publish(
     c: Context,
@@ -57,18 +61,23 @@ def publish(
     var: Any = None,
     out: str = "",
     record: str = "",
+    signed_by: str = "",
+    accept_unsigned: str = "",
     json: bool = False,
 ) -> None:
     """Put a verified build into Glance, and move the alias to it when it has been compared."""
     from goldsmith import publishroad
 
     with cli.reported(as_json=json):
-        options = _options(cloud, var, out, record, build=build, deadline_s=deadline)
+        options = _options(
+            cloud, var, out, record, build=build, deadline_s=deadline,
+            signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
+        )  # fmt: skip
         results = publishroad.Publisher(name, options).publish()
     _report(results, "goldsmith.publish", as_json=json)
 
 
-@task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, "build": _BUILD})
+@task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, **_SIGNED, "build": _BUILD})
 def plan_publish(
     c: Context,
     name: Any = None,
@@ -77,13 +86,18 @@ def plan_publish(
     var: Any = None,
     out: str = "",
     record: str = "",
+    signed_by: str = "",
+    accept_unsigned: str = "",
     json: bool = False,
 ) -> None:
     """Show what publish would change in each cloud, as a diff. Changes nothing."""
     from goldsmith import publishroad
 
     with cli.reported(as_json=json):
-        options = _options(cloud, var, out, record, build=build)
+        options = _options(
+            cloud, var, out, record, build=build,
+            signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
+        )  # fmt: skip
         results = publishroad.Publisher(name, options).plan()
     _report(results, "goldsmith.publish-plan", as_json=json)
 

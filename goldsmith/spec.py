@@ -167,6 +167,8 @@ class PublishSpec:
     protected: bool = False
     keep: int = 3  # old releases, besides the one that holds the alias
     retired: Retired = Retired.hidden
+    signed_by: str | None = None  # a public key in the project
+    accept_unsigned: str | None = None  # why nobody has to sign
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

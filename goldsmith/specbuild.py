@@ -116,6 +116,8 @@ KEYS = (
     Key("publish.protected", PublishSpec, "protected", bool),
     Key("publish.keep", PublishSpec, "keep", int),
     Key("publish.retired", PublishSpec, "retired", Retired),
+    Key("publish.signed-by", PublishSpec, "signed_by", str),
+    Key("publish.accept-unsigned", PublishSpec, "accept_unsigned", str),
 )
 
 

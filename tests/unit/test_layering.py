@@ -46,7 +46,7 @@ ROOMS = {
     "publish": {
         "canary", "carryout", "glance", "imagediff", "inventory", "journal", "propertycheck",
         "publication", "publishplan", "publishroad", "publishstep", "records", "release", "sending",
-        "transfer", "wishes",
+        "transfer", "trust", "wishes",
     },
     "around it": {
         "bench", "benchpublish", "cli", "elementlint", "housekeeping", "publishreport", "selftest", "soak",

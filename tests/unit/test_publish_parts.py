@@ -23,10 +23,12 @@ from goldsmith import (
     publishroad,
     records,
     release,
+    trust,
     wishes,
+    workspace,
 )
 from goldsmith.buildrecord import DiskFile
-from goldsmith.errors import PublishError, SpecError
+from goldsmith.errors import ProvenanceError, PublishError, SpecError
 from goldsmith.journal import Journal
 from goldsmith.publishstep import Limits
 from goldsmith.records import Records
@@ -363,3 +365,36 @@ def test_one_failed_cloud_raises_its_own_error_and_several_a_table() -> None:
     assert one.value.hint == "make some"
     with pytest.raises(PublishError, match=r"1 of 2 clouds failed\n  \| a +a: no room\n  \| b +done"):
         publishroad.require([bad, good])
+
+
+def test_the_command_line_says_before_the_spec_who_has_to_sign(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    by_spec, accepted = PublishSpec(signed_by="keys/a.pub"), PublishSpec(accept_unsigned="a lab")
+
+    assert trust.choose(accepted, key, "") == trust.Trust(signed_by=key)
+    assert trust.choose(by_spec, None, "now") == trust.Trust(accepted="now")
+    assert trust.choose(by_spec, None, "").signed_by == workspace.project_root() / "keys/a.pub"
+    assert trust.choose(accepted, None, "") == trust.Trust(accepted="a lab")
+
+
+@pytest.mark.parametrize(
+    ("rules", "accepted", "why"),
+    [
+        (PublishSpec(), "", "nothing says whose signature"),
+        (PublishSpec(signed_by="a", accept_unsigned="b"), "", "signed by somebody, or accepted"),
+    ],
+)
+def test_a_release_that_nobody_answers_for_is_refused(rules: PublishSpec, accepted: str, why: str) -> None:
+    with pytest.raises(SpecError, match=why):
+        trust.choose(rules, None, accepted)
+
+
+def test_a_build_that_is_not_signed_is_not_published(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ProvenanceError, match=r"may not be published[\s\S]*cannot read the public key") as e:
+        trust.Trust(signed_by=tmp_path / "nobody.pub").require(build)
+
+    assert f"scripts/inv sign mine --build {build.name}" in str(e.value.hint)
+    trust.Trust(accepted="a trial").require(build)
+    assert "without a signature: a trial" in capsys.readouterr().err
