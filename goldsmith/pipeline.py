@@ -25,6 +25,7 @@ from goldsmith import (
     proc,
     progress,
     resume,
+    sbom,
     specfile,
     verify,
     workspace,
@@ -208,13 +209,20 @@ class _Build:
         artifact.write_json(self.folder / "timings.json", self.timings.as_dict())
         manifest = {
             **manifest, "verification": verdict.as_dict(), "stages_s": dict(self.timings.stages),
-            "files": {**manifest["files"], "junit.xml": workspace.sha256_of(self.folder / "junit.xml")},
+            "files": manifest["files"]
+            | {path.name: workspace.sha256_of(path) for path in self._found()},
         }  # fmt: skip
         artifact.write_json(self.folder / "manifest.json", manifest)
         verdict.require(self.folder)
         is_latest = artifact.move_latest(self.folder)
         resume.forget(self.folder)
         return Result(folder=self.folder, manifest=manifest, is_latest=is_latest)
+
+    def _found(self) -> Iterator[Path]:
+        """What the verification wrote that the manifest vouches for."""
+        for name in (sbom.FILE, "junit.xml"):
+            if (self.folder / name).exists():
+                yield self.folder / name
 
     @contextlib.contextmanager
     def _kept_if_asked(self) -> Iterator[None]:

@@ -12,6 +12,8 @@ from typing import Any
 from goldsmith import proc, progress
 from goldsmith.errors import CommandError, VerificationError
 
+BUILD_JSON = "/usr/lib/goldsmith/build.json"
+LOCK_JSON = "/usr/lib/goldsmith/images.lock.json"
 _SECTOR = 512
 
 

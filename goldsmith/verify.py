@@ -17,17 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import accelerator, junit, proc, progress, qemu, sealed
+from goldsmith import accelerator, junit, proc, progress, qemu, sbom, sealed
 from goldsmith.errors import BootError, CommandError, CommandTimeout, EmulatorError, VerificationError
 from goldsmith.guest import GROW_MIB, HOSTNAME, Guest, Machine, user_of
 from goldsmith.spec import VerifySpec
 from goldsmith.verdict import Verdict
 from goldsmith.workspace import Run, project_root, sha256_of
 
-BUILD_JSON = "/usr/lib/goldsmith/build.json"
-LOCK_JSON = "/usr/lib/goldsmith/images.lock.json"
 _SUITES_DEADLINE_S = 300  # for the tests of one phase, on a host with KVM, besides the pods' deadline
 _SHUTDOWN_DEADLINE_S = 60  # likewise
+_SBOM_DEADLINE_S = 120  # likewise; 2 s for 300 packages and three container images
 _SANDBOX = re.compile(r"(^|/)pause[:@]")
 
 
@@ -110,6 +109,7 @@ class _Session:
         with self._timed("sealed"), sealed.opened(image, format_=format_, scratch=self.scratch) as root:
             self.user = user_of(root)
             self.expect = self._expectations(root, sha256)
+            self.expect["sbom"] = self._bill(root)
             options = ("--sealed-root", str(root))
             self._pytest("sealed", (self.suites / "sealed",), options, as_root=True)
 
@@ -182,9 +182,24 @@ class _Session:
         path = self.scratch / "not-applicable.json"
         return tuple(json.loads(path.read_text())) if path.exists() else ()
 
+    def _bill(self, root: Path) -> dict[str, Any]:
+        """Write the bill of materials; what it lists is compared with the booted VM.
+
+        That there can be none is a finding, like those of the suites.
+        """
+        target = self.scratch / sbom.FILE
+        argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "goldsmith.sbom", root, target)
+        try:
+            proc.run(proc.as_root(argv), log_path=self.log_path, timeout_s=self._scaled(_SBOM_DEADLINE_S))
+        except CommandError as e:
+            why = e.tail[-1] if e.tail else str(e)
+            return sbom.Listed(packages=(), containers={}, kubelet_sha256=None, error=why).as_dict()
+        shutil.copyfile(target, self.subject.out / sbom.FILE)
+        return sbom.read(target).as_dict()
+
     def _expectations(self, root: Path, sha256: str) -> dict[str, Any]:
-        build = sealed.read_json(root, BUILD_JSON)
-        lock = sealed.read_json(root, (build or {}).get("images_lock") or LOCK_JSON)
+        build = sealed.read_json(root, sealed.BUILD_JSON)
+        lock = sealed.read_json(root, (build or {}).get("images_lock") or sealed.LOCK_JSON)
         return {
             "build": build,
             "manifest": self.subject.manifest,

@@ -35,6 +35,7 @@ ROOMS = {
     "image": {"dib", "blockdevice"},
     "artifact": {"artifact", "resume"},
     "boot": {"guest", "qemu", "sealed", "seed"},
+    "bill of materials": {"contents", "gobuildinfo", "sbom"},
     "verify": {"junit", "suite", "verdict", "verify"},
     "pipeline": {"pipeline"},
     "cloud": {

@@ -27,6 +27,10 @@ IMAGES = [
     {"ref": "a.b/tool:1", "names": ["a.b/tool:1"]},
 ]
 POD = {"metadata": {"name": "app"}, "spec": {"containers": [{"name": "c", "image": "a.b/app@sha256:1"}]}}
+PACKAGE = {
+    "bom-ref": "host/deb/bash", "type": "library", "name": "bash", "version": "5.2",
+    "purl": "pkg:deb/debian/bash@5.2?arch=amd64",
+}  # fmt: skip
 BUILD = {"name": "mine", "verify": {"memory_mib": 777, "cpus": 3, "pods": [POD]}}
 
 
@@ -76,7 +80,7 @@ class Lab:
         return (self.folder / f"{name}.calls").read_text().splitlines()
 
     def phases(self) -> list[str]:
-        words = [call.split() for call in self.calls("pytest")]
+        words = [call.split() for call in self.calls("pytest") if "--expect" in call]
         return [Path(w[w.index("--expect") + 1]).stem.removeprefix("expect-") for w in words]
 
     def expected(self, phase: str) -> Mapping[str, Any]:
@@ -97,7 +101,12 @@ def lab(
     fake("ssh", f"""case "$*" in *reboot*) touch '{tmp_path}'/down ;; esac""")
     fake(
         "pytest",
-        f"""while [ "$1" != --expect ]; do shift; done
+        f"""case "$*" in *goldsmith.sbom*)
+for last in "$@"; do :; done
+[ ! -e '{tmp_path}/no-bill' ] || {{ echo 'X: a blob is missing'; exit 1; }}
+exec cp '{tmp_path}/bill' "$last" ;;
+esac
+while [ "$1" != --expect ]; do shift; done
 phase=$(basename "$2" .json); phase=${{phase#expect-}}
 cp "$2" '{tmp_path}'
 cp '{tmp_path}'/says-"$phase".xml "$4"
@@ -108,6 +117,7 @@ exit "$(cat '{tmp_path}'/status-"$phase")" """,
     monkeypatch.setattr(accelerator, "find", lambda **_options: found)
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: True)
     monkeypatch.setattr(proc, "ends_within", lambda _process, _timeout_s: False)
+    (tmp_path / "bill").write_text(json.dumps({"components": [PACKAGE]}))
     lab = Lab(tmp_path, image)
     fake("qemu-system-x86_64", lab.until_it_reboots)
     return lab
@@ -198,7 +208,7 @@ def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, 
     assert expect["images"] == IMAGES
     assert expect["manifest"] == {"name": "other"}
     assert (expect["phase"], expect["user"], expect["slowness"]) == ("rebooted", "debian", 2.0)
-    runs = zip(lab.phases(), lab.calls("pytest"), strict=True)
+    runs = zip(lab.phases(), [call for call in lab.calls("pytest") if "--expect" in call], strict=True)
     assert [phase for phase, call in runs if str(mine) in call] == ["booted", "rebooted"]
     assert (shown["result"], shown["image_sha256"]) == ("passed", workspace.sha256_of(lab.image))
 
@@ -213,6 +223,24 @@ def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, i
     assert verdict.passed
     assert (lab.expected("sealed")["build"], lab.expected("sealed")["user"]) == (None, "root")
     assert "-m 2048 -smp 2" in lab.calls("qemu-system-x86_64")[0]
+
+
+def test_the_bill_of_materials_is_kept_and_what_it_lists_expected(lab: Lab) -> None:
+    lab.run()
+
+    assert lab.expected("sealed")["sbom"] == {
+        "packages": [["bash", "5.2", "amd64"]], "containers": {}, "kubelet_sha256": None, "error": "",
+    }  # fmt: skip
+    assert json.loads((lab.out / "sbom.cdx.json").read_text()) == {"components": [PACKAGE]}
+
+
+def test_that_there_can_be_no_bill_is_a_finding_of_the_suites(lab: Lab) -> None:
+    (lab.folder / "no-bill").touch()
+
+    lab.run()
+
+    assert lab.expected("sealed")["sbom"]["error"] == "X: a blob is missing"
+    assert not (lab.out / "sbom.cdx.json").exists()
 
 
 def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(lab: Lab, fake: Callable[..., Path]) -> None:

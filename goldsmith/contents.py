@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sealed disk holds: its packages, and the container images in its store with theirs.
+
+Found in the disk itself. What the build meant to put in plays no part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from goldsmith import oci, proc, sealed
+from goldsmith.errors import ProvenanceError
+
+STORE = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
+ARCHIVE = "/var/lib/goldsmith/bundle.tar"
+_DPKG = "var/lib/dpkg/status"
+_APK = "lib/apk/db/installed"
+_DATABASES = re.compile(rf"{_DPKG}|{_DPKG}\.d/[^/]+|{_APK}|(?:var/lib|usr/lib/sysimage)/rpm/[^/]+")
+_RPM_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
+_MOST_MANIFEST = 1 << 20  # bytes; a larger blob is a layer
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(frozen=True, order=True, kw_only=True, slots=True)
+class Package:
+    """family: deb, rpm or apk. source: name and version of what it was built from, where that differs."""
+
+    family: str
+    name: str
+    version: str
+    arch: str
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Container:
+    """digest: of its manifest. unread: why its packages are not known, empty where they are."""
+
+    digest: str
+    layers: tuple[str, ...]
+    packages: tuple[Package, ...]
+    unread: str = ""
+
+
+Changes = Mapping[str, bytes | None]  # path -> content, or None for what a layer takes away
+
+
+def packages(root: Path) -> tuple[Package, ...]:
+    """The packages of a root file system, sorted. Raises HostError where rpm is needed and missing."""
+    status = sealed.resolve(root, f"/{_DPKG}")
+    if status.is_file():
+        return tuple(sorted(_dpkg(status.read_text(errors="replace"))))
+    if any(sealed.resolve(root, folder).is_dir() for folder in _RPM_FOLDERS):
+        return tuple(sorted(_rpm(root)))
+    return ()
+
+
+def containers(root: Path) -> tuple[Container, ...]:
+    """The container images of a sealed disk, every blob of theirs hashed. Raises ProvenanceError."""
+    archive = sealed.resolve(root, ARCHIVE)
+    if archive.is_file():
+        with tarfile.open(archive) as bundle:
+            return _containers(_Archive(bundle))
+    return _containers(_Store(sealed.resolve(root, STORE)))
+
+
+class _Store:
+    """Blobs as containerd keeps them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {f"sha256:{path.name}": path for path in folder.iterdir()} if folder.is_dir() else {}
+
+    def sizes(self) -> dict[str, int]:
+        return {digest: path.stat().st_size for digest, path in self._files.items()}
+
+    def open(self, digest: str) -> IO[bytes]:
+        return self._files[digest].open("rb")
+
+
+class _Archive:
+    """Blobs in an OCI archive."""
+
+    def __init__(self, bundle: tarfile.TarFile) -> None:
+        self._bundle = bundle
+        self._members = {
+            f"sha256:{member.name.rpartition('/')[2]}": member
+            for member in bundle
+            if member.isfile() and member.name.startswith("blobs/sha256/")
+        }
+
+    def sizes(self) -> dict[str, int]:
+        return {digest: member.size for digest, member in self._members.items()}
+
+    def open(self, digest: str) -> IO[bytes]:
+        source = self._bundle.extractfile(self._members[digest])
+        assert source is not None
+        return source
+
+
+def _containers(blobs: _Store | _Archive) -> tuple[Container, ...]:
+    sizes = blobs.sizes()
+    manifests = {digest: _manifest(blobs, digest) for digest, n in sizes.items() if n <= _MOST_MANIFEST}
+    layers: dict[str, Changes | str] = {}
+    found = []
+    for digest, manifest in sorted(manifests.items()):
+        if manifest is None:
+            continue
+        listed = tuple(layer["digest"] for layer in manifest["layers"])
+        for needed in (manifest["config"]["digest"], *listed):
+            _check(blobs, needed, sizes, digest)
+        for layer in listed:
+            if layer not in layers:
+                layers[layer] = _databases(blobs, layer)
+        found.append(_container(digest, listed, [layers[layer] for layer in listed]))
+    return tuple(found)
+
+
+def _manifest(blobs: _Store | _Archive, digest: str) -> dict[str, Any] | None:
+    """An image's manifest, None for any other blob."""
+    with blobs.open(digest) as source, contextlib.suppress(ValueError):
+        data = source.read()
+        parsed = json.loads(data)
+        if isinstance(parsed, dict) and {"config", "layers"} <= parsed.keys():
+            if oci.sha256(data) != digest:
+                raise ProvenanceError(f"content in the unbooted disk: the manifest {digest} is another one")
+            return parsed
+    return None
+
+
+def _check(blobs: _Store | _Archive, digest: str, sizes: Mapping[str, int], image: str) -> None:
+    if digest not in sizes:
+        raise ProvenanceError(f"content in the unbooted disk: {digest} of the image {image} is missing")
+    with blobs.open(digest) as source:
+        found = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"  # type: ignore[arg-type]
+    if found != digest:
+        raise ProvenanceError(f"content in the unbooted disk: {digest} of the image {image} has {found}")
+
+
+def _databases(blobs: _Store | _Archive, layer: str) -> Changes | str:
+    """What a layer does to package databases; a text where it cannot be read."""
+    try:
+        with blobs.open(layer) as source, tarfile.open(fileobj=source, mode="r:*") as archive:
+            return dict(_changes(archive))
+    except tarfile.ReadError:
+        return f"the layer {layer} is compressed in a way that is not read here"
+
+
+def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
+    for member in archive:
+        path = member.name.removeprefix("./").strip("/")
+        folder, _, name = path.rpartition("/")
+        if name == _OPAQUE:
+            yield f"{folder}/", None
+        elif name.startswith(_WHITEOUT):
+            yield f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"), None
+        elif member.isfile() and _DATABASES.fullmatch(path):
+            source = archive.extractfile(member)
+            assert source is not None
+            yield path, source.read()
+
+
+def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes | str]) -> Container:
+    files: dict[str, bytes] = {}
+    for change in changes:
+        if isinstance(change, str):
+            return Container(digest=digest, layers=layers, packages=(), unread=change)
+        _apply(files, change)
+    unread = "it has an rpm database" if any("/rpm/" in path for path in files) else ""
+    found: list[Package] = []
+    for path, data in files.items():
+        text = data.decode(errors="replace")
+        if path.startswith(_DPKG) and not path.endswith(".md5sums"):
+            found += _dpkg(text)
+        elif path == _APK:
+            found += _apk(text)
+    return Container(digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread)
+
+
+def _apply(files: dict[str, bytes], change: Changes) -> None:
+    """A layer upon those below: what it takes away goes first (OCI image-spec, layer.md, whiteouts)."""
+    for gone in [path for path, data in change.items() if data is None]:
+        for path in [path for path in files if path == gone or path.startswith(f"{gone.rstrip('/')}/")]:
+            del files[path]
+    files.update({path: data for path, data in change.items() if data is not None})
+
+
+def _dpkg(text: str) -> Iterator[Package]:
+    """The installed ones of a dpkg status file (deb-control(5)); those without a status count too."""
+    for paragraph in text.split("\n\n"):
+        fields = dict(re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE))
+        if "Package" in fields and fields.get("Status", "ok installed").endswith("ok installed"):
+            name, version = fields["Package"], fields["Version"]
+            match = re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", ""))
+            source = f"{match[1]} {match[2] or version}" if match else ""
+            yield Package(
+                family="deb", name=name, version=version, arch=fields["Architecture"], source=source
+            )
+
+
+def _apk(text: str) -> Iterator[Package]:
+    """Alpine's database: P name, V version, A architecture, o origin."""
+    for paragraph in text.split("\n\n"):
+        fields = dict(re.findall(r"^([PVAo]):(.*)$", paragraph, re.MULTILINE))
+        if "P" in fields:
+            source = f"{fields['o']} {fields['V']}" if "o" in fields else ""
+            yield Package(
+                family="apk", name=fields["P"], version=fields["V"], arch=fields["A"], source=source
+            )
+
+
+def _rpm(root: Path) -> Iterator[Package]:
+    form = "%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SOURCERPM}\\n"
+    for line in proc.capture(["rpm", "--root", root, "-qa", "--qf", form]).splitlines():
+        name, version, arch, source = line.split("\t")
+        if name != "gpg-pubkey":
+            yield Package(family="rpm", name=name, version=version, arch=arch, source=source)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which Go and which modules a Go program was made from, as the program itself says.
+
+Format: Go's package debug/buildinfo (Go 1.18 and later: the strings stand in the header's own place).
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAGIC = b"\xff Go buildinf:"
+_ALIGN = 16
+_HEADER = 32
+_INLINE = 2  # flag: the strings follow the header
+_SENTINEL = 16  # bytes before and after the list of modules
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoModule:
+    """path and version as in go.mod; h1: its sum as in go.sum, empty where it was replaced by a folder."""
+
+    path: str
+    version: str
+    h1: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoBuild:
+    """go: such as go1.26.8; modules: what is linked in, the main module left out."""
+
+    go: str
+    modules: tuple[GoModule, ...]
+
+
+def read(program: Path) -> GoBuild | None:
+    """None for a program that is not Go's, or too old to say."""
+    with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_MAGIC)
+        while start >= 0 and start % _ALIGN:
+            start = data.find(_MAGIC, start + 1)
+        if start < 0 or not data[start + 15] & _INLINE:
+            return None
+        go, end = _string(data, start + _HEADER)
+        text, _ = _string(data, end)
+    return GoBuild(go=go.decode(), modules=_modules(text[_SENTINEL:-_SENTINEL].decode()))
+
+
+def _string(data: mmap.mmap, at: int) -> tuple[bytes, int]:
+    """A string behind its length (a varint), and where it ends."""
+    size = shift = 0
+    while True:
+        byte = data[at]
+        size |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return data[at : at + size], at + size
+
+
+def _modules(text: str) -> tuple[GoModule, ...]:
+    """Lines `dep PATH VERSION SUM`; one that begins with => says what stands in the place of the last."""
+    found: list[GoModule] = []
+    for line in text.splitlines():
+        kind, *words = line.split("\t")
+        if kind not in {"dep", "=>"} or len(words) < 2:
+            continue
+        if kind == "=>" and found:
+            found.pop()
+        found.append(GoModule(path=words[0], version=words[1], h1=words[2] if len(words) > 2 else ""))
+    return tuple(found)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bill of materials, made from the unbooted disk, lists what the booted system has, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from guest import images
+
+_QUERY = {
+    "dpkg-query": r"dpkg-query -W -f '${db:Status-Abbrev}\t${Package}\t${Version}\t${Architecture}\n'",
+    "rpm": r"rpm -qa --qf 'ii \t%%{NAME}\t%%{EVR}\t%%{ARCH}\n'",
+}
+
+
+@pytest.mark.needs("packages")
+def test_packages_are_those_of_the_bill(host, expect):
+    tool = next(name for name in _QUERY if host.exists(name))
+    rows = [line.split("\t") for line in host.check_output(_QUERY[tool]).splitlines()]
+    installed = {tuple(row[1:]) for row in rows if row[0].strip() == "ii" and row[1] != "gpg-pubkey"}
+    billed = {tuple(package) for package in expect["sbom"]["packages"]}
+    assert (billed - installed, installed - billed) == (set(), set())
+
+
+@pytest.mark.needs("containers")
+def test_container_images_are_those_of_the_bill(host, expect):
+    """Before anything was started that the test itself brought."""
+    assert set(images(host).values()) == set(expect["sbom"]["containers"])
