@@ -130,10 +130,10 @@ def manifest(
     images: Sequence[Mapping[str, Any]],
     elements: Mapping[str, str],
     base_image: Mapping[str, str] | None,
+    accepted_unsigned: Mapping[str, str],
 ) -> dict[str, Any]:
     """The record of a build, all but its verification and timings. No host paths, no secrets."""
     packages = json.loads((build / "packages.json").read_text())
-    files = [path for path in sorted(build.iterdir()) if path.is_file() and path.suffix == ".json"]
     return {
         "schema": MANIFEST_SCHEMA,
         "version": 1,
@@ -153,12 +153,18 @@ def manifest(
         "kubelet": kubelet,
         "embed": spec.embed.value,
         "containers": list(images),
+        "accepted_unsigned": dict(accepted_unsigned),
         "elements": dict(elements),
         "disks": [_as_dict(disk) for disk in disks],
         "min_disk_gib": math.ceil(max(disk.virtual_size for disk in disks) / 1024**3),
         "min_ram_mib": spec.min_ram_mib,
-        "files": {path.name: sha256_of(path) for path in [*files, build / "spec.yaml"]},
+        "files": _hashed_files(build),
     }
+
+
+def _hashed_files(build: Path) -> dict[str, str]:
+    files = [path for path in sorted(build.iterdir()) if path.is_file() and path.suffix == ".json"]
+    return {path.name: sha256_of(path) for path in [*files, build / "spec.yaml"]}
 
 
 def tool_versions() -> dict[str, str]:

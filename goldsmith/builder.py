@@ -27,12 +27,14 @@ from goldsmith import (
     oci,
     proc,
     progress,
+    registry,
     rootfs,
 )
 from goldsmith.contexts import Context
 from goldsmith.engine import engine
 from goldsmith.errors import BuildError
 from goldsmith.imagestore import Built
+from goldsmith.policy import Policy
 from goldsmith.workspace import Run
 
 _FORMAT = "1"  # raise it when images come out differently from the same context
@@ -49,6 +51,7 @@ class Workshop:
     arch: str
     preferred_mirror: str | None
     stack: contextlib.ExitStack
+    policy: Policy
     _client: docker.DockerClient | None = None
     _states: dict[str, debindex.IndexState] = field(default_factory=dict)
     _source: str | None = None
@@ -149,8 +152,30 @@ def is_there(key: str) -> bool:
     return built is not None and imagestore.layers(built) is not None
 
 
-def _foreign(shop: Workshop, image: str) -> str:
-    return image if "@sha256:" in image else str(dockersave.inspect(shop.client, image)["Id"])
+def _foreign(shop: Workshop, image: str) -> tuple[str, str]:
+    """What an image from elsewhere is, and the rule that lets it in. Raises ProvenanceError."""
+    if registry.is_pinned(image):
+        name = oci.repository(image.partition("@")[0])
+        return image, shop.policy.rule(f"{name}@{image.partition('@')[2]}").identity()
+    shop.policy.allow_engine(image)
+    return str(dockersave.inspect(shop.client, image)["Id"]), ""
+
+
+def _from_store(shop: Workshop, image: str) -> str:
+    """Have the engine know an image of a registry, checked and out of our own store; its name there."""
+    pulled = registry.pull(image, arch=shop.arch, policy=shop.policy, run=shop.run, log_path=shop.log_path)
+    name = f"{contexts.LOCAL}from:{pulled.config.digest.partition(':')[2]}"
+    made = oci.Image(
+        ref=name, names=(name,), manifest=pulled.manifest, media_type=pulled.media_type,
+        config=pulled.config, layers=pulled.layers, source="registry",
+    )  # fmt: skip
+    archive = shop.folder() / "load.tar"
+    with archive.open("wb") as sink:
+        oci.write([made], dict(pulled.blobs), sink)
+    with archive.open("rb") as source:
+        shop.client.images.load(source)
+    archive.unlink()
+    return name
 
 
 def _make_rootfs(shop: Workshop, context: Context, key: str) -> None:
@@ -179,8 +204,9 @@ def _docker_build(shop: Workshop, context: Context) -> str:
     """The ID of the image that the engine built."""
     arguments = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
     foreign_arch = _MACHINES.get(platform.machine()) != shop.arch
+    local = {image: _from_store(shop, image) for image in context.foreign if registry.is_pinned(image)}
     with tempfile.TemporaryFile(dir=shop.run.folder) as packed:
-        contexts.pack(context.folder, packed)
+        contexts.pack(context.folder, packed, dockerfile=contexts.pinned_to(context.folder, local))
         packed.seek(0)
         answer = shop.client.api.build(
             fileobj=packed, custom_context=True, tag=context.ref, decode=True, rm=True, forcerm=True,

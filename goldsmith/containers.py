@@ -19,6 +19,7 @@ from goldsmith.builder import Workshop
 from goldsmith.contexts import Context
 from goldsmith.errors import BuildError
 from goldsmith.imagestore import Built
+from goldsmith.policy import Policy
 from goldsmith.spec import Arch, ContainerSpec, Into, Layers
 from goldsmith.workspace import Run
 
@@ -84,6 +85,7 @@ def export(
     *,
     layers: Layers,
     arch: Arch = Arch.amd64,
+    policy: Policy | None = None,
     run: Run,
     log_path: Path,
     refresh: bool = False,
@@ -92,14 +94,22 @@ def export(
 ) -> Bundle:
     """The bundle of containers, in this order, from the cache where nothing changed.
 
+    policy: which images may come in; by default none but those built here from nothing else.
     refresh: build and save anew what is cached. root: the folder that build paths are relative to.
-    Raises BuildError and HostError.
+    Raises BuildError, HostError, and ProvenanceError for an image that the policy does not allow.
     """
     if not containers:
         progress.note("the spec lists no containers: the bundle is empty")
     _check_names(containers)
     with contextlib.ExitStack() as stack:
-        shop = Workshop(run=run, log_path=log_path, arch=arch.value, preferred_mirror=mirror, stack=stack)
+        shop = Workshop(
+            run=run,
+            log_path=log_path,
+            arch=arch.value,
+            preferred_mirror=mirror,
+            stack=stack,
+            policy=policy or Policy(),
+        )
         made = contexts.collect(containers, root or workspace.project_root())
         keys = builder.keys(shop, made)
         if refresh:
@@ -167,7 +177,9 @@ def _origins(
     for c in containers:
         if c.registry is not None:
             with progress.step(f"fetch {c.registry}"):
-                pulled = registry.pull(c.registry, arch=shop.arch, run=shop.run, log_path=shop.log_path)
+                pulled = registry.pull(
+                    c.registry, arch=shop.arch, policy=shop.policy, run=shop.run, log_path=shop.log_path
+                )
             found.append(_Origin(container=c, pulled=pulled))
         else:
             key = keys[c.ref] if c.build else held[c.ref]
@@ -182,6 +194,7 @@ def _from_engine(shop: Workshop, refs: Sequence[str], *, refresh: bool) -> dict[
     """Have the engine's images in the store; their keys by ref."""
     ids = {}
     for ref in refs:
+        shop.policy.allow_engine(ref)
         about = dockersave.inspect(shop.client, ref)
         if about["Architecture"] != shop.arch:
             raise BuildError(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -61,14 +62,20 @@ def collect(containers: Sequence[ContainerSpec], root: Path) -> tuple[Context, .
     return tuple(done.values())
 
 
-def pack(folder: Path, sink: Sink, *, mtime: int = 0) -> None:
-    """folder as a tar archive that depends on names, contents and x bits alone; honours .dockerignore."""
+def pack(folder: Path, sink: Sink, *, mtime: int = 0, dockerfile: str | None = None) -> None:
+    """folder as a tar archive that depends on names, contents and x bits alone; honours .dockerignore.
+
+    dockerfile: what stands in the Dockerfile's place.
+    """
     ignore = folder / ".dockerignore"
     patterns = ignore.read_text().splitlines() if ignore.is_file() else []
     patterns = [line.strip() for line in patterns if line.strip() and not line.startswith("#")]
     with tarfile.open(fileobj=cast(IO[bytes], sink), mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(exclude_paths(os.fspath(folder), patterns, dockerfile="Dockerfile")):
-            _add(archive, folder / name, name, mtime)
+            if dockerfile is not None and name == "Dockerfile":
+                _add_text(archive, dockerfile, name, mtime)
+            else:
+                _add(archive, folder / name, name, mtime)
 
 
 def digest(folder: Path) -> str:
@@ -85,6 +92,31 @@ class _Hash:
     def write(self, data: bytes, /) -> int:
         self.sha256.update(data)
         return len(data)
+
+
+def pinned_to(folder: Path, local: Mapping[str, str]) -> str | None:
+    """The Dockerfile of folder with names of images (keys of local) replaced; None where there is none.
+
+    Raises BuildError for a name that does not stand there as it is, but is put together from arguments.
+    """
+    if not local:
+        return None
+    text = (folder / "Dockerfile").read_text()
+    for image, name in local.items():
+        if image not in text:
+            raise BuildError(
+                f"{folder / 'Dockerfile'} puts the name {image} together from arguments",
+                hint="write name and digest in the FROM line itself",
+            )
+        text = text.replace(image, name)
+    return text
+
+
+def _add_text(archive: tarfile.TarFile, text: str, name: str, mtime: int) -> None:
+    entry = tarfile.TarInfo(name)
+    data = text.encode()
+    entry.mtime, entry.mode, entry.size = mtime, 0o644, len(data)
+    archive.addfile(entry, io.BytesIO(data))
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str, mtime: int) -> None:

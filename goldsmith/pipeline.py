@@ -30,10 +30,12 @@ from goldsmith import (
     verify,
     workspace,
 )
+from goldsmith import policy as policies
 from goldsmith.artifact import Disk, Identity
 from goldsmith.containers import Bundle
 from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
+from goldsmith.policy import Policy
 from goldsmith.spec import Arch, Distribution, HeatHook, ImageSpec, Into, KubeletSource
 from goldsmith.specfile import LoadedSpec
 from goldsmith.verdict import Verdict
@@ -123,6 +125,7 @@ class _Build:
         self.loaded, self.spec = loaded, loaded.spec
         self.folder, self.options, self.timings = folder, options, timings
         self.log = folder / "build.log"
+        self.policy = _policy(self.spec)
         commit, dirty = artifact.commit_of(workspace.project_root())
         self.identity = Identity(
             name=self.spec.name, build_id=folder.name, commit=commit, dirty=dirty,
@@ -165,7 +168,7 @@ class _Build:
             return None
         bundle = containers.export(
             self.spec.containers, layers=self.spec.layers, arch=self.spec.arch, run=run,
-            refresh=self.options.refresh, log_path=self.log,
+            refresh=self.options.refresh, log_path=self.log, policy=self.policy,
         )  # fmt: skip
         shutil.copy(bundle.lock_path, self.folder / "images.lock.json")
         return bundle
@@ -194,6 +197,7 @@ class _Build:
             images=() if bundle is None else json.loads(bundle.lock_path.read_text())["images"],
             elements=artifact.element_hashes(dib.elements(self.spec), self.loaded.elements),
             base_image=None if base is None else {"url": base.url, "sha256": base.sha256},
+            accepted_unsigned=self.policy.used,
         )  # fmt: skip
 
     def _prove(self, run: Run, manifest: dict[str, Any]) -> Result:
@@ -290,7 +294,7 @@ def export_images(name: str, variables: Mapping[str, str], target: Path, *, refr
     with workspace.run() as run:
         bundle = containers.export(
             loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
-            refresh=refresh, log_path=run.folder / "export.log",
+            refresh=refresh, log_path=run.folder / "export.log", policy=_policy(loaded.spec),
         )  # fmt: skip
         partial = target / ".bundle.tar.part"
         shutil.copyfile(bundle.path, partial)
@@ -354,6 +358,10 @@ def _check_buildable(spec: ImageSpec) -> None:
     raise SpecError(
         f"{spec.name}: {what} can be planned but not built yet", hint=f"run: scripts/inv plan {spec.name}"
     )
+
+
+def _policy(spec: ImageSpec) -> Policy:
+    return policies.load(None if spec.policy is None else Path(spec.policy))
 
 
 def _knows_pods(spec: ImageSpec) -> bool:

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import ipaddress
 import json
 import os
 import re
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import oci, proc, workspace
-from goldsmith.errors import BuildError, CommandError
+from goldsmith import cosign, oci, proc, workspace
+from goldsmith import policy as policies
+from goldsmith.errors import BuildError, CommandError, ProvenanceError
+from goldsmith.policy import Policy, Rule
 from goldsmith.workspace import Run
 
 _TIMEOUT_S = 1800
@@ -33,16 +38,30 @@ class Pulled:
     blobs: Mapping[str, Path]
 
 
-def pull(reference: str, *, arch: str, run: Run, log_path: Path) -> Pulled:
-    """The image NAME[:TAG]@sha256:DIGEST; of an index, the manifest of linux/arch. Raises BuildError."""
+def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path) -> Pulled:
+    """The image NAME[:TAG]@sha256:DIGEST; of an index, the manifest of linux/arch.
+
+    Raises BuildError, and ProvenanceError for an image that the policy does not allow.
+    """
     name, digest = _split(reference)
     source = _Source(name=name, run=run, log_path=log_path)
+    rule = policy.rule(f"{name}@{digest}")
+    if (key := rule.sigstore_key) is not None:
+        _once(rule, name, digest, lambda: source.check_cosign(digest, key))
     raw = _manifest(source, digest)
     index_digest = None
     if _media_type(raw) in _INDEXES:
         index_digest, digest = digest, _platform(json.loads(raw), reference, arch)
+    if rule.gpg_key is not None:  # on the image itself: skopeo asks for none on an index
+        _once(rule, name, digest, functools.partial(source.check_gpg, digest, rule))
     folder = workspace.cached("registry", _hex(digest), lambda new: source.fetch(digest, new))
     return _read(folder, index_digest, reference)
+
+
+def _once(rule: Rule, name: str, digest: str, check: Callable[[], None]) -> None:
+    """What a rule has allowed is not asked for again, until the rule or its key changes."""
+    key = hashlib.sha256(f"{rule.identity()} {name}@{digest}".encode()).hexdigest()
+    workspace.cached("allowed", key, lambda _: check())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +85,49 @@ class _Source:
             path = target / _hex(blob["digest"])
             _compare(f"sha256:{workspace.sha256_of(path)}", blob["digest"], self.name)
 
+    def check_cosign(self, digest: str, key: Path) -> None:
+        """Raise ProvenanceError unless the registry has a signature by key beside the image."""
+        with tempfile.TemporaryDirectory(dir=self.run.folder) as scratch:
+            stored = Path(scratch) / "signatures"
+            try:
+                self._skopeo(
+                    "copy", f":{cosign.tag(digest)}", "--quiet", "--preserve-digests",
+                    *self._tls("--src-tls-verify"), to=stored,
+                )  # fmt: skip
+            except BuildError as e:
+                raise ProvenanceError(
+                    f"{self.name}@{digest} has no signature, and the policy wants one by {key.name}",
+                    hint=str(e),
+                ) from e
+            cosign.check(stored, digest, self.name, key)
+
+    def check_gpg(self, digest: str, rule: Rule) -> None:
+        """Raise ProvenanceError unless skopeo finds a signature by one of the rule's keys."""
+        with tempfile.TemporaryDirectory(dir=self.run.folder) as scratch:
+            words = policies.skopeo_files(rule, Path(scratch))
+            try:
+                self._skopeo(
+                    "copy", digest, "--quiet", *self._tls("--src-tls-verify"),
+                    to=Path(scratch) / "image", policy=words,
+                )  # fmt: skip
+            except BuildError as e:
+                raise ProvenanceError(
+                    f"{self.name}@{digest} is not signed as the policy wants it: {str(e).splitlines()[-1]}",
+                    hint="ask its owner; see docs/provenance.md",
+                ) from e
+
     def _skopeo(
-        self, verb: str, digest: str, *options: str, out: bool = False, to: Path | None = None
+        self,
+        verb: str,
+        which: str,
+        *options: str,
+        out: bool = False,
+        to: Path | None = None,
+        policy: Sequence[str] = (),
     ) -> str:
-        address = f"docker://{self.name}@{digest}"
-        argv: list[proc.Arg] = ["skopeo", verb, *options, *self._auth(), address]
+        """which: a digest, or a tag behind a colon."""
+        address = f"docker://{self.name}{which if which.startswith(':') else f'@{which}'}"
+        argv: list[proc.Arg] = ["skopeo", *policy, verb, *options, *self._auth(), address]
         if to is not None:
             argv.append(f"dir:{to}")
         try:
@@ -78,7 +135,7 @@ class _Source:
                 return proc.capture(argv, timeout_s=_TIMEOUT_S)
             proc.run(argv, log_path=self.log_path, timeout_s=_TIMEOUT_S)
         except CommandError as e:
-            raise _explain(e, self.name, digest) from e
+            raise _explain(e, self.name, which) from e
         return ""
 
     def _tls(self, option: str) -> tuple[str, ...]:
@@ -112,6 +169,11 @@ def _credentials(host: str) -> Mapping[str, Any] | None:
     if any(key in stored.get("auths", {}) for key in keys) and "credsStore" in stored:
         return {"credHelpers": {host: stored["credsStore"]}}
     return None
+
+
+def is_pinned(reference: str) -> bool:
+    """It names an image by digest."""
+    return "@sha256:" in reference
 
 
 def _split(reference: str) -> tuple[str, str]:

@@ -193,3 +193,4 @@ class ImageSpec:
     min_ram_mib: int = 1024
     verify: VerifySpec = VerifySpec()
     publish: PublishSpec = field(default_factory=PublishSpec)
+    policy: str | None = None  # a path in the project; None: image-specs/policy.yaml

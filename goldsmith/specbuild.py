@@ -99,6 +99,7 @@ KEYS = (
     Key("verify.cpus", VerifySpec, "cpus", int),
     Key("verify.pods", VerifySpec, "pods", tuple),
     Key("verify.tests", VerifySpec, "tests", tuple),
+    Key("policy", ImageSpec, "policy", str),
     Key("publish.clouds[].name", PublishCloud, "name", str),
     Key("publish.clouds[].format", PublishCloud, "format", DiskFormat),
     Key("publish.clouds[].visibility", PublishCloud, "visibility", Visibility),

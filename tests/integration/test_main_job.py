@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,14 @@ from typing import Any
 import pytest
 from inv import inv
 
-from goldsmith import workspace
+from goldsmith import proc, sbom, workspace
 
 pytestmark = pytest.mark.integration
 
 FILES = {
     "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
-    "images.lock.json", "packages.json", "build.log", "console.log", "junit.xml", "timings.json",
+    "images.lock.json", "packages.json", "sbom.cdx.json", "build.log", "console.log", "junit.xml",
+    "timings.json",
 }  # fmt: skip
 
 
@@ -63,6 +66,69 @@ def test_nothing_is_made_again_from_an_unchanged_spec(built: dict[str, Any], out
     assert bundle["reused"] is True
     assert time.monotonic() - before < 15
     assert [i["digest"] for i in bundle["images"]] == [i["digest"] for i in built["manifest"]["containers"]]
+
+
+def test_the_bill_of_materials_lists_the_packages_that_were_fetched(built: dict[str, Any]) -> None:
+    folder = Path(built["folder"])
+    fetched = json.loads((folder / "packages.json").read_text())["packages"]
+
+    billed = sbom.read(folder / "sbom.cdx.json").packages
+
+    assert sorted(billed) == sorted((p["name"], p["version"], p["architecture"]) for p in fetched)
+
+
+def test_the_bill_of_materials_lists_what_dpkg_finds_in_the_layers(
+    built: dict[str, Any], out: Path, tmp_path: Path
+) -> None:
+    """Read by tar and dpkg-query from the bundle; both ways, for each image."""
+    inv("export-images", "--out", str(tmp_path / "export"), out=out)
+    proc.capture(["tar", "-xf", tmp_path / "export/bundle.tar", "-C", tmp_path, "blobs"])
+    document = json.loads((Path(built["folder"]) / "sbom.cdx.json").read_text())
+    billed = {
+        part["version"]: {(p["name"], p["version"]) for p in part.get("components", ())}
+        for part in document["components"]
+        if part["type"] == "container"
+    }
+
+    found = {}
+    for image in built["manifest"]["containers"]:
+        root = tmp_path / image["digest"].partition(":")[2]
+        (root / "var/lib/dpkg").mkdir(parents=True)
+        for layer in image["layers"]:
+            blob = tmp_path / "blobs/sha256" / layer["digest"].partition(":")[2]
+            names = proc.capture(["tar", "-tf", blob]).splitlines()
+            status = [name for name in names if name.removeprefix("./") == "var/lib/dpkg/status"]
+            if status:
+                proc.capture(["tar", "-xf", blob, "-C", root, "--no-same-owner", *status])
+        rows = proc.capture(
+            ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${Package}\t${Version}\n"]
+        )
+        found[image["digest"]] = {tuple(row.split("\t")) for row in rows.splitlines()}
+
+    assert billed == found
+    assert max(len(packages) for packages in found.values()) > 50
+
+
+def test_the_build_is_signed_and_whoever_has_the_public_key_can_check_it(
+    built: dict[str, Any], out: Path, tmp_path: Path
+) -> None:
+    key, public, folder = tmp_path / "release.key", tmp_path / "release.pub", Path(built["folder"])
+    proc.capture(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key])
+    proc.capture(["openssl", "pkey", "-in", key, "-pubout", "-out", public])
+    words = ("--builder", "urn:test", "--accept-dirty", "a checkout of tests may have changes")
+
+    statement = inv("sign", "--key", str(key), *words, out=out)["statement"]
+    report = inv("verify-release", built["image"], "--key", str(public), out=out)
+
+    assert statement == str(folder / "provenance.intoto.json")
+    assert report["result"] == "passed"
+    assert {check["name"] for check in report["checks"]} >= {*built["manifest"]["files"], "manifest.json"}
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, copy_function=os.link)
+    (other / "sbom.cdx.json").unlink()
+    (other / "sbom.cdx.json").write_text("{}")
+    with pytest.raises(AssertionError, match=r"sbom.cdx.json: is not the file that was signed"):
+        inv("verify-release", str(other), "--key", str(public), out=out)
 
 
 def test_nothing_of_the_run_is_left_on_the_host(built: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ import pytest
 from goldsmith import containers, oci, proc, wait, workspace
 from goldsmith.containers import Bundle
 from goldsmith.errors import BuildError, GoldsmithError
+from goldsmith.policy import Policy, Rule
 from goldsmith.spec import ContainerSpec, Layers
 from goldsmith.workspace import Run
 
@@ -158,9 +159,12 @@ def log_in(registry: Registry, tmp_path: Path, auth: str | None = None) -> None:
     (tmp_path / "docker/config.json").write_text(json.dumps(stored))
 
 
-def export(registry: Registry, digest: str, run: Run, tmp_path: Path, tag: str = "") -> Bundle:
+def export(
+    registry: Registry, digest: str, run: Run, tmp_path: Path, tag: str = "", policy: Policy | None = None
+) -> Bundle:
     spec = ContainerSpec(ref="example.test/app:1", registry=f"{registry.host}/team/app{tag}@{digest}")
-    return containers.export([spec], layers=Layers.gzip, run=run, log_path=tmp_path / "log")
+    rules = policy or Policy(rules=(Rule(prefix=registry.host, accepted="a test"),))
+    return containers.export([spec], layers=Layers.gzip, run=run, log_path=tmp_path / "log", policy=rules)
 
 
 @pytest.fixture

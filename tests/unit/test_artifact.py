@@ -62,7 +62,7 @@ def full_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
     disk = Disk(file="m.qcow2", format="qcow2", sha256="1", sha512="2", size=3, virtual_size=1024**3 + 1)
     about: dict[str, Any] = {
         "disks": [disk], "kubelet": None, "images": [{"ref": "a.b/app:1"}], "elements": {"vm": "e"},
-        "base_image": None,
+        "base_image": None, "accepted_unsigned": {},
     }  # fmt: skip
     return artifact.manifest(SPEC, IDENTITY, folder, **{**about, **changes})
 

@@ -13,6 +13,7 @@ import pytest
 from goldsmith import builder, containers, contexts, imagestore, oci, workspace
 from goldsmith.containers import Bundle
 from goldsmith.errors import BuildError, HostError
+from goldsmith.policy import Policy
 from goldsmith.spec import ContainerSpec, Into, Layers
 from goldsmith.workspace import Run
 
@@ -39,7 +40,7 @@ def spec(run: Run, tmp_path: Path) -> ContainerSpec:
 def key_of(spec: ContainerSpec, root: Path, run: Run) -> str:
     with contextlib.ExitStack() as stack:
         shop = builder.Workshop(
-            run=run, log_path=root / "log", arch="amd64", preferred_mirror=None, stack=stack
+            run=run, log_path=root / "log", arch="amd64", preferred_mirror=None, stack=stack, policy=Policy()
         )
         return builder.keys(shop, contexts.collect([spec], root))[spec.ref]
 

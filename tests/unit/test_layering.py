@@ -29,8 +29,8 @@ ROOMS = {
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
     "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
     "containers": {
-        "aptproxy", "builder", "containers", "contexts", "debindex", "dockersave", "hashing",
-        "imagestore", "oci", "registry", "rootfs",
+        "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "dockersave", "hashing",
+        "imagestore", "oci", "policy", "registry", "rootfs",
     },
     "image": {"dib", "blockdevice"},
     "artifact": {"artifact", "resume"},

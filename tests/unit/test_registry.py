@@ -9,6 +9,7 @@ import pytest
 
 from goldsmith import oci, registry
 from goldsmith.errors import BuildError
+from goldsmith.policy import Policy, Rule
 from goldsmith.workspace import Run
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -31,7 +32,8 @@ def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[object],
 
 
 def pull(run: Run, reference: str) -> registry.Pulled:
-    return registry.pull(reference, arch="amd64", run=run, log_path=run.folder / "log")
+    policy = Policy(rules=(Rule(prefix=reference.partition("/")[0], accepted="a test"),))
+    return registry.pull(reference, arch="amd64", policy=policy, run=run, log_path=run.folder / "log")
 
 
 def test_an_image_without_a_digest_is_refused(run: Run) -> None:

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which container images may come in, and by whose signature: image-specs/policy.yaml.
+
+Strict where nothing is written: an image that no rule speaks of does not come in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goldsmith import workspace
+from goldsmith.errors import ProvenanceError, SpecError
+
+FILE = Path("image-specs/policy.yaml")
+_KINDS = ("sigstore-key", "gpg-key", "accept-unsigned")
+_MORE = {"gpg-key": ("lookaside",)}
+_DOCS = "see docs/provenance.md"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """Of a registry, a namespace or a repository (prefix). One of the keys is set.
+
+    sigstore_key: PEM file, of cosign's signatures in the registry. gpg_key: file with public keys;
+    lookaside: URL where simple signatures lie (containers-registries.d(5)). accepted: why no signature
+    is asked for.
+    """
+
+    prefix: str
+    sigstore_key: Path | None = None
+    gpg_key: Path | None = None
+    lookaside: str = ""
+    accepted: str = ""
+
+    def identity(self) -> str:
+        """Hex sha256 of all that decides; another key in the same file is another rule."""
+        keys = [path.read_bytes().hex() for path in (self.sigstore_key, self.gpg_key) if path]
+        said = [self.prefix, self.lookaside, self.accepted, *keys]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """origin: what a person is to edit. engine: why images count that an engine has, of whatever origin."""
+
+    origin: str = str(FILE)
+    rules: tuple[Rule, ...] = ()
+    engine: str = ""
+    used: dict[str, str] = field(default_factory=dict)  # image -> reason, of those accepted unsigned
+
+    def rule(self, reference: str) -> Rule:
+        """The rule with the longest prefix of NAME@DIGEST. Raises ProvenanceError where there is none."""
+        name = reference.partition("@")[0]
+        fitting = [rule for rule in self.rules if _is_below(name, rule.prefix)]
+        if not fitting:
+            raise ProvenanceError(
+                f"the policy does not allow {reference}",
+                hint=f"add a rule for {name} to {self.origin}: {_DOCS}",
+            )
+        found = max(fitting, key=lambda rule: len(rule.prefix))
+        if found.accepted:
+            self.used[reference] = found.accepted
+        return found
+
+    def allow_engine(self, image: str) -> None:
+        """Raise ProvenanceError unless images count that an engine has."""
+        if not self.engine:
+            raise ProvenanceError(
+                f"{image} is an image of the Docker engine, and nobody knows where it is from",
+                hint="name it by registry and digest, or give its build context; else "
+                f"engine: {{accept-unsigned: REASON}} in {self.origin}",
+            )
+        self.used[image] = self.engine
+
+
+def load(path: Path | None = None) -> Policy:
+    """The policy of a file, by default the project's; the strict one where there is no file.
+
+    Raises SpecError, which lists every problem.
+    """
+    root = workspace.project_root()
+    named = root / (path or FILE)
+    if not named.exists():
+        if path is not None:
+            raise SpecError(f"there is no policy {path}", hint="correct the key 'policy' of the spec")
+        return Policy()
+    try:
+        data = yaml.safe_load(named.read_text())
+    except (OSError, yaml.YAMLError) as e:
+        raise SpecError(f"cannot read the policy {named.name}: {e}") from e
+    problems: list[str] = []
+    made = _parse(data or {}, named, root, problems)
+    if problems:
+        shown = "".join(f"\n  | {problem}" for problem in problems)
+        raise SpecError(f"the policy {named.name} is wrong{shown}", hint=_DOCS)
+    return made
+
+
+def _parse(data: Any, named: Path, root: Path, problems: list[str]) -> Policy:  # noqa: ANN401 - YAML
+    if not isinstance(data, dict):
+        problems.append("it has to be a mapping")
+        return Policy()
+    problems += [f"unknown key {key!r}; known: engine, registries" for key in data if key not in _TOP]
+    engine = data.get("engine") or {}
+    if not isinstance(engine, dict) or set(engine) - {"accept-unsigned"}:
+        problems.append("engine takes accept-unsigned alone")
+        engine = {}
+    registries = data.get("registries") or {}
+    if not isinstance(registries, dict):
+        problems.append("registries has to be a mapping from a registry or repository to its rule")
+        registries = {}
+    rules = [_rule(str(prefix), said, root, problems) for prefix, said in registries.items()]
+    return Policy(
+        origin=str(named.relative_to(root) if named.is_relative_to(root) else named.name),
+        rules=tuple(rule for rule in rules if rule), engine=str(engine.get("accept-unsigned", "")),
+    )  # fmt: skip
+
+
+_TOP = ("engine", "registries")
+
+
+def _rule(prefix: str, said: Any, root: Path, problems: list[str]) -> Rule | None:  # noqa: ANN401 - YAML
+    kinds = [kind for kind in _KINDS if isinstance(said, dict) and said.get(kind)]
+    if len(kinds) != 1:
+        problems.append(f"{prefix}: needs one of {', '.join(_KINDS)}")
+        return None
+    (kind,) = kinds
+    unknown = set(said) - {kind, *_MORE.get(kind, ())}
+    if unknown:
+        problems.append(f"{prefix}: {kind} does not go with {', '.join(sorted(unknown))}")
+        return None
+    if kind == "accept-unsigned":
+        return Rule(prefix=prefix, accepted=str(said[kind]))
+    key = root / str(said[kind])
+    if not key.is_file():
+        problems.append(f"{prefix}: there is no key {said[kind]}")
+        return None
+    if kind == "sigstore-key":
+        return Rule(prefix=prefix, sigstore_key=key)
+    return Rule(prefix=prefix, gpg_key=key, lookaside=str(said.get("lookaside", "")))
+
+
+def _is_below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith((f"{prefix}/", f"{prefix}:"))
+
+
+def skopeo_files(rule: Rule, folder: Path) -> tuple[str, ...]:
+    """The words for skopeo by which it asks for the rule's GPG signature; files of theirs go in folder.
+
+    Formats: containers-policy.json(5), containers-registries.d(5).
+    """
+    wanted: Mapping[str, Any] = {
+        "type": "signedBy", "keyType": "GPGKeys", "keyPath": str(rule.gpg_key),
+        "signedIdentity": {"type": "matchRepository"},
+    }  # fmt: skip
+    document = {"default": [{"type": "reject"}], "transports": {"docker": {rule.prefix: [wanted]}}}
+    (folder / "policy.json").write_text(json.dumps(document))
+    registries = folder / "registries.d"
+    registries.mkdir()
+    place = {"lookaside": rule.lookaside} if rule.lookaside else {}
+    (registries / "rule.yaml").write_text(yaml.safe_dump({"docker": {rule.prefix: place}}))
+    return ("--policy", str(folder / "policy.json"), "--registries.d", str(registries))
