@@ -6,18 +6,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import shutil
 import socket
 import tarfile
+import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from goldsmith import containers, oci, proc, wait, workspace
+from goldsmith import containers, cosign, oci, proc, wait, workspace
 from goldsmith.containers import Bundle
-from goldsmith.errors import BuildError, GoldsmithError
+from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
 from goldsmith.policy import Policy, Rule
 from goldsmith.spec import ContainerSpec, Layers
 from goldsmith.workspace import Run
@@ -250,3 +256,218 @@ def _refused(registry: Registry, digest: str, run: Run, tmp_path: Path) -> Golds
         export(registry, digest, run, tmp_path)
     assert e.value.exit_code == 4
     return e.value
+
+
+# What the policy lets in
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signer:
+    """Signs as cosign does, with a key, and puts the signature where cosign does."""
+
+    registry: Registry
+    private: ec.EllipticCurvePrivateKey
+
+    def sign(self, digest: str, *, about: str = "team/app", put_for: str = "") -> None:
+        """about: the repository that is signed; put_for: beside which image, where it is not this one."""
+        said = {
+            "identity": {"docker-reference": f"{self.registry.host}/{about}"},
+            "image": {"docker-manifest-digest": digest}, "type": "cosign container image signature",
+        }  # fmt: skip
+        payload = json.dumps({"critical": said, "optional": None}).encode()
+        signature = base64.b64encode(self.private.sign(payload, ec.ECDSA(hashes.SHA256()))).decode()
+        config = self.registry.put("team/app", "blobs", b"{}", "")
+        layer = {
+            "mediaType": cosign.KIND, "size": len(payload),
+            "digest": self.registry.put("team/app", "blobs", payload, ""),
+            "annotations": {"dev.cosignproject.cosign/signature": signature},
+        }  # fmt: skip
+        manifest = {
+            "schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "layers": [layer],
+            "config": {"mediaType": oci.OCI_CONFIG, "digest": config, "size": 2},
+        }  # fmt: skip
+        place = f"manifests/{cosign.tag(put_for or digest)}"
+        self.registry.put("team/app", place, oci.canonical(manifest), oci.OCI_MANIFEST)
+
+    def policy(self, folder: Path) -> Policy:
+        path = folder / "team.pub"
+        public = self.private.public_key()
+        path.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        return Policy(rules=(Rule(prefix=f"{self.registry.host}/team", sigstore_key=path),))
+
+
+@pytest.fixture
+def signer(registry: Registry, tmp_path: Path) -> Signer:
+    log_in(registry, tmp_path)
+    return Signer(registry=registry, private=ec.generate_private_key(ec.SECP256R1()))
+
+
+def fresh(registry: Registry) -> Pushed:
+    """An image that nobody has signed yet."""
+    return _push(registry, os.urandom(512))
+
+
+@pytest.mark.parametrize("pinned", ["index", "oci"])
+def test_a_signed_image_comes_in(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path, pinned: str
+) -> None:
+    pushed = fresh(registry)
+    signer.sign(getattr(pushed, pinned))
+
+    bundle = export(registry, getattr(pushed, pinned), run, tmp_path, policy=signer.policy(tmp_path))
+
+    assert bundle.images[0].digest == pushed.oci
+
+
+def test_an_unsigned_image_does_not(registry: Registry, signer: Signer, run: Run, tmp_path: Path) -> None:
+    pushed = fresh(registry)
+
+    with pytest.raises(ProvenanceError, match=r"has no signature, and the policy wants one by team\.pub"):
+        export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
+
+
+def test_a_signature_of_the_platform_does_not_stand_for_the_index(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    pushed = fresh(registry)
+    signer.sign(pushed.oci)
+
+    with pytest.raises(ProvenanceError, match="has no signature"):
+        export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
+
+
+def test_an_image_signed_by_somebody_else_does_not(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    pushed = fresh(registry)
+    Signer(registry=registry, private=ec.generate_private_key(ec.SECP256R1())).sign(pushed.index)
+
+    with pytest.raises(ProvenanceError, match="by another key"):
+        export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
+
+
+def test_a_signature_from_another_repository_does_not_count(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    """An image that was signed elsewhere, and put under a name that it was not signed for."""
+    pushed = fresh(registry)
+    signer.sign(pushed.index, about="team/other")
+
+    with pytest.raises(ProvenanceError, match=r"is for .*team/other"):
+        export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
+
+
+def test_a_signature_does_not_stand_for_the_image_that_took_its_place(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    good, bad = fresh(registry), fresh(registry)
+    signer.sign(good.index, put_for=bad.index)
+
+    with pytest.raises(ProvenanceError, match=f"is for {good.index}"):
+        export(registry, bad.index, run, tmp_path, policy=signer.policy(tmp_path))
+
+
+def test_a_manifest_that_was_exchanged_on_its_way_is_refused(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    pushed = fresh(registry)
+    signer.sign(pushed.index)
+    policy = signer.policy(tmp_path)
+    stored = registry.root / f"docker/registry/v2/blobs/sha256/{pushed.index[7:9]}/{pushed.index[7:]}/data"
+    stored.write_bytes(stored.read_bytes() + b" ")
+
+    with pytest.raises(BuildError):
+        export(registry, pushed.index, run, tmp_path, policy=policy)
+
+
+def test_what_one_policy_let_into_the_cache_another_asks_about(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    pushed = fresh(registry)
+    export(registry, pushed.index, run, tmp_path)
+
+    with pytest.raises(ProvenanceError, match="has no signature"):
+        export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
+    with pytest.raises(ProvenanceError, match="does not allow"):
+        export(registry, pushed.index, run, tmp_path, policy=Policy())
+
+
+def test_what_was_accepted_unsigned_is_remembered_with_its_reason(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    pushed = fresh(registry)
+    policy = Policy(rules=(Rule(prefix=registry.host, accepted="mirrored by us"),))
+
+    export(registry, pushed.index, run, tmp_path, policy=policy)
+
+    assert policy.used == {f"{registry.host}/team/app@{pushed.index}": "mirrored by us"}
+
+
+@pytest.fixture
+def gpg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], bytes]]:
+    """gpg(data) signs; the public key is in tmp_path/team.gpg."""
+    home = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))  # its agent's socket needs a short path
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    words = ("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
+    proc.capture([*words, "--quick-generate-key", "team@example.test", "ed25519", "sign"])
+    exported = proc.capture([*words, "--armor", "--export", "team@example.test"])
+    (tmp_path / "team.gpg").write_text(exported)
+
+    def sign(data: bytes) -> bytes:
+        (tmp_path / "payload").write_bytes(data)
+        proc.capture([*words, "--yes", "--output", tmp_path / "signed", "--sign", tmp_path / "payload"])
+        return (tmp_path / "signed").read_bytes()
+
+    yield sign
+    proc.capture(["gpgconf", "--kill", "gpg-agent"])
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_gpg_signature_lets_in_what_it_is_for_alone(
+    registry: Registry, signer: Signer, gpg: Callable[[bytes], bytes], run: Run, tmp_path: Path
+) -> None:
+    pushed, other = fresh(registry), fresh(registry)
+    said = {
+        "type": "atomic container signature", "image": {"docker-manifest-digest": pushed.oci},
+        "identity": {"docker-reference": f"{registry.host}/team/app:1"},
+    }  # fmt: skip
+    signature = gpg(json.dumps({"critical": said, "optional": {}}).encode())
+    for each in (pushed, other):
+        place = tmp_path / f"lookaside/team/app@{each.oci.replace(':', '=')}/signature-1"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(signature)
+    rule = Rule(prefix=registry.host, gpg_key=tmp_path / "team.gpg", lookaside=f"file://{tmp_path}/lookaside")
+
+    (image,) = export(registry, pushed.index, run, tmp_path, policy=Policy(rules=(rule,))).images
+
+    assert (image.digest, image.index_digest) == (pushed.oci, pushed.index)
+    with pytest.raises(ProvenanceError, match="is not signed as the policy wants it"):
+        export(registry, other.index, run, tmp_path, policy=Policy(rules=(rule,)))
+
+
+def test_an_image_that_is_built_on_reaches_the_engine_out_of_our_store_alone(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine itself has no login there, so it could not pull."""
+    monkeypatch.delenv("DOCKER_HOST")
+    with (tmp_path / "layer.tar").open("wb") as sink, tarfile.open(fileobj=sink, mode="w") as archive:
+        archive.add(tmp_path / "docker/config.json", "base-file")
+    base = _push(registry, (tmp_path / "layer.tar").read_bytes())
+    signer.sign(base.index)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/more").write_text("more\n")
+    (tmp_path / "app/Dockerfile").write_text(f"FROM {registry.host}/team/app@{base.index}\nCOPY more /more\n")
+    spec = ContainerSpec(ref="example.test/app:2", build="app")
+
+    def build(policy: Policy) -> Bundle:
+        return containers.export(
+            [spec], layers=Layers.uncompressed, run=run, log_path=tmp_path / "log", policy=policy,
+            root=tmp_path,
+        )  # fmt: skip
+
+    with pytest.raises(ProvenanceError, match="does not allow"):
+        build(Policy())
+    (image,) = build(signer.policy(tmp_path)).images
+
+    assert image.layers[0]["diff_id"] == base.layer
+    assert len(image.layers) == 2
