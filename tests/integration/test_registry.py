@@ -404,11 +404,10 @@ def test_what_was_accepted_unsigned_is_remembered_with_its_reason(
 
 
 @pytest.fixture
-def gpg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], bytes]]:
+def gpg(tmp_path: Path) -> Iterator[Callable[[bytes], bytes]]:
     """gpg(data) signs; the public key is in tmp_path/team.gpg."""
     home = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))  # its agent's socket needs a short path
-    monkeypatch.setenv("GNUPGHOME", str(home))
-    words = ("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
+    words = ("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
     proc.capture([*words, "--quick-generate-key", "team@example.test", "ed25519", "sign"])
     exported = proc.capture([*words, "--armor", "--export", "team@example.test"])
     (tmp_path / "team.gpg").write_text(exported)
@@ -419,7 +418,7 @@ def gpg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[b
         return (tmp_path / "signed").read_bytes()
 
     yield sign
-    proc.capture(["gpgconf", "--kill", "gpg-agent"])
+    proc.capture(["gpgconf", "--homedir", home, "--kill", "gpg-agent"])
     shutil.rmtree(home, ignore_errors=True)
 
 
