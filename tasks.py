@@ -20,7 +20,7 @@ from goldsmith.cloudtasks import (  # noqa: F401
     cloud_up,
     verify_heat,
 )
-from goldsmith.provenancetasks import sign, verify_release  # noqa: F401
+from goldsmith.provenancetasks import lock, outdated, sign, verify_release  # noqa: F401
 from goldsmith.publishtasks import (  # noqa: F401
     diff,
     images,
@@ -55,6 +55,7 @@ def _out(path: str) -> Path:
     help={
         "name": _NAME, "var": _VAR, "out": _OUT, "json": _JSON, "refresh": _REFRESH,
         "keep": "keep the disk image of a build that fails, for --from and for looking at it",
+        "locked": "build what NAME.lock.yaml has, and fail where anything else has moved",
         "from": "go on with a kept failed build from its finished image: boot or verify",
     },
 )  # fmt: skip
@@ -65,6 +66,7 @@ def build_image(
     keep: bool = False,
     from_: str = "spec",
     refresh: bool = False,
+    locked: bool = False,
     out: str = "",
     json: bool = False,
 ) -> None:
@@ -73,8 +75,9 @@ def build_image(
 
     with cli.reported(as_json=json):
         options = pipeline.Options(
-            variables=cli.variables(var or ()), out=_out(out), keep=keep, refresh=refresh, start=from_
-        )
+            variables=cli.variables(var or ()), out=_out(out), keep=keep, refresh=refresh, start=from_,
+            locked=locked,
+        )  # fmt: skip
         result = pipeline.build(name, options)
         summary.show(result)
         if json:

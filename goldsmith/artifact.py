@@ -163,8 +163,8 @@ def manifest(
 
 
 def _hashed_files(build: Path) -> dict[str, str]:
-    files = [path for path in sorted(build.iterdir()) if path.is_file() and path.suffix == ".json"]
-    return {path.name: sha256_of(path) for path in [*files, build / "spec.yaml"]}
+    files = [path for path in sorted(build.iterdir()) if path.is_file()]
+    return {path.name: sha256_of(path) for path in files if path.suffix in {".json", ".yaml"}}
 
 
 def tool_versions() -> dict[str, str]:

@@ -71,6 +71,12 @@ def current(suite: str, mirrors: Mirrors) -> IndexState:
     return state
 
 
+def about(text: bytes, path: str) -> dict[str, str]:
+    """Hash and date (RFC 5322) of a signed index, path below a build's mirror."""
+    date = email.utils.formatdate(_date(text, path), usegmt=True)
+    return {"sha256": hashlib.sha256(text).hexdigest(), "date": date}
+
+
 def open_url(url: str) -> http.client.HTTPResponse:
     """An answer to read from; a user and password in the address go into a header. Raises OSError."""
     parts = urllib.parse.urlsplit(url)

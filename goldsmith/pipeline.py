@@ -20,6 +20,8 @@ from goldsmith import (
     download,
     guest,
     kubelet,
+    lockfile,
+    lockroad,
     mirror,
     preflight,
     proc,
@@ -53,6 +55,7 @@ class Options:
     keep: bool = False
     refresh: bool = False
     start: str = STAGES[0]
+    locked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +148,9 @@ class _Build:
             return self._prove(run, manifest)
 
     def _make(self, run: Run) -> dict[str, Any]:
+        locked = lockfile.read(lockroad.path_of(self.loaded)) if self.options.locked else None
+        if locked is not None:
+            lockfile.require(locked, lockroad.checkout(self.loaded), self.spec.name)
         (self.folder / "spec.yaml").write_text(self.loaded.rendered)
         with self.timings.stage("kubelet"):
             binary = self._kubelet(run)
@@ -155,6 +161,10 @@ class _Build:
         with self.timings.stage("artifact"):
             disks = artifact.take_in(image, self.spec, self.folder)
             artifact.write_sums(self.folder, disks)
+            found = lockroad.of_build(self.loaded, self.identity, self.folder, kubelet=_about(binary))
+            lockfile.write(self.folder / lockroad.FILE, found)
+            if locked is not None:
+                lockfile.require(locked, found, self.spec.name)
             return self._manifest(disks, binary, bundle)
 
     def _kubelet(self, run: Run) -> KubeletBinary | None:

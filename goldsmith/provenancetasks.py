@@ -11,16 +11,64 @@ from invoke.tasks import task
 
 from goldsmith import cli
 
+_NAME = "a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: debian-kubelet"
+_VAR = "NAME=VALUE, a variable of the spec; may be repeated"
+_BUILD = "ID of the build; default: the latest verified one"
+_OUT = "folder where builds are; default: $GOLDSMITH_OUT, else out/"
 _JSON = "answer with JSON on standard output"
 
 
 @task(
     positional=["name"],
+    iterable=["var"],
+    optional=["upgrade"],
     help={
-        "name": "NAME of a spec; default: debian-kubelet",
+        "name": _NAME, "var": _VAR, "build": _BUILD, "out": _OUT, "json": _JSON,
+        "upgrade": "which parts of an existing lock may change, with commas between; alone: all",
+    },
+)  # fmt: skip
+def lock(
+    c: Context,
+    name: Any = None,
+    var: Any = None,
+    build: str = "",
+    upgrade: Any = "",
+    out: str = "",
+    json: bool = False,
+) -> None:
+    """Write NAME.lock.yaml beside the spec: what a verified build of it turned out to be made of."""
+    from goldsmith import buildrecord, lockroad, provenancereport, specfile, workspace
+
+    with cli.reported(as_json=json):
+        loaded = specfile.load(name, cli.variables(var or ()))
+        root = Path(out).absolute() if out else workspace.out_root()
+        folder = buildrecord.find(root, loaded.spec.name, build)
+        path, moved = lockroad.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
+        provenancereport.show_moves(moved, "goldsmith.locked", as_json=json, path=str(path))
+
+
+@task(
+    positional=["name"],
+    iterable=["var"],
+    help={"name": _NAME, "var": _VAR, "json": _JSON},
+)
+def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
+    """Show what an upgrade of NAME.lock.yaml would bring, and which locked packages are gone."""
+    from goldsmith import outdated as road
+    from goldsmith import provenancereport, specfile
+
+    with cli.reported(as_json=json):
+        moved = road.find(specfile.load(name, cli.variables(var or ())))
+        provenancereport.show_moves(moved, "goldsmith.outdated", as_json=json)
+
+
+@task(
+    positional=["name"],
+    help={
+        "name": _NAME,
         "key": "PEM file with the private key; its passphrase: $GOLDSMITH_KEY_PASSPHRASE, or asked for",
-        "build": "ID of the build; default: the latest verified one",
-        "out": "folder where builds are; default: $GOLDSMITH_OUT, else out/",
+        "build": _BUILD,
+        "out": _OUT,
         "builder": "URI that says who built it; default: $GOLDSMITH_BUILDER",
         "accept-dirty": "REASON to sign a build from a checkout with uncommitted changes; it is signed too",
         "certificate": "UUID of the key's certificate in the cloud: show OpenStack's image signature",

@@ -20,7 +20,19 @@ import fedora_standin
 import pytest
 import yaml
 
-from goldsmith import artifact, dib, download, partmap, preflight, proc, reap, sealed, specfile, workspace
+from goldsmith import (
+    artifact,
+    dib,
+    download,
+    partmap,
+    preflight,
+    proc,
+    reap,
+    sbom,
+    sealed,
+    specfile,
+    workspace,
+)
 from goldsmith.artifact import Identity
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.workspace import Run
@@ -282,8 +294,20 @@ def test_every_package_is_listed_as_it_was_fetched(built: Built, stand_in: Stand
     assert built.packages["kernels"] == ["6.17.2-1.fc44.x86_64"]
 
 
-def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path) -> None:
-    expect = {**json.loads(built.expect.read_text()), "image_sha256": workspace.sha256_of(built.image)}
+def test_the_bill_of_materials_lists_what_rpm_installed(built: Built, root: Path, run: Run) -> None:
+    (run.folder / sbom.FILE).write_text(sbom.make(root))
+
+    billed = {package[:2] for package in sbom.read(run.folder / sbom.FILE).packages}
+
+    assert billed == {(p["name"], p["version"]) for p in built.packages["packages"]}
+
+
+def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, run: Run) -> None:
+    (run.folder / sbom.FILE).write_text(sbom.make(root))
+    expect = {
+        **json.loads(built.expect.read_text()), "image_sha256": workspace.sha256_of(built.image),
+        "sbom": sbom.read(run.folder / sbom.FILE).as_dict(),
+    }  # fmt: skip
     built.expect.write_text(json.dumps(expect))
     suites = ROOT / "tests/image"
     proc.capture(

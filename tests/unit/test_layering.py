@@ -29,11 +29,12 @@ ROOMS = {
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
     "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
     "containers": {
-        "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "dockersave", "hashing",
-        "imagestore", "oci", "policy", "registry", "rootfs",
+        "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "debpackages",
+        "dockersave", "hashing", "imagestore", "oci", "policy", "registry", "rootfs",
     },
     "image": {"dib", "blockdevice"},
     "artifact": {"artifact", "resume"},
+    "lock": {"lockfile", "lockroad", "outdated"},
     "boot": {"guest", "qemu", "sealed", "seed"},
     "bill of materials": {"contents", "gobuildinfo", "sbom"},
     "verify": {"junit", "suite", "verdict", "verify"},
@@ -50,8 +51,8 @@ ROOMS = {
         "transfer", "trust", "wishes",
     },
     "around it": {
-        "bench", "benchpublish", "cli", "elementlint", "housekeeping", "publishreport", "selftest", "soak",
-        "soakembed", "soakheat", "soakkill", "soakmutate", "soakpublish", "summary",
+        "bench", "benchpublish", "cli", "elementlint", "housekeeping", "provenancereport", "publishreport",
+        "selftest", "soak", "soakembed", "soakheat", "soakkill", "soakmutate", "soakpublish", "summary",
     },
     "tasks": {"cloudtasks", "provenancetasks", "publishtasks", "tasks"},
 }  # fmt: skip

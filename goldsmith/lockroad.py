@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locks of specs: made from a verified build, held against the checkout and against a new build."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith import artifact, contexts, debindex, dib, lockfile, mirror, workspace
+from goldsmith.artifact import Identity
+from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.lockfile import Lock, Move
+from goldsmith.spec import Distribution, ImageSpec
+from goldsmith.specfile import SUFFIX, LoadedSpec
+
+FILE = "lock.yaml"  # in a build's folder
+_PYTHON = "requirements.lock"
+
+
+def path_of(loaded: LoadedSpec) -> Path:
+    """Where a spec's lock lies: beside it."""
+    return loaded.path.with_name(loaded.path.name.removesuffix(SUFFIX) + lockfile.SUFFIX)
+
+
+def checkout(loaded: LoadedSpec) -> Lock:
+    """What is known before anything is built: the parts that are the checkout's alone."""
+    spec, root = loaded.spec, workspace.project_root()
+    base = spec.base_image
+    return {
+        "spec": loaded.sha256,
+        "python": {_PYTHON: workspace.sha256_of(root / _PYTHON)},
+        "elements": artifact.element_hashes(dib.elements(spec), loaded.elements),
+        "base-image": None if base is None else {"url": base.url, "sha256": base.sha256},
+        "contexts": {
+            made.ref: contexts.digest(made.folder) for made in contexts.collect(spec.containers, root)
+        },
+    }
+
+
+def of_build(loaded: LoadedSpec, who: Identity, folder: Path, *, kubelet: Mapping[str, Any] | None) -> Lock:
+    """What the build in folder, which has its lists already, turned out to be made of."""
+    spec, images = loaded.spec, folder / "images.lock.json"
+    packages = json.loads((folder / "packages.json").read_text())["packages"]
+    return {
+        "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": who.name,
+        "distribution": spec.distribution.value, "release": spec.release, "arch": spec.arch.value,
+        "build": {"id": who.build_id, "commit": who.commit},
+        "index": index(spec),
+        **checkout(loaded),
+        "kubelet": _kubelet(kubelet),
+        "containers": json.loads(images.read_text()) if images.exists() else {"images": []},
+        "packages": [
+            {key: p[key] for key in ("name", "version", "architecture", "sha256")} for p in packages
+        ],
+    }  # fmt: skip
+
+
+def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> tuple[Path, tuple[Move, ...]]:
+    """Write the spec's lock from a build of it; what moved since the lock before.
+
+    upgrade: the parts that change where there is a lock already. Raises SpecError and ProvenanceError.
+    """
+    target = path_of(loaded)
+    new = lockfile.read(build / FILE)
+    moved = lockfile.compare(new, checkout(loaded))
+    if moved:
+        raise ProvenanceError(
+            f"the checkout is not what {build.name} was built from\n{lockfile.table(moved)}",
+            hint=f"build it, then lock it: scripts/inv build-image {loaded.spec.name}",
+        )
+    old = lockfile.read(target) if target.exists() else None
+    if old is not None and not upgrade:
+        raise SpecError(
+            f"{target.name} is there already",
+            hint="say what may change: --upgrade all, or such as --upgrade packages,kubelet",
+        )
+    chosen = lockfile.merge(old, new, lockfile.parts(upgrade or "all"))
+    lockfile.write(target, chosen)
+    return target, () if old is None else lockfile.compare(old, chosen)
+
+
+def index(spec: ImageSpec) -> dict[str, Any] | None:
+    """The package indexes of today: hash and date of each signed one; None where they are not Debian's."""
+    if spec.distribution is not Distribution.debian:
+        return None
+    state = debindex.current(spec.release, mirror.find(spec.mirror))
+    return {path: debindex.about(text, path) for path, text in sorted(state.releases.items())}
+
+
+def _kubelet(said: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Without where Go came from: what it makes is held by its hash."""
+    if said is None:
+        return None
+    pins = {key: value for key, value in said["provenance"].items() if key != "go-origin"}
+    return {"version": said["version"], "source": said["source"], "sha256": str(said["sha256"]), **pins}
