@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 FILES = {
     "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
     "images.lock.json", "packages.json", "sbom.cdx.json", "build.log", "console.log", "junit.xml",
-    "timings.json",
+    "timings.json", "lock.yaml",
 }  # fmt: skip
 
 

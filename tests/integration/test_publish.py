@@ -21,8 +21,8 @@ from pubplace import PubPlace, write_clouds, write_spec
 from test_cloud import task
 from tinyplace import TinyPlace
 
+from goldsmith import attestation, cloudplace, proc, release
 from goldsmith import cloud as testcloud
-from goldsmith import cloudplace, release
 from goldsmith.glance import Glance
 from goldsmith.release import GlanceImage
 
@@ -134,6 +134,33 @@ def test_publish_again_new_build_rollback_publish(place: PubPlace, twins: list[P
     place.publish(second)
     assert place.table() == {second.name: (True, False), first.name: (False, True)}
     assert released(place) == [second.name]
+
+
+def test_what_its_owner_has_signed_is_published_alone(
+    make: MakePlace, tiny_build: Path, tmp_path: Path
+) -> None:
+    keys = {name: tmp_path / f"{name}.key" for name in ("ours", "theirs")}
+    for key in keys.values():
+        proc.capture(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key])
+        proc.capture(["openssl", "pkey", "-in", key, "-pubout", "-out", key.with_suffix(".pub")])
+    place = make(**{"signed-by": str(keys["ours"].with_suffix(".pub"))})
+    statement = tiny_build / attestation.FILE
+
+    def sign(key: Path) -> None:
+        words = ("--key", str(key), "--builder", "urn:test", "--accept-dirty", "a test")
+        done = place.tiny.inv("sign", "tiny", "--build", tiny_build.name, *words)
+        assert done.status == 0, done.stderr
+
+    try:
+        assert "cannot read the statement" in place.publish(tiny_build, status=9).stderr
+        sign(keys["theirs"])
+        assert "not by the key" in place.publish(tiny_build, status=9).stderr
+        assert images_of(Glance(NAME), place.alias) == []
+        sign(keys["ours"])
+        place.publish(tiny_build)
+    finally:
+        statement.unlink(missing_ok=True)
+    assert released(place) == [tiny_build.name]
 
 
 def test_the_database_of_glance_agrees(place: PubPlace, tiny_build: Path) -> None:
