@@ -20,7 +20,7 @@ from goldsmith.cloudtasks import (  # noqa: F401
     cloud_up,
     verify_heat,
 )
-from goldsmith.provenancetasks import lock, outdated, sign, verify_release  # noqa: F401
+from goldsmith.provenancetasks import known_vulnerabilities, lock, outdated, sign, verify_release  # noqa: F401
 from goldsmith.publishtasks import (  # noqa: F401
     diff,
     images,

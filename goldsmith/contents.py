@@ -23,7 +23,10 @@ STORE = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
 ARCHIVE = "/var/lib/goldsmith/bundle.tar"
 _DPKG = "var/lib/dpkg/status"
 _APK = "lib/apk/db/installed"
-_DATABASES = re.compile(rf"{_DPKG}|{_DPKG}\.d/[^/]+|{_APK}|(?:var/lib|usr/lib/sysimage)/rpm/[^/]+")
+_RELEASE = ("usr/lib/os-release", "etc/os-release")  # the second counts, where it is a file
+_DATABASES = re.compile(
+    rf"{'|'.join(_RELEASE)}|{_DPKG}|{_DPKG}\.d/[^/]+|{_APK}|(?:var/lib|usr/lib/sysimage)/rpm/[^/]+"
+)
 _RPM_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 _MOST_MANIFEST = 1 << 20  # bytes; a larger blob is a layer
 _WHITEOUT = ".wh."
@@ -43,9 +46,13 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Container:
-    """digest: of its manifest. unread: why its packages are not known, empty where they are."""
+    """digest: of its manifest. unread: why its packages are not known, empty where they are.
+
+    release: what it says it is (os-release(5)), such as debian-13; empty where it does not.
+    """
 
     digest: str
+    release: str
     layers: tuple[str, ...]
     packages: tuple[Package, ...]
     unread: str = ""
@@ -172,7 +179,7 @@ def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes |
     files: dict[str, bytes] = {}
     for change in changes:
         if isinstance(change, str):
-            return Container(digest=digest, layers=layers, packages=(), unread=change)
+            return Container(digest=digest, layers=layers, packages=(), unread=change, release="")
         _apply(files, change)
     unread = "it has an rpm database" if any("/rpm/" in path for path in files) else ""
     found: list[Package] = []
@@ -182,7 +189,18 @@ def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes |
             found += _dpkg(text)
         elif path == _APK:
             found += _apk(text)
-    return Container(digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread)
+    said = [files[path].decode(errors="replace") for path in _RELEASE if path in files]
+    return Container(
+        digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread,
+        release=release_of(said[-1]) if said else "",
+    )  # fmt: skip
+
+
+def release_of(text: str) -> str:
+    """ID and version of an os-release(5) file, such as debian-13; empty where it names none."""
+    fields = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    words = [fields.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
+    return "-".join(word for word in words if word)
 
 
 def _apply(files: dict[str, bytes], change: Changes) -> None:

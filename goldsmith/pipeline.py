@@ -30,6 +30,7 @@ from goldsmith import (
     sbom,
     specfile,
     verify,
+    vulnerabilities,
     workspace,
 )
 from goldsmith import policy as policies
@@ -43,6 +44,7 @@ from goldsmith.specfile import LoadedSpec
 from goldsmith.verdict import Verdict
 from goldsmith.workspace import Run
 
+OVER_BUDGET = "vulnerabilities: over the budget of the spec"
 STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
 
 
@@ -108,6 +110,7 @@ def build(name: str, options: Options) -> Result:
         loaded = specfile.load(name, options.variables)
     with workspace.run(), timings.stage("preflight"):
         _check_buildable(loaded.spec)
+        vulnerabilities.needed(loaded.spec.fail_on)
         preflight.require(loaded.spec)
     if options.start in resume.RESUMABLE:
         folder = resume.find(options.out / loaded.spec.name, loaded)
@@ -216,7 +219,11 @@ class _Build:
             tests=[workspace.project_root() / folder for folder in self.spec.verify.tests],
         )  # fmt: skip
         start = time.monotonic()
+        known = vulnerabilities.needed(self.spec.fail_on)
         verdict = verify.verify(subject, run=run, log_path=self.log)
+        report = vulnerabilities.of_build(self.folder, known) if verdict.passed else None
+        if report is not None and report.over(self.spec.fail_on):
+            verdict = dataclasses.replace(verdict, passed=False, failed=(OVER_BUDGET,))
         boot_s = verdict.durations_s["boot"]
         self.timings.stages["boot"] = boot_s
         self.timings.stages["verify"] = round(time.monotonic() - start - boot_s, 2)
@@ -227,6 +234,8 @@ class _Build:
             | {path.name: workspace.sha256_of(path) for path in self._found()},
         }  # fmt: skip
         artifact.write_json(self.folder / "manifest.json", manifest)
+        if report is not None:
+            vulnerabilities.require(report, self.spec.fail_on)
         verdict.require(self.folder)
         is_latest = artifact.move_latest(self.folder)
         resume.forget(self.folder)
@@ -234,7 +243,7 @@ class _Build:
 
     def _found(self) -> Iterator[Path]:
         """What the verification wrote that the manifest vouches for."""
-        for name in (sbom.FILE, "junit.xml"):
+        for name in (sbom.FILE, vulnerabilities.FILE, "junit.xml"):
             if (self.folder / name).exists():
                 yield self.folder / name
 
@@ -384,7 +393,7 @@ def _about(binary: KubeletBinary | None) -> dict[str, Any] | None:
     if binary is None:
         return None
     return {
-        "version": binary.version, "source": binary.source, "sha256": binary.sha256,
+        "version": binary.version, "source": binary.source.value, "sha256": binary.sha256,
         "provenance": dict(binary.provenance),
     }  # fmt: skip
 

@@ -101,6 +101,40 @@ def sign(
 
 
 @task(
+    positional=["name"],
+    help={
+        "name": "a spec whose latest build is looked at, or the file of a bill of materials; "
+        "default: debian-kubelet",
+        "database": "folder or archive of OSV records; default: $GOLDSMITH_VULNERABILITIES",
+        "fail-on": "low, medium, high or critical, each also with -fixable: end with 9 where there are such",
+        "build": _BUILD,
+        "out": _OUT,
+        "json": _JSON,
+    },
+)
+def known_vulnerabilities(
+    c: Context,
+    name: Any = None,
+    database: str = "",
+    fail_on: str = "",
+    build: str = "",
+    out: str = "",
+    json: bool = False,
+) -> None:
+    """Look up the known vulnerabilities of a build, or of any bill of materials of ours."""
+    from goldsmith import lookup, vulnerabilities, workspace
+
+    with cli.reported(as_json=json):
+        root = Path(out).absolute() if out else workspace.out_root()
+        report = lookup.look_up(name, root, build, database=database, budget=fail_on)
+        if json:
+            cli.print_json("goldsmith.vulnerabilities", report.as_dict())
+        else:
+            print(report.as_text())
+        vulnerabilities.require(report, fail_on or None)
+
+
+@task(
     help={
         "release": "a release's disk image, or the folder that holds its files",
         "key": "PEM file with the public key of who is to have signed it",

@@ -59,16 +59,15 @@ def make(root: Path) -> str:
     lock = (sealed.read_json(root, sealed.LOCK_JSON) or {}).get("images", [])
     names = {image["digest"]: image["ref"] for image in lock}
     release = _os_release(root)
-    distribution = release.get("ID", "linux")
     version = str(build.get("build_id", "unknown"))
     components = [
-        *_packages(contents.packages(root), distribution, "host"),
+        *_packages(contents.packages(root), contents.release_of(release), "host"),
         *(_container(image, names) for image in contents.containers(root)),
         *_kubelet(sealed.resolve(root, _KUBELET), build),
     ]
     subject = Component(
         name=str(build.get("name", "unknown")), version=version, type=ComponentType.OPERATING_SYSTEM,
-        bom_ref="image", properties=[Property(name="goldsmith:os", value=release.get("PRETTY_NAME", "?"))],
+        bom_ref="image", properties=_properties(os=contents.release_of(release)),
     )  # fmt: skip
     bom = Bom(
         components=components, serial_number=uuid.uuid5(_SPACE, version),
@@ -97,13 +96,15 @@ def read(path: Path) -> Listed:
         raise ProvenanceError(f"{path} is no bill of materials of ours: {type(e).__name__}: {e}") from e
 
 
-def _packages(found: Iterable[Package], distribution: str, where: str) -> list[Component]:
+def _packages(found: Iterable[Package], release: str, where: str) -> list[Component]:
+    more = {"distro": release} if release else {}
+    distribution = release.partition("-")[0] or "linux"
     return [
         Component(
             name=package.name, version=package.version, type=ComponentType.LIBRARY,
             bom_ref=f"{where}/{package.family}/{package.name}/{package.arch}/{package.version}",
             purl=PackageURL(
-                package.family, distribution, package.name, package.version, {"arch": package.arch}
+                package.family, distribution, package.name, package.version, {"arch": package.arch, **more}
             ),
             properties=_properties(source=package.source),
         )
@@ -116,13 +117,12 @@ def _container(image: Container, names: Mapping[str, str]) -> Component:
     ref = names.get(image.digest, "unknown")
     repository = ref.rpartition(":")[0] or ref
     name = repository.rpartition("/")[2]
-    family = image.packages[0].family if image.packages else ""
     return Component(
         name=ref, version=image.digest, type=ComponentType.CONTAINER, bom_ref=f"container/{image.digest}",
         hashes=[_sha256(image.digest.partition(":")[2])],
         purl=PackageURL("oci", None, name, image.digest, {"repository_url": repository}),
         properties=_properties(layers=" ".join(image.layers), unread=image.unread),
-        components=_packages(image.packages, "alpine" if family == "apk" else "debian", image.digest),
+        components=_packages(image.packages, image.release, image.digest),
     )  # fmt: skip
 
 
@@ -174,10 +174,9 @@ def _built(version: str) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
-def _os_release(root: Path) -> dict[str, str]:
+def _os_release(root: Path) -> str:
     path = sealed.resolve(root, "/etc/os-release")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+    return path.read_text() if path.is_file() else ""
 
 
 def _validated(text: str) -> str:

@@ -194,3 +194,4 @@ class ImageSpec:
     verify: VerifySpec = VerifySpec()
     publish: PublishSpec = field(default_factory=PublishSpec)
     policy: str | None = None  # a path in the project; None: image-specs/policy.yaml
+    fail_on: str | None = None  # known vulnerabilities that an image may not have

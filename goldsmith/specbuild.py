@@ -100,6 +100,7 @@ KEYS = (
     Key("verify.pods", VerifySpec, "pods", tuple),
     Key("verify.tests", VerifySpec, "tests", tuple),
     Key("policy", ImageSpec, "policy", str),
+    Key("vulnerabilities.fail-on", ImageSpec, "fail_on", str),
     Key("publish.clouds[].name", PublishCloud, "name", str),
     Key("publish.clouds[].format", PublishCloud, "format", DiskFormat),
     Key("publish.clouds[].visibility", PublishCloud, "visibility", Visibility),
@@ -138,6 +139,7 @@ def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSp
         **_fields(data, "", ImageSpec),
         **_fields(data.get("bundle", {}), "bundle.", ImageSpec),
         **_fields(data.get("cloud-init", {}), "cloud-init.", ImageSpec),
+        **_fields(data.get("vulnerabilities", {}), "vulnerabilities.", ImageSpec),
     }
     return ImageSpec(
         **top,

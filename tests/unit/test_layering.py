@@ -36,7 +36,7 @@ ROOMS = {
     "artifact": {"artifact", "resume"},
     "lock": {"lockfile", "lockroad", "outdated"},
     "boot": {"guest", "qemu", "sealed", "seed"},
-    "bill of materials": {"contents", "gobuildinfo", "sbom"},
+    "bill of materials": {"contents", "gobuildinfo", "osv", "sbom", "vulnerabilities"},
     "verify": {"junit", "suite", "verdict", "verify"},
     "pipeline": {"pipeline"},
     "cloud": {
@@ -44,7 +44,9 @@ ROOMS = {
         "cloudstart", "cloudtls",
     },
     "heat": {"cloudapi", "heat", "heatcheck", "heatproof", "heatreport", "heatroad"},
-    "provenance": {"attestation", "buildrecord", "imgsignature", "signing", "signoff", "statement"},
+    "provenance": {
+        "attestation", "buildrecord", "imgsignature", "lookup", "signing", "signoff", "statement",
+    },
     "publish": {
         "canary", "carryout", "glance", "imagediff", "inventory", "journal", "propertycheck",
         "publication", "publishplan", "publishroad", "publishstep", "records", "release", "sending",

@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
-from goldsmith import pipeline, specfile, workspace
-from goldsmith.errors import BuildError, HostError, SpecError
+from goldsmith import artifact, pipeline, resume, specfile, verify, vulnerabilities, workspace
+from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
+from goldsmith.kubelet import KubeletBinary
 from goldsmith.pipeline import Options
-from goldsmith.spec import Distribution, Into
+from goldsmith.spec import Distribution, Into, KubeletSource
+from goldsmith.verdict import Verdict
+from goldsmith.vulnerabilities import Finding, Report
+from goldsmith.workspace import Run
 
 
 def test_stages_are_those_of_the_design_in_their_order() -> None:
@@ -99,6 +106,49 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
         pipeline.export_images(str(spec), {}, tmp_path / "target", refresh=False)
 
     assert not (tmp_path / "target").exists()
+
+
+def test_what_is_known_of_the_kubelet_can_be_written_into_a_lock(tmp_path: Path) -> None:
+    binary = KubeletBinary(path=tmp_path, version="1.35.4", source=KubeletSource.go_module, sha256="a")
+
+    about = pipeline._about(binary)
+
+    assert yaml.safe_load(yaml.safe_dump(about)) == about
+
+
+def build_of(tmp_path: Path, budget: str | None) -> pipeline._Build:
+    loaded = specfile.load("debian-kubelet")
+    loaded = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, fail_on=budget))
+    (tmp_path / "build").mkdir()
+    return pipeline._Build(loaded, tmp_path / "build", Options(), pipeline.Timings())
+
+
+@pytest.mark.parametrize(("budget", "passes"), [("critical", False), ("critical-fixable", True)])
+def test_an_image_over_its_budget_is_not_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, passes: bool
+) -> None:
+    """Whatever its tests have said."""
+    good = Verdict(
+        passed=True, tests=1, failed=(), skipped=(), not_applicable=(), uncovered=(), sha256="1",
+        accelerator="tcg", durations_s={"boot": 1.0},
+    )  # fmt: skip
+    finding = Finding(id="X", level="critical", where="host", package="p", version="1", fixed=None)
+    report = Report(findings=(finding,), looked_up=1, unknown=(), records=1)
+    monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
+    monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: report)
+    monkeypatch.setattr(verify, "verify", lambda *_args, **_options: good)
+    monkeypatch.setattr(artifact, "move_latest", lambda _folder: True)
+    monkeypatch.setattr(artifact, "commit_of", lambda _checkout: ("abc", False))
+    monkeypatch.setattr(resume, "forget", lambda _folder: None)
+    build = build_of(tmp_path, budget)
+    manifest = {"disks": [{"file": "x.qcow2"}], "files": {}}
+
+    over = contextlib.nullcontext() if passes else pytest.raises(ProvenanceError, match="over the budget")
+    with over:
+        build._prove(Run(folder=tmp_path), manifest)
+
+    written = json.loads((tmp_path / "build/manifest.json").read_text())
+    assert written["verification"]["result"] == ("passed" if passes else "failed")
 
 
 def test_a_shell_needs_a_build() -> None:

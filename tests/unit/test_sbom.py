@@ -81,7 +81,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     texts = {
         "var/lib/dpkg/status": STATUS,
-        "etc/os-release": 'ID=debian\nPRETTY_NAME="Debian 13"\n',
+        "etc/os-release": 'ID=debian\nVERSION_ID="13"\n',
         "usr/lib/goldsmith/build.json": json.dumps(
             {"name": "mine", "build_id": "20260102T030405Z-abc", "kubelet": {"version": "1.35.4"}}
         ),
@@ -265,7 +265,8 @@ def components(text: str) -> dict[str, Any]:
 
 
 def test_the_bill_lists_host_images_and_kubelet(root: Path, write_image: WriteImage) -> None:
-    digest = write_image(tar({"var/lib/dpkg/status": ZLIB_STATUS}))
+    release = {"usr/lib/os-release": "ID=debian\nVERSION_ID=12\n"}
+    digest = write_image(tar({"var/lib/dpkg/status": ZLIB_STATUS, **release}))
     lock(root, **{"a.b/app:1": digest})
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/kubelet").write_bytes(go_program())
@@ -274,10 +275,14 @@ def test_the_bill_lists_host_images_and_kubelet(root: Path, write_image: WriteIm
 
     assert sbom.make(root) == text
     found = components(text)
-    assert found["host/deb/libc6/amd64/2.41-12+b1"]["purl"] == "pkg:deb/debian/libc6@2.41-12%2Bb1?arch=amd64"
+    assert found["host/deb/libc6/amd64/2.41-12+b1"]["purl"] == (
+        "pkg:deb/debian/libc6@2.41-12%2Bb1?arch=amd64&distro=debian-13"
+    )
     image = found[f"container/{digest}"]
     assert (image["type"], image["name"], image["version"]) == ("container", "a.b/app:1", digest)
-    assert [part["name"] for part in image["components"]] == ["zlib1g"]
+    assert [part["purl"] for part in image["components"]] == [
+        "pkg:deb/debian/zlib1g@1.3?arch=amd64&distro=debian-12"
+    ]
     kubelet = found["kubelet"]
     assert kubelet["hashes"][0]["content"] == hashlib.sha256(go_program()).hexdigest()
     assert kubelet["components"][0]["purl"] == "pkg:golang/k8s.io/api@v0.35.4"
