@@ -27,11 +27,15 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mutation:
-    """script: run by sh in the root file system; reason: what the verdict, or the error, must name."""
+    """script: run by sh in the root file system; reason: what the verdict, or the error, must name.
+
+    also: what it must name besides, for the same reason.
+    """
 
     name: str
     script: str
     reason: str
+    also: tuple[str, ...] = ()
     is_boot_error: bool = False
 
 
@@ -39,12 +43,13 @@ MUTATIONS = (
     Mutation(
         name="kubelet removed", script="rm usr/bin/kubelet",
         reason="sealed: test_kubelet_is_the_one_that_was_built",
+        also=("sealed: test_the_kubelet_is_that_of_the_build",),
     ),
     Mutation(
         name="blob corrupted",
         script=f"blob={_STORE}/$(ls -S {_STORE} | head -n 1)\n"
         'printf X | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none',
-        reason="sealed: test_every_blob_is_whole",
+        reason="sealed: test_every_blob_is_whole", also=("sealed: test_there_is_a_bill",),
     ),
     Mutation(
         name="host key left in", script="echo key > etc/ssh/ssh_host_ed25519_key",
@@ -86,7 +91,11 @@ def judge(image: Path, mutation: Mutation, out: Path, run: workspace.Run) -> lis
         return [f"{mutation.name}: {e}"]
     if mutation.is_boot_error or verdict.passed:
         return [f"{mutation.name}: booted, and the verdict is {verdict.as_dict()['result']}"]
-    if not all(mutation.reason in line for line in _same_phase(verdict.failed)):
+    found = _same_phase(verdict.failed)
+    reasons = (mutation.reason, *mutation.also)
+    if not all(any(reason in line for line in found) for reason in reasons) or not all(
+        any(reason in line for reason in reasons) for line in found
+    ):
         return [f"{mutation.name}: failed for another reason: {line}" for line in verdict.failed]
     return []
 

@@ -26,6 +26,7 @@ _FEATURES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "pods": lambda expect: bool((expect["build"] or {}).get("verify", {}).get("pods")),
     "heat-agent": lambda expect: "script" in _hooks(expect),
     "kubelet-hook": lambda expect: "kubelet" in _hooks(expect),
+    "bill": lambda expect: not expect["sbom"]["error"],
     "packages": lambda expect: bool(expect["sbom"]["packages"]),
     "manifest": lambda expect: expect["manifest"] is not None,
 }

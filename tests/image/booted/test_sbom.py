@@ -21,7 +21,7 @@ def test_packages_are_those_of_the_bill(host, expect):
     assert (billed - installed, installed - billed) == (set(), set())
 
 
-@pytest.mark.needs("containers")
+@pytest.mark.needs("bill", "containers")
 def test_container_images_are_those_of_the_bill(host, expect):
     """Before anything was started that the test itself brought."""
     assert set(images(host).values()) == set(expect["sbom"]["containers"])

@@ -10,19 +10,19 @@ def test_there_is_a_bill(expect):
     assert not expect["sbom"]["error"]
 
 
-@pytest.mark.needs("containers")
+@pytest.mark.needs("bill", "containers")
 def test_container_images_are_those_of_the_lock(expect):
     locked = {image["digest"]: image["ref"] for image in expect["images"] if image["into"] == "containerd"}
     assert expect["sbom"]["containers"] == locked
 
 
-@pytest.mark.needs("manifest")
+@pytest.mark.needs("bill", "manifest")
 def test_container_images_are_those_of_the_manifest(expect):
     built = {i["digest"] for i in expect["manifest"]["containers"] if i["into"] == "containerd"}
     assert set(expect["sbom"]["containers"]) == built
 
 
-@pytest.mark.needs("kubelet")
+@pytest.mark.needs("bill", "kubelet")
 def test_the_kubelet_is_that_of_the_build(expect):
     named = expect["build"]["kubelet"]["sha256"]  # None for a package, which the list of packages has
     assert named in (None, expect["sbom"]["kubelet_sha256"])
