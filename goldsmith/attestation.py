@@ -139,6 +139,8 @@ def _statement(path: Path, key: Key) -> dict[str, Any]:
 
 
 def _file(folder: Path, name: str, digest: Mapping[str, str]) -> Check:
+    if Path(name).name != name or name in {"", ".."} or "\0" in name:
+        return Check(name=repr(name), ok=False, detail="is no name of a file beside the statement")
     try:
         sha256, sha512, _ = hashing.of_disk(folder / name)
     except OSError as e:

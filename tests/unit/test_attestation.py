@@ -234,6 +234,16 @@ def test_a_signed_statement_that_says_something_else_is_refused(
     assert failed(release, tmp_path)[0] == check
 
 
+@pytest.mark.parametrize("name", ["../spec.yaml", "/etc/passwd", "a\0b", "", ".."])
+def test_a_statement_speaks_of_files_beside_it_alone(release: Path, tmp_path: Path, name: str) -> None:
+    (release.parent / "spec.yaml").write_text("outside")
+    content = said(release)
+    content["subject"].append({"name": name, "digest": {"sha256": sha256(b"outside")}})
+    sign_again(release, content)
+
+    assert failed(release, tmp_path) == [repr(name)]
+
+
 def test_a_signature_over_another_kind_of_document_is_none(release: Path, tmp_path: Path) -> None:
     sign_again(release, said(release), kind="text/plain")
 
