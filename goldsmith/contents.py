@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 import re
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +68,9 @@ def packages(root: Path) -> tuple[Package, ...]:
     status = sealed.resolve(root, f"/{_DPKG}")
     if status.is_file():
         return tuple(sorted(_dpkg(status.read_text(errors="replace"))))
-    if any(sealed.resolve(root, folder).is_dir() for folder in _RPM_FOLDERS):
-        return tuple(sorted(_rpm(root)))
+    for folder in (sealed.resolve(root, path) for path in _RPM_FOLDERS):
+        if folder.is_dir():
+            return tuple(sorted(_rpm(folder)))
     return ()
 
 
@@ -235,9 +238,13 @@ def _apk(text: str) -> Iterator[Package]:
             )
 
 
-def _rpm(root: Path) -> Iterator[Package]:
+def _rpm(database: Path) -> Iterator[Package]:
+    """Asked of a copy: rpm wants to write beside a database that it reads."""
     form = "%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SOURCERPM}\\n"
-    for line in proc.capture(["rpm", "--root", root, "-qa", "--qf", form]).splitlines():
+    with tempfile.TemporaryDirectory(prefix="goldsmith-rpm-") as scratch:
+        copy = shutil.copytree(database, Path(scratch) / "rpm")
+        rows = proc.capture(["rpm", "--dbpath", copy, "-qa", "--qf", form]).splitlines()
+    for line in rows:
         name, version, arch, source = line.split("\t")
         if name != "gpg-pubkey":
             yield Package(family="rpm", name=name, version=version, arch=arch, source=source)

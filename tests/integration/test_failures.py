@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,7 +19,10 @@ from goldsmith.soakkill import SPEC, invoked
 pytestmark = pytest.mark.integration
 
 _START_S = 120
-_NO_DISK = {"build.log", "console.log", "junit.xml", "packages.json", "resume.json", "spec.yaml"}
+_NO_DISK = {
+    "build.log", "console.log", "junit.xml", "lock.yaml", "packages.json", "resume.json", "sbom.cdx.json",
+    "spec.yaml",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,7 @@ def test_host_key_left_in_the_image_fails_verification(unmoved: TinyPlace) -> No
     outcome = unmoved.build(fault="host-key")
 
     assert outcome.status == 6
-    assert "1 of 20 tests failed" in outcome.stderr
+    assert re.search(r"\b1 of \d+ tests failed", outcome.stderr)
     assert "test_no_ssh_host_keys" in outcome.stderr
     assert "tiny-amd64.qcow2" not in files(unmoved.builds()[-1])
 

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -111,7 +112,8 @@ def bundle(run: Run) -> tuple[Path, Path]:
     tarfile.open(fileobj=layer, mode="w").close()
     blobs = {digest(data): data for data in (layer.getvalue(), b'{"os":"linux"}')}
     layers, config = list(blobs)
-    manifest = json.dumps({"schemaVersion": 2, "config": {"digest": config}}).encode()
+    parts = {"config": {"digest": config}, "layers": [{"digest": layers}]}
+    manifest = json.dumps({"schemaVersion": 2, **parts}).encode()
     blobs[digest(manifest)] = manifest
     entry = {"digest": digest(manifest), "annotations": {"io.containerd.image.name": PAUSE}}
     archive = run.folder / "bundle.tar"
@@ -310,11 +312,13 @@ def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, 
     }  # fmt: skip
     built.expect.write_text(json.dumps(expect))
     suites = ROOT / "tests/image"
-    proc.capture(
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", suites / "pytest.ini", "--expect", built.expect,
          "--sealed-root", root, suites / "sealed"],
-        cwd=ROOT, env=proc.environment({"PYTHONPATH": str(ROOT)}), timeout_s=120,
+        cwd=ROOT, env=proc.environment({"PYTHONPATH": str(ROOT)}), timeout=120, text=True,
+        stdout=subprocess.PIPE,
     )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 # What is refused

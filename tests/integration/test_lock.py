@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,18 @@ from goldsmith.soakkill import SPEC
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(scope="module")
+def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
+    """A place of their own: `latest` moves in it."""
+    return make_place()
+
+
+@pytest.fixture(scope="module")
+def build(place: TinyPlace) -> Path:
+    assert place.build().status == 0
+    return place.builds()[-1]
+
+
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     """The tiny spec in a folder of its own, where its lock may lie beside it."""
@@ -23,66 +36,64 @@ def spec(tmp_path: Path) -> Path:
     return tmp_path / "specs" / SPEC.name
 
 
-def test_a_build_is_held_to_the_lock_of_another(tiny_place: TinyPlace, tiny_build: Path, spec: Path) -> None:
+def test_a_build_is_held_to_the_lock_of_another(place: TinyPlace, build: Path, spec: Path) -> None:
     path = spec.with_name("tiny.lock.yaml")
-    assert "there is no tiny.lock.yaml" in tiny_place.inv("build-image", spec, "--locked").stderr
+    assert "there is no tiny.lock.yaml" in place.inv("build-image", spec, "--locked").stderr
 
-    made = tiny_place.inv("lock", spec, "--build", tiny_build.name)
+    made = place.inv("lock", spec, "--build", build.name)
     assert made.status == 0, made.stderr
     locked = lockfile.read(path)
-    assert locked["build"]["id"] == tiny_build.name
+    assert locked["build"]["id"] == build.name
     assert "tiny-os" in locked["elements"]
 
-    again = tiny_place.inv("build-image", spec, "--locked")
+    again = place.inv("build-image", spec, "--locked")
     assert again.status == 0, again.stderr
-    assert json.loads(tiny_place.inv("outdated", spec, "--json").stdout)["moved"] == []
+    assert json.loads(place.inv("outdated", spec, "--json").stdout)["moved"] == []
 
 
-def test_what_came_out_otherwise_is_never_verified(
-    tiny_place: TinyPlace, tiny_build: Path, spec: Path
-) -> None:
+def test_what_came_out_otherwise_is_never_verified(place: TinyPlace, build: Path, spec: Path) -> None:
     """As if a package of the lock had not been installed."""
-    assert tiny_place.inv("lock", spec, "--build", tiny_build.name).status == 0
-    path, latest = spec.with_name("tiny.lock.yaml"), tiny_place.latest()
+    assert place.inv("lock", spec, "--build", build.name).status == 0
+    path, latest = spec.with_name("tiny.lock.yaml"), place.latest()
     lost = {"name": "lost", "version": "1", "architecture": "amd64", "sha256": "0" * 64}
     locked = lockfile.read(path)
     lockfile.write(path, {**locked, "packages": [*locked["packages"], lost]})
 
-    done = tiny_place.inv("build-image", spec, "--locked")
+    done = place.inv("build-image", spec, "--locked")
 
     assert done.status == 9
     assert "moved by upstream" in done.stderr
     assert "lost:amd64" in done.stderr
-    assert tiny_place.latest() == latest
-    assert list(tiny_place.builds()[-1].glob("*.qcow2")) == []
+    assert place.latest() == latest
+    assert list(place.builds()[-1].glob("*.qcow2")) == []
 
 
 def test_a_checkout_that_moved_is_named_before_anything_is_built(
-    tiny_place: TinyPlace, tiny_build: Path, spec: Path
+    place: TinyPlace, build: Path, spec: Path
 ) -> None:
-    assert tiny_place.inv("lock", spec, "--build", tiny_build.name).status == 0
+    assert place.inv("lock", spec, "--build", build.name).status == 0
     (spec.parent / "elements/tiny-os/README.rst").write_text("changed\n")
 
-    done = tiny_place.inv("build-image", spec, "--locked")
+    done = place.inv("build-image", spec, "--locked")
 
     assert done.status == 9
     assert "moved by us" in done.stderr
     assert "tiny-os" in done.stderr
     assert "image ..." not in done.stderr
-    assert "the checkout is not what" in tiny_place.inv("lock", spec, "--build", tiny_build.name).stderr
+    assert "the checkout is not what" in place.inv("lock", spec, "--build", build.name).stderr
 
 
 def test_a_lock_that_is_there_changes_only_where_that_is_said(
-    tiny_place: TinyPlace, tiny_build: Path, spec: Path
+    place: TinyPlace, build: Path, spec: Path
 ) -> None:
     path = spec.with_name("tiny.lock.yaml")
-    words = ("lock", spec, "--build", tiny_build.name)
-    assert tiny_place.inv(*words).status == 0
+    words = ("lock", spec, "--build", build.name)
+    assert place.inv(*words).status == 0
     lockfile.write(path, {**lockfile.read(path), "python": {"requirements.lock": "0"}, "spec": "1"})
 
-    assert "is there already" in tiny_place.inv(*words).stderr
-    assert tiny_place.inv(*words, "--upgrade", "python").status == 0
+    assert "is there already" in place.inv(*words).stderr
+    assert place.inv(*words, "--upgrade", "python").status == 0
     assert lockfile.read(path)["spec"] == "1"
-    said = tiny_place.inv(*words, "--upgrade").stdout
+    said = place.inv(*words, "--upgrade").stdout
     assert [word in said for word in ("spec", "python")] == [True, False]
     assert lockfile.read(path)["spec"] != "1"
