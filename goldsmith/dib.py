@@ -17,7 +17,16 @@ import yaml
 
 from goldsmith import proc, progress
 from goldsmith.errors import BuildError, CommandError, SpecError
-from goldsmith.spec import Arch, Compression, Distribution, ImageSpec, KubeletSource, PartitionTable
+from goldsmith.spec import (
+    Arch,
+    Compression,
+    Distribution,
+    HeatHook,
+    ImageSpec,
+    Into,
+    KubeletSource,
+    PartitionTable,
+)
 
 # Variables of the plan itself; a spec that sets one of them would break what the rest relies on.
 RESERVED = frozenset(
@@ -119,6 +128,10 @@ def elements(spec: ImageSpec) -> tuple[str, ...]:
         chosen.append("kubelet")
     if spec.heat_agent is not None:
         chosen.append("heat-agent")
+        if HeatHook.docker_cmd in spec.heat_agent.hooks:
+            chosen.append("heat-config-docker-cmd")
+    if any(container.into is Into.docker for container in spec.containers):
+        chosen.append("docker-engine")
     if spec.containers:
         chosen.append("heat-config-kubelet")
     return (*chosen, *(name for name in spec.elements if name not in chosen))

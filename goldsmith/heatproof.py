@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import heatcheck, heatreport, workspace
+from goldsmith import heatcheck, heathooks, heatreport, workspace
 from goldsmith.errors import CloudError, SpecError, VerificationError
 from goldsmith.heat import Cloud, Stack
 from goldsmith.heatreport import Report
@@ -118,6 +118,9 @@ class _Proof:
             self._rolled_back(second)
         with self.report.step("reboot"):
             self._rebooted(second)
+        if heathooks.are_all(hooks_of(self.build)):
+            with self.report.step("every hook"):
+                self._every_hook()
 
     def _create(self, image: str) -> Stack:
         self.image = image
@@ -201,6 +204,18 @@ class _Proof:
             not probe["signals_of_this_boot"], f"a second signal: {probe['signals_of_this_boot']}"
         )
 
+    def _every_hook(self) -> None:
+        """A server of the template with every kind of configuration, in place of the one before."""
+        self.cloud.delete(self.name, timeout_s=self.wishes.deadline_s)
+        self.stack = heathooks.prove(
+            self.cloud, self.name, template("software-config.yaml"),
+            {
+                "image": self.image, "flavor": self.wishes.flavor, "network": self.wishes.network,
+                "polling_interval": _POLLING_S,
+            },
+            timeout_s=self.wishes.deadline_s,
+        )  # fmt: skip
+
     def _delete(self, image: str) -> None:
         """Stack and image, and a look at whether anything is left."""
         if self.stack is not None or self.cloud.leftovers(self.name):
@@ -243,8 +258,14 @@ def pods_of(build: Path) -> list[dict[str, Any]]:
     """What the image is verified with. Raises SpecError where its spec has no pods."""
     spec = yaml.safe_load((build / "spec.yaml").read_text())
     pods = list((spec.get("verify") or {}).get("pods") or [])
-    if not pods or not (spec.get("heat-agent") or {}).get("hooks"):
+    if not pods or not hooks_of(build):
         raise SpecError(
             f"{spec['name']} has no Heat agent, or no pods to run by it", hint="keys heat-agent, verify.pods"
         )
     return pods
+
+
+def hooks_of(build: Path) -> list[str]:
+    """Of the image's Heat agent; none where it has no agent."""
+    spec = yaml.safe_load((build / "spec.yaml").read_text())
+    return list((spec.get("heat-agent") or {}).get("hooks") or [])

@@ -39,7 +39,7 @@ from goldsmith.containers import Bundle
 from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
 from goldsmith.policy import Policy
-from goldsmith.spec import Arch, Distribution, HeatHook, ImageSpec, Into, KubeletSource
+from goldsmith.spec import Arch, Distribution, HeatHook, ImageSpec, KubeletSource
 from goldsmith.specfile import LoadedSpec
 from goldsmith.verdict import Verdict
 from goldsmith.workspace import Run
@@ -367,16 +367,11 @@ def _check_stage(stage: str) -> None:
 
 def _check_buildable(spec: ImageSpec) -> None:
     """Refuse what can be planned but not built yet, rather than leave it out without a word."""
-    docker = [container.ref for container in spec.containers if container.into is Into.docker]
     if spec.arch is not Arch.amd64:
-        what = f"{spec.arch} images"
-    elif docker:
-        what = f"images with containers for a Docker engine ({docker[0]})"
-    else:
-        return
-    raise SpecError(
-        f"{spec.name}: {what} can be planned but not built yet", hint=f"run: scripts/inv plan {spec.name}"
-    )
+        raise SpecError(
+            f"{spec.name}: {spec.arch} images can be planned but not built yet",
+            hint=f"run: scripts/inv plan {spec.name}",
+        )
 
 
 def _policy(spec: ImageSpec) -> Policy:

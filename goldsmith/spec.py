@@ -59,6 +59,9 @@ class Into(enum.StrEnum):
 class HeatHook(enum.StrEnum):
     script = enum.auto()
     kubelet = enum.auto()
+    ansible = enum.auto()
+    puppet = enum.auto()
+    docker_cmd = "docker-cmd"
 
 
 class Layers(enum.StrEnum):

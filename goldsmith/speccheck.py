@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
-from goldsmith.specbuild import reference
+from goldsmith import specpods
 from goldsmith.specyaml import Document, KeyPath, Problem, dotted
 
 # Variables that goldsmith sets itself -> the key that stands for them, or None.
@@ -65,22 +64,14 @@ def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     yield from _must_hold(document, ("disk", "formats"), "qcow2", "it is what boots in the verification")
     why = "the verification boots with one, as OpenStack does"
     yield from _must_hold(document, ("cloud-init", "datasources"), "ConfigDrive", why)
-    yield from _pods(document)
+    yield from specpods.check(document)
     yield from _tests(document, surroundings)
     yield from _publish(document)
 
 
-def _get(document: Document, kind: type, *path: str) -> Any:  # noqa: ANN401 - a value of that kind
-    """The value at a path if it is there and of that kind, else an empty one."""
-    value = document.data
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, kind) else kind()
-
-
 def _distribution(document: Document) -> Iterator[Problem]:
-    distribution = _get(document, str, "distribution")
-    release = _get(document, str, "release")
+    distribution = document.get(str, "distribution")
+    release = document.get(str, "release")
     has_base = "base-image" in document.data
     if distribution == "debian" and (name := _DEBIAN_NUMBERS.get(release)):
         yield document.problem(
@@ -96,7 +87,7 @@ def _distribution(document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("base-image",), "debian is built from its packages, not from a base-image", hint
         )
-    if distribution == "custom" and not _get(document, list, "elements"):
+    if distribution == "custom" and not document.get(list, "elements"):
         message = "a custom distribution needs elements that bring an operating system"
         yield document.problem(("distribution",), message, "add the key 'elements'")
 
@@ -105,7 +96,7 @@ def _elements(document: Document, surroundings: Surroundings) -> Iterator[Proble
     folders = [*surroundings.elements, dib_elements()]
     known = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
     known.discard("__pycache__")
-    for index, name in enumerate(_get(document, list, "elements")):
+    for index, name in enumerate(document.get(list, "elements")):
         if isinstance(name, str) and name not in known:
             close = get_close_matches(name, known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "looked in elements/ and in diskimage-builder"
@@ -113,7 +104,7 @@ def _elements(document: Document, surroundings: Surroundings) -> Iterator[Proble
 
 
 def _dib_env(document: Document) -> Iterator[Problem]:
-    given = _get(document, dict, "dib-env")
+    given = document.get(dict, "dib-env")
     by_prefix = {
         name: key for name in given for prefix, key in _RESERVED_PREFIXES.items() if name.startswith(prefix)
     }
@@ -131,7 +122,7 @@ def _dib_env(document: Document) -> Iterator[Problem]:
 
 def _logins(document: Document) -> Iterator[Problem]:
     for path in (("mirror",), ("base-image", "url"), ("kubelet", "url")):
-        if _LOGIN_IN_URL.search(_get(document, str, *path)):
+        if _LOGIN_IN_URL.search(document.get(str, *path)):
             hint = "it would stand in the manifest, and perhaps in the image"
             yield document.problem(path, f"{dotted(path)} holds a login", hint)
 
@@ -139,6 +130,9 @@ def _logins(document: Document) -> Iterator[Problem]:
 def _kubelet(document: Document) -> Iterator[Problem]:
     kubelet = document.data.get("kubelet")
     if not isinstance(kubelet, dict):
+        if document.get(list, "containers") and document.get(str, "distribution") != "custom":
+            message = "container images are embedded beside a kubelet, and there is none"
+            yield document.problem(("containers",), message, "add the key 'kubelet'")
         return
     source = kubelet.get("source")
     version = kubelet.get("version")
@@ -149,8 +143,8 @@ def _kubelet(document: Document) -> Iterator[Problem]:
     if source != "package" and isinstance(version, str) and re.fullmatch(r"\d+\.\d+", version):
         message = f"kubelet.version must have three parts here, got '{version}'"
         yield document.problem(("kubelet", "version"), message, f'such as "{version}.4"')
-    refs = [_reference(container) for container in _get(document, list, "containers")]
-    if not any(re.search(r"/pause[:@]", ref or "") for ref in refs):
+    into = specpods.destinations(document)
+    if not any(re.search(r"/pause[:@]", ref or "") and into[ref] == "containerd" for ref in into):
         message = "a kubelet needs the image of a pod's sandbox, and no container is called pause"
         hint = "add to containers: {ref: goldsmith.local/pause:1, build: containers/pause}"
         yield document.problem(("kubelet",), message, hint)
@@ -159,16 +153,16 @@ def _kubelet(document: Document) -> Iterator[Problem]:
 def _heat_agent(document: Document) -> Iterator[Problem]:
     if not isinstance(document.data.get("heat-agent"), dict):
         return
-    if _get(document, str, "distribution") == "fedora":
+    if document.get(str, "distribution") == "fedora":
         hint = "remove the key: Fedora does not package the agent"
         yield document.problem(("heat-agent",), "heat-agent is for Debian alone", hint)
-    if "kubelet" in _get(document, list, "heat-agent", "hooks") and document.data.get("kubelet") is None:
+    if "kubelet" in document.get(list, "heat-agent", "hooks") and document.data.get("kubelet") is None:
         message = "the hook kubelet needs a kubelet"
         yield document.problem(("heat-agent", "hooks"), message, "add the key 'kubelet'")
 
 
 def _publish(document: Document) -> Iterator[Problem]:
-    clouds = [each for each in _get(document, list, "publish", "clouds") if isinstance(each, dict)]
+    clouds = [each for each in document.get(list, "publish", "clouds") if isinstance(each, dict)]
     names = [cloud.get("name") for cloud in clouds]
     for index, cloud in enumerate(clouds):
         at = ("publish", "clouds", index)
@@ -178,14 +172,14 @@ def _publish(document: Document) -> Iterator[Problem]:
             )
         if cloud.get("name") in names[:index]:
             yield document.problem((*at, "name"), f"the cloud {names[index]} is listed twice", "remove one")
-    if _get(document, list, "publish", "share") and _get(document, str, "publish", "visibility") != "shared":
+    if document.get(list, "publish", "share") and document.get(str, "publish", "visibility") != "shared":
         message = "an image can be offered to projects only if its visibility is shared"
         yield document.problem(("publish", "share"), message, "set publish.visibility to shared")
 
 
 def _containers(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     seen: dict[str, int] = {}
-    for index, container in enumerate(_get(document, list, "containers")):
+    for index, container in enumerate(document.get(list, "containers")):
         if not isinstance(container, dict):
             continue
         path: KeyPath = ("containers", index)
@@ -194,7 +188,7 @@ def _containers(document: Document, surroundings: Surroundings) -> Iterator[Prob
                 path, f"{dotted(path)} has both 'build' and 'registry'", "keep one of them"
             )
         yield from _context(document, surroundings, (*path, "build"), container.get("build"))
-        ref = _reference(container)
+        ref = specpods.reference_of(container)
         if ref is None:
             continue
         if "ref" not in container and ":" not in ref.rpartition("/")[2]:
@@ -220,73 +214,14 @@ def _context(
         yield document.problem(path, f"no Dockerfile in '{folder}'")
 
 
-def _reference(container: object) -> str | None:
-    if not isinstance(container, dict):
-        return None
-    names = (container.get("ref"), container.get("registry"))
-    if not any(isinstance(name, str) and name for name in names):
-        return None
-    return reference({key: value for key, value in container.items() if isinstance(value, str)})
-
-
 def _must_hold(document: Document, path: tuple[str, str], wanted: str, why: str) -> Iterator[Problem]:
-    values = _get(document, list, *path)
+    values = document.get(list, *path)
     if values and wanted not in values:
         yield document.problem(path, f"{dotted(path)} must contain {wanted}", why)
 
 
-def _pods(document: Document) -> Iterator[Problem]:
-    pods = _get(document, list, "verify", "pods")
-    if pods and document.data.get("kubelet") is None:
-        yield document.problem(("verify", "pods"), "pods need a kubelet", "add the key 'kubelet'")
-    seen: set[str] = set()
-    for index, pod in enumerate(pods):
-        if not isinstance(pod, dict):
-            continue
-        path: KeyPath = ("verify", "pods", index)
-        if pod.get("apiVersion") != "v1" or pod.get("kind") != "Pod":
-            hint = "it begins with apiVersion: v1 and kind: Pod"
-            yield document.problem(path, f"{dotted(path)} is no pod manifest", hint)
-            continue
-        metadata = pod.get("metadata")
-        name = metadata.get("name") if isinstance(metadata, dict) else None
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-            message = "metadata.name must be small letters, digits and hyphens"
-            yield document.problem((*path, "metadata", "name"), f"{dotted(path)}: {message}")
-        elif name in seen:
-            yield document.problem((*path, "metadata", "name"), f"pod '{name}' stands twice")
-        seen.add(str(name))
-        yield from _pod_images(document, path, pod.get("spec"))
-
-
-def _pod_images(document: Document, path: KeyPath, spec: object) -> Iterator[Problem]:
-    containers = _get(document, list, "containers")
-    known = {
-        _reference(container): container.get("into", "containerd")
-        for container in containers
-        if isinstance(container, dict)
-    }
-    if not isinstance(spec, dict) or not spec.get("containers"):
-        yield document.problem((*path, "spec"), f"{dotted(path)} has no spec.containers")
-        return
-    for group in ("initContainers", "containers"):
-        items = spec.get(group)
-        for index, item in enumerate(items if isinstance(items, list) else []):
-            where = (*path, "spec", group, index, "image")
-            image = item.get("image") if isinstance(item, dict) else None
-            if not isinstance(image, str):
-                yield document.problem(where, f"{dotted(where)} must name an image")
-            elif image not in known:
-                names = [str(name) for name in known if name]
-                close = get_close_matches(image, names, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
-                yield document.problem(where, f"image '{image}' is not among the spec's containers", hint)
-            elif known[image] != "containerd":
-                yield document.problem(where, f"image '{image}' goes into docker, where no kubelet finds it")
-
-
 def _tests(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
-    for index, folder in enumerate(_get(document, list, "verify", "tests")):
+    for index, folder in enumerate(document.get(list, "verify", "tests")):
         if not isinstance(folder, str) or not folder:
             continue
         found = surroundings.find(folder)

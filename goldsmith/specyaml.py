@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 Origin = Callable[[int], tuple[str, int]]  # a line of the text -> the file and line it was written in
 
@@ -46,6 +47,13 @@ class Document:
             path = path[:-1]
         file, line = self.origin(self.lines.get(path, 1))
         return Problem(file=file, line=line, message=message, hint=hint)
+
+    def get(self, kind: type[T], *path: str) -> T:
+        """The value at a path if it is there and of that kind, else an empty one."""
+        value = self.data
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, kind) else kind()
 
 
 def dotted(path: KeyPath) -> str:

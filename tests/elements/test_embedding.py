@@ -24,6 +24,7 @@ STORED = "\n".join(
     f"{name} application/vnd.oci.image.manifest.v1+json {digest} 1.0 MiB linux/amd64 -"
     for name, digest in (
         ("REF", "DIGEST"), ("a.b/app:1", "sha256:11"), ("a.b/app@sha256:11", "sha256:11"),
+        ("a.b/tool:1", "sha256:22"),
     )
 )  # fmt: skip
 
@@ -50,9 +51,15 @@ def importer(element: Callable[[str], Path], tmp_path: Path) -> Path:
     return element("heat-config-kubelet") / "embed-files/import-images"
 
 
-def fake_ctr(fake: Callable[..., Path], tmp_path: Path, stored: str = STORED) -> Path:
+def fake_ctr(fake: Callable[..., Path], tmp_path: Path, stored: str = STORED, more: str = "") -> Path:
+    """A containerd whose namespaces are empty until a bundle with what is in stored is imported."""
     (tmp_path / "stored").write_text(stored)
-    return fake("ctr", f"""case "$*" in *list) cat '{tmp_path}/stored' ;; esac""")
+    script = f"""case "$*" in
+        *import*) cp '{tmp_path}/stored' '{tmp_path}/stored.'"$2" ;;
+        *list) cat '{tmp_path}/stored.'"$2" 2> /dev/null || echo REF ;;
+        {more}
+    esac"""
+    return fake("ctr", script)
 
 
 def test_images_are_imported_and_each_name_is_pinned(
@@ -65,11 +72,44 @@ def test_images_are_imported_and_each_name_is_pinned(
     assert done.returncode == 0, done.stderr
     assert calls.read_text().splitlines() == [
         "version",
+        "--namespace k8s.io images list",
         "--namespace k8s.io images import --no-unpack /bundle.tar",
         "--namespace k8s.io images list",
+        "--namespace k8s.io images remove --sync a.b/tool:1",
         "--namespace k8s.io images label a.b/app:1 io.cri-containerd.pinned=pinned",
         "--namespace k8s.io images label a.b/app@sha256:11 io.cri-containerd.pinned=pinned",
+        "--namespace moby images list",
+        "--namespace moby images import --no-unpack /bundle.tar",
+        "--namespace moby images list",
+        "--namespace moby images remove --sync a.b/app:1 a.b/app@sha256:11",
+        "--namespace moby images label a.b/tool:1 io.cri-containerd.pinned=pinned",
     ]
+
+
+def test_an_image_that_was_there_before_stays(
+    importer: Path, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    calls = fake_ctr(fake, tmp_path, f"{STORED}\na.b/mine:1 TYPE sha256:33")
+    (tmp_path / "stored.k8s.io").write_text("REF\na.b/mine:1 TYPE sha256:33\n")
+
+    done = run(sys.executable, importer, "/bundle.tar")
+
+    assert done.returncode == 0, done.stderr
+    assert "k8s.io images remove --sync a.b/tool:1\n" in calls.read_text()
+
+
+def test_where_no_image_is_for_docker_its_namespace_is_left_alone(
+    importer: Path, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    lock = tmp_path / "root/usr/lib/goldsmith/images.lock.json"
+    lock.write_text(json.dumps({"images": LOCK["images"][:1]}))
+    calls = fake_ctr(fake, tmp_path, "\n".join(STORED.splitlines()[:3]))
+
+    done = run(sys.executable, importer, "/bundle.tar")
+
+    assert done.returncode == 0, done.stderr
+    assert "moby" not in calls.read_text()
+    assert "remove" not in calls.read_text()
 
 
 @pytest.mark.parametrize(
@@ -92,12 +132,8 @@ def test_another_image_than_the_locked_one_is_an_error(
 
 
 def test_containerd_is_waited_for(importer: Path, fake: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "stored").write_text(STORED)
-    script = f"""case "$*" in
-        version) [ -e '{tmp_path}/up' ] || {{ touch '{tmp_path}/up'; exit 1; }} ;;
-        *list) cat '{tmp_path}/stored' ;;
-    esac"""
-    calls = fake("ctr", script)
+    slow = f"version) [ -e '{tmp_path}/up' ] || {{ touch '{tmp_path}/up'; exit 1; }} ;;"
+    calls = fake_ctr(fake, tmp_path, more=slow)
 
     assert run(sys.executable, importer, "/bundle.tar").returncode == 0
     assert calls.read_text().splitlines()[:2] == ["version", "version"]
@@ -199,7 +235,7 @@ def test_the_unit_imports_once_and_before_the_kubelet_starts() -> None:
 
     assert "ConditionPathExists=!/var/lib/goldsmith/imported" in unit
     assert "ExecStartPost=/usr/bin/touch /var/lib/goldsmith/imported" in unit
-    assert "Before=kubelet.service" in unit
+    assert "Before=kubelet.service docker.service" in unit
 
 
 def test_an_unknown_strategy_is_refused(hook: Path) -> None:

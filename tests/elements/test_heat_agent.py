@@ -377,56 +377,6 @@ def test_outputs_too_large_for_heat_are_a_failure_that_names_them() -> None:
     assert body["deploy_stderr"] == "outputs too large for Heat: large"
 
 
-# The hook for scripts
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run the hook with a config."""
-    text = (FILES / "hook-script").read_text()
-    assert '"/var/lib/heat-config/script"' in text
-    program = tmp_path / "hook-script"
-    program.write_text(text.replace("/var/lib/heat-config/script", str(tmp_path / "work")))
-
-    def call(config: str, outputs: tuple[str, ...] = (), **inputs: object) -> dict[str, Any]:
-        given = {
-            "id": "a", "config": config, "outputs": [{"name": name} for name in outputs],
-            "inputs": [{"name": name, "value": value} for name, value in inputs.items()],
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-I", program],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return dict(json.loads(done.stdout))
-
-    return call
-
-
-def test_a_script_gets_inputs_and_gives_outputs(script: Callable[..., dict[str, Any]]) -> None:
-    text = '#!/bin/sh\necho "hello $who $many"\necho out > $heat_outputs_path.result\necho err >&2\n'
-
-    answer = script(text, ("result", "absent"), who="world", many=[1, 2], none=None)
-
-    assert answer == {
-        "deploy_stdout": "hello world [1, 2]\n", "deploy_stderr": "err\n", "deploy_status_code": 0,
-        "result": "out\n",
-    }  # fmt: skip
-
-
-def test_a_script_that_fails_says_with_what(script: Callable[..., dict[str, Any]]) -> None:
-    assert script("#!/bin/sh\nexit 7\n")["deploy_status_code"] == 7
-
-
-def test_a_script_whose_interpreter_is_missing_is_a_failure(script: Callable[..., dict[str, Any]]) -> None:
-    answer = script("#!/no/such/program\n")
-
-    assert answer["deploy_status_code"] == 127
-    assert "No such file" in answer["deploy_stderr"]
-
-
 # The agent's own configuration
 
 

@@ -72,7 +72,7 @@ def ready_since(pod):
     return datetime.datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
 
 
-def images(host):
-    """name -> digest of the images in containerd's store."""
-    rows = host.check_output("ctr -n k8s.io images list").splitlines()[1:]
+def images(host, namespace="k8s.io"):
+    """name -> digest of the images in a namespace of containerd's store: the kubelet's, or Docker's, moby."""
+    rows = host.check_output("ctr -n %s images list", namespace).splitlines()[1:]
     return {row.split()[0]: row.split()[2] for row in rows}

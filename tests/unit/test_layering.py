@@ -24,7 +24,7 @@ ROOMS = {
     "ground": {"fulldisk", "spec", "proc", "progress", "wait"},
     "workspace": {"workspace", "reap"},
     "spec": {
-        "specyaml", "specschema", "spectemplate", "specbuild", "speccheck", "specfile", "specref",
+        "specyaml", "specschema", "spectemplate", "specbuild", "specpods", "speccheck", "specfile", "specref",
     },
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
     "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
@@ -43,7 +43,7 @@ ROOMS = {
         "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",
         "cloudstart", "cloudtls",
     },
-    "heat": {"cloudapi", "heat", "heatcheck", "heatproof", "heatreport", "heatroad"},
+    "heat": {"cloudapi", "heat", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad"},
     "provenance": {
         "attestation", "buildrecord", "imgsignature", "lookup", "signing", "signoff", "statement",
     },

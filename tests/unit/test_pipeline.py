@@ -16,7 +16,7 @@ from goldsmith import artifact, pipeline, resume, specfile, verify, vulnerabilit
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
 from goldsmith.kubelet import KubeletBinary
 from goldsmith.pipeline import Options
-from goldsmith.spec import Distribution, Into, KubeletSource
+from goldsmith.spec import Distribution, KubeletSource
 from goldsmith.verdict import Verdict
 from goldsmith.vulnerabilities import Finding, Report
 from goldsmith.workspace import Run
@@ -168,11 +168,3 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     spec = specfile.load("debian-kubelet").spec
 
     assert pipeline._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
-
-
-def test_containers_for_a_docker_engine_are_refused_and_not_left_out() -> None:
-    spec = specfile.load("debian-kubelet").spec
-    containers = [dataclasses.replace(container, into=Into.docker) for container in spec.containers]
-
-    with pytest.raises(SpecError, match="Docker engine"):
-        pipeline._check_buildable(dataclasses.replace(spec, containers=tuple(containers)))

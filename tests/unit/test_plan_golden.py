@@ -22,6 +22,7 @@ PLANS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "debian-kubelet-archive": ("debian-kubelet", {"embed": "archive"}),
     "debian-kubelet-unpacked": ("debian-kubelet", {"embed": "unpacked"}),
     "debian-kubelet-arm64": ("debian-kubelet", {"arch": "arm64"}),
+    "debian-heat-full": ("debian-heat-full", {}),
     "fedora-kubelet": ("fedora-kubelet", FEDORA),
     "fedora-kubelet-archive": ("fedora-kubelet", {**FEDORA, "embed": "archive"}),
     "fedora-kubelet-arm64": ("fedora-kubelet", {**FEDORA, "arch": "arm64"}),

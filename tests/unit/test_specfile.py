@@ -23,6 +23,8 @@ GOLDEN = workspace.project_root() / "tests" / "golden" / "specs"
 DIGEST = "a" * 64
 FEDORA = {"fedora_base_sha256": "f" * 64}
 MINIMAL = "name: mine\ndistribution: debian\nrelease: trixie\ncontainers: []\n"
+# a kubelet of its own is nothing that goldsmith asks for there
+CUSTOM = "name: mine\ndistribution: custom\nrelease: trixie\ncontainers: []\nelements: [our-element]\n"
 PAUSE = "containers: [{ref: 'a.b/pause:1'}, {ref: 'a.b/app:1'}]"
 KUBELET = f"name: mine\ndistribution: debian\nrelease: trixie\nkubelet: {{version: '1.35.4'}}\n{PAUSE}\n"
 
@@ -152,13 +154,13 @@ def test_kubelet_null_is_no_kubelet(checkout: Path) -> None:
 def test_a_registry_image_is_named_by_what_stands_before_its_digest(checkout: Path) -> None:
     registry = f"registry.example.org/team/agent:2@sha256:{DIGEST}"
 
-    spec = load(checkout, MINIMAL.replace("[]", f"[{{registry: '{registry}'}}]"))
+    spec = load(checkout, CUSTOM.replace("[]", f"[{{registry: '{registry}'}}]"))
 
     assert spec.containers == (ContainerSpec(ref="registry.example.org/team/agent:2", registry=registry),)
 
 
 def test_a_build_context_of_the_checkout_stays_relative(checkout: Path) -> None:
-    spec = load(checkout, MINIMAL.replace("[]", "[{ref: 'a.b/app:1', build: containers/app}]"))
+    spec = load(checkout, CUSTOM.replace("[]", "[{ref: 'a.b/app:1', build: containers/app}]"))
 
     assert spec.containers[0].build == "containers/app"
 
@@ -471,7 +473,7 @@ def test_what_is_no_mapping_is_refused(checkout: Path, text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_container_is_refused(checkout: Path, item: str, message: str) -> None:
-    found = problems(checkout, MINIMAL.replace("[]", f"[{item}]"))
+    found = problems(checkout, CUSTOM.replace("[]", f"[{item}]"))
 
     assert found == [f"mine.yaml.j2:4: {message}"]
 
@@ -480,7 +482,7 @@ def test_a_wrong_container_is_refused(checkout: Path, item: str, message: str) -
     "ref", ["docker.io/library/nginx:1", "localhost/x:1", "host:5000/a/b:v1", "a.b:80/c:1"]
 )
 def test_a_whole_reference_is_accepted(checkout: Path, ref: str) -> None:
-    assert load(checkout, MINIMAL.replace("[]", f"[{{ref: '{ref}'}}]")).containers[0].ref == ref
+    assert load(checkout, CUSTOM.replace("[]", f"[{{ref: '{ref}'}}]")).containers[0].ref == ref
 
 
 @pytest.mark.parametrize(
@@ -559,6 +561,20 @@ def test_an_unknown_name_gets_a_suggestion(checkout: Path) -> None:
     assert e.value.hint == "did you mean 'mine'?"
 
 
+def test_containers_need_a_kubelet_beside_them(checkout: Path) -> None:
+    found = problems(checkout, MINIMAL.replace("[]", "[{ref: 'a.b/x:1', into: docker}]"))
+
+    said = "container images are embedded beside a kubelet, and there is none (add the key 'kubelet')"
+    assert found == [f"mine.yaml.j2:4: {said}"]
+
+
+def test_the_sandbox_of_pods_must_be_where_the_kubelet_looks(checkout: Path) -> None:
+    found = problems(checkout, KUBELET.replace("{ref: 'a.b/pause:1'}", "{ref: 'a.b/pause:1', into: docker}"))
+
+    assert len(found) == 1
+    assert "no container is called pause" in found[0]
+
+
 def test_a_file_of_the_users_own_brings_what_lies_beside_it(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -570,7 +586,7 @@ def test_a_file_of_the_users_own_brings_what_lies_beside_it(
     (own / "app/Dockerfile").write_text("FROM scratch\n")
     write(checkout, MINIMAL, shared="arch: amd64\n")
     (own / "site.yaml.j2").write_text(
-        "name: site\ndistribution: debian\nrelease: {{ release }}\nelements: [theirs, our-element]\n"
+        "name: site\ndistribution: custom\nrelease: {{ release }}\nelements: [theirs, our-element]\n"
         "{% include 'partials/shared.yaml.j2' %}\n"
         "containers: [{ref: 'a.b/one:1', build: app}, {ref: 'a.b/two:1', build: containers/app}]\n"
     )

@@ -1,32 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every image of the lock is in containerd, by its digest, and pinned."""
+"""Every image of the lock is in containerd, by its digest, and pinned: where the kubelet or Docker looks."""
 
 from __future__ import annotations
 
 import pytest
 from guest import images
 
-pytestmark = pytest.mark.needs("containers")
+PLACES = [
+    pytest.param("containerd", "k8s.io", marks=pytest.mark.needs("containers-for-kubelet")),
+    pytest.param("docker", "moby", marks=pytest.mark.needs("containers-for-docker")),
+]
+in_each_place = pytest.mark.parametrize(("into", "namespace"), PLACES)
 
 
-@pytest.fixture(scope="module")
-def stored(host):
-    return images(host)
+def refs(expect, into):
+    return {i["ref"] for i in expect["images"] if i["into"] == into}
 
 
-def test_every_locked_digest_is_in_containerd(stored, expect):
-    wanted = {name: i["digest"] for i in expect["images"] if i["into"] == "containerd" for name in i["names"]}
+@in_each_place
+def test_every_locked_digest_is_in_containerd(host, expect, into, namespace):
+    wanted = {name: i["digest"] for i in expect["images"] if i["into"] == into for name in i["names"]}
     assert wanted
+    stored = images(host, namespace)
     assert {name: stored.get(name) for name in wanted} == wanted
 
 
-def test_every_embedded_image_is_complete(host, expect):
-    rows = host.check_output("ctr -n k8s.io images check").splitlines()[1:]
+@in_each_place
+def test_every_embedded_image_is_complete(host, expect, into, namespace):
+    rows = host.check_output("ctr -n %s images check", namespace).splitlines()[1:]
     complete = {row.split()[0] for row in rows if " complete " in f" {' '.join(row.split())} "}
-    assert {i["ref"] for i in expect["images"] if i["into"] == "containerd"} <= complete
+    assert refs(expect, into) <= complete
 
 
-def test_every_embedded_image_is_pinned(host, expect):
-    rows = host.check_output("ctr -n k8s.io images list").splitlines()
+@in_each_place
+def test_every_embedded_image_is_pinned(host, expect, into, namespace):
+    rows = host.check_output("ctr -n %s images list", namespace).splitlines()
     pinned = {row.split()[0] for row in rows if "io.cri-containerd.pinned=pinned" in row}
-    assert {i["ref"] for i in expect["images"] if i["into"] == "containerd"} <= pinned
+    assert refs(expect, into) <= pinned
+
+
+@in_each_place
+def test_no_image_is_where_it_does_not_belong(host, expect, into, namespace):
+    strangers = {name for i in expect["images"] if i["into"] != into for name in i["names"]}
+    assert not strangers & set(images(host, namespace))

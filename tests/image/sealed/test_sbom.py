@@ -12,13 +12,13 @@ def test_there_is_a_bill(expect):
 
 @pytest.mark.needs("bill", "containers")
 def test_container_images_are_those_of_the_lock(expect):
-    locked = {image["digest"]: image["ref"] for image in expect["images"] if image["into"] == "containerd"}
+    locked = {image["digest"]: image["ref"] for image in expect["images"]}
     assert expect["sbom"]["containers"] == locked
 
 
 @pytest.mark.needs("bill", "manifest")
 def test_container_images_are_those_of_the_manifest(expect):
-    built = {i["digest"] for i in expect["manifest"]["containers"] if i["into"] == "containerd"}
+    built = {i["digest"] for i in expect["manifest"]["containers"]}
     assert set(expect["sbom"]["containers"]) == built
 
 

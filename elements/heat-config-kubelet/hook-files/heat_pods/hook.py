@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heat_config import given
+from heat_config.given import BadRequest
+
 from heat_pods import check, manifests, node, report, request, watch
 from heat_pods.manifests import Folder
 from heat_pods.node import Kubelet, Node, Unreachable
-from heat_pods.request import BadRequest, Request
+from heat_pods.request import Request
 from heat_pods.watch import Outcome, Patience
 
 _BACK_S = 120  # for pods that are put back
@@ -50,7 +53,7 @@ def prune() -> int:
     place, wanted = Place(), set(json.load(sys.stdin))
     folder = place.folder()
     for key in sorted(folder.keys() - wanted):
-        if key.startswith(f"{request.BY_HAND}/"):
+        if key.startswith(f"{given.BY_HAND}/"):
             continue
         print(f"heat-config-kubelet: {key} is over, its pods end", file=sys.stderr)
         folder.forget(key)
@@ -61,7 +64,7 @@ def answer(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """What Heat is told, whatever goes wrong."""
     try:
         asked = request.parse(config)
-        if asked.action in request.ENDS:
+        if asked.action in given.ENDS:
             return _end(asked, place)
         return _bring_up(asked, place)
     except (BadRequest, Unreachable) as e:

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""heat-config's hooks whose config a program runs: script, ansible, puppet. JSON in, the answer to Heat out.
+
+Options, variables and facts are those of heat-agents' hooks of these names, so that what was written for
+those runs here. A file "$heat_outputs_path.NAME" that the config's program writes becomes the output NAME.
+Inputs may be secrets: they are in no command line, no log and, once the program has ended, in no file.
+https://docs.openstack.org/heat/latest/template_guide/software_deployment.html
+https://opendev.org/openstack/heat-agents
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path("/var/lib/heat-config")
+_PUPPET_CHANGED = 2  # puppet apply --detailed-exitcodes: it succeeded, and changed something
+_HIERA = Path("/etc/puppet/hieradata")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A program, what it gets besides the agent's environment, and the statuses that mean success."""
+
+    argv: tuple[str | Path, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    good: tuple[int, ...] = (0,)
+
+
+def script(config: Mapping[str, Any], scratch: Path) -> Call:
+    """Run the config itself; each input is a variable of its environment."""
+    program = _written(scratch / "script", _text(config.get("config")), mode=0o700)
+    return Call(argv=(program,), env={"heat_outputs_path": str(scratch / "output"), **_inputs(config)})
+
+
+def ansible(config: Mapping[str, Any], scratch: Path) -> Call:
+    """The config is a playbook for localhost; inputs are its variables.
+
+    Options: tags, skip_tags, modulepath, callback_plugins, inventory.
+    """
+    options = config.get("options") or {}
+    playbook = _written(scratch / "playbook.yaml", _text(config.get("config")))
+    variables = {
+        "heat_config_id": config.get("id"), "heat_outputs_path": str(scratch / "output"),
+        **{item["name"]: item.get("value", "") for item in config.get("inputs") or []},
+    }  # fmt: skip
+    given = _written(scratch / "variables.json", json.dumps(variables))
+    words = [
+        word for option, name in (
+            ("--tags", "tags"), ("--skip-tags", "skip_tags"), ("--module-path", "modulepath")
+        ) if options.get(name) for word in (option, str(options[name]))
+    ]  # fmt: skip
+    inventory = str(options.get("inventory") or "localhost,")
+    plugins = options.get("callback_plugins")
+    return Call(
+        argv=("ansible-playbook", "-i", inventory, "-c", "local", *words, "-e", f"@{given}", playbook),
+        env={"ANSIBLE_CALLBACK_PLUGINS": str(plugins)} if plugins else {},
+    )
+
+
+def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
+    """The config is a manifest; inputs are facts, or data of Hiera, or both.
+
+    Options: enable_facter (true), enable_hiera (false), modulepath, tags, enable_debug, enable_verbose.
+    """
+    options = config.get("options") or {}
+    manifest = _written(scratch / "site.pp", _text(config.get("config")))
+    facts = {"FACTER_heat_outputs_path": str(scratch / "output")}
+    if options.get("enable_facter", True):
+        facts |= {f"FACTER_{name}": value for name, value in _inputs(config).items()}
+    if options.get("enable_hiera"):
+        _HIERA.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data = {item["name"]: item.get("value", "") for item in config.get("inputs") or []}
+        _written(_HIERA / f"heat_config_{config.get('name')}.json", json.dumps(data))
+        facts["FACTER_deploy_config_name"] = str(config.get("name"))
+    words = [
+        word for option, name in (("--modulepath", "modulepath"), ("--tags", "tags"))
+        if options.get(name) for word in (option, str(options[name]))
+    ]  # fmt: skip
+    words += [f"--{name}" for name in ("debug", "verbose") if options.get(f"enable_{name}")]
+    said = ("--color", "false", "--detailed-exitcodes", "--logdest", "console")
+    return Call(argv=("puppet", "apply", *said, *words, manifest), env=facts, good=(0, _PUPPET_CHANGED))
+
+
+TOOLS: Mapping[str, Callable[[Mapping[str, Any], Path], Call]] = {
+    "ansible": ansible, "puppet": puppet, "script": script,
+}  # fmt: skip
+
+
+def run(name: str, config: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
+    """The answer to Heat of one of TOOLS, with the outputs that its program wrote."""
+    work = folder / name
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        call = TOOLS[name](config, Path(scratch))
+        return {**_answer(call, work), **dict(_outputs(config, Path(scratch)))}
+
+
+def _answer(call: Call, work: Path) -> dict[str, Any]:
+    # a program that needs more than ASCII finds it, in an image that has no other locale
+    env = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/root"), **call.env}
+    try:
+        done = subprocess.run(
+            ["setpriv", "--pdeathsig", "KILL", *call.argv], cwd=work, env=env, stdin=subprocess.DEVNULL,
+            capture_output=True, check=False,
+        )  # fmt: skip
+        status = 0 if done.returncode in call.good else done.returncode
+        said = (done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), status)
+    except OSError as e:
+        said = ("", f"cannot run {Path(call.argv[0]).name}: {e.strerror}", 126)
+    return dict(zip(("deploy_stdout", "deploy_stderr", "deploy_status_code"), said, strict=True))
+
+
+def _outputs(config: Mapping[str, Any], scratch: Path) -> Iterator[tuple[str, str]]:
+    for output in config.get("outputs") or []:
+        path = scratch / f"output.{output['name']}"
+        if path.is_file():
+            yield output["name"], path.read_text(errors="replace")
+
+
+def _inputs(config: Mapping[str, Any]) -> dict[str, str]:
+    """Inputs as text: text as it is, all else as JSON."""
+    return {item["name"]: _text(item.get("value")) for item in config.get("inputs") or []}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def _written(path: Path, text: str, *, mode: int = 0o600) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+if __name__ == "__main__":
+    json.dump(run(sys.argv[1], json.load(sys.stdin)), sys.stdout)

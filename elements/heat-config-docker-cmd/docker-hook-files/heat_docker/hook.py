@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""heat-config's hook for the group docker-cmd: the deployment on standard input, the answer to Heat out.
+
+CREATE, UPDATE and RESUME bring containers up, DELETE removes and SUSPEND stops them. A container whose
+definition did not change is not touched. One that is replaced is kept, stopped, until all of its deployment
+runs; where that fails, it is put back.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from heat_config import given
+from heat_config.given import BadRequest
+
+from heat_docker import request, watch
+from heat_docker.engine import DIGEST_LABEL, KEY_LABEL, Done, Engine, EngineError, labels
+from heat_docker.request import Request, Step
+
+BEFORE = ".before"  # ends the name of a container that waits for its successor to run
+
+
+def main() -> int:
+    """Read, act, answer: the status is 0 whenever there is an answer."""
+    json.dump(answer(json.load(sys.stdin), Engine()), sys.stdout)
+    return 0
+
+
+def prune() -> int:
+    """Remove the containers of every deployment of Heat's whose key is not in the list on standard input."""
+    engine, wanted = Engine(), set(json.load(sys.stdin))
+    for name, container in engine.containers().items():
+        key = str(_label(container, KEY_LABEL))
+        if key != "None" and key not in wanted and not key.startswith(f"{given.BY_HAND}/"):
+            print(f"heat-config-docker-cmd: {key} is over, its container {name} ends", file=sys.stderr)
+            engine.remove(name)
+    return 0
+
+
+def answer(config: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
+    """What Heat is told, whatever goes wrong."""
+    try:
+        asked = request.parse(config)
+        if asked.action in given.ENDS:
+            return _end(asked, engine)
+        return _Change(asked, engine).run()
+    except (BadRequest, EngineError) as e:
+        return _failed(str(e))
+
+
+class _Change:
+    """From the containers that a deployment has to those that it asks for."""
+
+    def __init__(self, asked: Request, engine: Engine) -> None:
+        self.asked, self.engine = asked, engine
+        self.ran: list[Done] = []
+
+    def run(self) -> dict[str, Any]:
+        """The answer to Heat; after a failure the containers are those from before."""
+        put_back(self.asked.key, self.engine)  # where an earlier pass was killed
+        self._check()
+        before = self.engine.containers(self.asked.key)
+        try:
+            failures = self._steps(before) or watch.until_running(
+                self.engine, self._detached(), deadline_s=self.asked.deadline_s,
+                min_ready_s=self.asked.min_ready_s,
+            )  # fmt: skip
+        except EngineError as e:
+            failures = [str(e)]
+        outputs = {"containers": watch.report(self.engine.containers(self.asked.key))}
+        if failures:
+            self._undo(before)
+            return {**outputs, **_failed("\n".join(failures)), "deploy_stdout": self._said("stdout")}
+        self._forget(before)
+        return {
+            "containers": watch.report(self.engine.containers(self.asked.key)),
+            "deploy_stdout": self._said("stdout"), "deploy_stderr": self._said("stderr"),
+            "deploy_status_code": 0,
+        }  # fmt: skip
+
+    def _check(self) -> None:
+        """Raises BadRequest for what cannot run here, before anything is changed."""
+        problems = []
+        there = self.engine.containers()
+        for step in (step for step in self.asked.steps if step.runs):
+            holder = there.get(step.name)
+            if holder is not None and _label(holder, KEY_LABEL) != self.asked.key:
+                problems.append(f"container {step.name}: the name is taken by another one")
+            if not self.asked.allow_pull and not self.engine.has_image(step.image):
+                problems.append(f"container {step.name}: the image {step.image} is not embedded")
+        if problems:
+            raise BadRequest("\n".join(problems))
+
+    def _steps(self, before: Mapping[str, Any]) -> list[str]:
+        """Do what is asked for in its order, up to the first failure."""
+        for step in self.asked.steps:
+            mine = before.get(step.name) if step.runs else None
+            if mine is not None and _label(mine, DIGEST_LABEL) == step.digest:
+                if step.detach:
+                    self.engine.start(step.name)
+                continue
+            if mine is not None:
+                self.engine.stop(step.name)
+                self.engine.rename(step.name, step.name + BEFORE)
+            done = self.engine.run(self._words(step))
+            if not step.detach:  # of the others this is an id
+                self.ran.append(done)
+            if done.status not in (step.exit_codes if not step.detach else (0,)):
+                return [f"container {step.name}: exit status {done.status}: {done.stderr.strip()}"]
+        return []
+
+    def _words(self, step: Step) -> list[str]:
+        if not step.runs:
+            return ["exec", *step.options, *step.command]
+        stack, resource = self.asked.owner
+        labelled = labels(
+            {
+                KEY_LABEL: self.asked.key, DIGEST_LABEL: step.digest, "deploy_stack_id": stack,
+                "deploy_resource_name": resource, "config_id": self.asked.config_id,
+                "container_name": step.name, "managed_by": "docker-cmd",
+            }
+        )  # fmt: skip
+        pull = "missing" if self.asked.allow_pull else "never"
+        detached = ("--detach",) if step.detach else ()
+        start = ["run", "--name", step.name, f"--pull={pull}", *detached, *labelled, *step.options]
+        return [*start, step.image, *step.command]
+
+    def _detached(self) -> dict[str, tuple[int, ...]]:
+        return {step.name: step.exit_codes for step in self.asked.steps if step.detach}
+
+    def _undo(self, before: Mapping[str, Any]) -> None:
+        for name in self.engine.containers(self.asked.key):
+            if name not in before and not name.endswith(BEFORE):
+                self.engine.remove(name)
+        put_back(self.asked.key, self.engine)
+
+    def _forget(self, before: Mapping[str, Any]) -> None:
+        wanted = {step.name for step in self.asked.steps if step.runs}
+        for name in self.engine.containers(self.asked.key):
+            if name.endswith(BEFORE) or (name in before and name not in wanted):
+                self.engine.remove(name)
+
+    def _said(self, stream: str) -> str:
+        return "".join(getattr(done, stream) for done in self.ran)
+
+
+def put_back(key: str, engine: Engine) -> None:
+    """Give back their names to containers whose successors were not proven, and start them."""
+    mine = engine.containers(key)
+    for name in (name for name in mine if name.endswith(BEFORE)):
+        plain = name.removesuffix(BEFORE)
+        if plain in mine:
+            engine.remove(plain)
+        engine.rename(name, plain)
+        engine.start(plain)
+
+
+def _end(asked: Request, engine: Engine) -> dict[str, Any]:
+    mine = engine.containers(asked.key)
+    for name in mine:
+        if asked.action == "DELETE":
+            engine.remove(name)
+        else:
+            engine.stop(name)
+    how = "removed" if asked.action == "DELETE" else "stopped"
+    return {"deploy_stdout": f"{len(mine)} containers {how}", "deploy_stderr": "", "deploy_status_code": 0}
+
+
+def _label(container: Mapping[str, Any], name: str) -> str | None:
+    labelled = container["Config"].get("Labels") or {}
+    return labelled.get(name)
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": 1}

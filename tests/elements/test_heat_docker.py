@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook for docker-cmd, against an engine of the test; the real one is asked in the image's own suites."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from heat_config.given import BadRequest
+from heat_docker import hook, request
+from heat_docker.engine import KEY_LABEL, Done, Engine, EngineError
+
+WEB = {"web": {"image": "a.b/web:1", "environment": {"GREETING": {"get_input": "greeting"}}}}
+
+
+class FakeEngine(Engine):
+    """Containers in a dictionary; a command that is /nowhere cannot run, one that is /ends ends with 3."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, dict[str, Any]] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.images = {"a.b/web:1", "a.b/db:1"}
+        self.ids = itertools.count(1)
+        self.broken = ""  # a call that fails
+
+    def containers(self, key: str | None = None) -> dict[str, dict[str, Any]]:
+        return {
+            name: container for name, container in self.there.items()
+            if key in (None, (container["Config"]["Labels"] or {}).get(KEY_LABEL))
+        }  # fmt: skip
+
+    def has_image(self, image: str) -> bool:
+        return image in self.images
+
+    def run(self, words: Sequence[str]) -> Done:
+        self.calls.append(tuple(words))
+        if words[0] == "exec":
+            return Done(status=0, stdout=f"ran {' '.join(words[1:])}\n", stderr="")
+        if "/nowhere" in words:
+            return Done(status=127, stdout="", stderr="no such file")
+        name = words[words.index("--name") + 1]
+        assert name not in self.there
+        labels = dict(word[8:].split("=", 1) for word in words if word.startswith("--label="))
+        ended = "/ends" in words
+        self.there[name] = {
+            "Id": f"id-{next(self.ids)}", "Image": "sha256:11", "RestartCount": 0,
+            "Config": {"Labels": labels, "Image": next(w for w in words if w.startswith("a.b/"))},
+            "State": {"Status": "exited" if ended else "running", "Running": not ended,
+                      "ExitCode": 3 if ended else 0, "StartedAt": "now"},
+        }  # fmt: skip
+        return Done(status=0, stdout="printed\n", stderr="")
+
+    def stop(self, name: str) -> None:
+        self.there[name]["State"].update(Status="exited", Running=False)
+        self._note("stop", name)
+
+    def start(self, name: str) -> None:
+        self.there[name]["State"].update(Status="running", Running=True)
+        self._note("start", name)
+
+    def rename(self, name: str, to: str) -> None:
+        self.there[to] = self.there.pop(name)
+        self._note("rename", name, to)
+
+    def remove(self, name: str) -> None:
+        self.there.pop(name)
+        self._note("remove", name)
+
+    def log(self, name: str) -> str:
+        return f"last words of {name}"
+
+    def _note(self, *words: str) -> None:
+        self.calls.append(words)
+        if words[0] == self.broken:
+            raise EngineError(f"docker {words[0]} failed: why")
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def deploy(engine: FakeEngine) -> Callable[..., dict[str, Any]]:
+    """Answer of the hook to a config."""
+
+    def ask(config: object, action: str = "CREATE", **inputs: object) -> dict[str, Any]:
+        given = {
+            "deploy_action": action, "deploy_stack_id": "one/11", "deploy_resource_name": "containers",
+            "min_ready_seconds": 0, "greeting": "hello", **inputs,
+        }  # fmt: skip
+        listed = [{"name": name, "value": value} for name, value in given.items()]
+        return hook.answer({"id": "a", "config": config, "inputs": listed}, engine)
+
+    return ask
+
+
+Deploy = Callable[..., dict[str, Any]]
+
+
+def ids(engine: FakeEngine) -> dict[str, str]:
+    return {name: container["Id"] for name, container in engine.there.items()}
+
+
+def test_a_container_runs_from_an_embedded_image_with_its_inputs(engine: FakeEngine, deploy: Deploy) -> None:
+    answer = deploy(WEB)
+
+    assert answer["deploy_status_code"] == 0
+    assert answer["containers"]["web"]["state"] == "running"
+    words = engine.calls[0]
+    assert words[:5] == ("run", "--name", "web", "--pull=never", "--detach")
+    assert words[-2:] == ("--env=GREETING=hello", "a.b/web:1")
+    assert "--label=managed_by=docker-cmd" in words
+
+
+def test_an_unchanged_container_is_not_touched_and_a_changed_one_is_replaced(
+    engine: FakeEngine, deploy: Deploy
+) -> None:
+    both = {**WEB, "db": {"image": "a.b/db:1"}}
+    deploy(both)
+    before = ids(engine)
+
+    deploy(both, "UPDATE", greeting="changed")
+
+    assert ids(engine)["db"] == before["db"]
+    assert ids(engine)["web"] != before["web"]
+    assert set(engine.there) == {"web", "db"}
+
+
+def test_what_is_no_longer_asked_for_goes(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy({**WEB, "db": {"image": "a.b/db:1"}})
+
+    assert deploy(WEB, "UPDATE")["deploy_status_code"] == 0
+    assert set(engine.there) == {"web"}
+
+
+@pytest.mark.parametrize("command", ["/nowhere", "/ends"])
+def test_where_a_successor_fails_the_one_from_before_is_put_back(
+    engine: FakeEngine, deploy: Deploy, command: str
+) -> None:
+    deploy(WEB)
+    before = ids(engine)
+
+    answer = deploy(
+        {"new": {"image": "a.b/db:1"}, "web": {"image": "a.b/web:1", "command": command}}, "UPDATE"
+    )
+
+    assert answer["deploy_status_code"] == 1
+    assert "container web" in answer["deploy_stderr"]
+    if command == "/ends":
+        assert "ended with status 3\nlast words of web" in answer["deploy_stderr"]
+    assert ids(engine) == before
+    assert engine.there["web"]["State"]["Running"]
+
+
+def test_an_engine_that_fails_half_way_is_told_and_undone(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(WEB)
+    before = ids(engine)
+    engine.broken = "stop"
+
+    answer = deploy(WEB, "UPDATE", greeting="changed")
+
+    assert answer["deploy_stderr"] == "docker stop failed: why"
+    assert ids(engine) == before
+
+
+def test_after_a_kill_the_next_pass_converges(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(WEB)
+    before = ids(engine)
+    engine.rename("web", "web.before")
+    engine.run(("run", "--name", "web", f"--label={KEY_LABEL}=one/11/containers", "a.b/web:1"))
+
+    deploy(WEB, "UPDATE")
+
+    assert ids(engine) == before
+
+
+def test_what_cannot_run_here_is_said_before_anything_is_changed(engine: FakeEngine, deploy: Deploy) -> None:
+    engine.there["taken"] = {"Config": {"Labels": None}, "Id": "x"}
+    config = {"taken": {"image": "a.b/web:1"}, "far": {"image": "a.b/far:1"}}
+
+    answer = deploy(config)
+
+    assert answer["deploy_stderr"].splitlines() == [
+        "container taken: the name is taken by another one",
+        "container far: the image a.b/far:1 is not embedded",
+    ]
+    assert engine.calls == []
+
+
+def test_a_pull_can_be_allowed(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy({"far": {"image": "a.b/far:1"}}, allow_pull="true")
+
+    assert "--pull=missing" in engine.calls[0]
+
+
+def test_steps_run_in_their_order_and_their_output_is_told(engine: FakeEngine, deploy: Deploy) -> None:
+    config = {
+        "look": {"action": "exec", "start_order": 2, "command": "web ls /"},
+        "once": {"image": "a.b/db:1", "detach": False, "start_order": 1},
+        "web": {"image": "a.b/web:1", "start_order": 0},
+    }
+
+    answer = deploy(config)
+
+    assert answer["deploy_stdout"] == "printed\nran web ls /\n"
+    assert [words[0] for words in engine.calls] == ["run", "run", "exec"]
+    assert "--detach" not in engine.calls[1]
+
+
+def test_the_end_of_a_deployment_is_the_end_of_its_containers(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(WEB)
+
+    assert deploy(None, "SUSPEND")["deploy_stdout"] == "1 containers stopped"
+    assert not engine.there["web"]["State"]["Running"]
+    assert deploy(WEB, "RESUME")["deploy_status_code"] == 0
+    assert engine.there["web"]["State"]["Running"]
+    assert deploy(None, "DELETE")["deploy_stdout"] == "1 containers removed"
+    assert engine.there == {}
+
+
+def test_options_are_those_of_docker_run() -> None:
+    entry = {
+        "image": "a.b/web:1", "net": "host", "pid": "host", "privileged": True, "restart": "always",
+        "user": "x", "volumes": ["/a:/b", ""], "volumes_from": ["other"], "env_file": ["/e", "/f"],
+        "environment": ["A=1"],
+        "command": ["run", 1],
+    }  # fmt: skip
+    step = request.parse({"id": "a", "config": {"web": entry}}).steps[0]
+
+    assert step.options == (
+        "--env-file=/e", "--env-file=/f", "--env=A=1", "--net=host", "--pid=host", "--privileged=true",
+        "--restart=always", "--user=x", "--volume=/a:/b", "--volumes-from=other",
+    )  # fmt: skip
+    assert step.command == ("run", "1")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("[", "the config is no YAML"),
+        ([], "must be a mapping of names to containers"),
+        ({"web": []}, "container web: must be a mapping"),
+        ({"web": {"image": "a.b/web:1", "imagee": 1}}, "container web: unknown key imagee"),
+        ({"we b": {"image": "a.b/web:1"}}, "a name is letters"),
+        ({"web": {}}, "container web: it has no image"),
+        ({"web": {"action": "stop"}}, "action must be run or exec"),
+        ({"web": {"action": "exec", "command": "web"}}, "exec needs a command"),
+        ({"look": {"action": "exec", "command": "gone ls"}}, "exec in gone, which is no container"),
+        ({"web": {"image": "a.b/web:1", "start_order": "x"}}, "start_order must be a number"),
+        ({"web": {"image": {"get_input": "absent"}}}, "asks for the input 'absent'"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(config: Any, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        request.parse({"id": "a", "config": config})
+
+
+def test_containers_of_deployments_that_are_gone_end(
+    engine: FakeEngine, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(WEB)
+    engine.there["mine"] = {"Config": {"Labels": None}, "Id": "x"}
+    monkeypatch.setattr(hook, "Engine", lambda: engine)
+    monkeypatch.setattr("sys.stdin", io.StringIO('["two/22/other"]'))
+
+    assert hook.prune() == 0
+
+    assert set(engine.there) == {"mine"}

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hooks whose config a program runs: scripts for real, Ansible and Puppet as programs of the test."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from heat_config import tools
+
+Tool = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def tool(tmp_path: Path, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Tool]:
+    """Run a hook with a config; afterwards nothing of it may be left, as inputs may be secrets."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fake("setpriv", 'shift 2; exec "$@"')
+
+    def call(
+        name: str,
+        config: str,
+        outputs: tuple[str, ...] = (),
+        options: dict[str, Any] | None = None,
+        **inputs: object,
+    ) -> dict[str, Any]:
+        given = {
+            "id": "a", "name": "mine", "config": config, "outputs": [{"name": name} for name in outputs],
+            "options": options or {}, "inputs": [{"name": n, "value": v} for n, v in inputs.items()],
+        }  # fmt: skip
+        return tools.run(name, given, folder=tmp_path / "work")
+
+    yield call
+    assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
+
+
+def test_a_script_gets_inputs_and_gives_outputs(tool: Tool) -> None:
+    text = '#!/bin/sh\necho "hello $who $many"\necho out > $heat_outputs_path.result\necho err >&2\n'
+
+    answer = tool("script", text, ("result", "absent"), who="world", many=[1, 2], none=None)
+
+    assert answer == {
+        "deploy_stdout": "hello world [1, 2]\n", "deploy_stderr": "err\n", "deploy_status_code": 0,
+        "result": "out\n",
+    }  # fmt: skip
+
+
+def test_a_script_that_fails_says_with_what(tool: Tool) -> None:
+    assert tool("script", "#!/bin/sh\nexit 7\n")["deploy_status_code"] == 7
+
+
+def test_a_script_whose_interpreter_is_missing_is_a_failure(tool: Tool) -> None:
+    answer = tool("script", "#!/no/such/program\n")
+
+    assert answer["deploy_status_code"] == 127
+    assert "/no/such/program" in answer["deploy_stderr"] or "not found" in answer["deploy_stderr"]
+
+
+def test_a_playbook_gets_inputs_as_variables_and_no_word_of_them_in_its_call(
+    tool: Tool, fake: Callable[..., Path]
+) -> None:
+    calls = fake(
+        "ansible-playbook",
+        """for last; do case "$last" in @*) cp "${last#@}" "$HOME/variables" ;; esac; done
+        cat "$last"; echo "$LC_ALL"
+        echo done > "$(sed 's/.*heat_outputs_path": "//;s/".*//' "$HOME/variables").result"
+        """,
+    )
+    options = {"tags": "one", "skip_tags": "two", "modulepath": "/m"}
+
+    answer = tool("ansible", "- hosts: localhost\n", ("result",), options, password="secret", many=[1])
+
+    assert answer["deploy_status_code"] == 0, answer
+    assert answer["deploy_stdout"] == "- hosts: localhost\nC.UTF-8\n"
+    assert answer["result"] == "done\n"
+    given = json.loads((Path(os.environ["HOME"]) / "variables").read_text())
+    assert (given["password"], given["many"], given["heat_config_id"]) == ("secret", [1], "a")
+    call = calls.read_text()
+    assert "secret" not in call
+    for words in ("-i localhost,", "-c local", "--tags one", "--skip-tags two", "--module-path /m"):
+        assert words in call
+
+
+def test_a_playbook_that_fails_says_with_what(tool: Tool, fake: Callable[..., Path]) -> None:
+    fake("ansible-playbook", "echo why >&2; exit 2")
+
+    answer = tool("ansible", "- hosts: localhost\n")
+
+    assert (answer["deploy_status_code"], answer["deploy_stderr"]) == (2, "why\n")
+
+
+@pytest.mark.parametrize(("status", "said"), [(0, 0), (2, 0), (1, 1), (4, 4), (6, 6)])
+def test_a_manifest_that_changed_something_has_succeeded(
+    tool: Tool, fake: Callable[..., Path], status: int, said: int
+) -> None:
+    fake("puppet", f"exit {status}")
+
+    assert tool("puppet", "notice('x')")["deploy_status_code"] == said
+
+
+def test_a_manifest_gets_inputs_as_facts(tool: Tool, fake: Callable[..., Path]) -> None:
+    calls = fake(
+        "puppet",
+        """for last; do :; done
+        cat "$last"; echo "$FACTER_who"; echo out > "$FACTER_heat_outputs_path.result"
+        """,
+    )
+
+    answer = tool("puppet", "notice('x')\n", ("result",), {"tags": "t", "enable_debug": True}, who="world")
+
+    assert answer["deploy_stdout"] == "notice('x')\nworld\n"
+    assert answer["result"] == "out\n"
+    assert "--detailed-exitcodes" in calls.read_text()
+    assert "--tags t --debug" in calls.read_text()
+    assert "world" not in calls.read_text()
+
+
+def test_facts_can_be_turned_off_and_hiera_on(
+    tool: Tool, fake: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("puppet", 'echo "${FACTER_who:-none} $FACTER_deploy_config_name"')
+    monkeypatch.setattr(tools, "_HIERA", tmp_path / "hiera")
+
+    answer = tool("puppet", "", (), {"enable_facter": False, "enable_hiera": True}, who="world")
+
+    assert answer["deploy_stdout"] == "none mine\n"
+    data = tmp_path / "hiera/heat_config_mine.json"
+    assert json.loads(data.read_text()) == {"who": "world"}
+    assert data.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_program_that_is_not_there_is_a_failure(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    answer = tool("ansible", "- hosts: localhost\n")
+
+    assert answer["deploy_status_code"] == 126
+    assert "cannot run" in answer["deploy_stderr"]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Docker engine has the images that are for it, and makes containers from them without a registry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+HOOK = "/usr/libexec/heat-config/hooks/docker-cmd"
+
+pytestmark = pytest.mark.needs("containers-for-docker")
+
+
+@pytest.fixture(scope="module")
+def refs(expect):
+    return {i["ref"]: i["digest"] for i in expect["images"] if i["into"] == "docker"}
+
+
+@pytest.fixture
+def answer(host):
+    """Ask the hook by hand; what it made is removed afterwards."""
+
+    def ask(config, action="CREATE"):
+        inputs = [{"name": "deploy_action", "value": action}]
+        asked = json.dumps({"id": "by-hand", "name": "verify", "inputs": inputs, "config": config})
+        return json.loads(host.check_output("printf %s %s | " + HOOK, "%s", asked))
+
+    yield ask
+    ask({}, "DELETE")
+
+
+def test_engine_is_healthy(host):
+    assert host.service("docker").is_running
+    driver = host.check_output("docker info --format %s", "{{.DriverStatus}}")
+    assert "containerd.snapshotter" in driver
+
+
+def test_engine_knows_each_image_by_its_digest(host, refs):
+    known = {ref: host.check_output("docker image inspect --format %s %s", "{{.Id}}", ref) for ref in refs}
+    assert known == refs
+
+
+def test_each_image_makes_a_container(host, refs):
+    for ref in refs:
+        made = host.check_output("docker create --pull never --network none %s", ref)
+        host.check_output("docker rm %s", made)
+
+
+@pytest.mark.needs("docker-cmd-hook")
+def test_hook_refuses_what_is_not_embedded(answer):
+    said = answer({"stranger": {"image": "goldsmith.invalid/stranger:1"}})
+
+    assert said["deploy_status_code"] == 1
+    assert "goldsmith.invalid/stranger:1 is not embedded" in said["deploy_stderr"]
+
+
+@pytest.mark.needs("docker-cmd-hook")
+def test_hook_leaves_an_unchanged_container_alone_and_puts_back_one_whose_successor_fails(answer, refs):
+    ref = next(ref for ref in refs if "pause" not in ref)
+    first = answer({"one": {"image": ref}})
+    assert first["deploy_status_code"] == 0, first
+
+    again = answer({"one": {"image": ref}}, "UPDATE")
+    failed = answer({"one": {"image": ref, "command": ["/nowhere"]}}, "UPDATE")
+    after = answer({"one": {"image": ref}}, "UPDATE")
+
+    assert again["containers"]["one"]["id"] == first["containers"]["one"]["id"]
+    assert failed["deploy_status_code"] != 0
+    assert "container one" in failed["deploy_stderr"]
+    assert after["containers"]["one"]["id"] == first["containers"]["one"]["id"]
+    assert after["containers"]["one"]["state"] == "running"
