@@ -33,7 +33,7 @@ class FakeCloud:
     def _stack(self, action: str, parameters: Mapping[str, Any]) -> Stack:
         assert parameters["full"] is True
         greeting = parameters["greeting"]
-        outputs = {
+        outputs: dict[str, Any] = {
             "script_stdout": f"to standard output: {greeting}\n",
             "script_stderr": f"to standard error: {greeting}\n", "boot": "hello from the boot\n",
             "playbook": f"{greeting} from Ansible", "manifest": f"{greeting} from Puppet",
