@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def build_json(spec: ImageSpec, identity: Identity, kubelet: Mapping[str, Any] |
             "memory_mib": spec.verify.memory_mib,
             "cpus": spec.verify.cpus,
             "pods": list(spec.verify.pods),
+            "allow_secrets": [asdict(each) for each in spec.verify.allow_secrets],
         },
     }
 

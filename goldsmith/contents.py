@@ -76,27 +76,43 @@ def packages(root: Path) -> tuple[Package, ...]:
 
 def containers(root: Path) -> tuple[Container, ...]:
     """The container images of a sealed disk, every blob of theirs hashed. Raises ProvenanceError."""
+    with blobs_of(root) as blobs:
+        return _containers(blobs)
+
+
+@contextlib.contextmanager
+def blobs_of(root: Path) -> Iterator[Store | Archive]:
+    """The blobs of a sealed disk's container images, in containerd's store or in the archive it imports."""
     archive = sealed.resolve(root, ARCHIVE)
     if archive.is_file():
         with tarfile.open(archive) as bundle:
-            return _containers(_Archive(bundle))
-    return _containers(_Store(sealed.resolve(root, STORE)))
+            yield Archive(bundle)
+    else:
+        yield Store(sealed.resolve(root, STORE))
 
 
-class _Store:
+def layers_of(blobs: Store | Archive) -> tuple[str, ...]:
+    """The digests of the images' layers, each once, sorted. Raises ProvenanceError."""
+    found = (_manifest(blobs, digest) for digest, size in blobs.sizes().items() if size <= _MOST_MANIFEST)
+    return tuple(sorted({layer["digest"] for manifest in found if manifest for layer in manifest["layers"]}))
+
+
+class Store:
     """Blobs as containerd keeps them."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {f"sha256:{path.name}": path for path in folder.iterdir()} if folder.is_dir() else {}
 
     def sizes(self) -> dict[str, int]:
+        """Digest -> bytes."""
         return {digest: path.stat().st_size for digest, path in self._files.items()}
 
     def open(self, digest: str) -> IO[bytes]:
+        """A blob's content."""
         return self._files[digest].open("rb")
 
 
-class _Archive:
+class Archive:
     """Blobs in an OCI archive."""
 
     def __init__(self, bundle: tarfile.TarFile) -> None:
@@ -108,15 +124,17 @@ class _Archive:
         }
 
     def sizes(self) -> dict[str, int]:
+        """Digest -> bytes."""
         return {digest: member.size for digest, member in self._members.items()}
 
     def open(self, digest: str) -> IO[bytes]:
+        """A blob's content."""
         source = self._bundle.extractfile(self._members[digest])
         assert source is not None
         return source
 
 
-def _containers(blobs: _Store | _Archive) -> tuple[Container, ...]:
+def _containers(blobs: Store | Archive) -> tuple[Container, ...]:
     sizes = blobs.sizes()
     manifests = {digest: _manifest(blobs, digest) for digest, n in sizes.items() if n <= _MOST_MANIFEST}
     layers: dict[str, Changes | str] = {}
@@ -126,7 +144,7 @@ def _containers(blobs: _Store | _Archive) -> tuple[Container, ...]:
             continue
         listed = tuple(layer["digest"] for layer in manifest["layers"])
         for needed in (manifest["config"]["digest"], *listed):
-            _check(blobs, needed, sizes, digest)
+            check(blobs, needed, sizes, f"the image {digest}")
         for layer in listed:
             if layer not in layers:
                 layers[layer] = _databases(blobs, layer)
@@ -134,7 +152,7 @@ def _containers(blobs: _Store | _Archive) -> tuple[Container, ...]:
     return tuple(found)
 
 
-def _manifest(blobs: _Store | _Archive, digest: str) -> dict[str, Any] | None:
+def _manifest(blobs: Store | Archive, digest: str) -> dict[str, Any] | None:
     """An image's manifest, None for any other blob."""
     with blobs.open(digest) as source, contextlib.suppress(ValueError):
         data = source.read()
@@ -146,16 +164,17 @@ def _manifest(blobs: _Store | _Archive, digest: str) -> dict[str, Any] | None:
     return None
 
 
-def _check(blobs: _Store | _Archive, digest: str, sizes: Mapping[str, int], image: str) -> None:
+def check(blobs: Store | Archive, digest: str, sizes: Mapping[str, int], owner: str) -> None:
+    """Raise ProvenanceError unless a blob of owner's is there, and has the digest that it is called by."""
     if digest not in sizes:
-        raise ProvenanceError(f"content in the unbooted disk: {digest} of the image {image} is missing")
+        raise ProvenanceError(f"content in the unbooted disk: {digest} of {owner} is missing")
     with blobs.open(digest) as source:
         found = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"  # type: ignore[arg-type]
     if found != digest:
-        raise ProvenanceError(f"content in the unbooted disk: {digest} of the image {image} has {found}")
+        raise ProvenanceError(f"content in the unbooted disk: {digest} of {owner} has {found}")
 
 
-def _databases(blobs: _Store | _Archive, layer: str) -> Changes | str:
+def _databases(blobs: Store | Archive, layer: str) -> Changes | str:
     """What a layer does to package databases; a text where it cannot be read."""
     try:
         with blobs.open(layer) as source, tarfile.open(fileobj=source, mode="r:*") as archive:

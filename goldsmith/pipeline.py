@@ -28,6 +28,7 @@ from goldsmith import (
     progress,
     resume,
     sbom,
+    secrecy,
     specfile,
     verify,
     vulnerabilities,
@@ -243,7 +244,7 @@ class _Build:
 
     def _found(self) -> Iterator[Path]:
         """What the verification wrote that the manifest vouches for."""
-        for name in (sbom.FILE, vulnerabilities.FILE, "junit.xml"):
+        for name in (sbom.FILE, secrecy.FILE, vulnerabilities.FILE, "junit.xml"):
             if (self.folder / name).exists():
                 yield self.folder / name
 

@@ -49,11 +49,17 @@ MUTATIONS = (
         name="blob corrupted",
         script=f"blob={_STORE}/$(ls -S {_STORE} | head -n 1)\n"
         'printf X | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none',
-        reason="sealed: test_every_blob_is_whole", also=("sealed: test_there_is_a_bill",),
+        reason="sealed: test_every_blob_is_whole",
+        also=("sealed: test_there_is_a_bill", "sealed: test_the_disk_was_looked_at"),
     ),
     Mutation(
         name="host key left in", script="echo key > etc/ssh/ssh_host_ed25519_key",
         reason="sealed: test_no_ssh_host_keys",
+    ),
+    Mutation(
+        name="credential left in",
+        script="printf '[default]\\naws_access_key_id = AKIA%s\\n' ABCDEFGHIJKLMNOP > etc/site.conf",
+        reason="sealed: test_there_is_no_secret",
     ),
     Mutation(
         name="network file removed",

@@ -133,6 +133,14 @@ class HeatAgentSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AllowedSecret:
+    """What looks like a secret and may stay. path: from the root, * stands for any text."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerifySpec:
     boot_deadline_s: int = 180  # on a host with KVM; scaled by the measured slowness of the host
     pods_deadline_s: int = 120
@@ -140,6 +148,7 @@ class VerifySpec:
     cpus: int = 2
     pods: tuple[Mapping[str, Any], ...] = ()  # pod manifests
     tests: tuple[str, ...] = ()  # folders with the user's own pytest-testinfra suites
+    allow_secrets: tuple[AllowedSecret, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.spec import (
+    AllowedSecret,
     Arch,
     Canary,
     Compression,
@@ -99,6 +100,8 @@ KEYS = (
     Key("verify.cpus", VerifySpec, "cpus", int),
     Key("verify.pods", VerifySpec, "pods", tuple),
     Key("verify.tests", VerifySpec, "tests", tuple),
+    Key("verify.allow-secrets[].path", AllowedSecret, "path", str),
+    Key("verify.allow-secrets[].reason", AllowedSecret, "reason", str),
     Key("policy", ImageSpec, "policy", str),
     Key("vulnerabilities.fail-on", ImageSpec, "fail_on", str),
     Key("publish.clouds[].name", PublishCloud, "name", str),
@@ -135,6 +138,10 @@ def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSp
     verify = _fields(data.get("verify", {}), "verify.", VerifySpec)
     if "tests" in verify:
         verify["tests"] = tuple(str(find(folder)) for folder in verify["tests"])
+    allowed = data.get("verify", {}).get("allow-secrets", ())
+    verify["allow_secrets"] = tuple(
+        AllowedSecret(**_fields(each, "verify.allow-secrets[].", AllowedSecret)) for each in allowed
+    )
     top = {
         **_fields(data, "", ImageSpec),
         **_fields(data.get("bundle", {}), "bundle.", ImageSpec),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import accelerator, junit, proc, progress, qemu, sbom, sealed
+from goldsmith import accelerator, artifact, junit, proc, progress, qemu, sbom, sealed, secrecy
 from goldsmith.errors import BootError, CommandError, CommandTimeout, EmulatorError, VerificationError
 from goldsmith.guest import GROW_MIB, HOSTNAME, Guest, Machine, user_of
 from goldsmith.spec import VerifySpec
@@ -27,6 +27,7 @@ from goldsmith.workspace import Run, project_root, sha256_of
 _SUITES_DEADLINE_S = 300  # for the tests of one phase, on a host with KVM, besides the pods' deadline
 _SHUTDOWN_DEADLINE_S = 60  # likewise
 _SBOM_DEADLINE_S = 120  # likewise; 2 s for 300 packages and three container images
+_SCAN_DEADLINE_S = 240  # likewise; 13 s for the same
 _SANDBOX = re.compile(r"(^|/)pause[:@]")
 
 
@@ -110,6 +111,7 @@ class _Session:
             self.user = user_of(root)
             self.expect = self._expectations(root, sha256)
             self.expect["sbom"] = self._bill(root)
+            self.expect["secrets"] = self._secrets(root)
             options = ("--sealed-root", str(root))
             self._pytest("sealed", (self.suites / "sealed",), options, as_root=True)
 
@@ -196,6 +198,16 @@ class _Session:
             return sbom.Listed(packages=(), containers={}, kubelet_sha256=None, error=why).as_dict()
         shutil.copyfile(target, self.subject.out / sbom.FILE)
         return sbom.read(target).as_dict()
+
+    def _secrets(self, root: Path) -> dict[str, Any]:
+        """Write what looks like a secret in the disk; that anything does is a finding of the suites."""
+        said = (self.expect["build"] or {}).get("verify", {})
+        report = secrecy.look(
+            root, allow=said.get("allow_secrets", ()), scratch=self.scratch, log_path=self.log_path,
+            timeout_s=self._scaled(_SCAN_DEADLINE_S),
+        )  # fmt: skip
+        artifact.write_json(self.subject.out / secrecy.FILE, report.as_dict())
+        return report.as_dict()
 
     def _expectations(self, root: Path, sha256: str) -> dict[str, Any]:
         build = sealed.read_json(root, sealed.BUILD_JSON)

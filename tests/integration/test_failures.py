@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 _START_S = 120
 _NO_DISK = {
     "build.log", "console.log", "junit.xml", "lock.yaml", "packages.json", "resume.json", "sbom.cdx.json",
-    "spec.yaml",
+    "secrets.json", "spec.yaml",
 }  # fmt: skip
 
 

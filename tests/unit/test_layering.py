@@ -36,7 +36,9 @@ ROOMS = {
     "artifact": {"artifact", "resume"},
     "lock": {"lockfile", "lockroad", "outdated"},
     "boot": {"guest", "qemu", "sealed", "seed"},
-    "bill of materials": {"contents", "gobuildinfo", "osv", "sbom", "vulnerabilities"},
+    "bill of materials": {
+        "contents", "gobuildinfo", "osv", "sbom", "secrecy", "secretscan", "vulnerabilities",
+    },
     "verify": {"junit", "suite", "verdict", "verify"},
     "pipeline": {"pipeline"},
     "cloud": {

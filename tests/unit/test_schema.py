@@ -80,6 +80,7 @@ def test_every_key_of_the_schema_fills_a_field_and_the_other_way_round() -> None
         spec.KubeletSpec,
         spec.HeatAgentSpec,
         spec.ContainerSpec,
+        spec.AllowedSecret,
         spec.Download,
         spec.PublishSpec,
         spec.PublishCloud,
@@ -95,6 +96,7 @@ def test_every_field_is_filled_by_a_key(owner: type) -> None:
         "download",
         "publish",
         "clouds",
+        "allow_secrets",
     }  # built from several keys each
 
     fields = {field.name for field in dataclasses.fields(owner)}

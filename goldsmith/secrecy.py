@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sealed disk may hold of secrets: nothing but what the image names, with a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import proc, secretscan, workspace
+from goldsmith.errors import CommandError
+from goldsmith.secretscan import Finding
+
+FILE = "secrets.json"
+_CACHE = "secret-scan"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """allowed: findings with the reason that the spec gives. error: why nothing was looked at."""
+
+    findings: tuple[Finding, ...] = ()
+    allowed: tuple[tuple[Finding, str], ...] = ()
+    unread: tuple[str, ...] = ()
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of secrets.json."""
+        return {
+            "schema": "goldsmith.secrets", "version": 1, "rules": secretscan.rules_version(),
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+            "allowed": [{**dataclasses.asdict(found), "reason": why} for found, why in self.allowed],
+            "unread": list(self.unread), "error": self.error,
+        }  # fmt: skip
+
+
+def look(
+    root: Path, *, allow: Iterable[Mapping[str, str]], scratch: Path, log_path: Path, timeout_s: float
+) -> Report:
+    """Scan the root file system at root; layers of containers that were scanned before are not again.
+
+    allow: path (a pattern, fnmatch(3)) and reason of each entry of verify.allow-secrets.
+    """
+    known = workspace.cache_root() / _CACHE / secretscan.rules_version()
+    known.mkdir(parents=True, exist_ok=True)
+    out = scratch / FILE
+    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "goldsmith.secretscan", root, known, out)
+    try:
+        proc.run(proc.as_root(argv), log_path=log_path, timeout_s=timeout_s)
+    except CommandError as e:
+        return Report(error=e.tail[-1] if e.tail else str(e))
+    scans = json.loads(out.read_text())
+    for digest in filter(None, scans):
+        target = known / f"{digest.removeprefix('sha256:')}.json"
+        if not target.exists():
+            workspace.write_atomically(target, json.dumps(scans[digest]).encode())
+    return judge(scans, allow)
+
+
+def judge(scans: Mapping[str, Mapping[str, Any]], allow: Iterable[Mapping[str, str]]) -> Report:
+    """Part what is allowed from what is not.
+
+    scans: digest of a layer, or empty for the disk -> Scan.as_dict().
+    """
+    entries = list(allow)
+    found = [Finding(**finding) for scan in scans.values() for finding in scan["findings"]]
+    reasons = {finding: _reason(finding, entries) for finding in found}
+    return Report(
+        findings=tuple(finding for finding in found if reasons[finding] is None),
+        allowed=tuple((finding, why) for finding, why in reasons.items() if why is not None),
+        unread=tuple(f"{digest} {path}".strip() for digest, scan in scans.items() for path in scan["unread"]),
+    )
+
+
+def _reason(finding: Finding, allow: Iterable[Mapping[str, str]]) -> str | None:
+    return next((e["reason"] for e in allow if fnmatch.fnmatchcase(f"/{finding.path}", e["path"])), None)
