@@ -156,7 +156,7 @@ def _foreign(shop: Workshop, image: str) -> tuple[str, str]:
     """What an image from elsewhere is, and the rule that lets it in. Raises ProvenanceError."""
     if registry.is_pinned(image):
         name = oci.repository(image.partition("@")[0])
-        return image, shop.policy.rule(f"{name}@{image.partition('@')[2]}").identity()
+        return image, shop.policy.rule(f"{name}@{image.partition('@')[2]}").fingerprint()
     shop.policy.allow_engine(image)
     return str(dockersave.inspect(shop.client, image)["Id"]), ""
 

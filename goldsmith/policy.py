@@ -19,8 +19,8 @@ from goldsmith import workspace
 from goldsmith.errors import ProvenanceError, SpecError
 
 FILE = Path("image-specs/policy.yaml")
-_KINDS = ("sigstore-key", "gpg-key", "accept-unsigned")
-_MORE = {"gpg-key": ("lookaside",)}
+_KINDS = ("sigstore-key", "sigstore-identity", "gpg-key", "accept-unsigned")
+_MORE = {"gpg-key": ("lookaside",), "sigstore-identity": ("issuer", "trusted-root")}
 _DOCS = "see docs/provenance.md"
 
 
@@ -28,21 +28,26 @@ _DOCS = "see docs/provenance.md"
 class Rule:
     """Of a registry, a namespace or a repository (prefix). One of the keys is set.
 
-    sigstore_key: PEM file, of cosign's signatures in the registry. gpg_key: file with public keys;
-    lookaside: URL where simple signatures lie (containers-registries.d(5)). accepted: why no signature
-    is asked for.
+    sigstore_key: PEM file, of cosign's signatures in the registry. identity: whose keyless signature counts;
+    issuer: by whose word; trusted_root: file with the authorities and logs of that Sigstore. gpg_key: file
+    with public keys; lookaside: URL where simple signatures lie (containers-registries.d(5)). accepted:
+    why no signature is asked for.
     """
 
     prefix: str
     sigstore_key: Path | None = None
+    identity: str = ""
+    issuer: str = ""
+    trusted_root: Path | None = None
     gpg_key: Path | None = None
     lookaside: str = ""
     accepted: str = ""
 
-    def identity(self) -> str:
+    def fingerprint(self) -> str:
         """Hex sha256 of all that decides; another key in the same file is another rule."""
-        keys = [path.read_bytes().hex() for path in (self.sigstore_key, self.gpg_key) if path]
-        said = [self.prefix, self.lookaside, self.accepted, *keys]
+        files = (self.sigstore_key, self.trusted_root, self.gpg_key)
+        keys = [path.read_bytes().hex() for path in files if path]
+        said = [self.prefix, self.lookaside, self.accepted, self.identity, self.issuer, *keys]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -138,6 +143,8 @@ def _rule(prefix: str, said: Any, root: Path, problems: list[str]) -> Rule | Non
         return None
     if kind == "accept-unsigned":
         return Rule(prefix=prefix, accepted=str(said[kind]))
+    if kind == "sigstore-identity":
+        return _keyless(prefix, said, root, problems)
     key = root / str(said[kind])
     if not key.is_file():
         problems.append(f"{prefix}: there is no key {said[kind]}")
@@ -145,6 +152,21 @@ def _rule(prefix: str, said: Any, root: Path, problems: list[str]) -> Rule | Non
     if kind == "sigstore-key":
         return Rule(prefix=prefix, sigstore_key=key)
     return Rule(prefix=prefix, gpg_key=key, lookaside=str(said.get("lookaside", "")))
+
+
+def _keyless(prefix: str, said: Mapping[str, Any], root: Path, problems: list[str]) -> Rule | None:
+    missing = [key for key in _MORE["sigstore-identity"] if not said.get(key)]
+    if missing:
+        problems.append(f"{prefix}: sigstore-identity needs {' and '.join(missing)} too")
+        return None
+    trusted_root = root / str(said["trusted-root"])
+    if not trusted_root.is_file():
+        problems.append(f"{prefix}: there is no trusted root {said['trusted-root']}")
+        return None
+    return Rule(
+        prefix=prefix, identity=str(said["sigstore-identity"]), issuer=str(said["issuer"]),
+        trusted_root=trusted_root,
+    )  # fmt: skip
 
 
 def _is_below(name: str, prefix: str) -> bool:

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import ipaddress
 import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import cosign, oci, proc, workspace
+from goldsmith import cosign, keyless, oci, proc, registryauth, workspace
 from goldsmith import policy as policies
 from goldsmith.errors import BuildError, CommandError, ProvenanceError
 from goldsmith.policy import Policy, Rule
@@ -23,7 +22,6 @@ from goldsmith.workspace import Run
 
 _TIMEOUT_S = 1800
 _INDEXES = (oci.OCI_INDEX, oci.DOCKER_LIST)
-_DOCKER_HUB = "https://index.docker.io/v1/"  # the name that `docker login` stores it under
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +46,8 @@ def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path)
     rule = policy.rule(f"{name}@{digest}")
     if (key := rule.sigstore_key) is not None:
         _once(rule, name, digest, lambda: source.check_cosign(digest, key))
+    if rule.trusted_root is not None:
+        _once(rule, name, digest, functools.partial(source.check_keyless, digest, rule, rule.trusted_root))
     raw = _manifest(source, digest)
     index_digest = None
     if _media_type(raw) in _INDEXES:
@@ -60,7 +60,7 @@ def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path)
 
 def _once(rule: Rule, name: str, digest: str, check: Callable[[], None]) -> None:
     """What a rule has allowed is not asked for again, until the rule or its key changes."""
-    key = hashlib.sha256(f"{rule.identity()} {name}@{digest}".encode()).hexdigest()
+    key = hashlib.sha256(f"{rule.fingerprint()} {name}@{digest}".encode()).hexdigest()
     workspace.cached("allowed", key, lambda _: check())
 
 
@@ -100,6 +100,22 @@ class _Source:
                     hint=str(e),
                 ) from e
             cosign.check(stored, digest, self.name, key)
+
+    def check_keyless(self, digest: str, rule: Rule, trusted_root: Path) -> None:
+        """Raise ProvenanceError unless the registry has a signature by identity beside the image."""
+        try:
+            listed = keyless.bundles(self.raw(f":{keyless.tag(digest)}"))
+        except BuildError:  # nothing refers to the image
+            listed = ()
+        found = []
+        for manifest in listed:
+            with tempfile.TemporaryDirectory(dir=self.run.folder) as scratch:
+                self.fetch(manifest, Path(scratch) / "bundle")
+                names = keyless.blobs((Path(scratch) / "bundle/manifest.json").read_bytes())
+                found += [(Path(scratch) / "bundle" / _hex(name)).read_bytes() for name in names]
+        keyless.check(
+            found, digest, self.name, identity=rule.identity, issuer=rule.issuer, trusted_root=trusted_root
+        )
 
     def check_gpg(self, digest: str, rule: Rule) -> None:
         """Raise ProvenanceError unless skopeo finds a signature by one of the rule's keys."""
@@ -142,33 +158,13 @@ class _Source:
         return (f"{option}=false",) if _is_loopback(_host(self.name)) else ()
 
     def _auth(self) -> tuple[str, ...]:
-        content = _credentials(_host(self.name))
+        content = registryauth.credentials(_host(self.name))
         if content is None:
             return ()
         path = self.run.folder / "registry-auth.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(content))
         return ("--authfile", str(path))
-
-
-def _credentials(host: str) -> Mapping[str, Any] | None:
-    """What `docker login` stored for host, in the form that skopeo reads (containers-auth.json(5))."""
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    try:
-        stored = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return None
-    keys = (_DOCKER_HUB, "docker.io") if host == "docker.io" else (host, f"https://{host}", f"http://{host}")
-    helpers = stored.get("credHelpers", {})
-    for key in keys:
-        if key in helpers:
-            return {"credHelpers": {host: helpers[key]}}
-    for key in keys:
-        if stored.get("auths", {}).get(key):
-            return {"auths": {host: stored["auths"][key]}}
-    if any(key in stored.get("auths", {}) for key in keys) and "credsStore" in stored:
-        return {"credHelpers": {host: stored["credsStore"]}}
-    return None
 
 
 def is_pinned(reference: str) -> bool:

@@ -15,13 +15,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sigstoreca
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sigstoreca import Sigstore
 
-from goldsmith import containers, cosign, oci, proc, wait, workspace
+from goldsmith import containers, cosign, keyless, oci, proc, wait, workspace
 from goldsmith.containers import Bundle
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
 from goldsmith.policy import Policy, Rule
@@ -401,6 +404,70 @@ def test_what_was_accepted_unsigned_is_remembered_with_its_reason(
     export(registry, pushed.index, run, tmp_path, policy=policy)
 
     assert policy.used == {f"{registry.host}/team/app@{pushed.index}": "mirrored by us"}
+
+
+def put_bundle(registry: Registry, digest: str, bundle: dict[str, Any]) -> None:
+    """Where cosign puts a keyless signature in a registry that has no API for referrers."""
+    data = json.dumps(bundle).encode()
+    empty = "application/vnd.oci.empty.v1+json"
+    blob = registry.put("team/app", "blobs", data, "")
+    layer = {"mediaType": sigstoreca.BUNDLE, "size": len(data), "digest": blob}
+    config = {"mediaType": empty, "size": 2, "digest": registry.put("team/app", "blobs", b"{}", "")}
+    manifest = oci.canonical(
+        {
+            "schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "artifactType": sigstoreca.BUNDLE,
+            "config": config, "layers": [layer],
+        }
+    )  # fmt: skip
+    name = oci.sha256(manifest)
+    registry.put("team/app", f"manifests/{name}", manifest, oci.OCI_MANIFEST)
+    entry = {
+        "mediaType": oci.OCI_MANIFEST, "size": len(manifest), "digest": name,
+        "artifactType": sigstoreca.BUNDLE,
+    }  # fmt: skip
+    index = oci.canonical({"schemaVersion": 2, "mediaType": oci.OCI_INDEX, "manifests": [entry]})
+    registry.put("team/app", f"manifests/{keyless.tag(digest)}", index, oci.OCI_INDEX)
+
+
+@pytest.fixture
+def keyless_policy(registry: Registry, tmp_path: Path) -> tuple[Sigstore, Policy]:
+    """A Sigstore, and a policy that wants a signature by its identity."""
+    log_in(registry, tmp_path)
+    sigstore = Sigstore()
+    root = tmp_path / "trusted_root.json"
+    root.write_text(sigstore.trusted_root())
+    rule = Rule(
+        prefix=f"{registry.host}/team", identity=sigstoreca.IDENTITY, issuer=sigstoreca.ISSUER,
+        trusted_root=root,
+    )  # fmt: skip
+    return sigstore, Policy(rules=(rule,))
+
+
+def test_a_keyless_signature_lets_in_what_it_is_for_alone(
+    registry: Registry, keyless_policy: tuple[Sigstore, Policy], run: Run, tmp_path: Path
+) -> None:
+    sigstore, policy = keyless_policy
+    pushed, other, bare = fresh(registry), fresh(registry), fresh(registry)
+    put_bundle(registry, pushed.index, sigstore.bundle(pushed.index))
+    put_bundle(registry, other.index, sigstore.bundle(pushed.index))
+
+    bundle = export(registry, pushed.index, run, tmp_path, policy=policy)
+
+    assert bundle.images[0].digest == pushed.oci
+    with pytest.raises(ProvenanceError, match=f"a signature is for {pushed.index}"):
+        export(registry, other.index, run, tmp_path, policy=policy)
+    with pytest.raises(ProvenanceError, match="it has no keyless signature"):
+        export(registry, bare.index, run, tmp_path, policy=policy)
+
+
+def test_a_keyless_signature_by_another_sigstore_does_not_count(
+    registry: Registry, keyless_policy: tuple[Sigstore, Policy], run: Run, tmp_path: Path
+) -> None:
+    pushed = fresh(registry)
+    put_bundle(registry, pushed.index, Sigstore().bundle(pushed.index))
+
+    with pytest.raises(ProvenanceError, match="a signature does not count"):
+        export(registry, pushed.index, run, tmp_path, policy=keyless_policy[1])
 
 
 @pytest.fixture

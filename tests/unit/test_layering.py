@@ -30,7 +30,8 @@ ROOMS = {
     "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
     "containers": {
         "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "debpackages",
-        "dockersave", "hashing", "imagestore", "oci", "policy", "registry", "rootfs",
+        "dockersave", "hashing", "imagestore", "keyless", "oci", "policy", "registry", "registryauth",
+        "rootfs",
     },
     "image": {"dib", "blockdevice"},
     "artifact": {"artifact", "resume"},

@@ -76,10 +76,25 @@ def test_another_key_in_the_same_file_is_another_rule(tmp_path: Path) -> None:
     key = tmp_path / "key.pub"
     key.write_text("one")
     rule = Rule(prefix="a", sigstore_key=key)
-    before = rule.identity()
+    before = rule.fingerprint()
     key.write_text("two")
 
-    assert rule.identity() != before
+    assert rule.fingerprint() != before
+
+
+def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
+    write: Callable[[object], Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "trusted_root.json"
+    root.write_text("{}")
+    said = {"sigstore-identity": "me@example.org", "issuer": "https://issuer.test", "trusted-root": str(root)}
+
+    rule = policy.load(write({"registries": {"a": said}})).rule(f"a@{DIGEST}")
+    before = rule.fingerprint()
+    root.write_text('{"other": 1}')
+
+    assert (rule.identity, rule.issuer, rule.trusted_root) == ("me@example.org", "https://issuer.test", root)
+    assert rule.fingerprint() != before
 
 
 @pytest.mark.parametrize(
@@ -88,10 +103,18 @@ def test_another_key_in_the_same_file_is_another_rule(tmp_path: Path) -> None:
         ({"registry": {}}, "unknown key 'registry'"),
         ({"engine": {"accept": 1}}, "engine takes accept-unsigned alone"),
         ({"registries": ["host.test"]}, "registries has to be a mapping"),
-        ({"registries": {"a": {}}}, "a: needs one of sigstore-key, gpg-key, accept-unsigned"),
+        (
+            {"registries": {"a": {}}},
+            "a: needs one of sigstore-key, sigstore-identity",
+        ),
         ({"registries": {"a": {"gpg-key": "k", "accept-unsigned": "x"}}}, "a: needs one of"),
         ({"registries": {"a": {"accept-unsigned": "x", "lookaside": "y"}}}, "does not go with lookaside"),
         ({"registries": {"a": {"sigstore-key": "nobody.pub"}}}, "a: there is no key nobody.pub"),
+        ({"registries": {"a": {"sigstore-identity": "x", "issuer": "y"}}}, "needs trusted-root too"),
+        (
+            {"registries": {"a": {"sigstore-identity": "x", "issuer": "y", "trusted-root": "none.json"}}},
+            "a: there is no trusted root none.json",
+        ),
         ([], "has to be a mapping"),
         ("a: [", "cannot read the policy"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import oci, registry
+from goldsmith import oci, registry, registryauth
 from goldsmith.errors import BuildError
 from goldsmith.policy import Policy, Rule
 from goldsmith.workspace import Run
@@ -102,7 +102,7 @@ def test_what_docker_login_stored_is_found(
     login: Callable[[object], None], stored: object, host: str, found: object
 ) -> None:
     login(stored)
-    assert registry._credentials(host) == found
+    assert registryauth.credentials(host) == found
 
 
 def test_credentials_go_through_a_private_file(
