@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -16,8 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from goldsmith import workspace
 from goldsmith.errors import ProvenanceError
 
+FILE = "image-signatures.json"
 _CURVES = {"secp384r1": "ECC_SECP384R1", "secp521r1": "ECC_SECP521R1"}
 
 
@@ -43,6 +47,28 @@ def properties(disk: Path, private: PrivateKeyTypes, certificate: str) -> dict[s
         "img_signature_key_type": kind,
         "img_signature_certificate_uuid": certificate,
     }
+
+
+def keep(folder: Path, made: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the properties of a build's disk images beside them: hex sha256 of an image -> its properties."""
+    document = {"schema": "goldsmith.image-signatures", "version": 1, "images": made}
+    workspace.write_atomically(
+        folder / FILE, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+    )
+
+
+def kept(folder: Path, sha256: str) -> dict[str, str]:
+    """The properties of the disk image with this hash, none where it was not signed for OpenStack.
+
+    Raises ProvenanceError for a file that keep() did not write.
+    """
+    try:
+        document = json.loads((folder / FILE).read_text())
+        return {str(name): str(value) for name, value in document["images"].get(sha256, {}).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise ProvenanceError(f"{folder / FILE} is no list of image signatures: {e}") from e
 
 
 def _signed(private: PrivateKeyTypes, digest: bytes) -> tuple[str, bytes]:

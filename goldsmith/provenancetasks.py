@@ -71,7 +71,7 @@ def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) 
         "out": _OUT,
         "builder": "URI that says who built it; default: $GOLDSMITH_BUILDER",
         "accept-dirty": "REASON to sign a build from a checkout with uncommitted changes; it is signed too",
-        "certificate": "UUID of the key's certificate in the cloud: show OpenStack's image signature",
+        "certificate": "UUID of the key's certificate in the cloud: make OpenStack's image signature",
         "json": _JSON,
     },
 )

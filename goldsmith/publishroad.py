@@ -15,6 +15,7 @@ from goldsmith import (
     buildrecord,
     canary,
     imagediff,
+    imgsignature,
     inventory,
     journal,
     progress,
@@ -215,7 +216,9 @@ class Publisher:
     def _job(self, cloud: PublishCloud, build: Build, disk: DiskFile) -> Job:
         return Job(
             build=build, disk=disk, cloud=cloud, records=self.records,
-            wanted=wishes.wanted(self.spec, self.line, cloud, build, disk),
+            wanted=wishes.wanted(
+                self.spec, self.line, cloud, build, disk, imgsignature.kept(build.folder, disk.sha256)
+            ),
             limits=Limits(until=time.monotonic() + self.options.deadline_s, stop=self.stop),
         )  # fmt: skip
 

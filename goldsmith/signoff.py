@@ -50,9 +50,13 @@ def sign(
         )
     folder = buildrecord.find(out, name, build)
     private = signing.private_key(key)
-    disks = [folder / disk["file"] for disk in buildrecord.read(folder).manifest["disks"]]
+    disks = buildrecord.read(folder).manifest["disks"]
     properties = {
-        disk.name: imgsignature.properties(disk, private, certificate) for disk in disks if certificate
+        disk["file"]: imgsignature.properties(folder / disk["file"], private, certificate)
+        for disk in disks
+        if certificate
     }
+    if certificate:
+        imgsignature.keep(folder, {disk["sha256"]: properties[disk["file"]] for disk in disks})
     statement = attestation.sign(folder, private, builder=who, accepted=accepted or None)
     return Signed(statement=statement, key=signing.key_id(private), properties=properties)

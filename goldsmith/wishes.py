@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from goldsmith.buildrecord import Build, DiskFile
 from goldsmith.release import Line, Wanted
@@ -35,15 +35,25 @@ def chosen(spec: ImageSpec, names: Sequence[str]) -> tuple[PublishCloud, ...]:
     return ()
 
 
-def wanted(spec: ImageSpec, line: Line, cloud: PublishCloud, build: Build, disk: DiskFile) -> Wanted:
-    """What the release has to be in a cloud. Raises SpecError where the spec cannot be met there."""
+def wanted(
+    spec: ImageSpec,
+    line: Line,
+    cloud: PublishCloud,
+    build: Build,
+    disk: DiskFile,
+    signature: Mapping[str, str] | None = None,
+) -> Wanted:
+    """What the release has to be in a cloud. Raises SpecError where the spec cannot be met there.
+
+    signature: the img_signature properties of this disk image, where it was signed for OpenStack.
+    """
     visibility, members = seen_by(spec, cloud)
     manifest = build.manifest
     return Wanted(
         line=line, build_id=build.id, disk_format=disk.format, size=disk.size, sha256=disk.sha256,
         sha512=disk.sha512, min_disk=manifest["min_disk_gib"], min_ram=manifest["min_ram_mib"],
-        visibility=visibility, standard=_standard(spec), properties=spec.publish.properties,
-        tags=frozenset(spec.publish.tags), canary=cloud.canary,
+        visibility=visibility, standard=_standard(spec) | dict(signature or {}),
+        properties=spec.publish.properties, tags=frozenset(spec.publish.tags), canary=cloud.canary,
         members=members,
     )  # fmt: skip
 

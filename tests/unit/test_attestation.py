@@ -384,3 +384,27 @@ def test_openstack_checks_an_image_by_rsa(build: Path) -> None:
 def test_what_openstack_could_not_check_is_not_made(build: Path, private: PrivateKeyTypes, uuid: str) -> None:
     with pytest.raises(GoldsmithError, match=r"by this kind of key|is no UUID"):
         imgsignature.properties(build / "mine-amd64.qcow2", private, uuid)
+
+
+def test_openstacks_signature_is_kept_for_the_bytes_that_were_signed(build: Path, tmp_path: Path) -> None:
+    key = tmp_path / "rsa.pem"
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+    signed = signoff.sign(
+        build.parents[1],
+        "mine",
+        build.name,
+        key,
+        builder="https://ci.test/1",
+        accepted="",
+        certificate=CERTIFICATE,
+    )
+
+    sha256 = hashlib.sha256(DISK).hexdigest()
+    assert imgsignature.kept(build, sha256) == signed.properties["mine-amd64.qcow2"]
+    assert imgsignature.kept(build, "0" * 64) == {}
+    assert imgsignature.kept(tmp_path, sha256) == {}
+    (build / imgsignature.FILE).write_text("[]")
+    with pytest.raises(GoldsmithError, match="is no list of image signatures"):
+        imgsignature.kept(build, sha256)

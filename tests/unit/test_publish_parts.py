@@ -344,13 +344,13 @@ def test_what_is_wanted_in_a_cloud(build: Path) -> None:
     wished = spec(properties={"os_distro": "mine", "hw_disk_bus": "scsi"}, share=("p2",))
     line = wishes.line_of(wished)
 
-    found = wishes.wanted(wished, line, PublishCloud(name="prod"), read, disk)
+    found = wishes.wanted(wished, line, PublishCloud(name="prod"), read, disk, {"img_signature": "c2ln"})
 
     assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(DISK), 1, 512)
     properties = found.all_properties()
     assert {name: value for name, value in properties.items() if not name.startswith(release.PREFIX)} == {
         "hw_architecture": "x86_64", "os_type": "linux", "os_distro": "mine", "os_version": "13",
-        "hw_disk_bus": "scsi",
+        "hw_disk_bus": "scsi", "img_signature": "c2ln",
     }  # fmt: skip
     assert found.members == frozenset()  # it is private
 
