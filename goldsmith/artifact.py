@@ -52,13 +52,13 @@ class Disk:
 
 
 def commit_of(checkout: Path) -> tuple[str, bool]:
-    """The checkout's commit, and whether its tree differs from it."""
+    """The checkout's commit, and whether its tree differs from it, or may."""
     git = ("git", "-c", "safe.directory=*", "-C", checkout)
     try:
         commit = proc.capture((*git, "rev-parse", "HEAD")).strip()
         return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
     except (CommandError, HostError):  # no repository, or no git
-        return "nogit", False
+        return "nogit", True  # nobody knows what it was built from
 
 
 def build_json(spec: ImageSpec, identity: Identity, kubelet: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import hashing, proc, progress, workspace
-from goldsmith.errors import CommandError, PublishError, SpecError
+from goldsmith.errors import CommandError, GoldsmithError, PublishError, SpecError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.record", 1
 _CONVERT_S = 1800
@@ -63,25 +63,23 @@ def find(out: Path, name: str, build_id: str = "") -> Path:
     return folder.resolve()
 
 
-def read(folder: Path) -> Build:
-    """A build, after a look at every file but the disks. Raises PublishError."""
+def read(folder: Path, error: type[GoldsmithError] = PublishError) -> Build:
+    """A verified build, after a look at every file but the disks. Raises error."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         disk, verdict, files = manifest["disks"][0], manifest.get("verification"), manifest["files"]
         if manifest["build_id"] != folder.name:
-            raise PublishError(f"the manifest in {folder} is that of {manifest['build_id']}")
+            raise error(f"the manifest in {folder} is that of {manifest['build_id']}")
         if not verdict or verdict["result"] != "passed":
-            raise PublishError(f"{folder} was not verified", hint="publish a build that latest pointed to")
+            raise error(f"{folder} was not verified", hint="publish a build that latest pointed to")
         if verdict["image_sha256"] != disk["sha256"]:
-            raise PublishError(f"the manifest in {folder} contradicts itself: another disk was verified")
+            raise error(f"the manifest in {folder} contradicts itself: another disk was verified")
     except (OSError, ValueError, KeyError, TypeError, IndexError) as e:
-        raise PublishError(f"cannot use the manifest in {folder}: {type(e).__name__}: {e}") from e
+        raise error(f"cannot use the manifest in {folder}: {type(e).__name__}: {e}") from e
     for name, sha256 in files.items():
         path = folder / name
         if not path.is_file() or workspace.sha256_of(path) != sha256:
-            raise PublishError(
-                f"{path} is not what the manifest says", hint="build it anew; nothing is changed"
-            )
+            raise error(f"{path} is not what the manifest says", hint="build it anew; nothing is changed")
     return Build(folder=folder, manifest=manifest)
 
 

@@ -97,6 +97,15 @@ def layers_of(blobs: Store | Archive) -> tuple[str, ...]:
     return tuple(sorted({layer["digest"] for manifest in found if manifest for layer in manifest["layers"]}))
 
 
+def documents_of(blobs: Store | Archive) -> Iterator[tuple[str, str]]:
+    """Digest and text of the images' manifests and configurations, and of what else is no layer."""
+    layers = set(layers_of(blobs))
+    for digest, size in sorted(blobs.sizes().items()):
+        if size <= _MOST_MANIFEST and digest not in layers:
+            with blobs.open(digest) as source:
+                yield digest, source.read().decode(errors="replace")
+
+
 class Store:
     """Blobs as containerd keeps them."""
 
@@ -191,7 +200,7 @@ def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
             yield f"{folder}/", None
         elif name.startswith(_WHITEOUT):
             yield f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"), None
-        elif member.isfile() and _DATABASES.fullmatch(path):
+        elif (member.isfile() or member.islnk()) and _DATABASES.fullmatch(path):
             source = archive.extractfile(member)
             assert source is not None
             yield path, source.read()
@@ -228,7 +237,8 @@ def release_of(text: str) -> str:
 def _apply(files: dict[str, bytes], change: Changes) -> None:
     """A layer upon those below: what it takes away goes first (OCI image-spec, layer.md, whiteouts)."""
     for gone in [path for path, data in change.items() if data is None]:
-        for path in [path for path in files if path == gone or path.startswith(f"{gone.rstrip('/')}/")]:
+        inside = f"{gone.rstrip('/')}/" if gone.strip("/") else ""  # empty: of the root, so everything
+        for path in [path for path in files if path == gone or path.startswith(inside)]:
             del files[path]
     files.update({path: data for path, data in change.items() if data is not None})
 

@@ -58,21 +58,23 @@ def _refused(
         signature = base64.b64decode(layer["annotations"][_SIGNATURE], validate=True)
         _verify(public, signature, payload)
         said = json.loads(payload)["critical"]
-        signed, about = said["image"]["docker-manifest-digest"], said["identity"]["docker-reference"]
+        signed = said["image"]["docker-manifest-digest"]
+        about = _repository(said["identity"]["docker-reference"])
     except InvalidSignature:
         return "a signature is by another key"
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
         return f"a signature is broken ({type(e).__name__})"
     if said.get("type") != _TYPE or signed != digest:
         return f"a signature is for {signed}"
-    return None if _repository(about) == repository else f"a signature is for {about}"
+    return None if about == repository else f"a signature is for {about}"
 
 
 def _repository(reference: str) -> str:
     """NAME of NAME[:TAG][@DIGEST]."""
     name = reference.partition("@")[0]
     head, _, last = name.rpartition("/")
-    return f"{head}/{last.partition(':')[0]}" if head else last
+    bare = f"{head}/{last.partition(':')[0]}" if head else last
+    return bare.replace("index.docker.io/", "docker.io/", 1)  # what cosign calls Docker Hub
 
 
 def _verify(public: object, signature: bytes, payload: bytes) -> None:

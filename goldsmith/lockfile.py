@@ -7,7 +7,7 @@ an engine gives the same content other digests each time; all else by its own ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,21 @@ def _flat(part: str, value: Any) -> dict[str, str]:  # noqa: ANN401 - the parts 
     if value is None:
         return {}
     if part == "packages":
-        return {f"{p['name']}:{p['architecture']}": f"{p['version']} {p['sha256']}" for p in value}
+        return _packages(value)
     if part == "containers":
         return {i["ref"]: i["digest"] for i in value["images"] if i["source"] != "build"}
     if isinstance(value, Mapping):
         return {str(key): str(each) for key, each in value.items()}
     return {part: str(value)}
+
+
+def _packages(value: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Of what is installed in several versions, as rpm does with kernels, all count together."""
+    found: dict[str, list[str]] = {}
+    for each in value:
+        name = f"{each['name']}:{each['architecture']}"
+        found.setdefault(name, []).append(f"{each['version']} {each['sha256']}")
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 
 def _short(value: str | None) -> str:

@@ -49,6 +49,7 @@ class Database:
 
     records: int
     entries: Mapping[tuple[str, str], tuple[_Entry, ...]] = field(default_factory=dict)
+    ecosystems: frozenset[str] = frozenset()  # of all records
 
     def matches(self, ecosystem: str, name: str, version: str) -> list[Match]:
         """What is known of a version of a package. Raises ProvenanceError for records that cannot be read."""
@@ -81,7 +82,8 @@ def load(path: Path) -> Database:
         raise ProvenanceError(f"cannot read the vulnerability database {path}: {e}", hint=_HINT) from e
     if not count:
         raise ProvenanceError(f"the vulnerability database {path} holds no record", hint=_HINT)
-    return Database(records=count, entries=entries)
+    ecosystems = frozenset(ecosystem for ecosystem, _ in entries)
+    return Database(records=count, entries=entries, ecosystems=ecosystems)
 
 
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:

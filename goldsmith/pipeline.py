@@ -106,6 +106,11 @@ class Timings:
 def build(name: str, options: Options) -> Result:
     """Build, boot and verify the image of a spec; `latest` moves to it at the very end."""
     _check_stage(options.start)
+    if options.locked and options.start in resume.RESUMABLE:
+        raise SpecError(
+            f"--locked does not go with --from {options.start}: what was built is not looked at again",
+            hint=f"run: scripts/inv build-image {name} --locked",
+        )
     timings = Timings()
     with timings.stage("spec"):
         loaded = specfile.load(name, options.variables)
@@ -223,7 +228,7 @@ class _Build:
         known = vulnerabilities.needed(self.spec.fail_on)
         verdict = verify.verify(subject, run=run, log_path=self.log)
         report = vulnerabilities.of_build(self.folder, known) if verdict.passed else None
-        if report is not None and report.over(self.spec.fail_on):
+        if report is not None and report.fails(self.spec.fail_on):
             verdict = dataclasses.replace(verdict, passed=False, failed=(OVER_BUDGET,))
         boot_s = verdict.durations_s["boot"]
         self.timings.stages["boot"] = boot_s

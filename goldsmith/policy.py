@@ -21,6 +21,7 @@ from goldsmith.errors import ProvenanceError, SpecError
 FILE = Path("image-specs/policy.yaml")
 _KINDS = ("sigstore-key", "sigstore-identity", "gpg-key", "accept-unsigned")
 _MORE = {"gpg-key": ("lookaside",), "sigstore-identity": ("issuer", "trusted-root")}
+_OFFICIAL = "docker.io/library/"
 _DOCS = "see docs/provenance.md"
 
 
@@ -117,6 +118,10 @@ def _parse(data: Any, named: Path, root: Path, problems: list[str]) -> Policy:  
     if not isinstance(engine, dict) or set(engine) - {"accept-unsigned"}:
         problems.append("engine takes accept-unsigned alone")
         engine = {}
+    reason = engine.get("accept-unsigned", "")
+    if "accept-unsigned" in engine and not _is_text(reason):
+        problems.append(f"engine: accept-unsigned has to be a reason, got {reason!r}")
+        reason = ""
     registries = data.get("registries") or {}
     if not isinstance(registries, dict):
         problems.append("registries has to be a mapping from a registry or repository to its rule")
@@ -124,7 +129,7 @@ def _parse(data: Any, named: Path, root: Path, problems: list[str]) -> Policy:  
     rules = [_rule(str(prefix), said, root, problems) for prefix, said in registries.items()]
     return Policy(
         origin=str(named.relative_to(root) if named.is_relative_to(root) else named.name),
-        rules=tuple(rule for rule in rules if rule), engine=str(engine.get("accept-unsigned", "")),
+        rules=tuple(rule for rule in rules if rule), engine=reason,
     )  # fmt: skip
 
 
@@ -132,7 +137,10 @@ _TOP = ("engine", "registries")
 
 
 def _rule(prefix: str, said: Any, root: Path, problems: list[str]) -> Rule | None:  # noqa: ANN401 - YAML
-    kinds = [kind for kind in _KINDS if isinstance(said, dict) and said.get(kind)]
+    if (wrong := _wrong_prefix(prefix)) is not None:
+        problems.append(f"{prefix}: {wrong}")
+        return None
+    kinds = [kind for kind in _KINDS if isinstance(said, dict) and kind in said]
     if len(kinds) != 1:
         problems.append(f"{prefix}: needs one of {', '.join(_KINDS)}")
         return None
@@ -140,6 +148,10 @@ def _rule(prefix: str, said: Any, root: Path, problems: list[str]) -> Rule | Non
     unknown = set(said) - {kind, *_MORE.get(kind, ())}
     if unknown:
         problems.append(f"{prefix}: {kind} does not go with {', '.join(sorted(unknown))}")
+        return None
+    values = {key: said[key] for key in said if not _is_text(said[key])}
+    if values:
+        problems += [f"{prefix}: {key} has to be text, got {value!r}" for key, value in values.items()]
         return None
     if kind == "accept-unsigned":
         return Rule(prefix=prefix, accepted=str(said[kind]))
@@ -169,8 +181,22 @@ def _keyless(prefix: str, said: Mapping[str, Any], root: Path, problems: list[st
     )  # fmt: skip
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _wrong_prefix(prefix: str) -> str | None:
+    """Why a rule of this prefix would never count, None where it would."""
+    path = prefix.partition("/")[2]
+    if prefix.endswith("/") or "@" in path or ":" in path:
+        return "a rule is for a registry, a namespace or a repository: no tag, no digest, no slash at the end"
+    return None
+
+
 def _is_below(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith((f"{prefix}/", f"{prefix}:"))
+    """Docker's own images go by docker.io/NAME too."""
+    short = name.replace(_OFFICIAL, "docker.io/", 1) if name.startswith(_OFFICIAL) else name
+    return any(each == prefix or each.startswith(f"{prefix}/") for each in (name, short))
 
 
 def skopeo_files(rule: Rule, folder: Path) -> tuple[str, ...]:

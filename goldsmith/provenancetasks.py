@@ -38,11 +38,13 @@ def lock(
 ) -> None:
     """Write NAME.lock.yaml beside the spec: what a verified build of it turned out to be made of."""
     from goldsmith import buildrecord, lockroad, provenancereport, specfile, workspace
+    from goldsmith.errors import ProvenanceError
 
     with cli.reported(as_json=json):
         loaded = specfile.load(name, cli.variables(var or ()))
         root = Path(out).absolute() if out else workspace.out_root()
         folder = buildrecord.find(root, loaded.spec.name, build)
+        buildrecord.read(folder, error=ProvenanceError)
         path, moved = lockroad.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
         provenancereport.show_moves(moved, "goldsmith.locked", as_json=json, path=str(path))
 

@@ -151,6 +151,8 @@ class Publisher:
         trusted = trust.choose(self.spec.publish, self.options.signed_by, self.options.accept_unsigned)
         folder = buildrecord.find(self.options.out, self.spec.name, self.options.build)
         build = buildrecord.read(folder)
+        if build.manifest["name"] != self.spec.name:
+            raise PublishError(f"{folder} is a build of {build.manifest['name']}, not of {self.spec.name}")
         trusted.require(folder)
         formats = {cloud.format for cloud in self.clouds}
         return build, {format_: buildrecord.disk(build, format_.value) for format_ in sorted(formats)}

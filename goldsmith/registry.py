@@ -21,6 +21,7 @@ from goldsmith.policy import Policy, Rule
 from goldsmith.workspace import Run
 
 _TIMEOUT_S = 1800
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _INDEXES = (oci.OCI_INDEX, oci.DOCKER_LIST)
 
 
@@ -174,7 +175,7 @@ def is_pinned(reference: str) -> bool:
 
 def _split(reference: str) -> tuple[str, str]:
     name, _, digest = reference.partition("@")
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+    if not _DIGEST.fullmatch(digest):
         raise BuildError(
             f"{reference} does not say which image it means",
             hint=f"pin it: skopeo inspect docker://{name} shows the digest to append as @sha256:...",
@@ -195,10 +196,20 @@ def _platform(index: Mapping[str, Any], reference: str, arch: str) -> str:
     for entry in index.get("manifests", []):
         platform = entry.get("platform", {})
         if (platform.get("os"), platform.get("architecture")) == ("linux", arch):
-            return str(entry["digest"])
+            return _digest(entry.get("digest"), reference)
     raise BuildError(
         f"{reference} has no image for linux/{arch}", hint="choose another image or architecture"
     )
+
+
+def _digest(found: object, reference: str) -> str:
+    """A digest out of a document that a registry serves: it becomes a name in the cache."""
+    if not isinstance(found, str) or not _DIGEST.fullmatch(found):
+        raise BuildError(
+            f"{reference} lists what is no digest: {found!r}",
+            hint="do not use this registry until its owner has looked at it",
+        )
+    return found
 
 
 def _read(folder: Path, index_digest: str | None, reference: str) -> Pulled:

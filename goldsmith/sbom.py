@@ -30,7 +30,8 @@ from goldsmith.contents import Container, Package
 from goldsmith.errors import ProvenanceError
 
 FILE = "sbom.cdx.json"
-_KUBELET = "/usr/bin/kubelet"
+KUBELET = "kubelet"  # reference of the component
+_PROGRAM = "/usr/bin/kubelet"
 _SPACE = uuid.UUID("6f6e5f0c-4e0f-5b0e-9a55-2d6d0f0f7a10")  # of serial numbers, ours
 _STAMP = "%Y%m%dT%H%M%SZ"  # a build's ID begins with one
 
@@ -63,7 +64,7 @@ def make(root: Path) -> str:
     components = [
         *_packages(contents.packages(root), contents.release_of(release), "host"),
         *(_container(image, names) for image in contents.containers(root)),
-        *_kubelet(sealed.resolve(root, _KUBELET), build),
+        *_kubelet(sealed.resolve(root, _PROGRAM), build),
     ]
     subject = Component(
         name=str(build.get("name", "unknown")), version=version, type=ComponentType.OPERATING_SYSTEM,
@@ -82,7 +83,7 @@ def read(path: Path) -> Listed:
     try:
         document = json.loads(path.read_text())
         parts = document.get("components", [])
-        kubelet = [part for part in parts if part["bom-ref"] == "kubelet"]
+        kubelet = [part for part in parts if part["bom-ref"] == KUBELET]
         return Listed(
             packages=tuple(
                 (part["name"], part["version"], PackageURL.from_string(part["purl"]).qualifiers["arch"])
@@ -134,7 +135,7 @@ def _kubelet(program: Path, build: Mapping[str, Any]) -> list[Component]:
     return [
         Component(
             name="kubelet", version=str((build.get("kubelet") or {}).get("version", "unknown")),
-            type=ComponentType.APPLICATION, bom_ref="kubelet",
+            type=ComponentType.APPLICATION, bom_ref=KUBELET,
             hashes=[_sha256(workspace.sha256_of(program))],
             properties=_properties(go=made.go if made else "", unread="" if made else "no Go build info"),
             components=[

@@ -55,7 +55,7 @@ def look(
     except CommandError as e:
         return Report(error=e.tail[-1] if e.tail else str(e))
     scans = json.loads(out.read_text())
-    for digest in filter(None, scans):
+    for digest in _layers(scans):
         target = known / f"{digest.removeprefix('sha256:')}.json"
         if not target.exists():
             workspace.write_atomically(target, json.dumps(scans[digest]).encode())
@@ -75,6 +75,11 @@ def judge(scans: Mapping[str, Mapping[str, Any]], allow: Iterable[Mapping[str, s
         allowed=tuple((finding, why) for finding, why in reasons.items() if why is not None),
         unread=tuple(f"{digest} {path}".strip() for digest, scan in scans.items() for path in scan["unread"]),
     )
+
+
+def _layers(scans: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is kept: not the disk, and nothing that could not be read, which may go better next time."""
+    return [d for d, scan in scans.items() if d and all(found["path"] for found in scan["findings"])]
 
 
 def _reason(finding: Finding, allow: Iterable[Mapping[str, str]]) -> str | None:

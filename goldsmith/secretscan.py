@@ -35,7 +35,12 @@ _LEFT_OUT = frozenset(
         "Cloudant Credentials", "IBM COS HMAC Credentials", "IBM Cloud IAM Key", "SoftLayer Credentials",
     )
 )  # fmt: skip
+_UNREADABLE = "cannot be read"
 _LARGEST = 4 << 20  # bytes; what is larger is not read, and named
+_MORE = {  # forms that detect-secrets does not know
+    "Private Key": re.compile(r"BEGIN ENCRYPTED PRIVATE KEY|PuTTY-User-Key-File-\d: "),
+    "age Secret Key": re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]{50,}"),
+}
 _DPKG = "var/lib/dpkg/"  # what packages say of themselves
 _COMPILED = re.compile(r"(.*/)__pycache__/([^/]+)\.cpython-\d+(\.opt-\d)?\.pyc")
 _DATABASE = re.compile(r"var/lib/dpkg/(status|status\.d/.*|info/[^/]+\.md5sums)")
@@ -46,7 +51,10 @@ _PACKAGED = tuple(f"usr/{name}/" for name in ("bin", "include", "lib", "lib64", 
 
 @dataclass(frozen=True, order=True, kw_only=True, slots=True)
 class Finding:
-    """rule: what kind of secret it looks like. layer: a container's, by digest; empty for the disk."""
+    """rule: what kind of secret it looks like. layer: a container's, by digest; empty for the disk.
+
+    path: empty where the blob of that digest is a document itself, or cannot be read.
+    """
 
     layer: str
     path: str
@@ -54,13 +62,13 @@ class Finding:
     rule: str
 
     def __str__(self) -> str:
-        where = f" of the layer {self.layer}" if self.layer else ""
-        return f"{self.path}:{self.line}{where}: {self.rule}"
+        where = " of ".join(filter(None, (self.path, self.layer)))
+        return f"{where}:{self.line}: {self.rule}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
-    """unread: paths of files that are too large, or of layers that cannot be read."""
+    """unread: paths of files that are too large."""
 
     findings: tuple[Finding, ...]
     unread: tuple[str, ...]
@@ -93,7 +101,10 @@ def disk(root: Path) -> Scan:
 
 
 def layer(digest: str, source: IO[bytes]) -> Scan:
-    """A container's layer, on its own: the packages that it installs are in it, with their database."""
+    """A container's layer, on its own: the packages that it installs are in it, with their database.
+
+    A layer that cannot be read to its end is a finding: who knows what is in it.
+    """
     try:
         with tarfile.open(fileobj=source, mode="r:*") as archive:
             files = [member for member in archive if member.isfile()]
@@ -107,15 +118,22 @@ def layer(digest: str, source: IO[bytes]) -> Scan:
             public = _public(read(member) for name, member in named.items() if _DATABASE.fullmatch(name))
             parts = {name: _Part(m.size, functools.partial(read, m)) for name, m in named.items()}
             return _scan(digest, parts, public)
-    except (tarfile.TarError, EOFError, OSError, zlib.error):
-        return Scan(findings=(), unread=(digest,))
+    except (tarfile.TarError, EOFError, zlib.error):
+        return Scan(findings=(Finding(layer=digest, path="", line=0, rule=_UNREADABLE),), unread=())
+
+
+def document(digest: str, text: str) -> Scan:
+    """A manifest, or a configuration with its environment and its history."""
+    found = {Finding(layer=digest, path="", line=line, rule=rule) for line, rule in in_text(text)}
+    return Scan(findings=tuple(sorted(found)), unread=())
 
 
 def in_text(text: str) -> Iterator[tuple[int, str]]:
     """Line, counted from 1, and rule of whatever in text looks like a secret."""
-    for name, detector in _rules().items():
-        for secret in set(detector.analyze_string(text)):
-            yield text.count("\n", 0, max(0, text.find(secret))) + 1, name
+    found = [(secret, name) for name, rule in _rules().items() for secret in set(rule.analyze_string(text))]
+    found += [(match[0], name) for name, form in _MORE.items() for match in form.finditer(text)]
+    for secret, name in found:
+        yield text.count("\n", 0, max(0, text.find(secret))) + 1, name
 
 
 class _Part(NamedTuple):
@@ -129,20 +147,27 @@ def _scan(where: str, files: Mapping[str, _Part], public: frozenset[str]) -> Sca
     findings: set[Finding] = set()
     unread = []
     for name, part in files.items():
-        if name.startswith(_DPKG) or _source_of(name) in files:
+        if name.startswith(_DPKG):
             continue
         if part.size > _LARGEST:
             unread.append(name)
             continue
+        source = files.get(_source_of(name))
+        if source is not None and _md5(source.read()) in public:
+            continue
         data = part.read()
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() not in public:
+        if _md5(data) not in public:
             found = in_text(data.decode(errors="replace"))
             findings |= {Finding(layer=where, path=name, line=line, rule=rule) for line, rule in found}
     return Scan(findings=tuple(sorted(findings)), unread=tuple(sorted(unread)))
 
 
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
 def _source_of(name: str) -> str:
-    """Of a compiled Python module, which holds nothing that its source does not; else empty."""
+    """Of a compiled Python module, which holds nothing that a package's source does not; else empty."""
     match = _COMPILED.fullmatch(name)
     return f"{match[1]}{match[2]}.py" if match else ""
 
@@ -162,12 +187,15 @@ def _rules() -> Mapping[str, RegexBasedDetector]:
 
 
 def main(root: Path, known: Path, out: Path) -> None:
-    """Write the scans of the disk, under "", and of each layer; known has those of layers seen before.
+    """Write the scans of the disk and all documents, under "", and of each layer; known has earlier ones.
 
     Raises ProvenanceError for a layer that is not what its digest says.
     """
-    scans = {"": disk(root).as_dict()}
     with contents.blobs_of(root) as blobs:
+        documents = [document(digest, text) for digest, text in contents.documents_of(blobs)]
+        whole = disk(root)
+        found = (*whole.findings, *(finding for scan in documents for finding in scan.findings))
+        scans = {"": Scan(findings=found, unread=whole.unread).as_dict()}
         for digest in contents.layers_of(blobs):
             before = known / f"{digest.removeprefix('sha256:')}.json"
             if before.is_file():

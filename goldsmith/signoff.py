@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import attestation, buildrecord, imgsignature, signing
-from goldsmith.errors import SpecError
+from goldsmith.errors import ProvenanceError, SpecError
 
 BUILDER = "GOLDSMITH_BUILDER"
 
@@ -50,7 +50,7 @@ def sign(
         )
     folder = buildrecord.find(out, name, build)
     private = signing.private_key(key)
-    disks = buildrecord.read(folder).manifest["disks"]
+    disks = buildrecord.read(folder, error=ProvenanceError).manifest["disks"]
     properties = {
         disk["file"]: imgsignature.properties(folder / disk["file"], private, certificate)
         for disk in disks

@@ -88,10 +88,9 @@ def _materials(
     family = {"debian": "deb", "fedora": "rpm"}.get(manifest["distribution"], "generic")
     for package in packages["packages"]:
         name, version = (urllib.parse.quote(str(package[key]), safe="~") for key in ("name", "version"))
-        yield {
-            "uri": f"pkg:{family}/{manifest['distribution']}/{name}@{version}?arch={package['architecture']}",
-            "digest": {"sha256": package["sha256"]},
-        }  # fmt: skip
+        uri = f"pkg:{family}/{manifest['distribution']}/{name}@{version}?arch={package['architecture']}"
+        known = {"digest": {"sha256": package["sha256"]}} if package["sha256"] else {}
+        yield {"uri": uri, **known}
 
 
 def _kubelet(kubelet: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,12 +44,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """unknown: what could not be looked up, for the database's kind does not know its family."""
+    """unknown: what could not be looked up. blind: ecosystems of which the database has no record at all."""
 
     findings: tuple[Finding, ...]
     looked_up: int
     unknown: tuple[str, ...]
     records: int
+    blind: tuple[str, ...] = ()
 
     def over(self, budget: str | None) -> tuple[Finding, ...]:
         """What is of the budget's level or above; with -fixable, only where there is a version to go to."""
@@ -63,10 +64,15 @@ class Report:
             and (finding.fixed is not None or not budget.endswith(FIXABLE))
         )
 
+    def fails(self, budget: str | None) -> bool:
+        """An image with this budget is not to be called good."""
+        return budget is not None and bool(self.blind or self.over(budget))
+
     def as_dict(self) -> dict[str, Any]:
         """For --json and the manifest."""
         return {
             "looked_up": self.looked_up, "unknown": list(self.unknown), "records": self.records,
+            "blind": list(self.blind),
             "findings": [finding.as_dict() for finding in self.findings],
         }  # fmt: skip
 
@@ -86,14 +92,16 @@ def find(bill: Path, database: Database) -> Report:
     """What the database knows of a bill's components. Raises ProvenanceError for what is no bill of ours."""
     findings: set[Finding] = set()
     unknown: list[str] = []
+    blind: set[str] = set()
     looked_up = 0
     try:
         for where, asked in _components(json.loads(bill.read_text())):
-            if asked[0] is None:
-                unknown.append(asked[1])
+            ecosystem, name, version = asked
+            if ecosystem is None or ecosystem not in database.ecosystems:
+                unknown.append(f"{where}: {name}")
+                blind |= {ecosystem} if ecosystem else set()
                 continue
             looked_up += 1
-            ecosystem, name, version = asked[0], asked[1], asked[2]
             for match in database.matches(ecosystem, name, version):
                 findings.add(
                     Finding(
@@ -105,7 +113,11 @@ def find(bill: Path, database: Database) -> Report:
         raise ProvenanceError(f"{bill} is no bill of materials of ours: {type(e).__name__}: {e}") from e
     ordered = sorted(findings, key=lambda f: (-osv.LEVELS.index(f.level), f.id, f.where, f.package))
     return Report(
-        findings=tuple(ordered), looked_up=looked_up, unknown=tuple(unknown), records=database.records
+        findings=tuple(ordered),
+        looked_up=looked_up,
+        unknown=tuple(unknown),
+        records=database.records,
+        blind=tuple(sorted(blind)),
     )
 
 
@@ -140,7 +152,12 @@ def needed(budget: str | None) -> Database | None:
 
 
 def require(report: Report, budget: str | None) -> None:
-    """Raise ProvenanceError, naming the worst, where the report is over the budget."""
+    """Raise ProvenanceError, naming the worst, where the report is over the budget, or blind."""
+    if budget is not None and report.blind:
+        raise ProvenanceError(
+            f"the database of known vulnerabilities has no record of {', '.join(report.blind)}",
+            hint=f"give {VARIABLE} the archives of these ecosystems too, or take the budget from the spec",
+        )
     over = report.over(budget)
     if over:
         shown = "".join(f"\n  | {line}" for line in _lines(over[:_SHOWN]))
@@ -167,6 +184,11 @@ def _components(document: Mapping[str, Any]) -> Iterator[tuple[str, _Asked]]:
         if part["type"] == "library":
             yield "host", _asked(part)
             continue
+        unread = _property(part, "unread")
+        if unread:
+            yield part["name"], (None, unread, "")
+        if part["bom-ref"] == sbom.KUBELET:  # its own module, which its list leaves out
+            yield part["name"], ("Go", "k8s.io/kubernetes", part["version"])
         inside = part.get("components", ())
         yield from ((part["name"], _asked(each)) for each in inside)
         go = _property(part, "go")

@@ -178,6 +178,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 
     An entry appears whole or not at all, under a lock, and each of its files is hashed before use.
     """
+    if key in ("", ".", "..") or "/" in key:
+        raise ValueError(f"no name for a cache entry: {key!r}")
     entry = cache_root() / kind / key
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)

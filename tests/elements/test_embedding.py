@@ -72,13 +72,11 @@ def test_images_are_imported_and_each_name_is_pinned(
     assert done.returncode == 0, done.stderr
     assert calls.read_text().splitlines() == [
         "version",
-        "--namespace k8s.io images list",
         "--namespace k8s.io images import --no-unpack /bundle.tar",
         "--namespace k8s.io images list",
         "--namespace k8s.io images remove --sync a.b/tool:1",
         "--namespace k8s.io images label a.b/app:1 io.cri-containerd.pinned=pinned",
         "--namespace k8s.io images label a.b/app@sha256:11 io.cri-containerd.pinned=pinned",
-        "--namespace moby images list",
         "--namespace moby images import --no-unpack /bundle.tar",
         "--namespace moby images list",
         "--namespace moby images remove --sync a.b/app:1 a.b/app@sha256:11",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ class FakeEngine(Engine):
 
     def containers(self, key: str | None = None) -> dict[str, dict[str, Any]]:
         return {
-            name: container for name, container in self.there.items()
+            name: copy.deepcopy(container) for name, container in self.there.items()
             if key in (None, (container["Config"]["Labels"] or {}).get(KEY_LABEL))
         }  # fmt: skip
 
@@ -51,7 +52,8 @@ class FakeEngine(Engine):
             "State": {"Status": "exited" if ended else "running", "Running": not ended,
                       "ExitCode": 3 if ended else 0, "StartedAt": "now"},
         }  # fmt: skip
-        return Done(status=0, stdout="printed\n", stderr="")
+        status = 3 if ended and "--detach" not in words else 0
+        return Done(status=status, stdout="printed\n", stderr="")
 
     def stop(self, name: str) -> None:
         self.there[name]["State"].update(Status="exited", Running=False)
@@ -62,8 +64,8 @@ class FakeEngine(Engine):
         self._note("start", name)
 
     def rename(self, name: str, to: str) -> None:
-        self.there[to] = self.there.pop(name)
         self._note("rename", name, to)
+        self.there[to] = self.there.pop(name)
 
     def remove(self, name: str) -> None:
         self.there.pop(name)
@@ -211,6 +213,51 @@ def test_steps_run_in_their_order_and_their_output_is_told(engine: FakeEngine, d
     assert "--detach" not in engine.calls[1]
 
 
+ONCE = {"once": {"image": "a.b/db:1", "detach": False, "exit_codes": [3], "command": "/ends"}}
+
+
+def test_what_ran_to_its_end_does_not_run_again(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(ONCE)
+    before = ids(engine)
+
+    assert deploy(ONCE, "UPDATE")["deploy_status_code"] == 0
+    assert ids(engine) == before
+
+
+def test_what_a_reboot_has_cut_off_runs_again(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(ONCE)
+    before = ids(engine)
+    engine.there["once"]["State"]["ExitCode"] = 137
+
+    assert deploy(ONCE, "UPDATE")["deploy_status_code"] == 0
+    assert ids(engine) != before
+    assert set(engine.there) == {"once"}
+
+
+def test_what_ran_to_its_end_is_put_back_and_not_started(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(ONCE)
+    engine.calls.clear()
+
+    deploy({"once": {"image": "a.b/db:1", "detach": False, "command": "/nowhere"}}, "UPDATE")
+
+    assert ("rename", "once.before", "once") in engine.calls
+    assert ("start", "once") not in engine.calls
+
+
+def test_what_was_stopped_and_could_not_be_set_aside_runs_on(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(WEB)
+    engine.broken = "rename"
+
+    assert deploy(WEB, "UPDATE", greeting="changed")["deploy_status_code"] == 1
+    assert engine.there["web"]["State"]["Running"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "soon"])
+def test_a_wait_has_an_end(deploy: Deploy, value: str) -> None:
+    assert "must be a number" in deploy(WEB, containers_deadline=value)["deploy_stderr"]
+    assert deploy(None, "DELETE", containers_deadline=value)["deploy_status_code"] == 0
+
+
 def test_the_end_of_a_deployment_is_the_end_of_its_containers(engine: FakeEngine, deploy: Deploy) -> None:
     deploy(WEB)
 
@@ -250,7 +297,10 @@ def test_options_are_those_of_docker_run() -> None:
         ({"web": {"action": "stop"}}, "action must be run or exec"),
         ({"web": {"action": "exec", "command": "web"}}, "exec needs a command"),
         ({"look": {"action": "exec", "command": "gone ls"}}, "exec in gone, which is no container"),
-        ({"web": {"image": "a.b/web:1", "start_order": "x"}}, "start_order must be a number"),
+        ({"web": {"image": "a.b/web:1", "start_order": "x"}}, "command must be words, start_order a number"),
+        ({"web": {"image": "a.b/web:1", "command": "sh -c 'x"}}, "command must be words"),
+        ({"web.before": {"image": "a.b/web:1"}}, "does not end in .before"),
+        ({"web": {"image": {"get_input": ["a"]}}}, "asks for the input"),
         ({"web": {"image": {"get_input": "absent"}}}, "asks for the input 'absent'"),
     ],
 )

@@ -122,15 +122,25 @@ def test_a_manifest_gets_inputs_as_facts(tool: Tool, fake: Callable[..., Path]) 
 def test_facts_can_be_turned_off_and_hiera_on(
     tool: Tool, fake: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake("puppet", 'echo "${FACTER_who:-none} $FACTER_deploy_config_name"')
+    fake(
+        "puppet",
+        f'echo "${{FACTER_who:-none}} $FACTER_deploy_config_name"\n'
+        f"cat {tmp_path}/hiera/heat_config_mine.json; stat -c %a {tmp_path}/hiera/heat_config_mine.json",
+    )
     monkeypatch.setattr(tools, "_HIERA", tmp_path / "hiera")
 
     answer = tool("puppet", "", (), {"enable_facter": False, "enable_hiera": True}, who="world")
 
-    assert answer["deploy_stdout"] == "none mine\n"
-    data = tmp_path / "hiera/heat_config_mine.json"
-    assert json.loads(data.read_text()) == {"who": "world"}
-    assert data.stat().st_mode & 0o777 == 0o600
+    assert answer["deploy_stdout"] == 'none mine\n{"who": "world"}600\n'
+    assert list((tmp_path / "hiera").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a=b", "a\0b"])
+def test_an_input_that_no_environment_can_hold_is_a_failure(tool: Tool, name: str) -> None:
+    answer = tool("script", "#!/bin/sh\n", **{name: "x"})
+
+    assert answer["deploy_status_code"] == 126
+    assert "cannot hand the inputs" in answer["deploy_stderr"]
 
 
 def test_a_program_that_is_not_there_is_a_failure(

@@ -224,13 +224,13 @@ def test_the_commit_is_told_and_whether_the_tree_differs_from_it(tmp_path: Path)
 
 @pytest.mark.programs("git")
 def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
-    assert artifact.commit_of(tmp_path) == ("nogit", False)
+    assert artifact.commit_of(tmp_path) == ("nogit", True)
 
 
 def test_a_host_without_git_builds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goldsmith.proc.environment", lambda _extra=None: {"PATH": str(tmp_path)})
 
-    assert artifact.commit_of(tmp_path) == ("nogit", False)
+    assert artifact.commit_of(tmp_path) == ("nogit", True)
 
 
 def test_elements_are_hashed_with_all_that_they_depend_on() -> None:

@@ -57,11 +57,21 @@ def test_the_longest_prefix_decides_and_ends_at_a_border(write: Callable[[object
 
     assert made.rule(f"{REPOSITORY}@{DIGEST}").accepted == "the team's"
     assert made.rule(f"host.test/teammate/app@{DIGEST}").accepted == "all of it"
-    with pytest.raises(ProvenanceError):
-        made.rule(f"host.test.evil/team@{DIGEST}")
+    for stranger in ("host.test.evil/team", "host.test:443/app"):
+        with pytest.raises(ProvenanceError):
+            made.rule(f"{stranger}@{DIGEST}")
     assert made.used == {
         f"{REPOSITORY}@{DIGEST}": "the team's", f"host.test/teammate/app@{DIGEST}": "all of it",
     }  # fmt: skip
+
+
+def test_dockers_own_images_have_a_short_name_too(write: Callable[[object], Path]) -> None:
+    rules = {"docker.io": {"accept-unsigned": "all"}, "docker.io/debian": {"accept-unsigned": "Debian's"}}
+
+    made = policy.load(write({"registries": rules}))
+
+    assert made.rule(f"docker.io/library/debian@{DIGEST}").accepted == "Debian's"
+    assert made.rule(f"docker.io/library/redis@{DIGEST}").accepted == "all"
 
 
 def test_images_of_an_engine_need_a_reason(write: Callable[[object], Path]) -> None:
@@ -102,6 +112,13 @@ def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
     [
         ({"registry": {}}, "unknown key 'registry'"),
         ({"engine": {"accept": 1}}, "engine takes accept-unsigned alone"),
+        ({"engine": {"accept-unsigned": False}}, "accept-unsigned has to be a reason, got False"),
+        ({"engine": {"accept-unsigned": None}}, "accept-unsigned has to be a reason, got None"),
+        ({"engine": {"accept-unsigned": " "}}, "accept-unsigned has to be a reason"),
+        ({"registries": {"a": {"accept-unsigned": True}}}, "a: accept-unsigned has to be text, got True"),
+        ({"registries": {"a": {"accept-unsigned": ""}}}, "a: accept-unsigned has to be text"),
+        ({"registries": {"a/b/": {"accept-unsigned": "x"}}}, "a/b/: a rule is for a registry"),
+        ({"registries": {"a/b:1": {"accept-unsigned": "x"}}}, "a/b:1: a rule is for a registry"),
         ({"registries": ["host.test"]}, "registries has to be a mapping"),
         (
             {"registries": {"a": {}}},
@@ -181,7 +198,7 @@ def test_a_signature_by_the_key_for_this_image_counts(tmp_path: Path, key: Path)
     [
         ({"image": {"docker-manifest-digest": f"sha256:{'b' * 64}"}}, "is for sha256:bbb"),
         ({"identity": {"docker-reference": "host.test/team/other"}}, "is for host.test/team/other"),
-        ({"identity": {"docker-reference": "host.test/team/app-2:1"}}, "is for host.test/team/app-2:1"),
+        ({"identity": {"docker-reference": "host.test/team/app-2:1"}}, "is for host.test/team/app-2"),
         ({"type": "atomic container signature"}, "is for sha256:aaa"),
         ({"image": {}}, "is broken"),
     ],

@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,9 @@ def found(scan: secretscan.Scan) -> list[tuple[str, int, str]]:
         ("ghp_" + "a" * 36, "GitHub Token"),
         ("xoxb-" + "1" * 12 + "-abcdef", "Slack Token"),
         ("pypi-AgEIcHlwaS5vcmc" + "A" * 70, "PyPI Token"),
+        ("-----BEGIN " + "ENCRYPTED PRIVATE KEY-----", "Private Key"),
+        ("PuTTY-User-Key-" + "File-3: ssh-ed25519", "Private Key"),
+        ("AGE-SECRET-KEY-" + "1" + "Q" * 58, "age Secret Key"),
     ],
 )
 def test_a_secret_is_known_by_its_form(text: str, rule: str) -> None:
@@ -119,8 +123,14 @@ def test_a_layer_has_its_own_packages(tmp_path: Path) -> None:
     assert {finding.layer for finding in scan.findings} == {"sha256:11"}
 
 
-def test_a_layer_that_cannot_be_read_is_named() -> None:
-    assert secretscan.layer("sha256:11", io.BytesIO(b"no tar")).unread == ("sha256:11",)
+def test_a_layer_that_cannot_be_read_is_a_finding() -> None:
+    cut_off = archive({"app/.env": AWS, "app/more": "x" * 4096})[:2000]
+
+    for data in (b"no tar", cut_off):
+        scan = secretscan.layer("sha256:11", io.BytesIO(data))
+        assert [(finding.layer, finding.rule) for finding in scan.findings] == [
+            ("sha256:11", "cannot be read")
+        ]
 
 
 @pytest.fixture
@@ -128,7 +138,8 @@ def root(tmp_path: Path) -> tuple[Path, str]:
     """A root with one container image of one layer, and that layer's digest."""
     store = tmp_path / "root" / contents.STORE.lstrip("/")
     store.mkdir(parents=True)
-    blobs = [archive({"app/.env": AWS}), b"{}"]
+    config = json.dumps({"config": {"Env": [f"AWS={AWS}"]}}).encode()
+    blobs = [archive({"app/.env": AWS}), config]
     digests = [oci.sha256(data) for data in blobs]
     manifest = {"config": {"digest": digests[1]}, "layers": [{"digest": digests[0]}]}
     for data in (*blobs, json.dumps(manifest).encode()):
@@ -136,10 +147,24 @@ def root(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / "root", digests[0]
 
 
-def scans(root: Path, tmp_path: Path) -> dict[str, dict[str, object]]:
+def scans(root: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
     (tmp_path / "known").mkdir(exist_ok=True)
     secretscan.main(root, tmp_path / "known", tmp_path / "out.json")
     return dict(json.loads((tmp_path / "out.json").read_text()))
+
+
+def test_an_images_own_environment_is_looked_at(root: tuple[Path, str], tmp_path: Path) -> None:
+    found = scans(root[0], tmp_path)[""]["findings"]
+
+    assert [(finding["rule"], bool(finding["layer"])) for finding in found] == [("AWS Access Key", True)]
+
+
+def test_what_could_not_be_read_is_looked_at_again() -> None:
+    bad = secretscan.layer("sha256:11", io.BytesIO(b"no tar")).as_dict()
+
+    assert secrecy._layers({"": bad, "sha256:11": bad, "sha256:22": {"findings": [], "unread": []}}) == [
+        "sha256:22"
+    ]
 
 
 def test_layers_are_looked_at_once(root: tuple[Path, str], tmp_path: Path) -> None:
@@ -149,7 +174,7 @@ def test_layers_are_looked_at_once(root: tuple[Path, str], tmp_path: Path) -> No
         '{"findings": [], "unread": []}'
     )
 
-    assert [finding["path"] for finding in first[digest]["findings"]] == ["app/.env"]  # type: ignore[attr-defined]
+    assert [finding["path"] for finding in first[digest]["findings"]] == ["app/.env"]
     assert scans(folder, tmp_path)[digest]["findings"] == []
 
 
@@ -164,13 +189,17 @@ def test_a_layer_that_is_not_what_its_digest_says_is_an_error(root: tuple[Path, 
 
 def test_what_is_allowed_is_kept_with_its_reason(root: tuple[Path, str], tmp_path: Path) -> None:
     tree(root[0], **{"etc/one.conf": AWS, "etc/two.conf": AWS})
-    allow = [{"path": "/app/*", "reason": "an example"}, {"path": "/etc/two.conf", "reason": "a test"}]
+    allow = [
+        {"path": "/", "reason": "documents"},
+        {"path": "/app/*", "reason": "an example"},
+        {"path": "/etc/two.conf", "reason": "a test"},
+    ]
 
     report = secrecy.judge(scans(root[0], tmp_path), allow)
 
     assert [str(finding) for finding in report.findings] == ["etc/one.conf:1: AWS Access Key"]
     assert {finding.path: why for finding, why in report.allowed} == {
-        "app/.env": "an example", "etc/two.conf": "a test",
+        "": "documents", "app/.env": "an example", "etc/two.conf": "a test",
     }  # fmt: skip
     assert AWS not in json.dumps(report.as_dict())
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -243,8 +244,17 @@ def test_that_there_can_be_no_bill_is_a_finding_of_the_suites(lab: Lab) -> None:
     assert not (lab.out / "sbom.cdx.json").exists()
 
 
-def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(lab: Lab, fake: Callable[..., Path]) -> None:
+def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     panic = "Kernel panic - not syncing"
+
+    def dies_when_it_has_booted(vm: qemu.Vm) -> bool:
+        while not vm.console.exists() or panic not in vm.console.read_text():
+            time.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(qemu.Vm, "_banner", dies_when_it_has_booted)
     fake(
         "qemu-system-x86_64",
         f"""console=$(echo "$*" | sed 's/.*path=//;s/,.*//'); echo '{panic}' > "$console"; exec sleep 60""",

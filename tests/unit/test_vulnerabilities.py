@@ -147,7 +147,10 @@ def test_what_is_no_database_is_said_and_never_passed(tmp_path: Path, content: s
 
 def component(purl: str, name: str, version: str, **more: Any) -> dict[str, Any]:
     properties = [{"name": f"goldsmith:{key}", "value": value} for key, value in more.items()]
-    return {"type": "library", "name": name, "version": version, "purl": purl, "properties": properties}
+    return {
+        "type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
+        "properties": properties,
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -160,9 +163,17 @@ def bill(tmp_path: Path) -> Path:
     api = component("pkg:golang/k8s.io/api@v0.35.0", "k8s.io/api", "v0.35.0")
     parts = [
         libc,
-        {"type": "container", "name": "a.b/app:1", "version": "sha256:1", "components": [libc, musl]},
         {
-            "type": "application", "name": "kubelet", "version": "1", "components": [api],
+            "type": "container", "bom-ref": "one", "name": "a.b/app:1", "version": "sha256:1",
+            "components": [libc, musl],
+        },
+        {
+            "type": "container", "bom-ref": "two", "name": "a.b/zstd:1", "version": "sha256:2",
+            "properties": [{"name": "goldsmith:unread", "value": "the layer is compressed"}],
+        },
+        {
+            "type": "application", "bom-ref": "kubelet", "name": "kubelet", "version": "1.35.4",
+            "components": [api],
             "properties": [{"name": "goldsmith:go", "value": "go1.26.8"}],
         },
     ]  # fmt: skip
@@ -173,6 +184,7 @@ def bill(tmp_path: Path) -> Path:
 def test_each_part_of_a_bill_is_looked_up_by_its_source(bill: Path, write: WriteRecord) -> None:
     write("D-1", DEBIAN, "glibc", [{"introduced": "0"}, {"fixed": "2.42"}])
     write("GO-1", GO, "k8s.io/api", [{"introduced": "0"}], severity=[{"score": CRITICAL}])
+    write("GO-3", GO, "k8s.io/kubernetes", [{"introduced": "1.35.0"}, {"fixed": "1.35.5"}])
     folder = write("GO-2", GO, "stdlib", [{"introduced": "1.26.0"}, {"fixed": "1.26.9"}])
 
     report = vulnerabilities.find(bill, osv.load(folder))
@@ -182,12 +194,31 @@ def test_each_part_of_a_bill_is_looked_up_by_its_source(bill: Path, write: Write
         ("D-1", "a.b/app:1", "glibc", "2.41", "2.42"),
         ("D-1", "host", "glibc", "2.41", "2.42"),
         ("GO-2", "kubelet", "stdlib", "1.26.8", "1.26.9"),
+        ("GO-3", "kubelet", "k8s.io/kubernetes", "1.35.4", "1.35.5"),
     ]
-    assert (report.looked_up, len(report.unknown), report.records) == (4, 1, 3)
+    assert (report.looked_up, report.records, report.blind) == (5, 4, ())
+    assert [line.partition("?")[0] for line in report.unknown] == [
+        "a.b/app:1: pkg:apk/alpine/musl@1", "a.b/zstd:1: the layer is compressed",
+    ]  # fmt: skip
     text = report.as_text()
     assert "1 critical, 0 high" in text
-    assert "not looked up: 1, such as pkg:apk/alpine/musl" in text
+    assert "not looked up: 2, such as a.b/app:1: pkg:apk/alpine/musl" in text
     assert "host: glibc 2.41, fixed in 2.42" in text
+
+
+def test_a_database_that_has_no_record_of_a_kind_has_looked_up_nothing_of_it(
+    bill: Path, write: WriteRecord
+) -> None:
+    folder = write("GO-1", GO, "k8s.io/api", [{"introduced": "0"}])
+
+    report = vulnerabilities.find(bill, osv.load(folder))
+
+    assert report.blind == (DEBIAN,)
+    assert "host: glibc" in report.unknown
+    assert report.fails("critical")
+    assert not report.fails(None)
+    with pytest.raises(ProvenanceError, match="has no record of Debian:13"):
+        vulnerabilities.require(report, "critical")
 
 
 def report_of(*findings: tuple[str, str | None]) -> Report:

@@ -16,7 +16,7 @@ _QUERY = {
 def test_packages_are_those_of_the_bill(host, expect):
     tool = next(name for name in _QUERY if host.exists(name))
     rows = [line.split("\t") for line in host.check_output(_QUERY[tool]).splitlines()]
-    installed = {tuple(row[1:]) for row in rows if row[0].strip() == "ii" and row[1] != "gpg-pubkey"}
+    installed = {tuple(row[1:]) for row in rows if row[0][1] == "i" and row[1] != "gpg-pubkey"}
     billed = {tuple(package) for package in expect["sbom"]["packages"]}
     assert (billed - installed, installed - billed) == (set(), set())
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,9 +44,12 @@ def number(values: Mapping[str, Any], name: str, default: float) -> float:
     if value in (None, ""):
         return default
     try:
-        return float(value)
+        found = float(value)
     except (TypeError, ValueError):
-        raise BadRequest(f"the input {name} must be a number, got {value!r}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise BadRequest(f"the input {name} must be a number, got {value!r}")
+    return found
 
 
 def flag(values: Mapping[str, Any], name: str) -> bool:
@@ -57,7 +61,7 @@ def resolved(value: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an
     """{get_input: NAME} replaced by that input, as Heat does it in a StructuredDeployment; no null kept."""
     if isinstance(value, dict):
         if set(value) == {"get_input"}:
-            if value["get_input"] not in values:
+            if not isinstance(value["get_input"], str) or value["get_input"] not in values:
                 raise BadRequest(f"the config asks for the input {value['get_input']!r}, which is not given")
             return values[value["get_input"]]
         return {name: resolved(part, values) for name, part in value.items() if part is not None}

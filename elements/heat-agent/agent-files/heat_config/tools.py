@@ -32,6 +32,7 @@ class Call:
     argv: tuple[str | Path, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     good: tuple[int, ...] = (0,)
+    secret: Path | None = None  # a file elsewhere that goes when the program has ended
 
 
 def script(config: Mapping[str, Any], scratch: Path) -> Call:
@@ -73,20 +74,24 @@ def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
     options = config.get("options") or {}
     manifest = _written(scratch / "site.pp", _text(config.get("config")))
     facts = {"FACTER_heat_outputs_path": str(scratch / "output")}
+    hiera = None
     if options.get("enable_facter", True):
         facts |= {f"FACTER_{name}": value for name, value in _inputs(config).items()}
     if options.get("enable_hiera"):
         _HIERA.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = {item["name"]: item.get("value", "") for item in config.get("inputs") or []}
-        _written(_HIERA / f"heat_config_{config.get('name')}.json", json.dumps(data))
-        facts["FACTER_deploy_config_name"] = str(config.get("name"))
+        name = str(config.get("name")).replace("/", "_")
+        hiera = _written(_HIERA / f"heat_config_{name}.json", json.dumps(data))
+        facts["FACTER_deploy_config_name"] = name
     words = [
         word for option, name in (("--modulepath", "modulepath"), ("--tags", "tags"))
         if options.get(name) for word in (option, str(options[name]))
     ]  # fmt: skip
     words += [f"--{name}" for name in ("debug", "verbose") if options.get(f"enable_{name}")]
     said = ("--color", "false", "--detailed-exitcodes", "--logdest", "console")
-    return Call(argv=("puppet", "apply", *said, *words, manifest), env=facts, good=(0, _PUPPET_CHANGED))
+    return Call(
+        argv=("puppet", "apply", *said, *words, manifest), env=facts, good=(0, _PUPPET_CHANGED), secret=hiera
+    )
 
 
 TOOLS: Mapping[str, Callable[[Mapping[str, Any], Path], Call]] = {
@@ -100,7 +105,11 @@ def run(name: str, config: Mapping[str, Any], folder: Path = FOLDER) -> dict[str
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         call = TOOLS[name](config, Path(scratch))
-        return {**_answer(call, work), **dict(_outputs(config, Path(scratch)))}
+        try:
+            return {**_answer(call, work), **dict(_outputs(config, Path(scratch)))}
+        finally:
+            if call.secret is not None:
+                call.secret.unlink(missing_ok=True)
 
 
 def _answer(call: Call, work: Path) -> dict[str, Any]:
@@ -115,6 +124,8 @@ def _answer(call: Call, work: Path) -> dict[str, Any]:
         said = (done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), status)
     except OSError as e:
         said = ("", f"cannot run {Path(call.argv[0]).name}: {e.strerror}", 126)
+    except ValueError as e:  # a name or value of an input that no environment can hold
+        said = ("", f"cannot hand the inputs to {Path(call.argv[0]).name}: {e}", 126)
     return dict(zip(("deploy_stdout", "deploy_stderr", "deploy_status_code"), said, strict=True))
 
 

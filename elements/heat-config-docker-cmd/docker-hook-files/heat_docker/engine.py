@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 KEY_LABEL = "goldsmith.heat.deployment"
+STAYS_LABEL = "goldsmith.heat.stays"  # it is to run on, and not to its end
+_GONE = "no such container"
 DIGEST_LABEL = "goldsmith.heat.digest"
 
 
@@ -32,9 +34,15 @@ class Engine:
     def containers(self, key: str | None = None) -> dict[str, dict[str, Any]]:
         """name -> docker's inspection of the containers of one deployment, or of all there are."""
         chosen = () if key is None else ("--filter", f"label={KEY_LABEL}={key}")
-        ids = self._asked("ps", "--all", "--quiet", "--no-trunc", *chosen).split()
-        found = json.loads(self._asked("container", "inspect", *ids)) if ids else []
-        return {container["Name"].lstrip("/"): container for container in found}
+        while True:
+            ids = self._asked("ps", "--all", "--quiet", "--no-trunc", *chosen).split()
+            try:
+                found = json.loads(self._asked("container", "inspect", *ids)) if ids else []
+            except EngineError as e:
+                if _GONE in str(e).lower():  # one of them, between the two questions
+                    continue
+                raise
+            return {container["Name"].lstrip("/"): container for container in found}
 
     def has_image(self, image: str) -> bool:
         """It can be run without a registry."""

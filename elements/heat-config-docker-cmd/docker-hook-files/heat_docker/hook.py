@@ -17,10 +17,8 @@ from heat_config import given
 from heat_config.given import BadRequest
 
 from heat_docker import request, watch
-from heat_docker.engine import DIGEST_LABEL, KEY_LABEL, Done, Engine, EngineError, labels
-from heat_docker.request import Request, Step
-
-BEFORE = ".before"  # ends the name of a container that waits for its successor to run
+from heat_docker.engine import DIGEST_LABEL, KEY_LABEL, STAYS_LABEL, Done, Engine, EngineError, labels
+from heat_docker.request import BEFORE, Request, Step
 
 
 def main() -> int:
@@ -65,7 +63,7 @@ class _Change:
         before = self.engine.containers(self.asked.key)
         try:
             failures = self._steps(before) or watch.until_running(
-                self.engine, self._detached(), deadline_s=self.asked.deadline_s,
+                self.engine, self.asked.key, self._detached(), deadline_s=self.asked.deadline_s,
                 min_ready_s=self.asked.min_ready_s,
             )  # fmt: skip
         except EngineError as e:
@@ -101,7 +99,9 @@ class _Change:
             if mine is not None and _label(mine, DIGEST_LABEL) == step.digest:
                 if step.detach:
                     self.engine.start(step.name)
-                continue
+                    continue
+                if _has_ended(mine, step.exit_codes):
+                    continue
             if mine is not None:
                 self.engine.stop(step.name)
                 self.engine.rename(step.name, step.name + BEFORE)
@@ -116,9 +116,10 @@ class _Change:
         if not step.runs:
             return ["exec", *step.options, *step.command]
         stack, resource = self.asked.owner
+        stays = {STAYS_LABEL: "yes"} if step.detach else {}
         labelled = labels(
             {
-                KEY_LABEL: self.asked.key, DIGEST_LABEL: step.digest, "deploy_stack_id": stack,
+                KEY_LABEL: self.asked.key, DIGEST_LABEL: step.digest, **stays, "deploy_stack_id": stack,
                 "deploy_resource_name": resource, "config_id": self.asked.config_id,
                 "container_name": step.name, "managed_by": "docker-cmd",
             }
@@ -136,6 +137,9 @@ class _Change:
             if name not in before and not name.endswith(BEFORE):
                 self.engine.remove(name)
         put_back(self.asked.key, self.engine)
+        for name, container in before.items():  # stopped, and not set aside
+            if container["State"]["Running"] and name in self.engine.containers(self.asked.key):
+                self.engine.start(name)
 
     def _forget(self, before: Mapping[str, Any]) -> None:
         wanted = {step.name for step in self.asked.steps if step.runs}
@@ -155,7 +159,8 @@ def put_back(key: str, engine: Engine) -> None:
         if plain in mine:
             engine.remove(plain)
         engine.rename(name, plain)
-        engine.start(plain)
+        if _label(mine[name], STAYS_LABEL):  # another has done its work, and must not do it twice
+            engine.start(plain)
 
 
 def _end(asked: Request, engine: Engine) -> dict[str, Any]:
@@ -167,6 +172,12 @@ def _end(asked: Request, engine: Engine) -> dict[str, Any]:
             engine.stop(name)
     how = "removed" if asked.action == "DELETE" else "stopped"
     return {"deploy_stdout": f"{len(mine)} containers {how}", "deploy_stderr": "", "deploy_status_code": 0}
+
+
+def _has_ended(container: Mapping[str, Any], codes: tuple[int, ...]) -> bool:
+    """To its end, and well: not one that a reboot has cut off."""
+    state = container["State"]
+    return state["Status"] == "exited" and state["ExitCode"] in codes
 
 
 def _label(container: Mapping[str, Any], name: str) -> str | None:

@@ -19,6 +19,7 @@ import yaml
 from heat_config import given
 from heat_config.given import BadRequest
 
+BEFORE = ".before"  # ends the name of a container that waits for its successor to run
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 # key -> option of docker run; a key with a list gives the option once for each of its items
 _OPTIONS = {
@@ -72,6 +73,8 @@ def parse(config: Mapping[str, Any]) -> Request:
     if problems:
         raise BadRequest("\n".join(problems))
     ordered = sorted(entries.items(), key=lambda entry: float(entry[1].get("start_order", 0)))
+    if action in given.ENDS:
+        inputs = {}
     return Request(
         key=given.key(config), owner=given.owner(config), config_id=str(config.get("id")), action=action,
         steps=tuple(_step(name, entry) for name, entry in ordered),
@@ -97,8 +100,8 @@ def _problems(entries: Mapping[str, Any]) -> Iterator[str]:
     runs = {name for name, entry in entries.items() if isinstance(entry, dict) and entry.get("image")}
     for name, entry in entries.items():
         where = f"container {name}"
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            yield f"{where}: a name is letters, digits, '_', '.' and '-'"
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(BEFORE):
+            yield f"{where}: a name is letters, digits, '_', '.' and '-', and does not end in {BEFORE}"
         elif not isinstance(entry, dict):
             yield f"{where}: must be a mapping, got {entry!r}"
         else:
@@ -108,20 +111,22 @@ def _problems(entries: Mapping[str, Any]) -> Iterator[str]:
 def _wrong(entry: Mapping[str, Any], runs: set[str]) -> Iterator[str]:
     for key in sorted(set(map(str, entry)) - KEYS):
         yield f"unknown key {key}; there are {', '.join(sorted(KEYS))}"
+    try:
+        words = _words(entry.get("command"))
+        float(entry.get("start_order", 0))
+        [int(code) for code in entry.get("exit_codes", [0])]
+    except (TypeError, ValueError) as e:
+        yield f"command must be words, start_order a number, exit_codes a list of numbers: {e}"
+        return
     action = entry.get("action", "run")
     if action not in ("run", "exec"):
         yield f"action must be run or exec, got {action!r}"
     elif action == "run" and not isinstance(entry.get("image"), str):
         yield "it has no image"
-    elif action == "exec" and not _words(entry.get("command"))[1:]:
+    elif action == "exec" and not words[1:]:
         yield "exec needs a command: the name of a container, then what it runs"
-    elif action == "exec" and _words(entry["command"])[0] not in runs:
-        yield f"exec in {_words(entry['command'])[0]}, which is no container of this config"
-    try:
-        float(entry.get("start_order", 0))
-        [int(code) for code in entry.get("exit_codes", [0])]
-    except (TypeError, ValueError):
-        yield "start_order must be a number, exit_codes a list of them"
+    elif action == "exec" and words[0] not in runs:
+        yield f"exec in {words[0]}, which is no container of this config"
 
 
 def _step(name: str, entry: Mapping[str, Any]) -> Step:

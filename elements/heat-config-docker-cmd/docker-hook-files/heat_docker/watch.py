@@ -13,17 +13,17 @@ _EVERY_S = 1.0
 
 
 def until_running(
-    engine: Engine, wanted: Mapping[str, tuple[int, ...]], *, deadline_s: float, min_ready_s: float
+    engine: Engine, key: str, wanted: Mapping[str, tuple[int, ...]], *, deadline_s: float, min_ready_s: float
 ) -> list[str]:
     """A line for each container that does not run after deadline_s, or has ended with another status.
 
-    wanted: name -> the statuses that it may end with. All must have run, and been healthy where the image
-    says how that is seen, for min_ready_s.
+    key: of the deployment. wanted: name -> the statuses that it may end with. All must have run, and been
+    healthy where the image says how that is seen, for min_ready_s.
     """
     deadline = time.monotonic() + deadline_s
     good_since: float | None = None
     while wanted:
-        found = engine.containers()
+        found = engine.containers(key)
         states = {name: _state(found.get(name), codes) for name, codes in wanted.items()}
         ended = {name: why for name, why in states.items() if why.startswith("ended")}
         if ended:

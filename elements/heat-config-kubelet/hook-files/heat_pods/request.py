@@ -34,6 +34,8 @@ def parse(config: Mapping[str, Any]) -> Request:
     """The request of what heat-config hands over on standard input. Raises BadRequest."""
     inputs, action = given.inputs(config), given.action(config)
     pods = () if action in given.ENDS else tuple(_pods(config.get("config"), inputs))
+    if action in given.ENDS:
+        inputs = {}
     return Request(
         key=given.key(config), label=label(*given.owner(config)), action=action, pods=pods,
         deadline_s=given.number(inputs, "pods_deadline", 600),
