@@ -63,13 +63,18 @@ def find(out: Path, name: str, build_id: str = "") -> Path:
     return folder.resolve()
 
 
-def read(folder: Path, error: type[GoldsmithError] = PublishError) -> Build:
-    """A verified build, after a look at every file but the disks. Raises error."""
+def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str = "") -> Build:
+    """A verified build, after a look at every file but the disks. Raises error.
+
+    name: the spec that it has to be of, whatever folder it lies in; empty: any.
+    """
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         disk, verdict, files = manifest["disks"][0], manifest.get("verification"), manifest["files"]
         if manifest["build_id"] != folder.name:
             raise error(f"the manifest in {folder} is that of {manifest['build_id']}")
+        if name and manifest["name"] != name:
+            raise error(f"{folder} is a build of {manifest['name']}, not of {name}")
         if not verdict or verdict["result"] != "passed":
             raise error(f"{folder} was not verified", hint="publish a build that latest pointed to")
         if verdict["image_sha256"] != disk["sha256"]:

@@ -44,7 +44,7 @@ def lock(
         loaded = specfile.load(name, cli.variables(var or ()))
         root = Path(out).absolute() if out else workspace.out_root()
         folder = buildrecord.find(root, loaded.spec.name, build)
-        buildrecord.read(folder, error=ProvenanceError)
+        buildrecord.read(folder, error=ProvenanceError, name=loaded.spec.name)
         path, moved = lockroad.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
         provenancereport.show_moves(moved, "goldsmith.locked", as_json=json, path=str(path))
 

@@ -112,6 +112,15 @@ def test_what_moved_is_named_and_by_whom(found: dict[str, Any], expected: tuple[
     assert moved(changed(**found)) == [expected]
 
 
+def test_each_version_of_a_package_that_is_installed_twice_counts() -> None:
+    two = [package("kernel", "1", "1" * 64), package("kernel", "2", "2" * 64)]
+    other = [package("kernel", "1", "3" * 64), two[1]]
+
+    (move,) = lockfile.compare(changed(packages=two), changed(packages=other))
+
+    assert (move.what, move.who) == ("kernel:amd64", "upstream")
+
+
 def test_an_image_that_is_built_here_is_held_by_its_context() -> None:
     rebuilt = [image("goldsmith.local/nginx:1", "sha256:0", "build"), *LOCK["containers"]["images"][1:]]
 

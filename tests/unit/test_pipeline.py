@@ -168,3 +168,10 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     spec = specfile.load("debian-kubelet").spec
 
     assert pipeline._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
+
+
+def test_a_lock_is_not_held_against_what_was_built_without_it() -> None:
+    with pytest.raises(SpecError, match="--locked does not go with --from verify") as e:
+        pipeline.build("debian-kubelet", pipeline.Options(start="verify", locked=True))
+
+    assert e.value.hint == "run: scripts/inv build-image debian-kubelet --locked"

@@ -156,6 +156,10 @@ def test_a_policy_that_a_spec_names_has_to_be_there(tmp_path: Path) -> None:
     assert policy.load().rules == ()
 
 
+def test_docker_hub_goes_by_the_name_that_cosign_gives_it() -> None:
+    assert cosign._repository("index.docker.io/team/app:1") == "docker.io/team/app"
+
+
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     path = tmp_path / "team.pub"

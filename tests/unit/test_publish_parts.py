@@ -77,6 +77,14 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 # The build
 
 
+def test_a_build_of_another_spec_is_refused_wherever_it_lies(build: Path) -> None:
+    write(build, {**manifest_of(build), "name": "mine"})
+
+    assert buildrecord.read(build, name="mine").id == build.name
+    with pytest.raises(PublishError, match="is a build of mine, not of prod"):
+        buildrecord.read(build, name="prod")
+
+
 def test_a_good_build_is_read_and_its_disk_hashed(build: Path) -> None:
     disk = buildrecord.disk(buildrecord.read(build), "qcow2")
 

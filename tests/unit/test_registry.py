@@ -74,6 +74,18 @@ def test_an_index_without_this_architecture_is_refused(run: Run, fake: Callable[
         pull(run, f"host.test/app@{oci.sha256(index.encode())}")
 
 
+@pytest.mark.parametrize("digest", ["sha256:..", "sha256:", "sha256:a/b", None])
+def test_an_index_that_lists_no_digest_is_refused(
+    run: Run, fake: Callable[..., Path], digest: str | None
+) -> None:
+    """It would become the name of a folder in the cache."""
+    platform = {"os": "linux", "architecture": "amd64"}
+    index = json.dumps({"manifests": [{"digest": digest, "platform": platform}]})
+    fake("skopeo", f"printf %s '{index}'")
+    with pytest.raises(BuildError, match="lists what is no digest"):
+        pull(run, f"host.test/app@{oci.sha256(index.encode())}")
+
+
 def test_plain_http_is_for_loopback_alone(run: Run, fake: Callable[..., Path]) -> None:
     calls = fake("skopeo", "exit 1")
     for host in ("127.0.0.1:5000", "localhost:5000", "[::1]:5000", "host.test", "127.0.0.1.evil.test"):

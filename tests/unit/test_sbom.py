@@ -158,7 +158,8 @@ def test_an_image_has_the_packages_of_its_topmost_database(
 
 
 @pytest.mark.parametrize(
-    "gone", ["var/lib/dpkg/.wh.status", "var/lib/.wh.dpkg", "var/lib/dpkg/.wh..wh..opq", ".wh.var"]
+    "gone",
+    ["var/lib/dpkg/.wh.status", "var/lib/.wh.dpkg", "var/lib/dpkg/.wh..wh..opq", ".wh.var", ".wh..wh..opq"],
 )
 def test_what_a_layer_takes_away_is_gone(root: Path, write_image: WriteImage, gone: str) -> None:
     write_image(tar({"var/lib/dpkg/status": STATUS}), tar({gone: ""}))

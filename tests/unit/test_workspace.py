@@ -344,3 +344,9 @@ def test_use_makes_an_entry_young_again() -> None:
     workspace.cached("kind", "key", filler())
 
     assert time.time() - entry.stat().st_mtime < 60
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "a/b"])
+def test_a_key_cannot_name_a_folder_elsewhere(key: str) -> None:
+    with pytest.raises(ValueError, match="no name for a cache entry"):
+        workspace.cached("kind", key, lambda _: None)
