@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
-
-from sigstore.errors import Error as SigstoreError
-from sigstore.models import Bundle, TrustedRoot
-from sigstore.verify import Verifier
-from sigstore.verify import policy as identities
+from typing import TYPE_CHECKING, Any
 
 from goldsmith.errors import ProvenanceError
+
+if TYPE_CHECKING:  # half a second, for who needs it alone
+    from sigstore.models import Bundle
+    from sigstore.verify import Verifier
 
 BUNDLE = "application/vnd.dev.sigstore.bundle"  # begins the media type; a version follows
 _STATEMENT = "application/vnd.in-toto+json"
@@ -54,6 +53,8 @@ def check(
 
     identity: the subject of the certificate, as issuer vouched for it; both to the letter.
     """
+    from sigstore.verify import policy as identities
+
     verifier = _verifier(trusted_root)
     wanted = identities.Identity(identity=identity, issuer=issuer)
     refused = []
@@ -71,6 +72,9 @@ def check(
 
 def _refused(data: bytes, digest: str, verified: Callable[[Bundle], tuple[str, bytes]]) -> str | None:
     """Why a bundle does not count, None where it does."""
+    from sigstore.errors import Error as SigstoreError
+    from sigstore.models import Bundle
+
     try:
         kind, payload = verified(Bundle.from_json(data))
     except SigstoreError as e:
@@ -89,6 +93,10 @@ def _refused(data: bytes, digest: str, verified: Callable[[Bundle], tuple[str, b
 
 
 def _verifier(trusted_root: Path) -> Verifier:
+    from sigstore.errors import Error as SigstoreError
+    from sigstore.models import TrustedRoot
+    from sigstore.verify import Verifier
+
     try:
         return Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
     except (OSError, ValueError, SigstoreError) as e:

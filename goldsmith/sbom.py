@@ -22,7 +22,6 @@ from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from goldsmith import contents, gobuildinfo, sealed, workspace
@@ -182,6 +181,8 @@ def _os_release(root: Path) -> str:
 
 def _validated(text: str) -> str:
     """By CycloneDX's own schema."""
+    from cyclonedx.validation.json import JsonStrictValidator  # its grammars take a second to load
+
     wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if wrong is not None:
         raise ProvenanceError(f"the bill of materials does not fit CycloneDX 1.6: {wrong!r}")

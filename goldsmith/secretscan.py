@@ -23,9 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-from detect_secrets.plugins.base import RegexBasedDetector
-
 from goldsmith import contents, sealed
 
 _LEFT_OUT = frozenset(
@@ -178,7 +175,11 @@ def _public(databases: Iterable[bytes]) -> frozenset[str]:
 
 
 @functools.cache
-def _rules() -> Mapping[str, RegexBasedDetector]:
+def _rules() -> Mapping[str, Any]:
+    """Name -> detector of detect-secrets."""
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.base import RegexBasedDetector
+
     found: Mapping[str, type[Any]] = get_mapping_from_secret_type_to_class()
     return {
         name: kind() for name, kind in sorted(found.items())
