@@ -99,10 +99,10 @@ def render(c: Context, name: Any = None, var: Any = None) -> None:
 @task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR, "json": _JSON})
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Print what a build would call. Touches nothing, asks the host nothing."""
-    from goldsmith import pipeline, summary
+    from goldsmith import imageplan, summary
 
     with cli.reported(as_json=json):
-        loaded, dib_plan = pipeline.plan(name, cli.variables(var or ()))
+        loaded, dib_plan = imageplan.plan(name, cli.variables(var or ()))
         if json:
             cli.print_json("goldsmith.plan", summary.plan_as_dict(loaded, dib_plan))
         else:
@@ -121,11 +121,11 @@ def export_images(
     c: Context, name: Any = None, var: Any = None, out: str = "", refresh: bool = False, json: bool = False
 ) -> None:
     """Write a spec's container images into one OCI archive, with its lock beside it."""
-    from goldsmith import pipeline, summary, workspace
+    from goldsmith import onestage, summary, workspace
 
     with cli.reported(as_json=json):
         target = Path(out) if out else workspace.out_root() / f"{Path(name).name}-images"
-        bundle = pipeline.export_images(name, cli.variables(var or ()), target, refresh=refresh)
+        bundle = onestage.export_images(name, cli.variables(var or ()), target, refresh=refresh)
         if json:
             cli.print_json("goldsmith.bundle", summary.bundle_as_dict(bundle))
         else:
@@ -153,11 +153,11 @@ def verify_image(
     json: bool = False,
 ) -> None:
     """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
-    from goldsmith import pipeline, summary
+    from goldsmith import onestage, summary
 
     with cli.reported(as_json=json):
         target = Path(out) if out else Path(f"verify-{Path(file).stem}")
-        verdict = pipeline.verify_file(
+        verdict = onestage.verify_file(
             Path(file),
             manifest=Path(manifest) if manifest else None,
             out=target,
@@ -178,19 +178,19 @@ def verify_image(
 )  # fmt: skip
 def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
     """Open a shell in a throw-away VM of an image, network cut; its disk is thrown away at the end."""
-    from goldsmith import pipeline
+    from goldsmith import onestage
 
     with cli.reported():
-        sys.exit(pipeline.boot_shell(name, memory_mib=memory))
+        sys.exit(onestage.boot_shell(name, memory_mib=memory))
 
 
 @task(help={"json": _JSON, "spec": "NAME of a spec whose needs are checked; default: debian-kubelet"})
 def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None:
     """Check this host, a line a check, each with its remedy."""
-    from goldsmith import pipeline, preflight
+    from goldsmith import onestage, preflight
 
     with cli.reported(as_json=json):
-        checks = pipeline.doctor(spec)
+        checks = onestage.doctor(spec)
         print(preflight.as_json(checks) if json else preflight.as_lines(checks))
         sys.exit(0 if all(check.ok for check in checks) else 3)
 

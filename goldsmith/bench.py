@@ -25,9 +25,9 @@ from goldsmith import (
     containers,
     dib,
     engine,
+    imageplan,
     kubelet,
     mirror,
-    pipeline,
     proc,
     progress,
     specfile,
@@ -110,7 +110,7 @@ def _image(run: Run) -> list[dict[str, Any]]:
     for name in ("our image stage", "disk-image-create alone"):
         scratch = run.folder / name.split()[0]
         scratch.mkdir()
-        plan = pipeline.image_plan(loaded, scratch, binary=binary, bundle=made)
+        plan = imageplan.make(loaded, scratch, binary=binary, bundle=made)
         build = dib.build if name.startswith("our") else _bare
         seconds = _timed(lambda plan=plan, build=build: build(plan, log_path=log))  # type: ignore[misc]
         rows.append(_row(name, seconds, plan.image.stat().st_size))

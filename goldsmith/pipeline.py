@@ -8,7 +8,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,11 @@ from goldsmith import (
     containers,
     dib,
     download,
-    guest,
+    imageplan,
     kubelet,
     lockfile,
     lockroad,
-    mirror,
     preflight,
-    proc,
     progress,
     resume,
     sbom,
@@ -39,10 +37,8 @@ from goldsmith.artifact import Disk, Identity
 from goldsmith.containers import Bundle
 from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
-from goldsmith.policy import Policy
-from goldsmith.spec import Arch, Distribution, HeatHook, ImageSpec, KubeletSource
+from goldsmith.spec import Arch, ImageSpec
 from goldsmith.specfile import LoadedSpec
-from goldsmith.verdict import Verdict
 from goldsmith.workspace import Run
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
@@ -137,7 +133,7 @@ class _Build:
         self.loaded, self.spec = loaded, loaded.spec
         self.folder, self.options, self.timings = folder, options, timings
         self.log = folder / "build.log"
-        self.policy = _policy(self.spec)
+        self.policy = policies.of_spec(self.spec)
         commit, dirty = artifact.commit_of(workspace.project_root())
         self.identity = Identity(
             name=self.spec.name, build_id=folder.name, commit=commit, dirty=dirty,
@@ -170,7 +166,8 @@ class _Build:
         with self.timings.stage("artifact"):
             disks = artifact.take_in(image, self.spec, self.folder)
             artifact.write_sums(self.folder, disks)
-            found = lockroad.of_build(self.loaded, self.identity, self.folder, kubelet=_about(binary))
+            about = imageplan.about(binary)
+            found = lockroad.of_build(self.loaded, self.identity, self.folder, kubelet=about)
             lockfile.write(self.folder / lockroad.FILE, found)
             if locked is not None:
                 lockfile.require(locked, found, self.spec.name)
@@ -194,7 +191,7 @@ class _Build:
 
     def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
         base = self.spec.base_image
-        made = image_plan(
+        made = imageplan.make(
             self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
             base_image=None if base is None else download.fetch(base, log_path=self.log),
             pod_schema=self._pod_schema(),
@@ -205,14 +202,14 @@ class _Build:
 
     def _pod_schema(self) -> Path | None:
         kubelet_spec = self.spec.kubelet
-        return kubelet.pod_schema(kubelet_spec) if kubelet_spec and _knows_pods(self.spec) else None
+        return kubelet.pod_schema(kubelet_spec) if kubelet_spec and imageplan.knows_pods(self.spec) else None
 
     def _manifest(
         self, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
     ) -> dict[str, Any]:
         base = self.spec.base_image
         return artifact.manifest(
-            self.spec, self.identity, self.folder, disks=disks, kubelet=_about(binary),
+            self.spec, self.identity, self.folder, disks=disks, kubelet=imageplan.about(binary),
             images=() if bundle is None else json.loads(bundle.lock_path.read_text())["images"],
             elements=artifact.element_hashes(dib.elements(self.spec), self.loaded.elements),
             base_image=None if base is None else {"url": base.url, "sha256": base.sha256},
@@ -263,109 +260,6 @@ class _Build:
         marker.unlink(missing_ok=True)
 
 
-def image_plan(
-    loaded: LoadedSpec,
-    scratch: Path,
-    *,
-    binary: KubeletBinary | None,
-    bundle: Bundle | None,
-    identity: Identity | None = None,
-    base_image: Path | None = None,
-    pod_schema: Path | None = None,
-) -> dib.DibPlan:
-    """What the image stage calls on this host; the elements and who the image is are put in scratch."""
-    spec = loaded.spec
-    who = identity or Identity(
-        name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
-    )
-    artifact.write_identity(scratch / "identity", artifact.build_json(spec, who, _about(binary)))
-    for folder in reversed(loaded.elements):  # where two have one name, the first folder's counts
-        shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
-    inputs = dib.Inputs(
-        elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
-        bundle=None if bundle is None else bundle.path,
-        lock=None if bundle is None else bundle.lock_path,
-        kubelet=None if binary is None else binary.path,
-        pod_schema=pod_schema, base_image=base_image,
-        blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
-        **_mirrors(spec),
-    )  # fmt: skip
-    return dib.plan(spec, inputs)
-
-
-def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib.DibPlan]:
-    """What a build of this spec would call, with the host's paths left out. Touches nothing."""
-    loaded = specfile.load(name, variables)
-    spec = loaded.spec
-    here = Path("SCRATCH")
-    has_bundle = bool(spec.containers)
-    inputs = dib.Inputs(
-        elements=here / "elements", identity=here / "identity", scratch=here,
-        bundle=Path("BUNDLE") if has_bundle else None, lock=Path("LOCK") if has_bundle else None,
-        kubelet=Path("KUBELET") if spec.kubelet else None,
-        pod_schema=Path("POD-SCHEMA") if _knows_pods(spec) else None,
-        base_image=Path("BASE-IMAGE") if spec.base_image else None,
-        debian_mirror=spec.mirror or "MIRROR", debian_security_mirror="SECURITY-MIRROR",
-    )  # fmt: skip
-    return loaded, dib.plan(spec, inputs)
-
-
-def export_images(name: str, variables: Mapping[str, str], target: Path, *, refresh: bool) -> Bundle:
-    """Write a spec's bundle and its lock into the folder target."""
-    loaded = specfile.load(name, variables)
-    if not loaded.spec.containers:
-        raise SpecError(f"{loaded.spec.name} lists no container images", hint="see its key containers")
-    target.mkdir(parents=True, exist_ok=True)
-    with workspace.run() as run:
-        bundle = containers.export(
-            loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
-            refresh=refresh, log_path=run.folder / "export.log", policy=_policy(loaded.spec),
-        )  # fmt: skip
-        partial = target / ".bundle.tar.part"
-        shutil.copyfile(bundle.path, partial)
-        partial.replace(target / "bundle.tar")
-        workspace.write_atomically(target / "images.lock.json", bundle.lock_path.read_bytes())
-    return dataclasses.replace(bundle, path=target / "bundle.tar", lock_path=target / "images.lock.json")
-
-
-def verify_file(
-    image: Path, *, manifest: Path | None, out: Path, tests: Sequence[Path], fail_fast: bool = False
-) -> Verdict:
-    """Judge a disk image; that it differs from the manifest is one finding among the others."""
-    if not image.is_file():
-        raise SpecError(f"there is no disk image {image}")
-    expected = None
-    if manifest is not None:
-        try:
-            expected = json.loads(manifest.read_text())
-        except (OSError, ValueError) as e:
-            raise SpecError(f"cannot read the manifest {manifest}: {e}") from e
-    out.mkdir(parents=True, exist_ok=True)
-    subject = verify.Subject(image=image, out=out, manifest=expected, tests=tests, fail_fast=fail_fast)
-    with workspace.run() as run:
-        return verify.verify(subject, run=run, log_path=out / "verify.log")
-
-
-def boot_shell(name: str, *, memory_mib: int) -> int:
-    """A shell in a throw-away VM; name is a spec's, or a disk image. Returns the shell's exit status."""
-    image = Path(name)
-    if not image.is_file():
-        images = sorted((workspace.out_root() / name / "latest").glob("*.qcow2"))
-        if not images:
-            raise SpecError(
-                f"there is no build of {name} to boot", hint=f"run: scripts/inv build-image {name}"
-            )
-        image = images[0]
-    with workspace.run() as run, guest.booted(image, run=run, memory_mib=memory_mib, cpus=2) as booted:
-        progress.note(f"console: {booted.vm.console}; leave the shell to end the VM")
-        return proc.interactive(["ssh", "-t", "-F", booted.ssh_config, "guest"])
-
-
-def doctor(name: str) -> list[preflight.Check]:
-    """Every check of this host, against the needs of a spec."""
-    return preflight.host_checks(specfile.load(name, {}).spec)
-
-
 def _check_stage(stage: str) -> None:
     if stage not in STAGES:
         raise SpecError(f"no stage is called {stage!r}", hint=f"stages: {' '.join(STAGES)}")
@@ -378,29 +272,3 @@ def _check_buildable(spec: ImageSpec) -> None:
             f"{spec.name}: {spec.arch} images can be planned but not built yet",
             hint=f"run: scripts/inv plan {spec.name}",
         )
-
-
-def _policy(spec: ImageSpec) -> Policy:
-    return policies.load(None if spec.policy is None else Path(spec.policy))
-
-
-def _knows_pods(spec: ImageSpec) -> bool:
-    """There is a hook that checks pods by the schema of the kubelet's own module."""
-    wants = spec.heat_agent is not None and HeatHook.kubelet in spec.heat_agent.hooks
-    return wants and spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module
-
-
-def _about(binary: KubeletBinary | None) -> dict[str, Any] | None:
-    if binary is None:
-        return None
-    return {
-        "version": binary.version, "source": binary.source.value, "sha256": binary.sha256,
-        "provenance": dict(binary.provenance),
-    }  # fmt: skip
-
-
-def _mirrors(spec: ImageSpec) -> dict[str, Any]:
-    if spec.distribution is not Distribution.debian:
-        return {}
-    found = mirror.find(spec.mirror)
-    return {"debian_mirror": found.debian, "debian_security_mirror": found.security}

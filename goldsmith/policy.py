@@ -17,6 +17,7 @@ import yaml
 
 from goldsmith import workspace
 from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.spec import ImageSpec
 
 FILE = Path("image-specs/policy.yaml")
 _KINDS = ("sigstore-key", "sigstore-identity", "gpg-key", "accept-unsigned")
@@ -107,6 +108,11 @@ def load(path: Path | None = None) -> Policy:
         shown = "".join(f"\n  | {problem}" for problem in problems)
         raise SpecError(f"the policy {named.name} is wrong{shown}", hint=_DOCS)
     return made
+
+
+def of_spec(spec: ImageSpec) -> Policy:
+    """The policy that a spec names, else the project's. Raises SpecError."""
+    return load(None if spec.policy is None else Path(spec.policy))
 
 
 def _parse(data: Any, named: Path, root: Path, problems: list[str]) -> Policy:  # noqa: ANN401 - YAML

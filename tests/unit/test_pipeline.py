@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith import artifact, pipeline, resume, specfile, verify, vulnerabilities, workspace
+from goldsmith import (
+    artifact,
+    imageplan,
+    onestage,
+    pipeline,
+    resume,
+    specfile,
+    verify,
+    vulnerabilities,
+    workspace,
+)
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
 from goldsmith.kubelet import KubeletBinary
 from goldsmith.pipeline import Options
@@ -33,7 +43,7 @@ def test_a_plan_touches_nothing_and_knows_no_path_of_this_host(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # nothing can be asked of the host
 
-    _, plan = pipeline.plan("debian-kubelet", {})
+    _, plan = imageplan.plan("debian-kubelet", {})
 
     text = f"{plan.argv} {dict(plan.env)} {plan.block_device}"
     assert str(workspace.project_root()) not in text
@@ -45,7 +55,7 @@ def test_a_plan_touches_nothing_and_knows_no_path_of_this_host(
 def test_every_shipped_spec_can_be_planned(name: str) -> None:
     variables = {"fedora_base_sha256": "f" * 64} if "fedora" in name else {}
 
-    loaded, plan = pipeline.plan(name, variables)
+    loaded, plan = imageplan.plan(name, variables)
 
     assert plan.argv[-1]
     assert loaded.spec.name == name
@@ -95,7 +105,7 @@ def test_a_manifest_that_cannot_be_read_is_the_users_mistake(tmp_path: Path, con
         manifest.write_bytes(content.encode(errors="surrogateescape"))
 
     with pytest.raises(SpecError, match="cannot read the manifest"):
-        pipeline.verify_file(image, manifest=manifest, out=tmp_path / "v", tests=())
+        onestage.verify_file(image, manifest=manifest, out=tmp_path / "v", tests=())
 
 
 def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None:
@@ -103,7 +113,7 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
     spec.write_text("name: bare\ndistribution: debian\nrelease: trixie\ncontainers: []\n")
 
     with pytest.raises(SpecError, match="bare lists no container images"):
-        pipeline.export_images(str(spec), {}, tmp_path / "target", refresh=False)
+        onestage.export_images(str(spec), {}, tmp_path / "target", refresh=False)
 
     assert not (tmp_path / "target").exists()
 
@@ -111,7 +121,7 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
 def test_what_is_known_of_the_kubelet_can_be_written_into_a_lock(tmp_path: Path) -> None:
     binary = KubeletBinary(path=tmp_path, version="1.35.4", source=KubeletSource.go_module, sha256="a")
 
-    about = pipeline._about(binary)
+    about = imageplan.about(binary)
 
     assert yaml.safe_load(yaml.safe_dump(about)) == about
 
@@ -153,7 +163,7 @@ def test_an_image_over_its_budget_is_not_verified(
 
 def test_a_shell_needs_a_build() -> None:
     with pytest.raises(SpecError, match="no build of never to boot") as e:
-        pipeline.boot_shell("never", memory_mib=512)
+        onestage.boot_shell("never", memory_mib=512)
 
     assert e.value.hint == "run: scripts/inv build-image never"
 
@@ -167,7 +177,7 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     monkeypatch.setattr("goldsmith.mirror.find", none)
     spec = specfile.load("debian-kubelet").spec
 
-    assert pipeline._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
+    assert imageplan._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
 
 
 def test_a_lock_is_not_held_against_what_was_built_without_it() -> None:

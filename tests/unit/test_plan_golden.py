@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from goldsmith import pipeline, summary, workspace
+from goldsmith import imageplan, summary, workspace
 from goldsmith.spec import Embed
 
 GOLDEN = workspace.project_root() / "tests" / "golden" / "plans"
@@ -34,7 +34,7 @@ def test_a_shipped_spec_is_planned_as_the_golden_file(golden: str) -> None:
     name, variables = PLANS[golden]
     path = GOLDEN / f"{golden}.txt"
 
-    text = summary.plan_as_text(*pipeline.plan(name, variables))
+    text = summary.plan_as_text(*imageplan.plan(name, variables))
 
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
@@ -47,13 +47,13 @@ def test_each_golden_file_has_a_plan() -> None:
 
 @pytest.mark.parametrize("embed", Embed)
 def test_the_strategy_reaches_the_element(embed: Embed) -> None:
-    _, plan = pipeline.plan("debian-kubelet", {"embed": embed.value})
+    _, plan = imageplan.plan("debian-kubelet", {"embed": embed.value})
 
     assert plan.env["DIB_EMBED_STRATEGY"] == embed.value
 
 
 def test_fedora_gets_its_base_image_and_package_and_nothing_of_debians() -> None:
-    _, plan = pipeline.plan("fedora-kubelet", FEDORA)
+    _, plan = imageplan.plan("fedora-kubelet", FEDORA)
 
     assert plan.env["DIB_LOCAL_IMAGE"] == "BASE-IMAGE"
     assert plan.env["DIB_KUBELET_PACKAGE"] == "kubernetes1.35"
@@ -61,7 +61,7 @@ def test_fedora_gets_its_base_image_and_package_and_nothing_of_debians() -> None
 
 
 def test_arm64_boots_from_an_efi_partition() -> None:
-    _, plan = pipeline.plan("debian-kubelet", {"arch": "arm64"})
+    _, plan = imageplan.plan("debian-kubelet", {"arch": "arm64"})
 
     assert "block-device-efi" in plan.argv
     assert "name: ESP" in plan.block_device

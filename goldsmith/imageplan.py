@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of the image stage: a spec, what the stages before made of it, and what this host is like."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith import artifact, dib, mirror, preflight, specfile
+from goldsmith.artifact import Identity
+from goldsmith.containers import Bundle
+from goldsmith.kubelet import KubeletBinary
+from goldsmith.spec import Distribution, HeatHook, ImageSpec, KubeletSource
+from goldsmith.specfile import LoadedSpec
+
+
+def make(
+    loaded: LoadedSpec,
+    scratch: Path,
+    *,
+    binary: KubeletBinary | None,
+    bundle: Bundle | None,
+    identity: Identity | None = None,
+    base_image: Path | None = None,
+    pod_schema: Path | None = None,
+) -> dib.DibPlan:
+    """What the image stage calls on this host; the elements and who the image is are put in scratch."""
+    spec = loaded.spec
+    who = identity or Identity(
+        name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
+    )
+    artifact.write_identity(scratch / "identity", artifact.build_json(spec, who, about(binary)))
+    for folder in reversed(loaded.elements):  # where two have one name, the first folder's counts
+        shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
+    inputs = dib.Inputs(
+        elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
+        bundle=None if bundle is None else bundle.path,
+        lock=None if bundle is None else bundle.lock_path,
+        kubelet=None if binary is None else binary.path,
+        pod_schema=pod_schema, base_image=base_image,
+        blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
+        **_mirrors(spec),
+    )  # fmt: skip
+    return dib.plan(spec, inputs)
+
+
+def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib.DibPlan]:
+    """What a build of this spec would call, with the host's paths left out. Touches nothing."""
+    loaded = specfile.load(name, variables)
+    spec = loaded.spec
+    here = Path("SCRATCH")
+    has_bundle = bool(spec.containers)
+    inputs = dib.Inputs(
+        elements=here / "elements", identity=here / "identity", scratch=here,
+        bundle=Path("BUNDLE") if has_bundle else None, lock=Path("LOCK") if has_bundle else None,
+        kubelet=Path("KUBELET") if spec.kubelet else None,
+        pod_schema=Path("POD-SCHEMA") if knows_pods(spec) else None,
+        base_image=Path("BASE-IMAGE") if spec.base_image else None,
+        debian_mirror=spec.mirror or "MIRROR", debian_security_mirror="SECURITY-MIRROR",
+    )  # fmt: skip
+    return loaded, dib.plan(spec, inputs)
+
+
+def knows_pods(spec: ImageSpec) -> bool:
+    """There is a hook that checks pods by the schema of the kubelet's own module."""
+    wants = spec.heat_agent is not None and HeatHook.kubelet in spec.heat_agent.hooks
+    return wants and spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module
+
+
+def about(binary: KubeletBinary | None) -> dict[str, Any] | None:
+    """What the manifest says of a kubelet."""
+    if binary is None:
+        return None
+    return {
+        "version": binary.version, "source": binary.source.value, "sha256": binary.sha256,
+        "provenance": dict(binary.provenance),
+    }  # fmt: skip
+
+
+def _mirrors(spec: ImageSpec) -> dict[str, Any]:
+    if spec.distribution is not Distribution.debian:
+        return {}
+    found = mirror.find(spec.mirror)
+    return {"debian_mirror": found.debian, "debian_security_mirror": found.security}
