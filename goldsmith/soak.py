@@ -21,6 +21,7 @@ from goldsmith import (
     soakkill,
     soakmutate,
     soakpublish,
+    soakrebuild,
     workspace,
 )
 from goldsmith.errors import SpecError, VerificationError
@@ -51,6 +52,7 @@ KINDS: dict[str, Callable[[Path], Trials]] = {
     "mutate": soakmutate.Mutate,
     "publish": soakpublish.Kills,
     "publish-names": soakpublish.Watched,
+    "rebuild": soakrebuild.Rebuild,
 }
 
 

@@ -57,7 +57,8 @@ ROOMS = {
     },
     "around it": {
         "bench", "benchpublish", "cli", "elementlint", "housekeeping", "provenancereport", "publishreport",
-        "selftest", "soak", "soakembed", "soakheat", "soakkill", "soakmutate", "soakpublish", "summary",
+        "selftest", "soak", "soakembed", "soakheat", "soakkill", "soakmutate", "soakpublish",
+        "soakrebuild", "summary", "treediff",
     },
     "tasks": {"cloudtasks", "provenancetasks", "publishtasks", "tasks"},
 }  # fmt: skip
