@@ -2,7 +2,7 @@
 """Debian's mirrors on a loopback port, for the length of a build.
 
 What is built sees this address alone, so no mirror, password or proxy of the host can remain in it, and
-sees exactly the index whose signature was checked, even while the mirror moves on.
+sees exactly the index whose signature was checked, even while the mirror moves on. What it fetches is kept.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ import urllib.error
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
-from goldsmith.debindex import open_url
+from goldsmith.debindex import IndexState, open_url
+from goldsmith.debstore import OtherContent, Store
 from goldsmith.mirror import Mirrors
 
 
 @contextlib.contextmanager
-def serve(mirrors: Mirrors, pinned: Mapping[str, bytes]) -> Iterator[str]:
+def serve(mirrors: Mirrors, state: IndexState, arch: str) -> Iterator[str]:
     """The address, e.g. http://127.0.0.1:40001: /debian/... and /security/... are the two mirrors.
 
-    pinned: files that are answered from memory, by path without the leading slash.
+    The index is state's, and what it lists comes out of the cache where it is there.
     """
     bases = {"debian": mirrors.debian, "security": mirrors.security}
 
     class Handler(_Handler):
         upstream = bases
-        memory = pinned
+        memory = state.releases
+        store = Store(state, arch, bases)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -46,6 +48,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 60
     upstream: Mapping[str, str] = {}
     memory: Mapping[str, bytes] = {}
+    store: Store
 
     def do_GET(self) -> None:
         path = self.path.lstrip("/")
@@ -60,7 +63,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif rest.endswith(("/Release", "/Release.gpg")) and index in self.memory:
             self._refuse(HTTPStatus.NOT_FOUND)  # the index that was checked is the only one there is
         else:
-            self._forward(f"{self.upstream[area]}/{rest}")
+            self._hand_out(path, f"{self.upstream[area]}/{rest}")
+
+    def _hand_out(self, path: str, url: str) -> None:
+        """Out of the store; what the mirror has otherwise than the index says goes on as it is, to apt."""
+        try:
+            sha256 = self.store.holds(path)
+            file = None if sha256 is None else self.store.get(path, sha256)
+        except OtherContent:
+            file = None
+        except urllib.error.HTTPError as e:
+            e.close()
+            self._refuse(HTTPStatus(e.code))
+            return
+        except OSError:
+            self._refuse(HTTPStatus.BAD_GATEWAY)
+            return
+        if file is None:
+            self._forward(url)
+            return
+        with contextlib.suppress(BrokenPipeError), file.open("rb") as source:
+            self._head(HTTPStatus.OK, file.stat().st_size)
+            shutil.copyfileobj(source, self.wfile, 1 << 18)
 
     def _forward(self, url: str) -> None:
         try:

@@ -52,8 +52,8 @@ class Workshop:
     preferred_mirror: str | None
     stack: contextlib.ExitStack
     policy: Policy
+    states: dict[str, debindex.IndexState] = field(default_factory=dict)  # by suite
     _client: docker.DockerClient | None = None
-    _states: dict[str, debindex.IndexState] = field(default_factory=dict)
     _source: str | None = None
 
     @property
@@ -67,16 +67,17 @@ class Workshop:
         return mirror.find(self.preferred_mirror)
 
     def index(self, suite: str) -> debindex.IndexState:
-        if suite not in self._states:
-            self._states[suite] = debindex.current(suite, self.mirrors)
-        return self._states[suite]
+        if suite not in self.states:
+            self.states[suite] = debindex.current(suite, self.mirrors)
+        return self.states[suite]
 
     @property
     def source(self) -> str:
         """Address of the mirrors on this host; the indexes are those that index() gave."""
         if self._source is None:
-            pinned = {path: text for state in self._states.values() for path, text in state.releases.items()}
-            self._source = self.stack.enter_context(aptproxy.serve(self.mirrors, pinned))
+            releases = {path: text for state in self.states.values() for path, text in state.releases.items()}
+            state = debindex.IndexState(releases=releases)
+            self._source = self.stack.enter_context(aptproxy.serve(self.mirrors, state, self.arch))
         return self._source
 
     def folder(self) -> Path:

@@ -17,6 +17,7 @@ import docker
 from goldsmith import builder, contexts, dockersave, imagestore, oci, progress, registry, workspace
 from goldsmith.builder import Workshop
 from goldsmith.contexts import Context
+from goldsmith.debindex import IndexState
 from goldsmith.errors import BuildError
 from goldsmith.imagestore import Built
 from goldsmith.policy import Policy
@@ -90,11 +91,13 @@ def export(
     log_path: Path,
     refresh: bool = False,
     mirror: str | None = None,
+    index: Mapping[str, IndexState] | None = None,
     root: Path | None = None,
 ) -> Bundle:
     """The bundle of containers, in this order, from the cache where nothing changed.
 
     policy: which images may come in; by default none but those built here from nothing else.
+    index: Debian's, by suite, for a build that is held to it; else today's.
     refresh: build and save anew what is cached. root: the folder that build paths are relative to.
     Raises BuildError, HostError, and ProvenanceError for an image that the policy does not allow.
     """
@@ -103,13 +106,9 @@ def export(
     _check_names(containers)
     with contextlib.ExitStack() as stack:
         shop = Workshop(
-            run=run,
-            log_path=log_path,
-            arch=arch.value,
-            preferred_mirror=mirror,
-            stack=stack,
-            policy=policy or Policy(),
-        )
+            run=run, log_path=log_path, arch=arch.value, preferred_mirror=mirror, stack=stack,
+            policy=policy or Policy(), states=dict(index or {}),
+        )  # fmt: skip
         made = contexts.collect(containers, root or workspace.project_root())
         keys = builder.keys(shop, made)
         if refresh:

@@ -12,6 +12,7 @@ from goldsmith import artifact, dib, mirror, preflight, specfile
 from goldsmith.artifact import Identity
 from goldsmith.containers import Bundle
 from goldsmith.kubelet import KubeletBinary
+from goldsmith.mirror import Mirrors
 from goldsmith.spec import Distribution, HeatHook, ImageSpec, KubeletSource
 from goldsmith.specfile import LoadedSpec
 
@@ -25,8 +26,12 @@ def make(
     identity: Identity | None = None,
     base_image: Path | None = None,
     pod_schema: Path | None = None,
+    mirrors: Mirrors | None = None,
 ) -> dib.DibPlan:
-    """What the image stage calls on this host; the elements and who the image is are put in scratch."""
+    """What the image stage calls on this host; the elements and who the image is are put in scratch.
+
+    mirrors: where Debian's packages are fetched; by default from the host's mirrors themselves.
+    """
     spec = loaded.spec
     who = identity or Identity(
         name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
@@ -41,7 +46,7 @@ def make(
         kubelet=None if binary is None else binary.path,
         pod_schema=pod_schema, base_image=base_image,
         blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
-        **_mirrors(spec),
+        **_mirrors(spec, mirrors),
     )  # fmt: skip
     return dib.plan(spec, inputs)
 
@@ -79,8 +84,8 @@ def about(binary: KubeletBinary | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _mirrors(spec: ImageSpec) -> dict[str, Any]:
+def _mirrors(spec: ImageSpec, given: Mirrors | None) -> dict[str, Any]:
     if spec.distribution is not Distribution.debian:
         return {}
-    found = mirror.find(spec.mirror)
+    found = given or mirror.find(spec.mirror)
     return {"debian_mirror": found.debian, "debian_security_mirror": found.security}

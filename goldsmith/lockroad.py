@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith import artifact, contexts, debindex, dib, lockfile, mirror, workspace
+from goldsmith import artifact, contexts, debindex, debstore, dib, lockfile, mirror, progress, workspace
 from goldsmith.artifact import Identity
+from goldsmith.debindex import IndexState
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.lockfile import Lock, Move
 from goldsmith.spec import Distribution, ImageSpec
@@ -39,15 +40,25 @@ def checkout(loaded: LoadedSpec) -> Lock:
     }
 
 
-def of_build(loaded: LoadedSpec, who: Identity, folder: Path, *, kubelet: Mapping[str, Any] | None) -> Lock:
-    """What the build in folder, which has its lists already, turned out to be made of."""
+def of_build(
+    loaded: LoadedSpec,
+    who: Identity,
+    folder: Path,
+    *,
+    kubelet: Mapping[str, Any] | None,
+    index: IndexState | None,
+) -> Lock:
+    """What the build in folder, which has its lists already, turned out to be made of.
+
+    index: what its packages were chosen from.
+    """
     spec, images = loaded.spec, folder / "images.lock.json"
     packages = json.loads((folder / "packages.json").read_text())["packages"]
     return {
         "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": who.name,
         "distribution": spec.distribution.value, "release": spec.release, "arch": spec.arch.value,
         "build": {"id": who.build_id, "commit": who.commit},
-        "index": index(spec),
+        "index": None if index is None else _about(index),
         **checkout(loaded),
         "kubelet": _kubelet(kubelet),
         "containers": json.loads(images.read_text()) if images.exists() else {"images": []},
@@ -81,11 +92,23 @@ def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> tuple[Path, tuple[
     return target, () if old is None else lockfile.compare(old, chosen)
 
 
-def index(spec: ImageSpec) -> dict[str, Any] | None:
-    """The package indexes of today: hash and date of each signed one; None where they are not Debian's."""
+def index(spec: ImageSpec, locked: Lock | None) -> IndexState | None:
+    """The package index to build from: the locked one where it was kept, else today's, which is kept.
+
+    None where packages are not Debian's. Raises BuildError and HostError.
+    """
     if spec.distribution is not Distribution.debian:
         return None
+    before = debstore.kept(locked["index"]) if locked and locked["index"] else None
+    if before is not None:
+        progress.note("packages are those of the locked index, kept from an earlier build")
+        return before
     state = debindex.current(spec.release, mirror.find(spec.mirror))
+    debstore.keep(state)
+    return state
+
+
+def _about(state: IndexState) -> dict[str, Any]:
     return {path: debindex.about(text, path) for path, text in sorted(state.releases.items())}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import (
+    aptproxy,
     artifact,
     containers,
     dib,
@@ -22,6 +23,7 @@ from goldsmith import (
     kubelet,
     lockfile,
     lockroad,
+    mirror,
     preflight,
     progress,
     resume,
@@ -35,8 +37,10 @@ from goldsmith import (
 from goldsmith import policy as policies
 from goldsmith.artifact import Disk, Identity
 from goldsmith.containers import Bundle
+from goldsmith.debindex import IndexState
 from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
+from goldsmith.mirror import Mirrors
 from goldsmith.spec import Arch, ImageSpec
 from goldsmith.specfile import LoadedSpec
 from goldsmith.workspace import Run
@@ -113,7 +117,8 @@ def build(name: str, options: Options) -> Result:
     with workspace.run(), timings.stage("preflight"):
         _check_buildable(loaded.spec)
         vulnerabilities.needed(loaded.spec.fail_on)
-        preflight.require(loaded.spec)
+        # what a locked build needs of a mirror may all be in the cache
+        preflight.require(loaded.spec, left_out=("mirrors",) if options.locked else ())
     if options.start in resume.RESUMABLE:
         folder = resume.find(options.out / loaded.spec.name, loaded)
     else:
@@ -134,6 +139,7 @@ class _Build:
         self.folder, self.options, self.timings = folder, options, timings
         self.log = folder / "build.log"
         self.policy = policies.of_spec(self.spec)
+        self.index: IndexState | None = None
         commit, dirty = artifact.commit_of(workspace.project_root())
         self.identity = Identity(
             name=self.spec.name, build_id=folder.name, commit=commit, dirty=dirty,
@@ -156,6 +162,7 @@ class _Build:
         locked = lockfile.read(lockroad.path_of(self.loaded)) if self.options.locked else None
         if locked is not None:
             lockfile.require(locked, lockroad.checkout(self.loaded), self.spec.name)
+        self.index = lockroad.index(self.spec, locked)
         (self.folder / "spec.yaml").write_text(self.loaded.rendered)
         with self.timings.stage("kubelet"):
             binary = self._kubelet(run)
@@ -167,7 +174,9 @@ class _Build:
             disks = artifact.take_in(image, self.spec, self.folder)
             artifact.write_sums(self.folder, disks)
             about = imageplan.about(binary)
-            found = lockroad.of_build(self.loaded, self.identity, self.folder, kubelet=about)
+            found = lockroad.of_build(
+                self.loaded, self.identity, self.folder, kubelet=about, index=self.index
+            )
             lockfile.write(self.folder / lockroad.FILE, found)
             if locked is not None:
                 lockfile.require(locked, found, self.spec.name)
@@ -185,20 +194,32 @@ class _Build:
         bundle = containers.export(
             self.spec.containers, layers=self.spec.layers, arch=self.spec.arch, run=run,
             refresh=self.options.refresh, log_path=self.log, policy=self.policy,
+            index=None if self.index is None else {self.spec.release: self.index},
         )  # fmt: skip
         shutil.copy(bundle.lock_path, self.folder / "images.lock.json")
         return bundle
 
     def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
         base = self.spec.base_image
-        made = imageplan.make(
-            self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
-            base_image=None if base is None else download.fetch(base, log_path=self.log),
-            pod_schema=self._pod_schema(),
-        )  # fmt: skip
-        image = dib.build(made, log_path=self.log)
+        with self._mirrors() as mirrors:
+            made = imageplan.make(
+                self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
+                base_image=None if base is None else download.fetch(base, log_path=self.log),
+                pod_schema=self._pod_schema(), mirrors=mirrors,
+            )  # fmt: skip
+            image = dib.build(made, log_path=self.log)
         shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")
         return image
+
+    @contextlib.contextmanager
+    def _mirrors(self) -> Iterator[Mirrors | None]:
+        """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts."""
+        if self.index is None:
+            yield None
+            return
+        found = mirror.find(self.spec.mirror)
+        with aptproxy.serve(found, self.index, self.spec.arch.value) as address:
+            yield Mirrors(debian=f"{address}/debian", security=f"{address}/security")
 
     def _pod_schema(self) -> Path | None:
         kubelet_spec = self.spec.kubelet

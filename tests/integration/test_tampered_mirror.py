@@ -74,7 +74,10 @@ def tampering(spoil: Callable[[str], bool]) -> Iterator[TamperingMirror]:
     ("spoil", "said"),
     [
         (lambda path: "/base-files_" in path, "Hash Sum mismatch"),
-        (lambda path: path.endswith("/trixie/InRelease"), "signatures were invalid: BADSIG"),
+        (
+            lambda path: path.endswith("/trixie/InRelease"),
+            "the signature of 127.0.0.1/dists/trixie/InRelease does not hold",
+        ),
     ],
     ids=["package", "index"],
 )
@@ -91,6 +94,7 @@ def test_what_a_mirror_changes_ends_the_build(
     assert server.spoiled
     assert done.status == 4, done.stderr
     (build,) = tiny_place.builds("tampered")[-1:]
-    assert said in (build / "build.log").read_text() + done.stderr
+    log = build / "build.log"
+    assert said in done.stderr + (log.read_text() if log.exists() else "")
     assert list(build.glob("*.qcow2")) == []
     assert tiny_place.remains() == []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from goldsmith import aptproxy
+from goldsmith.debindex import IndexState
 from goldsmith.mirror import Mirrors
 
 PINNED = {"debian/dists/x/InRelease": b"the one that was checked"}
@@ -18,9 +19,9 @@ def address() -> Iterator[str]:
     """In front of it a second one that plays the mirror."""
     files = {"debian/pool/a.deb": b"a" * 3_000_000, "security/dists/x-security/InRelease": b"s"}
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
-    with aptproxy.serve(nowhere, files) as upstream:
+    with aptproxy.serve(nowhere, IndexState(releases=files), "amd64") as upstream:
         mirrors = Mirrors(debian=f"{upstream}/debian", security=f"{upstream}/security")
-        with aptproxy.serve(mirrors, PINNED) as front:
+        with aptproxy.serve(mirrors, IndexState(releases=PINNED), "amd64") as front:
             yield front
 
 

@@ -29,7 +29,7 @@ ROOMS = {
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
     "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
     "containers": {
-        "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "debpackages",
+        "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "debpackages", "debstore",
         "dockersave", "hashing", "imagestore", "keyless", "oci", "policy", "registry", "registryauth",
         "rootfs",
     },

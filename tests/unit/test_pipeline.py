@@ -177,7 +177,7 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     monkeypatch.setattr("goldsmith.mirror.find", none)
     spec = specfile.load("debian-kubelet").spec
 
-    assert imageplan._mirrors(dataclasses.replace(spec, distribution=Distribution.custom)) == {}
+    assert imageplan._mirrors(dataclasses.replace(spec, distribution=Distribution.custom), None) == {}
 
 
 def test_a_lock_is_not_held_against_what_was_built_without_it() -> None:
