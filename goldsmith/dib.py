@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
-from goldsmith import proc, progress
+from goldsmith import diskplan, proc, progress
 from goldsmith.errors import BuildError, CommandError, SpecError
 from goldsmith.spec import (
     Arch,
@@ -25,7 +23,6 @@ from goldsmith.spec import (
     ImageSpec,
     Into,
     KubeletSource,
-    PartitionTable,
 )
 
 # Variables of the plan itself; a spec that sets one of them would break what the rest relies on.
@@ -37,7 +34,7 @@ RESERVED = frozenset(
         "DIB_KUBELET_BINARY", "DIB_KUBELET_PACKAGE", "DIB_KUBELET_PAUSE_IMAGE", "DIB_EMBED_BUNDLE",
         "DIB_EMBED_LOCK", "DIB_EMBED_STRATEGY", "DIB_HEAT_HOOKS", "DIB_HEAT_POLLING_INTERVAL",
         "DIB_HEAT_POD_SCHEMA", "DIB_GUEST_UNATTENDED_UPGRADES", "DIB_SEAL_MIRROR",
-        "ELEMENTS_PATH", "TMP_DIR",
+        "ELEMENTS_PATH", "SOURCE_DATE_EPOCH", "TMP_DIR",
     }
 )  # fmt: skip
 
@@ -67,6 +64,8 @@ class Inputs:
     kubelet: Path | None = None
     pod_schema: Path | None = None
     base_image: Path | None = None
+    root_uuid: str | None = None  # of the root file system; None: a random one
+    epoch: int | None = None  # SOURCE_DATE_EPOCH, in seconds since 1970
     debian_mirror: str | None = None
     debian_security_mirror: str | None = None
     blkpg: bool = False  # partitions through BLKPG instead of device-mapper
@@ -96,6 +95,8 @@ def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
         **_content_env(spec, inputs),
         "DIB_BLOCK_DEVICE_CONFIG": f"file://{block_device}",
     }
+    if inputs.epoch is not None:
+        env["SOURCE_DATE_EPOCH"] = str(inputs.epoch)
     if spec.disk.size_mib is not None:
         env["DIB_IMAGE_SIZE"] = f"{spec.disk.size_mib / 1024:g}"  # GiB
     return DibPlan(
@@ -105,7 +106,7 @@ def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
             *(("-p", ",".join(spec.packages)) if spec.packages else ()), *elements(spec),
         ),
         env=MappingProxyType(env),
-        block_device=_block_device(spec, blkpg=inputs.blkpg),
+        block_device=diskplan.block_device(spec, blkpg=inputs.blkpg, uuid=inputs.root_uuid),
         block_device_path=block_device,
         image=image,
     )  # fmt: skip
@@ -257,40 +258,3 @@ def _compression(compression: Compression) -> tuple[str, ...]:
 
 def _block_element(spec: ImageSpec) -> str:
     return "efi" if spec.arch is Arch.arm64 else spec.disk.partition_table.value
-
-
-def _block_device(spec: ImageSpec, *, blkpg: bool) -> str:
-    root: dict[str, object] = {
-        "name": "root",
-        "flags": ["boot"],
-        "size": "100%",
-        "mkfs": {
-            "type": "ext4",
-            "mount": {"mount_point": "/", "fstab": {"options": "defaults", "fsck-passno": 1}},
-        },
-    }
-    boot: list[dict[str, object]] = []
-    label = spec.disk.partition_table.value
-    if spec.arch is Arch.arm64:
-        label = "gpt"
-        boot = [_efi_partition()]
-    elif spec.disk.partition_table is PartitionTable.gpt:
-        boot = [{"name": "BSP", "type": "EF02", "size": "8MiB"}]  # GRUB's place on a BIOS
-    else:
-        root["flags"] = ["boot", "primary"]
-    node = "blkpg_partitioning" if blkpg else "partitioning"
-    config = [
-        {"local_loop": {"name": "image0"}},
-        {node: {"base": "image0", "label": label, "partitions": [*boot, root]}},
-    ]
-    return yaml.safe_dump(config, sort_keys=False)
-
-
-def _efi_partition() -> dict[str, object]:
-    mount = {"mount_point": "/boot/efi", "fstab": {"options": "defaults", "fsck-passno": 2}}
-    return {
-        "name": "ESP",
-        "type": "EF00",
-        "size": "550MiB",
-        "mkfs": {"type": "vfat", "opts": "-F 32 -s 1", "mount": mount},
-    }

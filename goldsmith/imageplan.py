@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from goldsmith.mirror import Mirrors
 from goldsmith.spec import Distribution, HeatHook, ImageSpec, KubeletSource
 from goldsmith.specfile import LoadedSpec
 
+_SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # of root file systems, ours
+
 
 def make(
     loaded: LoadedSpec,
@@ -27,10 +30,12 @@ def make(
     base_image: Path | None = None,
     pod_schema: Path | None = None,
     mirrors: Mirrors | None = None,
+    epoch: int | None = None,
 ) -> dib.DibPlan:
     """What the image stage calls on this host; the elements and who the image is are put in scratch.
 
     mirrors: where Debian's packages are fetched; by default from the host's mirrors themselves.
+    epoch: what stands for now in the image, in seconds since 1970; by default now itself.
     """
     spec = loaded.spec
     who = identity or Identity(
@@ -44,7 +49,8 @@ def make(
         bundle=None if bundle is None else bundle.path,
         lock=None if bundle is None else bundle.lock_path,
         kubelet=None if binary is None else binary.path,
-        pod_schema=pod_schema, base_image=base_image,
+        pod_schema=pod_schema, base_image=base_image, epoch=epoch,
+        root_uuid=str(uuid.uuid5(_SPACE, loaded.sha256)),
         blkpg=preflight.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
         **_mirrors(spec, mirrors),
     )  # fmt: skip

@@ -206,6 +206,7 @@ class _Build:
                 self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
                 base_image=None if base is None else download.fetch(base, log_path=self.log),
                 pod_schema=self._pod_schema(), mirrors=mirrors,
+                epoch=None if self.index is None else self.index.epoch,
             )  # fmt: skip
             image = dib.build(made, log_path=self.log)
         shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")

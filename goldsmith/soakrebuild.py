@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith import containers, dib, imageplan, kubelet, proc, sealed, specfile, workspace
+from goldsmith import containers, dib, imageplan, kubelet, lockroad, proc, sealed, specfile, workspace
 from goldsmith import policy as policies
 from goldsmith.workspace import Run
 
@@ -19,7 +19,9 @@ SPEC = "debian-kubelet"
 _COMPARE_S = 600
 
 # Pattern of a path -> why it differs between two builds of the same.
-EXCEPTIONS: Mapping[str, str] = {}
+EXCEPTIONS: Mapping[str, str] = {
+    r"/var/lib/containerd/io\.containerd\.metadata\.v1\.bolt/meta\.db": "it says when each blob came in",
+}
 
 
 class Rebuild:
@@ -60,10 +62,11 @@ class Rebuild:
             spec.containers, layers=spec.layers, arch=spec.arch, run=run, log_path=log,
             policy=policies.of_spec(spec),
         )  # fmt: skip
-        scratch = _folder(run, name)
+        index = lockroad.index(spec, None)
         plan = imageplan.make(
-            loaded, scratch, binary=binary, bundle=bundle, pod_schema=kubelet.pod_schema(spec.kubelet)
-        )
+            loaded, _folder(run, name), binary=binary, bundle=bundle,
+            pod_schema=kubelet.pod_schema(spec.kubelet), epoch=None if index is None else index.epoch,
+        )  # fmt: skip
         return dib.build(plan, log_path=log)
 
 

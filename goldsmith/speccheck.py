@@ -22,7 +22,8 @@ _RESERVED: Mapping[str, str | None] = {
     "ARCH": "arch", "DIB_BLOCK_DEVICE_CONFIG": "disk", "DIB_CLOUD_INIT_DATASOURCES": "cloud-init.datasources",
     "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_IMAGE_CACHE": None,
     "DIB_IMAGE_SIZE": "disk.size", "DIB_LOCAL_IMAGE": "base-image", "DIB_LOCKFILES": None,
-    "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "TMP_DIR": None,
+    "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "SOURCE_DATE_EPOCH": None,
+    "TMP_DIR": None,
 }  # fmt: skip
 _RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
     "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HEAT_": "heat-agent",

@@ -273,3 +273,13 @@ def test_the_screen_shows_the_hook_and_how_many_there_were(monkeypatch: pytest.M
 
     assert shown[0].startswith("pre-install.d/01-a (1) ")
     assert shown[-1].startswith("install.d/50-b (2) ")
+
+
+def test_the_root_file_system_and_now_are_what_the_inputs_say() -> None:
+    inputs = dataclasses.replace(INPUTS, root_uuid="0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77", epoch=1700000000)
+
+    made = dib.plan(PLAIN, inputs)
+
+    assert "uuid: 0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77" in made.block_device
+    assert made.env["SOURCE_DATE_EPOCH"] == "1700000000"
+    assert "uuid" not in dib.plan(PLAIN, INPUTS).block_device

@@ -33,7 +33,7 @@ ROOMS = {
         "dockersave", "hashing", "imagestore", "keyless", "oci", "policy", "registry", "registryauth",
         "rootfs",
     },
-    "image": {"dib", "blockdevice"},
+    "image": {"blockdevice", "dib", "diskplan"},
     "artifact": {"artifact", "resume"},
     "lock": {"lockfile", "lockroad", "outdated"},
     "boot": {"guest", "qemu", "sealed", "seed"},
