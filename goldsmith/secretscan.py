@@ -198,11 +198,11 @@ def main(root: Path, known: Path, out: Path) -> None:
         found = (*whole.findings, *(finding for scan in documents for finding in scan.findings))
         scans = {"": Scan(findings=found, unread=whole.unread).as_dict()}
         for digest in contents.layers_of(blobs):
+            contents.check(blobs, digest, blobs.sizes(), "a container")  # what is known is known by digest
             before = known / f"{digest.removeprefix('sha256:')}.json"
             if before.is_file():
                 scans[digest] = json.loads(before.read_text())
             else:
-                contents.check(blobs, digest, blobs.sizes(), "a container")  # what is kept is kept by digest
                 with blobs.open(digest) as source:
                     scans[digest] = layer(digest, source).as_dict()
     out.write_text(json.dumps(scans, indent=1, sort_keys=True) + "\n")

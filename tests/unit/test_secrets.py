@@ -183,6 +183,10 @@ def test_a_layer_that_is_not_what_its_digest_says_is_an_error(root: tuple[Path, 
     with (folder / contents.STORE.lstrip("/") / digest.removeprefix("sha256:")).open("ab") as blob:
         blob.write(b"x")
 
+    known = tmp_path / "known"
+    known.mkdir()
+    (known / f"{digest.removeprefix('sha256:')}.json").write_text('{"findings": [], "unread": []}')
+
     with pytest.raises(ProvenanceError, match=r"a container has sha256"):
         scans(folder, tmp_path)
 
