@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from goldsmith.secretscan import Finding
 
 FILE = "secrets.json"
 _CACHE = "secret-scan"
+_SCAN = "scan.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,19 +49,15 @@ def look(
 
     allow: path (a pattern, fnmatch(3)) and reason of each entry of verify.allow-secrets.
     """
-    known = workspace.cache_root() / _CACHE / secretscan.rules_version()
-    known.mkdir(parents=True, exist_ok=True)
-    out = scratch / FILE
+    known, out = scratch / "secrets-known", scratch / FILE
+    _lay_out(known)
     argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "goldsmith.secretscan", root, known, out)
     try:
         proc.run(proc.as_root(argv), log_path=log_path, timeout_s=timeout_s)
     except CommandError as e:
         return Report(error=e.tail[-1] if e.tail else str(e))
     scans = json.loads(out.read_text())
-    for digest in _layers(scans):
-        target = known / f"{digest.removeprefix('sha256:')}.json"
-        if not target.exists():
-            workspace.write_atomically(target, json.dumps(scans[digest]).encode())
+    _keep(scans)
     return judge(scans, allow)
 
 
@@ -75,6 +74,28 @@ def judge(scans: Mapping[str, Mapping[str, Any]], allow: Iterable[Mapping[str, s
         allowed=tuple((finding, why) for finding, why in reasons.items() if why is not None),
         unread=tuple(f"{digest} {path}".strip() for digest, scan in scans.items() for path in scan["unread"]),
     )
+
+
+def _lay_out(folder: Path) -> None:
+    """Put what these rules have found in layers where the scan looks for it: HEX-DIGEST.json."""
+    folder.mkdir()
+    begin = f"{secretscan.rules_version()}-"
+    for entry in (workspace.cache_root() / _CACHE).glob(f"{begin}*"):
+        if workspace.is_intact(entry):
+            shutil.copyfile(entry / _SCAN, folder / f"{entry.name.removeprefix(begin)}.json")
+
+
+def _keep(scans: Mapping[str, Mapping[str, Any]]) -> None:
+    for digest in _layers(scans):
+        text = json.dumps(scans[digest])
+        workspace.cached(
+            _CACHE, f"{secretscan.rules_version()}-{digest.removeprefix('sha256:')}",
+            functools.partial(_write, text=text),
+        )  # fmt: skip
+
+
+def _write(folder: Path, *, text: str) -> None:
+    (folder / _SCAN).write_text(text)
 
 
 def _layers(scans: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -30,6 +30,8 @@ from goldsmith import (
     proc,
     reap,
     sbom,
+    secrecy,
+    secretscan,
     sealed,
     specfile,
     workspace,
@@ -309,6 +311,7 @@ def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, 
     expect = {
         **json.loads(built.expect.read_text()), "image_sha256": workspace.sha256_of(built.image),
         "sbom": sbom.read(run.folder / sbom.FILE).as_dict(),
+        "secrets": secrecy.judge({"": secretscan.disk(root).as_dict()}, ()).as_dict(),
     }  # fmt: skip
     built.expect.write_text(json.dumps(expect))
     suites = ROOT / "tests/image"

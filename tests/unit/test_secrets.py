@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith import contents, oci, secrecy, secretscan
+from goldsmith import contents, oci, secrecy, secretscan, workspace
 from goldsmith.errors import ProvenanceError
 
 AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
@@ -210,3 +210,14 @@ def test_what_is_allowed_is_kept_with_its_reason(root: tuple[Path, str], tmp_pat
 
 def test_rules_have_a_version() -> None:
     assert secretscan.rules_version().startswith("detect-secrets-1.")
+
+
+def test_what_was_found_in_a_layer_is_an_entry_of_the_cache(tmp_path: Path) -> None:
+    scan = {"findings": [{"layer": "sha256:22", "path": "a", "line": 1, "rule": "x"}], "unread": []}
+
+    secrecy._keep({"": scan, "sha256:22": scan})
+    secrecy._lay_out(tmp_path / "known")
+
+    assert workspace.clean_cache() == []
+    assert [path.name for path in (tmp_path / "known").iterdir()] == ["22.json"]
+    assert json.loads((tmp_path / "known/22.json").read_text()) == scan
