@@ -30,9 +30,9 @@ from goldsmith import (
     proc,
     reap,
     sbom,
+    sealed,
     secrecy,
     secretscan,
-    sealed,
     specfile,
     workspace,
 )
