@@ -6,6 +6,7 @@ For workstations and CI: one machine, SQLite, no packet filter, and nothing that
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from goldsmith import (
     cloudrooms,
     cloudstart,
     progress,
+    reap,
     wait,
 )
 from goldsmith.cloudhealth import SERVICES
@@ -83,6 +85,22 @@ def down(name: str) -> list[str]:
     done = cloudrooms.end(here, pid)
     shutil.rmtree(here.folder, ignore_errors=True)
     return [*done, f"removed {here.folder}"]
+
+
+def clean_dead(prefix: str = "") -> list[str]:
+    """Remove what is left of clouds, named PREFIX..., whose process 1 has ended without cloud-down.
+
+    A line for each thing that was removed.
+    """
+    done = []
+    for here in cloudplace.places():
+        # another may be about to take the place
+        if here.name.startswith(prefix) and not here.is_live():
+            with contextlib.suppress(HostError), cloudplace.claimed(here):
+                done += reap.reap(here.folder)
+                shutil.rmtree(here.folder, ignore_errors=True)
+                done.append(f"removed {here.folder}")
+    return done
 
 
 def status(name: str) -> dict[str, Any]:

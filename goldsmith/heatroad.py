@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import heatproof
+from goldsmith import heatproof, progress
 from goldsmith.heat import Cloud
 from goldsmith.heatproof import Wishes
 
 _NETWORK = "golden"  # of every test cloud
+_NAME = "verify-"  # of the clouds that live as long as one verification
 
 
 def verify(out: Path, name: str, *, cloud: str, wishes: Wishes) -> dict[str, Any]:
@@ -33,7 +34,9 @@ def verify(out: Path, name: str, *, cloud: str, wishes: Wishes) -> dict[str, Any
 @contextlib.contextmanager
 def _test_cloud() -> Iterator[Cloud]:
     """A cloud for this process alone."""
-    name = f"verify-{os.getpid()}"
+    for line in testcloud.clean_dead(_NAME):
+        progress.note(f"of an earlier verification that was killed: {line}")
+    name = f"{_NAME}{os.getpid()}"
     try:
         running = testcloud.up(name)
         yield Cloud(name, clouds_yaml=running.clouds_yaml)

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
-from goldsmith import cloudplace, reap, workspace
+from goldsmith import cloud, workspace
 
 
 def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> list[str]:
@@ -15,22 +15,11 @@ def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | 
 
     Without the two options: only what dead runs left, and broken cache entries.
     """
-    done = workspace.clean_dead_runs() + clean_dead_clouds()
+    done = workspace.clean_dead_runs() + cloud.clean_dead()
     done += workspace.clean_cache(older_than_days=cache_older_than_days)
     if keep_builds is not None:
         for folder in sorted(path for path in out.glob("*") if path.is_dir()):
             done += clean_builds(folder, keep=keep_builds)
-    return done
-
-
-def clean_dead_clouds() -> list[str]:
-    """Remove what is left of test clouds whose process 1 has ended without cloud-down."""
-    done = []
-    for here in cloudplace.places():
-        if not here.is_live():
-            done += reap.reap(here.folder)
-            shutil.rmtree(here.folder, ignore_errors=True)
-            done.append(f"removed {here.folder}")
     return done
 
 
