@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import cloudplace, heatproof, heatroad, housekeeping, workspace
+from goldsmith import cloud, cloudplace, heatproof, heatroad, housekeeping, workspace
 from goldsmith.errors import HostError
 
 
@@ -103,9 +103,9 @@ def test_a_verification_removes_what_a_killed_one_left_and_no_other_cloud(
     killed, other = cloudplace.place("verify-1"), cloudplace.place("mine")
     killed.folder.mkdir()
     other.folder.mkdir()
-    monkeypatch.setattr(heatroad.testcloud, "up", fail)
-    monkeypatch.setattr(heatroad.testcloud, "down", lambda name: [])
-    monkeypatch.setattr(heatroad.heatproof, "find_build", lambda out, name: tmp_path)
+    monkeypatch.setattr(cloud, "up", fail)
+    monkeypatch.setattr(cloud, "down", lambda name: [])
+    monkeypatch.setattr(heatproof, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
         heatroad.verify(tmp_path, "tiny", cloud="", wishes=heatproof.Wishes(flavor="one"))
