@@ -64,6 +64,11 @@ def module_folder() -> Path:
     return workspace.project_root() / "kubelet"
 
 
+def module_hashes(module: Path | None = None) -> dict[str, str]:
+    """File of the Go module -> hex digest of SHA-256: all that a compiled kubelet is pinned by."""
+    return {name: workspace.sha256_of((module or module_folder()) / name) for name in _FILES}
+
+
 def pinned_version(module: Path | None = None) -> str:
     """The kubelet version that go.mod requires, without v."""
     return _pinned((module or module_folder()).joinpath("go.mod").read_text())

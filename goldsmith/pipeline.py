@@ -154,8 +154,9 @@ class _Build:
             if self.options.start in resume.RESUMABLE:
                 manifest = resume.manifest(self.folder)
             else:
+                made_of = resume.inputs(self.loaded)
                 manifest = self._make(run)
-                resume.save(self.folder, manifest, self.loaded)
+                resume.save(self.folder, manifest, made_of)
             return self._prove(run, manifest)
 
     def _make(self, run: Run) -> dict[str, Any]:

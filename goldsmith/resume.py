@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Go on with a failed build from its finished disk image, if what that was made of has not changed."""
+"""Go on with a failed build from its finished disk image, if nothing that it was made of has changed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,32 @@ import json
 from pathlib import Path
 from typing import Any
 
-from goldsmith import artifact
+from goldsmith import artifact, kubelet, lockroad
 from goldsmith.errors import BuildError
+from goldsmith.spec import KubeletSource
 from goldsmith.specfile import LoadedSpec
 from goldsmith.workspace import is_verified, sha256_of
 
 # Earlier stages keep their results in the cache, so a new build is at the image in seconds anyway.
 RESUMABLE = ("boot", "verify")
 _STATE = "resume.json"
+_WORDS = {
+    "spec": "the spec", "python": "the Python requirements", "elements": "the elements",
+    "base-image": "the base image", "contexts": "the containers' build contexts",
+    "kubelet": "the kubelet's Go module",
+}  # fmt: skip
 
 
-def save(build: Path, manifest: dict[str, Any], loaded: LoadedSpec) -> None:
+def inputs(loaded: LoadedSpec) -> dict[str, Any]:
+    """What a disk image is made of and the checkout holds, by content: for save(), from before the build."""
+    source = loaded.spec.kubelet
+    compiled = source is not None and source.source is KubeletSource.go_module
+    return {**lockroad.checkout(loaded), "kubelet": kubelet.module_hashes() if compiled else None}
+
+
+def save(build: Path, manifest: dict[str, Any], made_of: dict[str, Any]) -> None:
     """Note, after the artifact stage, what a later --from needs."""
-    artifact.write_json(build / _STATE, {"manifest": manifest, "spec_sha256": loaded.sha256})
+    artifact.write_json(build / _STATE, {"manifest": manifest, "inputs": made_of})
 
 
 def forget(build: Path) -> None:
@@ -44,23 +57,10 @@ def find(builds: Path, loaded: LoadedSpec) -> Path:
     disk = build / state["manifest"]["disks"][0]["file"]
     if not disk.exists():
         raise BuildError(f"the disk image of {build.name} is gone", hint=hint)
-    changed = [what for what, is_same in _inputs(state, loaded) if not is_same]
+    now = inputs(loaded)
+    changed = [words for part, words in _WORDS.items() if now[part] != state["inputs"].get(part)]
     if changed:
         raise BuildError(f"since {build.name} these have changed: {', '.join(changed)}", hint=hint)
     if sha256_of(disk) != state["manifest"]["disks"][0]["sha256"]:
         raise BuildError(f"{disk} is not what {build.name} made", hint=hint)
     return build
-
-
-def _inputs(state: dict[str, Any], loaded: LoadedSpec) -> list[tuple[str, bool]]:
-    stored: dict[str, str] = state["manifest"]["elements"]
-    now = {name: _element_hash(name, loaded) or hash_ for name, hash_ in stored.items()}
-    return [("the spec", state["spec_sha256"] == loaded.sha256), ("the elements", stored == now)]
-
-
-def _element_hash(name: str, loaded: LoadedSpec) -> str | None:
-    """Of an element of the project's or the user's; diskimage-builder's own change by its version."""
-    for folder in loaded.elements:
-        if (folder / name).is_dir():
-            return artifact.tree_sha256(folder / name)
-    return None

@@ -34,8 +34,8 @@ ROOMS = {
         "rootfs",
     },
     "image": {"blockdevice", "dib", "diskplan"},
-    "artifact": {"artifact", "resume"},
-    "lock": {"lockfile", "lockroad", "outdated"},
+    "artifact": {"artifact"},
+    "lock": {"lockfile", "lockroad", "outdated", "resume"},
     "boot": {"guest", "qemu", "sealed", "seed"},
     "bill of materials": {
         "contents", "gobuildinfo", "osv", "sbom", "secrecy", "secretscan", "vulnerabilities",

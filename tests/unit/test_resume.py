@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import artifact, pipeline, resume
+from goldsmith import artifact, kubelet, pipeline, resume, workspace
 from goldsmith.errors import BuildError
-from goldsmith.spec import Distribution, ImageSpec
+from goldsmith.spec import ContainerSpec, Distribution, ImageSpec, KubeletSource, KubeletSpec
 from goldsmith.specfile import LoadedSpec
 
-SPEC = ImageSpec(name="mine", distribution=Distribution.debian, release="trixie", containers=())
+SPEC = ImageSpec(
+    name="mine", distribution=Distribution.debian, release="trixie", containers=(), elements=("ours",)
+)
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def loaded(tmp_path: Path) -> LoadedSpec:
     (tmp_path / "elements/ours/README.rst").write_text("ours")
     return LoadedSpec(
         spec=SPEC, rendered="", path=tmp_path / "mine.yaml.j2", sha256="5" * 64,
-        elements=(tmp_path / "elements",),
+        elements=(tmp_path / "elements", workspace.project_root() / "elements"),
     )  # fmt: skip
 
 
@@ -36,12 +38,10 @@ def failed_build(builds: Path, loaded: LoadedSpec, name: str = "20260101T000000Z
     folder = builds / name
     folder.mkdir()
     (folder / "mine.qcow2").write_bytes(b"disk")
-    elements = {"ours": artifact.tree_sha256(loaded.elements[0] / "ours"), "vm": "of diskimage-builder"}
     manifest = {
         "disks": [{"file": "mine.qcow2", "sha256": hashlib.sha256(b"disk").hexdigest()}],
-        "elements": elements,
     }
-    resume.save(folder, manifest, loaded)
+    resume.save(folder, manifest, resume.inputs(loaded))
     return folder
 
 
@@ -100,6 +100,31 @@ def test_a_changed_element_is_noticed(builds: Path, loaded: LoadedSpec) -> None:
     (loaded.elements[0] / "ours/README.rst").write_text("changed")
 
     with pytest.raises(BuildError, match=r"these have changed: the elements$"):
+        resume.find(builds, loaded)
+
+
+def test_a_changed_build_context_is_noticed(builds: Path, loaded: LoadedSpec, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\n")
+    image = ContainerSpec(ref="mine:1", build=str(context))
+    loaded = dataclasses.replace(loaded, spec=dataclasses.replace(SPEC, containers=(image,)))
+    failed_build(builds, loaded)
+    (context / "Dockerfile").write_text("FROM scratch\nENV CHANGED=1\n")
+
+    with pytest.raises(BuildError, match=r"these have changed: the containers' build contexts$"):
+        resume.find(builds, loaded)
+
+
+def test_a_moved_pin_of_the_kubelet_is_noticed(
+    builds: Path, loaded: LoadedSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = KubeletSpec(version="1.2.3", source=KubeletSource.go_module)
+    loaded = dataclasses.replace(loaded, spec=dataclasses.replace(SPEC, kubelet=pinned))
+    failed_build(builds, loaded)
+    monkeypatch.setattr(kubelet, "module_hashes", lambda: {"go.sum": "other"})
+
+    with pytest.raises(BuildError, match=r"these have changed: the kubelet's Go module$"):
         resume.find(builds, loaded)
 
 
