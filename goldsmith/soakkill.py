@@ -132,12 +132,13 @@ class Invocation:
 
 
 @contextlib.contextmanager
-def invoked(place: Place, *words: Arg, log: Path, behind: Sequence[Arg] = ()) -> Iterator[Invocation]:
-    """invoke WORDS in a place, behind other words, as long as the block lasts."""
+def invoked(place: Place | None, *words: Arg, log: Path, behind: Sequence[Arg] = ()) -> Iterator[Invocation]:
+    """invoke WORDS in a place, or in the user's own, behind other words, as long as the block lasts."""
     argv = (*behind, sys.executable, "-m", "invoke", *words)
     cwd = workspace.project_root()
     log.unlink(missing_ok=True)
-    with proc.background(argv, log_path=log, env=place.environment(), cwd=cwd) as process:
+    env = proc.environment({}) if place is None else place.environment()
+    with proc.background(argv, log_path=log, env=env, cwd=cwd) as process:
         yield Invocation(process, log)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from inv import inv
-from tinyplace import OFFLINE, TinyPlace
+from tinyplace import TinyPlace
 
 from goldsmith import proc, workspace
 from goldsmith.soakkill import SPEC, lost_devices
+from goldsmith.soakoffline import CUT_OFF
 
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
@@ -77,7 +78,7 @@ def tiny_place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
 def twins(tiny_place: TinyPlace) -> list[Path]:
     """The folders of two verified builds of the tiny image, made at once and without a network."""
     with ThreadPoolExecutor() as pool:
-        outcomes = list(pool.map(lambda _: tiny_place.build(behind=OFFLINE), range(2)))
+        outcomes = list(pool.map(lambda _: tiny_place.build(behind=CUT_OFF), range(2)))
     assert [outcome.status for outcome in outcomes] == [0, 0], outcomes
     return sorted(Path(outcome.stdout.strip()).parent for outcome in outcomes)
 

@@ -57,7 +57,7 @@ ROOMS = {
     },
     "around it": {
         "bench", "benchpublish", "cli", "elementlint", "housekeeping", "provenancereport", "publishreport",
-        "selftest", "soak", "soakembed", "soakheat", "soakkill", "soakmutate", "soakpublish",
+        "selftest", "soak", "soakembed", "soakheat", "soakkill", "soakmutate", "soakoffline", "soakpublish",
         "soakrebuild", "summary", "treediff",
     },
     "tasks": {"cloudtasks", "provenancetasks", "publishtasks", "tasks"},
