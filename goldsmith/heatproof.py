@@ -53,7 +53,7 @@ def find_build(out: Path, name: str) -> Path:
     return latest.resolve()
 
 
-def prove(build: Path, cloud: Cloud, wishes: Wishes) -> Report:
+def prove(build: Path, cloud: Cloud, wishes: Wishes, *, signed_by: str | None = None) -> Report:
     """Take a verified build through a release's life in a cloud. The report is written beside its manifest.
 
     Raises CloudError or VerificationError at the first step that fails; whatever happens, the stack and the
@@ -65,7 +65,7 @@ def prove(build: Path, cloud: Cloud, wishes: Wishes) -> Report:
         raise VerificationError(f"{build / disk['file']} is not what its manifest says")
     report = Report(
         cloud=cloud.name, image_sha256=disk["sha256"],
-        manifest_sha256=workspace.sha256_of(build / "manifest.json"),
+        manifest_sha256=workspace.sha256_of(build / "manifest.json"), signed_by=signed_by,
     )  # fmt: skip
     try:
         _Proof(build, manifest, cloud, wishes, report).run()

@@ -32,11 +32,12 @@ class Step:
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What was tried, and what was measured."""
+    """What was tried, and what was measured. signed_by: the key's ID, where a signature was asked for."""
 
     cloud: str
     image_sha256: str
     manifest_sha256: str
+    signed_by: str | None = None
     steps: list[Step] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -50,6 +51,7 @@ class Report:
         return {
             "schema": SCHEMA, "version": 1, "result": "passed" if self.passed else "failed",
             "cloud": self.cloud, "image_sha256": self.image_sha256, "manifest_sha256": self.manifest_sha256,
+            "signed_by": self.signed_by,
             "steps": [
                 {"name": step.name, "seconds": step.seconds, "failed": step.failed} for step in self.steps
             ],

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from goldsmith import attestation, heatproof, progress, signing
 from goldsmith import cloud as testcloud
-from goldsmith import heatproof, progress
 from goldsmith.heat import Cloud
 from goldsmith.heatproof import Wishes
 
@@ -19,16 +19,27 @@ _NETWORK = "golden"  # of every test cloud
 _NAME = "verify-"  # of the clouds that live as long as one verification
 
 
-def verify(out: Path, name: str, *, cloud: str, wishes: Wishes) -> dict[str, Any]:
+def verify(
+    out: Path, name: str, *, cloud: str, wishes: Wishes, signed_by: Path | None = None
+) -> dict[str, Any]:
     """The verdict on the latest build of a spec, also written beside its manifest.
 
-    Raises what heatproof.prove() raises, and HostError where a test cloud cannot run.
+    signed_by: a public key, whose owner has to have signed the build.
+    Raises what heatproof.prove() raises, ProvenanceError, and HostError where a test cloud cannot run.
     """
     build = heatproof.find_build(out, name)
+    signer = None if signed_by is None else _signer(build, signed_by)
     if cloud:
-        return heatproof.prove(build, Cloud(cloud), wishes).as_dict()
+        return heatproof.prove(build, Cloud(cloud), wishes, signed_by=signer).as_dict()
     with _test_cloud() as ours:
-        return heatproof.prove(build, ours, replace(wishes, network=wishes.network or _NETWORK)).as_dict()
+        wishes = replace(wishes, network=wishes.network or _NETWORK)
+        return heatproof.prove(build, ours, wishes, signed_by=signer).as_dict()
+
+
+def _signer(build: Path, public: Path) -> str:
+    """The ID of the key; what is proven is the very build that its owner signed."""
+    attestation.require(build, public)
+    return str(signing.public_key(public).keyid)
 
 
 @contextlib.contextmanager

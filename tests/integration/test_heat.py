@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from inv import inv
 
-from goldsmith import heatreport, junit, reap, workspace
+from goldsmith import heatreport, heatroad, junit, proc, reap, workspace
+from goldsmith.errors import ProvenanceError
+from goldsmith.heatproof import Wishes
 
 pytestmark = pytest.mark.integration
 
@@ -18,13 +20,39 @@ STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "de
 
 
 @pytest.fixture(scope="module")
-def verdict(built: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The answer of `scripts/inv verify-heat --json` on the build of the main job."""
-    return inv("verify-heat", out=out)
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Key pairs of ours and of a stranger: the private key's file; the public one ends in .pub."""
+    folder, made = tmp_path_factory.mktemp("keys"), {}
+    for name in ("ours", "theirs"):
+        made[name] = folder / f"{name}.key"
+        proc.capture(["openssl", "genpkey", "-algorithm", "ed25519", "-out", made[name]])
+        public = made[name].with_suffix(".pub")
+        proc.capture(["openssl", "pkey", "-in", made[name], "-pubout", "-out", public])
+    return made
 
 
-def test_every_step_goes_well(verdict: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def signed(built: dict[str, Any], out: Path, keys: dict[str, Path]) -> str:
+    """The ID of the key that the build of the main job is signed with."""
+    words = ("--builder", "https://ci.example.org/test", "--accept-dirty", "a test")
+    return str(inv("sign", "debian-kubelet", "--key", str(keys["ours"]), *words, out=out)["key"])
+
+
+@pytest.fixture(scope="module")
+def verdict(signed: str, out: Path, keys: dict[str, Path]) -> dict[str, Any]:
+    """The answer of `scripts/inv verify-heat --json` on the signed build of the main job."""
+    return inv("verify-heat", "--signed-by", str(keys["ours"].with_suffix(".pub")), out=out)
+
+
+def test_what_somebody_else_signed_is_not_proven(signed: str, out: Path, keys: dict[str, Path]) -> None:
+    theirs = keys["theirs"].with_suffix(".pub")
+    with pytest.raises(ProvenanceError, match="not by the key"):
+        heatroad.verify(out, "debian-kubelet", cloud="", wishes=Wishes(flavor="golden"), signed_by=theirs)
+
+
+def test_every_step_goes_well(verdict: dict[str, Any], signed: str) -> None:
     assert verdict["result"] == "passed"
+    assert verdict["signed_by"] == signed
     assert [step["name"] for step in verdict["steps"]] == STEPS
 
 

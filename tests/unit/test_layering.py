@@ -46,10 +46,10 @@ ROOMS = {
         "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",
         "cloudstart", "cloudtls",
     },
-    "heat": {"cloudapi", "heat", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad"},
     "provenance": {
         "attestation", "buildrecord", "imgsignature", "lookup", "signing", "signoff", "statement",
     },
+    "heat": {"cloudapi", "heat", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad"},
     "publish": {
         "canary", "carryout", "glance", "imagediff", "inventory", "journal", "propertycheck",
         "publication", "publishplan", "publishroad", "publishstep", "records", "release", "sending",
