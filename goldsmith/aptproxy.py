@@ -17,6 +17,7 @@ from http import HTTPStatus
 
 from goldsmith.debindex import IndexState, open_url
 from goldsmith.debstore import OtherContent, Store
+from goldsmith.errors import BuildError
 from goldsmith.mirror import Mirrors
 
 
@@ -24,23 +25,38 @@ from goldsmith.mirror import Mirrors
 def serve(mirrors: Mirrors, state: IndexState, arch: str) -> Iterator[str]:
     """The address, e.g. http://127.0.0.1:40001: /debian/... and /security/... are the two mirrors.
 
-    The index is state's, and what it lists comes out of the cache where it is there.
+    The index is state's, and what it lists comes out of the cache where it is there. A BuildError of the
+    block is raised on with the names of what the mirror no longer has.
     """
     bases = {"debian": mirrors.debian, "security": mirrors.security}
+    lost: list[str] = []
 
     class Handler(_Handler):
         upstream = bases
         memory = state.releases
         store = Store(state, arch, bases)
+        gone = lost
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
+        except BuildError as e:
+            if lost:
+                raise _lost(sorted(set(lost))) from e
+            raise
         finally:
             server.shutdown()
             thread.join()
+
+
+def _lost(paths: list[str]) -> BuildError:
+    names = "".join(f"\n  | {path.rpartition('/')[2]}" for path in paths)
+    return BuildError(
+        f"the mirror no longer has {len(paths)} files of the package index, and none was kept{names}",
+        hint="build from today's index, without --locked; `outdated` shows what that changes",
+    )
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -49,6 +65,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     upstream: Mapping[str, str] = {}
     memory: Mapping[str, bytes] = {}
     store: Store
+    gone: list[str]
 
     def do_GET(self) -> None:
         path = self.path.lstrip("/")
@@ -74,6 +91,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             file = None
         except urllib.error.HTTPError as e:
             e.close()
+            if e.code == HTTPStatus.NOT_FOUND:
+                self.gone.append(path)
             self._refuse(HTTPStatus(e.code))
             return
         except OSError:

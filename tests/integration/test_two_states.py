@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A signed repository that moves on under a lock: what is kept, what is told, what can no longer be had.
+
+Real gpg, gpgv, dpkg-deb and apt; the repository is on loopback, its packages are stubs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from debrepo import SUITE, Repository
+
+from goldsmith import aptproxy, debindex, lockfile, lockroad, outdated, proc, specfile, workspace
+from goldsmith.debindex import IndexState
+from goldsmith.errors import BuildError
+from goldsmith.lockfile import Lock
+from goldsmith.mirror import Mirrors
+from goldsmith.specfile import LoadedSpec
+
+pytestmark = pytest.mark.integration
+
+FIRST = {"goes": "1.0", "moves": "1.0", "stays": "1.0"}
+SECOND = {"moves": "2.0", "stays": "1.0"}
+SPEC = f"name: locked\ndistribution: debian\nrelease: {SUITE}\ncontainers: []\nkubelet: null\n"
+
+Apt = Callable[..., Path]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """In its first state."""
+    made = Repository(tmp_path / "repository")
+    made.publish(FIRST)
+    monkeypatch.setattr(debindex, "KEYRING", made.keyring)
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
+    return made
+
+
+@pytest.fixture
+def mirrors(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
+    with repository.served() as served:
+        monkeypatch.setenv("GOLDSMITH_DEBIAN_MIRROR", served.debian)
+        monkeypatch.setenv("GOLDSMITH_DEBIAN_SECURITY_MIRROR", served.security)
+        yield served
+
+
+@pytest.fixture
+def apt(repository: Repository, tmp_path: Path) -> Apt:
+    """apt(ADDRESS, NAME, ...): what a build does with packages; returns where the fetched ones lie."""
+
+    def download(address: str, *names: str) -> Path:
+        root = tmp_path / "apt"
+        shutil.rmtree(root, ignore_errors=True)
+        for folder in ("etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial",
+                       "var/lib/dpkg", "got"):  # fmt: skip
+            (root / folder).mkdir(parents=True)
+        (root / "var/lib/dpkg/status").touch()
+        signed = f"[arch=amd64 signed-by={repository.keyring}]"
+        (root / "etc/apt/sources.list").write_text(f"deb {signed} {address}/debian {SUITE} main\n")
+        options = ("-o", f"Dir={root}", "-o", f"Dir::State::status={root}/var/lib/dpkg/status",
+                   "-o", "APT::Sandbox::User=root", "-o", "Acquire::Check-Valid-Until=false")  # fmt: skip
+        env = proc.environment({"no_proxy": "127.0.0.1", "PATH": os.environ["PATH"]})
+        log = tmp_path / "apt.log"
+        proc.run(["apt-get", *options, "update"], log_path=log, env=env, timeout_s=60)
+        proc.run(
+            ["apt-get", *options, "download", *names], log_path=log, env=env, cwd=root / "got", timeout_s=60
+        )
+        return root / "got"
+
+    return download
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedSpec:
+    path = tmp_path / "locked.yaml.j2"
+    path.write_text(SPEC)
+    return specfile.load(str(path), {})
+
+
+def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
+    """The lock of a build that took every package of the first state."""
+    packages = [
+        {"name": name, "version": version, "architecture": "amd64",
+         "sha256": repository.sha256(name, version)}
+        for name, version in FIRST.items()
+    ]  # fmt: skip
+    made = {
+        "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": "locked",
+        "build": {"id": "one", "commit": "none"},
+        "index": {path: debindex.about(text, path) for path, text in state.releases.items()},
+        **lockroad.checkout(loaded), "kubelet": None, "containers": {"images": []}, "packages": packages,
+    }  # fmt: skip
+    lockfile.write(lockroad.path_of(loaded), made)
+    return lockfile.read(lockroad.path_of(loaded))
+
+
+def test_what_was_locked_is_fetched_from_what_was_kept(
+    repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, apt: Apt
+) -> None:
+    state = lockroad.index(loaded.spec, None)
+    assert state is not None
+    with aptproxy.serve(mirrors, state, "amd64") as address:
+        apt(address, *FIRST)
+    locked = lock(loaded, state, repository)
+    assert outdated.find(loaded) == ()
+    repository.publish(SECOND)
+
+    moved = {(move.what, move.locked, move.found) for move in outdated.find(loaded)}
+    before, today = lockroad.index(loaded.spec, locked), lockroad.index(loaded.spec, None)
+    assert before is not None and today is not None  # noqa: PT018 - for the type alone
+    with aptproxy.serve(mirrors, before, "amd64") as address:
+        kept = sorted(path.name for path in apt(address, *FIRST).iterdir())
+    with aptproxy.serve(mirrors, today, "amd64") as address:
+        news = sorted(path.name for path in apt(address, *SECOND).iterdir())
+
+    assert moved == {
+        ("goes:amd64", "1.0", outdated.GONE),
+        ("moves:amd64", "1.0", f"2.0 ({outdated.GONE})"),
+    }
+    assert kept == ["goes_1.0_amd64.deb", "moves_1.0_amd64.deb", "stays_1.0_amd64.deb"]
+    assert news == ["moves_2.0_amd64.deb", "stays_1.0_amd64.deb"]
+
+
+def test_what_nobody_kept_and_the_mirror_dropped_is_named(
+    repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, apt: Apt
+) -> None:
+    state = lockroad.index(loaded.spec, None)
+    assert state is not None
+    locked = lock(loaded, state, repository)
+    with aptproxy.serve(mirrors, state, "amd64") as address:
+        apt(address, "stays")
+    repository.publish(SECOND)
+    before = lockroad.index(loaded.spec, locked)
+    assert before is not None
+
+    with (
+        pytest.raises(BuildError, match=r"no longer has 2 files of the package index") as e,
+        aptproxy.serve(mirrors, before, "amd64") as address,
+    ):
+        apt(address, *FIRST)
+
+    assert "goes_1.0_amd64.deb" in str(e.value)
+    assert "stays_1.0_amd64.deb" not in str(e.value)
+
+
+def test_another_key_signs_no_index(
+    repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, tmp_path: Path
+) -> None:
+    stranger = Repository(tmp_path / "stranger")
+    stranger.publish(FIRST)
+    shutil.copytree(stranger.folder, repository.folder, dirs_exist_ok=True)
+
+    with pytest.raises(BuildError, match=r"the signature of .* does not hold"):
+        lockroad.index(loaded.spec, None)
+    assert not (workspace.cache_root() / "debian").exists()
+
+
+def test_an_index_that_was_not_kept_leaves_todays(
+    repository: Repository, mirrors: Mirrors, loaded: LoadedSpec
+) -> None:
+    state = lockroad.index(loaded.spec, None)
+    assert state is not None
+    locked = lock(loaded, state, repository)
+    shutil.rmtree(workspace.cache_root())
+    repository.publish(SECOND)
+
+    now = lockroad.index(loaded.spec, locked)
+
+    assert now is not None
+    assert now.releases != state.releases
