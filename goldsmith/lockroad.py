@@ -8,10 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith import artifact, contexts, debindex, debstore, dib, lockfile, mirror, progress, workspace
+from goldsmith import (
+    artifact,
+    contexts,
+    debindex,
+    debstore,
+    dib,
+    lockfile,
+    mirror,
+    movedtags,
+    progress,
+    workspace,
+)
 from goldsmith.artifact import Identity
 from goldsmith.debindex import IndexState
-from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.errors import BuildError, ProvenanceError, SpecError
 from goldsmith.lockfile import Lock, Move
 from goldsmith.spec import Distribution, ImageSpec
 from goldsmith.specfile import SUFFIX, LoadedSpec
@@ -87,6 +98,7 @@ def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> tuple[Path, tuple[
             f"{target.name} is there already",
             hint="say what may change: --upgrade all, or such as --upgrade packages,kubelet",
         )
+    _say_moved_tags(loaded.spec)
     chosen = lockfile.merge(old, new, lockfile.parts(upgrade or "all"))
     lockfile.write(target, chosen)
     return target, () if old is None else lockfile.compare(old, chosen)
@@ -106,6 +118,16 @@ def index(spec: ImageSpec, locked: Lock | None) -> IndexState | None:
     state = debindex.current(spec.release, mirror.find(spec.mirror))
     debstore.keep(state)
     return state
+
+
+def _say_moved_tags(spec: ImageSpec) -> None:
+    """The lock holds digests; that a tag means something else by now is for a person to know."""
+    with workspace.run() as run:
+        try:
+            for move in movedtags.find(spec, run):
+                progress.note(f"the tag {move.what} stands for {move.found} by now; locked is {move.locked}")
+        except BuildError as e:
+            progress.note(f"whether tags have moved is not known: {e}")
 
 
 def _about(state: IndexState) -> dict[str, Any]:

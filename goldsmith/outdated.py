@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from goldsmith import debindex, debpackages, lockfile, lockroad, mirror
+from goldsmith import debindex, debpackages, lockfile, lockroad, mirror, movedtags, workspace
 from goldsmith.debpackages import Offer
 from goldsmith.errors import SpecError
 from goldsmith.lockfile import Lock, Move
@@ -17,12 +17,14 @@ GONE = "no mirror has it any more"
 
 
 def find(loaded: LoadedSpec) -> tuple[Move, ...]:
-    """What moved in the checkout, and which packages have newer versions or are gone.
+    """What moved in the checkout, which tags moved, and which packages have newer versions or are gone.
 
-    Raises SpecError for a spec whose packages are not Debian's, and what a missing lock or mirror raises.
+    Raises SpecError for a spec whose packages are not Debian's, and what a missing lock, registry or mirror
+    raises.
     """
     locked = lockfile.read(lockroad.path_of(loaded))
-    ours = lockfile.compare(locked, lockroad.checkout(loaded))
+    with workspace.run() as run:
+        ours = (*lockfile.compare(locked, lockroad.checkout(loaded)), *movedtags.find(loaded.spec, run))
     if loaded.spec.distribution is not Distribution.debian:
         if locked["packages"]:
             raise SpecError(f"nothing is known of newer packages of {loaded.spec.distribution}")

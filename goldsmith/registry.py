@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import cosign, keyless, oci, proc, registryauth, workspace
+from goldsmith import cosign, keyless, oci, proc, registryauth, registryerrors, workspace
 from goldsmith import policy as policies
 from goldsmith.errors import BuildError, CommandError, ProvenanceError
 from goldsmith.policy import Policy, Rule
@@ -56,7 +56,9 @@ def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path)
     if rule.gpg_key is not None:  # on the image itself: skopeo asks for none on an index
         _once(rule, name, digest, functools.partial(source.check_gpg, digest, rule))
     folder = workspace.cached("registry", _hex(digest), lambda new: source.fetch(digest, new))
-    return _read(folder, index_digest, reference)
+    pulled = _read(folder, index_digest, reference)
+    _require_architecture(json.loads(pulled.blobs[pulled.config.digest].read_bytes()), reference, arch)
+    return pulled
 
 
 def _once(rule: Rule, name: str, digest: str, check: Callable[[], None]) -> None:
@@ -152,20 +154,30 @@ class _Source:
                 return proc.capture(argv, timeout_s=_TIMEOUT_S)
             proc.run(argv, log_path=self.log_path, timeout_s=_TIMEOUT_S)
         except CommandError as e:
-            raise _explain(e, self.name, which) from e
+            raise registryerrors.explain(e, self.name, which) from e
         return ""
 
     def _tls(self, option: str) -> tuple[str, ...]:
-        return (f"{option}=false",) if _is_loopback(_host(self.name)) else ()
+        return (f"{option}=false",) if _is_loopback(registryerrors.host_of(self.name)) else ()
 
     def _auth(self) -> tuple[str, ...]:
-        content = registryauth.credentials(_host(self.name))
+        content = registryauth.credentials(registryerrors.host_of(self.name))
         if content is None:
             return ()
         path = self.run.folder / "registry-auth.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(content))
         return ("--authfile", str(path))
+
+
+def tagged(reference: str, *, run: Run, log_path: Path) -> str | None:
+    """The digest that the tag in NAME[:TAG]@... stands for now; None without a tag. Raises BuildError."""
+    bare = reference.partition("@")[0]
+    tag = bare.rpartition("/")[2].partition(":")[2]
+    if not tag:
+        return None
+    source = _Source(name=oci.repository(bare), run=run, log_path=log_path)
+    return oci.sha256(source.raw(f":{tag}"))
 
 
 def is_pinned(reference: str) -> bool:
@@ -200,6 +212,16 @@ def _platform(index: Mapping[str, Any], reference: str, arch: str) -> str:
     raise BuildError(
         f"{reference} has no image for linux/{arch}", hint="choose another image or architecture"
     )
+
+
+def _require_architecture(config: Mapping[str, Any], reference: str, arch: str) -> None:
+    """An image that is pinned itself, without an index, may be another machine's."""
+    found = config.get("architecture")
+    if found != arch:
+        raise BuildError(
+            f"{reference} is an image for {found}, not for {arch}",
+            hint="pin the digest of the index, or that of the image for this architecture",
+        )
 
 
 def _digest(found: object, reference: str) -> str:
@@ -258,10 +280,6 @@ def _compare(found: str, wanted: str, name: str) -> None:
         )
 
 
-def _host(name: str) -> str:
-    return name.partition("/")[0]
-
-
 def _is_loopback(host: str) -> bool:
     bare = re.sub(r":\d+$", "", host).strip("[]")
     try:
@@ -272,24 +290,3 @@ def _is_loopback(host: str) -> bool:
 
 def _hex(digest: str) -> str:
     return digest.partition(":")[2]
-
-
-def _explain(error: CommandError, name: str, digest: str) -> BuildError:
-    """skopeo tells all its failures by text alone."""
-    text = "\n".join(error.tail).lower()
-    host = _host(name)
-    shown = f"{name}@{digest}"
-    for pattern, message, hint in (
-        (r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
-         f"{host} refuses to hand over {shown}", f"run: docker login {host}"),
-        (r"did not match|does not match|digest mismatch|digest invalid",
-         f"{host} serves something else than {shown}",
-         "do not use this registry until its owner has looked at it"),
-        (r"manifest unknown|not found|name unknown|\b404\b",
-         f"{host} has no image {shown}", "check name and digest in the spec"),
-        (r"no such host|connection refused|timeout|unreachable|no route",
-         f"{host} cannot be reached", "check the network and the registry's name"),
-    ):  # fmt: skip
-        if re.search(pattern, text):
-            return BuildError(f"{message}\n  | {error.tail[-1]}", hint=hint)
-    return error

@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sigstoreca import Sigstore
 
-from goldsmith import containers, cosign, keyless, oci, proc, wait, workspace
+from goldsmith import containers, cosign, keyless, movedtags, oci, proc, wait, workspace
 from goldsmith.containers import Bundle
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
 from goldsmith.policy import Policy, Rule
-from goldsmith.spec import ContainerSpec, Layers
+from goldsmith.spec import ContainerSpec, Distribution, ImageSpec, Layers
 from goldsmith.workspace import Run
 
 pytestmark = pytest.mark.integration
@@ -119,11 +119,11 @@ def pushed(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Push
     return _push(registry, layer)
 
 
-def _push(registry: Registry, layer: bytes) -> Pushed:
+def _push(registry: Registry, layer: bytes, architecture: str = "amd64") -> Pushed:
     diff_id = registry.put("team/app", "blobs", layer, "")
     config = oci.canonical(
         {
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "config": {},
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},
@@ -259,6 +259,36 @@ def _refused(registry: Registry, digest: str, run: Run, tmp_path: Path) -> Golds
         export(registry, digest, run, tmp_path)
     assert e.value.exit_code == 4
     return e.value
+
+
+def test_an_image_of_another_architecture_is_told(registry: Registry, run: Run, tmp_path: Path) -> None:
+    log_in(registry, tmp_path)
+    foreign = _push(registry, b"\2" * 10240, architecture="arm64")
+    error = _refused(registry, foreign.oci, run, tmp_path)
+    assert "is an image for arm64, not for amd64" in str(error)
+
+
+def test_a_tag_that_moved_is_found(registry: Registry, run: Run, tmp_path: Path) -> None:
+    log_in(registry, tmp_path)
+    first = _push(registry, b"\3" * 10240)
+    name = f"{registry.host}/team/app"
+    spec = ImageSpec(
+        name="tags", distribution=Distribution.debian, release="trixie",
+        containers=tuple(
+            ContainerSpec(ref=f"example.test/app:{n}", registry=f"{name}{tag}@{first.index}")
+            for n, tag in enumerate((":1.0", ":oci", ""))
+        ),
+    )  # fmt: skip
+    before = {move.what for move in movedtags.find(spec, run)}
+    second = _push(registry, b"\4" * 10240)
+
+    moved = {(move.what, move.locked, move.found) for move in movedtags.find(spec, run)}
+
+    assert before == {f"{name}:oci"}
+    assert moved == {
+        (f"{name}:1.0", first.index, second.index),
+        (f"{name}:oci", first.index, second.oci),
+    }
 
 
 # What the policy lets in

@@ -31,11 +31,11 @@ ROOMS = {
     "containers": {
         "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "debpackages", "debstore",
         "dockersave", "hashing", "imagestore", "keyless", "oci", "policy", "registry", "registryauth",
-        "rootfs",
+        "registryerrors", "rootfs",
     },
     "image": {"blockdevice", "dib", "diskplan"},
     "artifact": {"artifact"},
-    "lock": {"lockfile", "lockroad", "outdated", "resume"},
+    "lock": {"lockfile", "lockroad", "movedtags", "outdated", "resume"},
     "boot": {"guest", "qemu", "sealed", "seed"},
     "bill of materials": {
         "contents", "gobuildinfo", "osv", "sbom", "secrecy", "secretscan", "vulnerabilities",
