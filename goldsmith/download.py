@@ -44,10 +44,7 @@ def fetch(download: Download, *, log_path: Path) -> Path:
     Follows redirects, takes up again where a broken transfer ended, and appends a line on what it did
     to log_path. Raises BuildError when the file cannot be had or is another one; then nothing is kept.
     """
-    shown = _shown(download.url)
-    scheme = urllib.parse.urlsplit(download.url).scheme
-    if scheme not in SCHEMES:
-        raise BuildError(f"cannot fetch {shown}: {scheme or 'no scheme'}", hint=f"use {', '.join(SCHEMES)}")
+    shown = _checked_scheme(download.url)
 
     def fill(folder: Path) -> None:
         start = time.monotonic()
@@ -58,6 +55,21 @@ def fetch(download: Download, *, log_path: Path) -> Path:
 
     entry = workspace.cached("download", download.sha256.lower(), fill)
     return next(path for path in sorted(entry.iterdir()) if not path.name.startswith("."))
+
+
+def to_file(url: str, target: Path) -> None:
+    """What is at a URL, whatever it is: for what says itself who made it. Raises BuildError."""
+    shown = _checked_scheme(url)
+    with target.open("w+b") as sink:
+        _transfer(url, sink, shown)
+
+
+def _checked_scheme(url: str) -> str:
+    """The URL as it may be shown."""
+    shown, scheme = _shown(url), urllib.parse.urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise BuildError(f"cannot fetch {shown}: {scheme or 'no scheme'}", hint=f"use {', '.join(SCHEMES)}")
+    return shown
 
 
 def _store(download: Download, target: Path, shown: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from goldsmith import (
     artifact,
+    baseimage,
     contexts,
     debindex,
     debstore,
@@ -39,12 +40,11 @@ def path_of(loaded: LoadedSpec) -> Path:
 def checkout(loaded: LoadedSpec) -> Lock:
     """What is known before anything is built: the parts that are the checkout's alone."""
     spec, root = loaded.spec, workspace.project_root()
-    base = spec.base_image
     return {
         "spec": loaded.sha256,
         "python": {_PYTHON: workspace.sha256_of(root / _PYTHON)},
         "elements": artifact.element_hashes(dib.elements(spec), loaded.elements),
-        "base-image": None if base is None else {"url": base.url, "sha256": base.sha256},
+        "base-image": baseimage.about(spec.base_image),
         "contexts": {
             made.ref: contexts.digest(made.folder) for made in contexts.collect(spec.containers, root)
         },

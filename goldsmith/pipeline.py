@@ -16,9 +16,9 @@ from typing import Any
 from goldsmith import (
     aptproxy,
     artifact,
+    baseimage,
     containers,
     dib,
-    download,
     imageplan,
     kubelet,
     lockfile,
@@ -205,7 +205,7 @@ class _Build:
         with self._mirrors() as mirrors:
             made = imageplan.make(
                 self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
-                base_image=None if base is None else download.fetch(base, log_path=self.log),
+                base_image=None if base is None else baseimage.fetch(base, log_path=self.log),
                 pod_schema=self._pod_schema(), mirrors=mirrors,
                 epoch=None if self.index is None else self.index.epoch,
             )  # fmt: skip
@@ -230,12 +230,11 @@ class _Build:
     def _manifest(
         self, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
     ) -> dict[str, Any]:
-        base = self.spec.base_image
         return artifact.manifest(
             self.spec, self.identity, self.folder, disks=disks, kubelet=imageplan.about(binary),
             images=() if bundle is None else json.loads(bundle.lock_path.read_text())["images"],
             elements=artifact.element_hashes(dib.elements(self.spec), self.loaded.elements),
-            base_image=None if base is None else {"url": base.url, "sha256": base.sha256},
+            base_image=baseimage.about(self.spec.base_image),
             accepted_unsigned=self.policy.used,
         )  # fmt: skip
 

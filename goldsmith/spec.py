@@ -104,6 +104,14 @@ class Download:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BaseImage(Download):
+    """checksums: URL of the signed list that has to name the file; keyring: a file in the project."""
+
+    checksums: str | None = None
+    keyring: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class KubeletSpec:
     version: str  # "1.35.4"; for packages what the package is called by, e.g. "1.35"
     source: KubeletSource = KubeletSource.go_module
@@ -194,7 +202,7 @@ class ImageSpec:
     packages: tuple[str, ...] = ()
     dib_env: Mapping[str, str] = field(default_factory=dict)
     disk: DiskSpec = DiskSpec()
-    base_image: Download | None = None  # a cloud image to start from (Fedora)
+    base_image: BaseImage | None = None  # a cloud image to start from (Fedora)
     mirror: str | None = None  # the package mirror that stays in the image; None: none does
     kubelet: KubeletSpec | None = None
     heat_agent: HeatAgentSpec | None = None

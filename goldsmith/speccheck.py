@@ -122,7 +122,7 @@ def _dib_env(document: Document) -> Iterator[Problem]:
 
 
 def _logins(document: Document) -> Iterator[Problem]:
-    for path in (("mirror",), ("base-image", "url"), ("kubelet", "url")):
+    for path in (("mirror",), ("base-image", "url"), ("base-image", "checksums"), ("kubelet", "url")):
         if _LOGIN_IN_URL.search(document.get(str, *path)):
             hint = "it would stand in the manifest, and perhaps in the image"
             yield document.problem(path, f"{dotted(path)} holds a login", hint)

@@ -65,6 +65,10 @@ def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
             yield from _unknown_keys(document, path, error)
         case "required":
             yield from _missing_keys(document, path, [key for key in rule if key not in _mapping(error)])
+        case "dependentRequired":
+            given = _mapping(error)
+            needed = {key for asked, keys in rule.items() if asked in given for key in keys}
+            yield from _missing_keys(document, path, sorted(needed - set(given)))
         case "type":
             wanted = _WANTED[rule if isinstance(rule, str) else rule[0]]
             yield wrong_type(document, path, error.instance, wanted, _schema_of(error))

@@ -27,7 +27,7 @@ ROOMS = {
         "specyaml", "specschema", "spectemplate", "specbuild", "specpods", "speccheck", "specfile", "specref",
     },
     "preflight": {"mirror", "hosttools", "partmap", "accelerator", "engine", "preflight"},
-    "kubelet": {"download", "gotoolchain", "kubelet", "podschema"},
+    "kubelet": {"baseimage", "download", "gotoolchain", "kubelet", "podschema"},
     "containers": {
         "aptproxy", "builder", "containers", "contexts", "cosign", "debindex", "debpackages", "debstore",
         "dockersave", "hashing", "imagestore", "keyless", "oci", "policy", "registry", "registryauth",

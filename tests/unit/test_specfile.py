@@ -364,6 +364,8 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
          "(the verification boots with one, as OpenStack does)"),
         ("base-image: {url: 'https://x', sha256: abc}", "5: base-image.sha256 must be 64 hexadecimal digits "
          "in small letters, got 'abc'"),
+        (f"base-image: {{url: 'https://x', sha256: {'b' * 64}, checksums: 'https://y'}}",
+         "5: missing key 'keyring' in base-image"),
         ("kubelet: {version: '1.35.4'}",
          "5: a kubelet needs the image of a pod's sandbox, and no container is "
          "called pause (add to containers: {ref: goldsmith.local/pause:1, build: containers/pause})"),
