@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inv import inv
+from backgroundproof import Proof
+from inv import INV, inv
 from tinyplace import TinyPlace
 
 from goldsmith import proc, workspace
@@ -26,11 +28,20 @@ _FIRST = ("test_main_job.py", "test_mutation.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """After the fast tests, what matters most: the main job, and whether its proof can be trusted."""
-    integration = [item for item in items if item.get_closest_marker("integration")]
-    first = [item for item in integration if item.path.name in _FIRST]
-    fast = [item for item in items if item not in integration]
-    items[:] = [*fast, *first, *(item for item in integration if item not in first)]
+    """After the fast tests, what matters most: the main job, and whether its proof can be trusted.
+
+    Then the proof in a cloud is begun, whose server is slow to boot; it is waited for at the end.
+    """
+
+    def turn(item: pytest.Item) -> int:
+        if not item.get_closest_marker("integration"):
+            return 0
+        fixtures = getattr(item, "fixturenames", ())
+        if "verdict" in fixtures:
+            return 4
+        return 1 if item.path.name in _FIRST else 2 if "proof" in fixtures else 3
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +54,33 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(out: Path) -> dict[str, Any]:
     """The answer of `scripts/inv build-image --json` for the default spec."""
     return inv("build-image", out=out)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Key pairs of ours and of a stranger: the private key's file; the public one ends in .pub."""
+    folder = tmp_path_factory.mktemp("keys")
+    made = {name: folder / f"{name}.key" for name in ("ours", "theirs")}
+    for key in made.values():
+        proc.capture(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key])
+        proc.capture(["openssl", "pkey", "-in", key, "-pubout", "-out", key.with_suffix(".pub")])
+    return made
+
+
+@pytest.fixture(scope="session")
+def signed(built: dict[str, Any], out: Path, keys: dict[str, Path]) -> dict[str, Any]:
+    """The answer of `scripts/inv sign --json` on the build of the main job, signed with our key."""
+    words = ("--builder", "urn:test", "--accept-dirty", "a checkout of tests may have changes")
+    return inv("sign", "--key", str(keys["ours"]), *words, out=out)
+
+
+@pytest.fixture(scope="session")
+def proof(signed: dict[str, Any], out: Path, keys: dict[str, Path]) -> Iterator[Proof]:
+    """`scripts/inv verify-heat` on the signed build of the main job, at work while other tests run."""
+    argv: list[proc.Arg] = [INV, "verify-heat", "--signed-by", keys["ours"].with_suffix(".pub"), "--out", out]
+    env = {**os.environ, "CI": "true"}
+    with proc.background(argv, log_path=out / "proof.log", env=env, grace_s=60) as process:
+        yield Proof(process=process, log=out / "proof.log")
 
 
 @pytest.fixture(scope="session")

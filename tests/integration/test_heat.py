@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inv import inv
+from backgroundproof import Proof
 
-from goldsmith import heatreport, heatroad, junit, proc, reap, workspace
+from goldsmith import heatreport, heatroad, junit, reap, workspace
 from goldsmith.errors import ProvenanceError
 from goldsmith.heatproof import Wishes
 
@@ -20,39 +20,21 @@ STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "de
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Key pairs of ours and of a stranger: the private key's file; the public one ends in .pub."""
-    folder, made = tmp_path_factory.mktemp("keys"), {}
-    for name in ("ours", "theirs"):
-        made[name] = folder / f"{name}.key"
-        proc.capture(["openssl", "genpkey", "-algorithm", "ed25519", "-out", made[name]])
-        public = made[name].with_suffix(".pub")
-        proc.capture(["openssl", "pkey", "-in", made[name], "-pubout", "-out", public])
-    return made
+def verdict(proof: Proof, built: dict[str, Any]) -> dict[str, Any]:
+    """What the verification wrote beside the manifest, once it has come to its end."""
+    proof.ended_well()
+    return dict(json.loads((Path(built["folder"]) / heatreport.VERDICT).read_text()))
 
 
-@pytest.fixture(scope="module")
-def signed(built: dict[str, Any], out: Path, keys: dict[str, Path]) -> str:
-    """The ID of the key that the build of the main job is signed with."""
-    words = ("--builder", "https://ci.example.org/test", "--accept-dirty", "a test")
-    return str(inv("sign", "debian-kubelet", "--key", str(keys["ours"]), *words, out=out)["key"])
-
-
-@pytest.fixture(scope="module")
-def verdict(signed: str, out: Path, keys: dict[str, Path]) -> dict[str, Any]:
-    """The answer of `scripts/inv verify-heat --json` on the signed build of the main job."""
-    return inv("verify-heat", "--signed-by", str(keys["ours"].with_suffix(".pub")), out=out)
-
-
-def test_what_somebody_else_signed_is_not_proven(signed: str, out: Path, keys: dict[str, Path]) -> None:
+def test_what_somebody_else_signed_is_not_proven(proof: Proof, out: Path, keys: dict[str, Path]) -> None:
     theirs = keys["theirs"].with_suffix(".pub")
     with pytest.raises(ProvenanceError, match="not by the key"):
         heatroad.verify(out, "debian-kubelet", cloud="", wishes=Wishes(flavor="golden"), signed_by=theirs)
 
 
-def test_every_step_goes_well(verdict: dict[str, Any], signed: str) -> None:
+def test_every_step_goes_well(verdict: dict[str, Any], signed: dict[str, Any]) -> None:
     assert verdict["result"] == "passed"
-    assert verdict["signed_by"] == signed
+    assert verdict["signed_by"] == signed["key"]
     assert [step["name"] for step in verdict["steps"]] == STEPS
 
 
@@ -61,9 +43,8 @@ def test_the_verdict_is_on_the_very_build_and_lies_beside_its_manifest(
 ) -> None:
     build = Path(built["folder"])
 
-    stored = json.loads((build / heatreport.VERDICT).read_text())
-    assert stored["manifest_sha256"] == workspace.sha256_of(build / "manifest.json")
-    assert stored["image_sha256"] == built["manifest"]["disks"][0]["sha256"]
+    assert verdict["manifest_sha256"] == workspace.sha256_of(build / "manifest.json")
+    assert verdict["image_sha256"] == built["manifest"]["disks"][0]["sha256"]
     assert junit.count(build / heatreport.JUNIT) == junit.Counts(tests=len(STEPS))
 
 

@@ -21,7 +21,7 @@ from pubplace import PubPlace, write_clouds, write_spec
 from test_cloud import task
 from tinyplace import TinyPlace
 
-from goldsmith import attestation, cloudplace, proc, release
+from goldsmith import attestation, cloudplace, release
 from goldsmith import cloud as testcloud
 from goldsmith.glance import Glance
 from goldsmith.release import GlanceImage
@@ -137,12 +137,8 @@ def test_publish_again_new_build_rollback_publish(place: PubPlace, twins: list[P
 
 
 def test_what_its_owner_has_signed_is_published_alone(
-    make: MakePlace, tiny_build: Path, tmp_path: Path
+    make: MakePlace, tiny_build: Path, keys: dict[str, Path]
 ) -> None:
-    keys = {name: tmp_path / f"{name}.key" for name in ("ours", "theirs")}
-    for key in keys.values():
-        proc.capture(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key])
-        proc.capture(["openssl", "pkey", "-in", key, "-pubout", "-out", key.with_suffix(".pub")])
     place = make(**{"signed-by": str(keys["ours"].with_suffix(".pub"))})
     statement = tiny_build / attestation.FILE
 
