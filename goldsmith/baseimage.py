@@ -31,7 +31,8 @@ def fetch(base: BaseImage, *, log_path: Path) -> Path:
     if base.checksums is not None:
         key = hashlib.sha256(f"{base.url} {base.sha256} {about(base)}".encode()).hexdigest()
         # what was found right once needs no network again, as long as neither image nor keyring change
-        workspace.cached("base-signed", key, lambda _: _check(base, log_path))
+        with progress.share("signatures"):
+            workspace.cached("base-signed", key, lambda _: _check(base, log_path))
     return download.fetch(base, log_path=log_path)
 
 

@@ -40,9 +40,11 @@ from goldsmith.containers import Bundle
 from goldsmith.debindex import IndexState
 from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
+from goldsmith.lockfile import Lock
 from goldsmith.mirror import Mirrors
 from goldsmith.spec import Arch, ImageSpec
 from goldsmith.specfile import LoadedSpec
+from goldsmith.timings import Timings
 from goldsmith.workspace import Run
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
@@ -79,28 +81,6 @@ class Result:
             "is_latest": self.is_latest,
             "manifest": self.manifest,
         }
-
-
-class Timings:
-    """Seconds per stage, as they are spent."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage and take its time."""
-        start = time.monotonic()
-        with progress.step(name):
-            yield
-        self.stages[name] = round(time.monotonic() - start, 2)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The content of timings.json."""
-        total = round(sum(self.stages.values()), 2)
-        return {
-            "schema": artifact.TIMINGS_SCHEMA, "version": 1, "stages_s": dict(self.stages), "total_s": total,
-        }  # fmt: skip
 
 
 def build(name: str, options: Options) -> Result:
@@ -163,7 +143,8 @@ class _Build:
         locked = lockfile.read(lockroad.path_of(self.loaded)) if self.options.locked else None
         if locked is not None:
             lockfile.require(locked, lockroad.checkout(self.loaded), self.spec.name)
-        self.index = lockroad.index(self.spec, locked)
+        with progress.share("index"):
+            self.index = lockroad.index(self.spec, locked)
         (self.folder / "spec.yaml").write_text(self.loaded.rendered)
         with self.timings.stage("kubelet"):
             binary = self._kubelet(run)
@@ -174,14 +155,18 @@ class _Build:
         with self.timings.stage("artifact"):
             disks = artifact.take_in(image, self.spec, self.folder)
             artifact.write_sums(self.folder, disks)
-            about = imageplan.about(binary)
-            found = lockroad.of_build(
-                self.loaded, self.identity, self.folder, kubelet=about, index=self.index
-            )
-            lockfile.write(self.folder / lockroad.FILE, found)
-            if locked is not None:
-                lockfile.require(locked, found, self.spec.name)
+            with progress.share("lock"):
+                self._lock(binary, locked)
             return self._manifest(disks, binary, bundle)
+
+    def _lock(self, binary: KubeletBinary | None, locked: Lock | None) -> None:
+        """Note what the build turned out to be made of; it has to be what was locked, if anything was."""
+        found = lockroad.of_build(
+            self.loaded, self.identity, self.folder, kubelet=imageplan.about(binary), index=self.index
+        )
+        lockfile.write(self.folder / lockroad.FILE, found)
+        if locked is not None:
+            lockfile.require(locked, found, self.spec.name)
 
     def _kubelet(self, run: Run) -> KubeletBinary | None:
         if self.spec.kubelet is None:
@@ -246,7 +231,8 @@ class _Build:
         start = time.monotonic()
         known = vulnerabilities.needed(self.spec.fail_on)
         verdict = verify.verify(subject, run=run, log_path=self.log)
-        report = vulnerabilities.of_build(self.folder, known) if verdict.passed else None
+        with progress.share("vulnerabilities"):
+            report = vulnerabilities.of_build(self.folder, known) if verdict.passed else None
         if report is not None and report.fails(self.spec.fail_on):
             verdict = dataclasses.replace(verdict, passed=False, failed=(OVER_BUDGET,))
         boot_s = verdict.durations_s["boot"]

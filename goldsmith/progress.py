@@ -17,6 +17,9 @@ class _State:
     last_live = 0.0
     depth = 0
 
+    def __init__(self) -> None:
+        self.shares: dict[str, float] = {}
+
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
@@ -36,6 +39,22 @@ def step(name: str) -> Iterator[None]:
         if folded:
             _write("::endgroup::\n")
         note(f"{name} {outcome} {time.monotonic() - start:.1f} s")
+
+
+@contextlib.contextmanager
+def share(name: str) -> Iterator[None]:
+    """Count the seconds of the block to a concern that runs through several steps, such as provenance."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        _STATE.shares[name] = _STATE.shares.get(name, 0.0) + time.monotonic() - start
+
+
+def shares() -> dict[str, float]:
+    """Seconds of each share since the last call."""
+    taken, _STATE.shares = _STATE.shares, {}
+    return {name: round(seconds, 2) for name, seconds in sorted(taken.items())}
 
 
 def note(text: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import cosign, keyless, oci, proc, registryauth, registryerrors, workspace
+from goldsmith import cosign, keyless, oci, proc, progress, registryauth, registryerrors, workspace
 from goldsmith import policy as policies
 from goldsmith.errors import BuildError, CommandError, ProvenanceError
 from goldsmith.policy import Policy, Rule
@@ -64,7 +64,8 @@ def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path)
 def _once(rule: Rule, name: str, digest: str, check: Callable[[], None]) -> None:
     """What a rule has allowed is not asked for again, until the rule or its key changes."""
     key = hashlib.sha256(f"{rule.fingerprint()} {name}@{digest}".encode()).hexdigest()
-    workspace.cached("allowed", key, lambda _: check())
+    with progress.share("signatures"):
+        workspace.cached("allowed", key, lambda _: check())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,8 +49,9 @@ class Offline:
         manifest = json.loads((build / "manifest.json").read_text())
         locked = lockfile.read(lockroad.path_of(specfile.load(str(self.spec), {})))
         moved = lockfile.compare(locked, lockfile.read(build / lockroad.FILE))
+        timings = json.loads((build / "timings.json").read_text())
         return {
-            "build_id": build.name, "stages_s": manifest["stages_s"],
+            "build_id": build.name, "stages_s": timings["stages_s"], "provenance_s": timings["provenance_s"],
             "tests": manifest["verification"]["tests"],
             "problems": [f"{move.part}: {move.what} moved" for move in moved],
         }  # fmt: skip

@@ -110,8 +110,10 @@ class _Session:
         with self._timed("sealed"), sealed.opened(image, format_=format_, scratch=self.scratch) as root:
             self.user = user_of(root)
             self.expect = self._expectations(root, sha256)
-            self.expect["sbom"] = self._bill(root)
-            self.expect["secrets"] = self._secrets(root)
+            with progress.share("bill of materials"):
+                self.expect["sbom"] = self._bill(root)
+            with progress.share("secret scan"):
+                self.expect["secrets"] = self._secrets(root)
             options = ("--sealed-root", str(root))
             self._pytest("sealed", (self.suites / "sealed",), options, as_root=True)
 

@@ -41,7 +41,7 @@ ROOMS = {
         "contents", "gobuildinfo", "osv", "sbom", "secrecy", "secretscan", "vulnerabilities",
     },
     "verify": {"junit", "suite", "verdict", "verify"},
-    "pipeline": {"imageplan", "onestage", "pipeline"},
+    "pipeline": {"imageplan", "onestage", "pipeline", "timings"},
     "cloud": {
         "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",
         "cloudstart", "cloudtls",

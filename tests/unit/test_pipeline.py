@@ -27,6 +27,7 @@ from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
 from goldsmith.kubelet import KubeletBinary
 from goldsmith.pipeline import Options
 from goldsmith.spec import Distribution, KubeletSource
+from goldsmith.timings import Timings
 from goldsmith.verdict import Verdict
 from goldsmith.vulnerabilities import Finding, Report
 from goldsmith.workspace import Run
@@ -130,7 +131,7 @@ def build_of(tmp_path: Path, budget: str | None) -> pipeline._Build:
     loaded = specfile.load("debian-kubelet")
     loaded = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, fail_on=budget))
     (tmp_path / "build").mkdir()
-    return pipeline._Build(loaded, tmp_path / "build", Options(), pipeline.Timings())
+    return pipeline._Build(loaded, tmp_path / "build", Options(), Timings())
 
 
 @pytest.mark.parametrize(("budget", "passes"), [("critical", False), ("critical-fixable", True)])

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from goldsmith import progress
+from goldsmith.timings import Timings
+
+
+def test_stages_that_ended_are_kept() -> None:
+    timings = Timings()
+    with timings.stage("spec"):
+        pass
+    with pytest.raises(KeyError), timings.stage("image"):
+        raise KeyError
+
+    assert list(timings.as_dict()["stages_s"]) == ["spec"]
+
+
+def test_what_provenance_took_is_summed_up_over_the_stages_of_one_build() -> None:
+    with progress.share("lock"):  # of an earlier build of this process
+        time.sleep(0.2)
+    timings = Timings()
+    for _ in range(2):
+        with timings.stage("image"), progress.share("lock"):
+            time.sleep(0.03)
+    with pytest.raises(KeyError), progress.share("index"):
+        raise KeyError
+
+    provenance = timings.as_dict()["provenance_s"]
+
+    assert set(provenance) == {"index", "lock"}
+    assert 0.06 <= provenance["lock"] < 0.2
