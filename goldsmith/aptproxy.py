@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import http.server
 import shutil
+import socket
+import socketserver
 import threading
 import urllib.error
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from pathlib import Path
 
 from goldsmith.debindex import IndexState, open_url
 from goldsmith.debstore import OtherContent, Store
@@ -22,11 +25,12 @@ from goldsmith.mirror import Mirrors
 
 
 @contextlib.contextmanager
-def serve(mirrors: Mirrors, state: IndexState, arch: str) -> Iterator[str]:
+def serve(mirrors: Mirrors, state: IndexState, arch: str, *, door: Path | None = None) -> Iterator[str]:
     """The address, e.g. http://127.0.0.1:40001: /debian/... and /security/... are the two mirrors.
 
     The index is state's, and what it lists comes out of the cache where it is there. A BuildError of the
     block is raised on with the names of what the mirror no longer has.
+    door: a Unix socket to make, through which a network namespace hands its own port: see netcut.py.
     """
     bases = {"debian": mirrors.debian, "security": mirrors.security}
     lost: list[str] = []
@@ -37,18 +41,47 @@ def serve(mirrors: Mirrors, state: IndexState, arch: str) -> Iterator[str]:
         store = Store(state, arch, bases)
         gone = lost
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        stack.enter_context(_serving(server))
+        if door is not None:
+            stack.enter_context(_handed_in(door, Handler))
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         except BuildError as e:
             if lost:
                 raise _lost(sorted(set(lost))) from e
             raise
-        finally:
-            server.shutdown()
-            thread.join()
+
+
+@contextlib.contextmanager
+def _serving(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _handed_in(door: Path, handler: type[_Handler]) -> Iterator[None]:
+    """Serve every port that somebody hands in at the door, a Unix socket, as long as the block lasts."""
+    with contextlib.ExitStack() as stack:
+
+        class Doorman(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                _, (listening, *_others), _, _ = socket.recv_fds(self.request, 1, 1)
+                server = http.server.ThreadingHTTPServer(("", 0), handler, bind_and_activate=False)
+                server.socket.close()
+                server.socket = socket.socket(fileno=listening)
+                stack.enter_context(server)
+                stack.enter_context(_serving(server))
+                self.request.sendall(b"!")
+
+        with socketserver.UnixStreamServer(str(door), Doorman) as waiting, _serving(waiting):
+            yield
 
 
 def _lost(paths: list[str]) -> BuildError:

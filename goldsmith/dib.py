@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from goldsmith import diskplan, proc, progress
+from goldsmith import diskplan, netcut, proc, progress
 from goldsmith.errors import BuildError, CommandError, SpecError
+from goldsmith.netcut import Door
 from goldsmith.spec import (
     Arch,
     Compression,
@@ -152,12 +153,17 @@ def pause_image(spec: ImageSpec) -> str:
     )
 
 
-def build(plan: DibPlan, *, log_path: Path) -> Path:
-    """Run the plan; the output goes to log_path, phase and script to the screen. Returns the image."""
+def build(plan: DibPlan, *, log_path: Path, door: Door | None = None) -> Path:
+    """Run the plan; the output goes to log_path, phase and script to the screen. Returns the image.
+
+    door: it reaches this port alone, and no network.
+    """
     plan.block_device_path.write_text(plan.block_device)
     watch = _Watch()
     try:
-        proc.run(plan.argv, log_path=log_path, env=environment(plan), on_line=watch.line)
+        env = environment(plan)
+        argv = plan.argv if door is None else netcut.behind(plan.argv, env, door)
+        proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
     except CommandError as e:
         where = f" in {watch.hook}" if watch.hook else ""
         message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in watch.tail)

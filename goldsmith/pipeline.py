@@ -8,6 +8,7 @@ import dataclasses
 import json
 import shutil
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,13 @@ from goldsmith.errors import SpecError
 from goldsmith.kubelet import KubeletBinary
 from goldsmith.lockfile import Lock
 from goldsmith.mirror import Mirrors
+from goldsmith.netcut import Door
 from goldsmith.spec import Arch, ImageSpec
 from goldsmith.specfile import LoadedSpec
 from goldsmith.timings import Timings
 from goldsmith.workspace import Run
 
+_DOOR = "door"  # of a locked build, in its run's folder
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
 STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
 
@@ -187,26 +190,35 @@ class _Build:
 
     def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
         base = self.spec.base_image
-        with self._mirrors() as mirrors:
+        with self._mirrors(run) as mirrors:
             made = imageplan.make(
                 self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
                 base_image=None if base is None else baseimage.fetch(base, log_path=self.log),
                 pod_schema=self._pod_schema(), mirrors=mirrors,
                 epoch=None if self.index is None else self.index.epoch,
             )  # fmt: skip
-            image = dib.build(made, log_path=self.log)
+            image = dib.build(made, log_path=self.log, door=self._door(run, mirrors))
         shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")
         return image
 
     @contextlib.contextmanager
-    def _mirrors(self) -> Iterator[Mirrors | None]:
+    def _mirrors(self, run: Run) -> Iterator[Mirrors | None]:
         """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts."""
         if self.index is None:
             yield None
             return
         found = mirror.find(self.spec.mirror)
-        with aptproxy.serve(found, self.index, self.spec.arch.value) as address:
+        door = run.folder / _DOOR if self.options.locked else None
+        with aptproxy.serve(found, self.index, self.spec.arch.value, door=door) as address:
             yield Mirrors(debian=f"{address}/debian", security=f"{address}/security")
+
+    def _door(self, run: Run, mirrors: Mirrors | None) -> Door | None:
+        """A locked build reaches Debian's packages by their index, and nothing else."""
+        if mirrors is None or not self.options.locked:
+            return None
+        port = urllib.parse.urlsplit(mirrors.debian).port
+        assert port is not None
+        return Door(path=run.folder / _DOOR, port=port)
 
     def _pod_schema(self) -> Path | None:
         kubelet_spec = self.spec.kubelet

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from goldsmith.errors import CommandError, CommandTimeout, HostError
 
@@ -189,6 +189,11 @@ def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cw
         return subprocess.call(cmd, env=environment() if env is None else dict(env), cwd=cwd)
     except OSError as e:
         raise _not_started(cmd[0], cwd, e) from e
+
+
+def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Be another program from now on, in this process. Raises OSError."""
+    os.execvpe(argv[0], list(argv), env)  # noqa: S606 - a shell is not wanted
 
 
 def ends_within(process: Process, timeout_s: float) -> bool:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program without a network, but for one port of its own loopback that is served from outside.
+
+`python -m goldsmith.netcut DOOR PORT USER ENVIRONMENT -- PROGRAM ...`, as root in a network namespace that
+nobody else is in, opens the port, hands it out through the Unix socket DOOR (aptproxy.serve() waits there),
+and becomes PROGRAM as USER (a number). ENVIRONMENT is a JSON file with the program's variables, for sudo
+lets none through.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pwd
+import socket
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith import proc
+from goldsmith.proc import Arg
+
+# netdevice(7)
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_IFREQ = "16sh14x"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Door:
+    """path: the Unix socket of who serves the port; port: on loopback, in the namespace as outside."""
+
+    path: Path
+    port: int
+
+
+def behind(argv: Sequence[Arg], env: Mapping[str, str], door: Door) -> tuple[Arg, ...]:
+    """The words that run argv with these variables, and with no network but the door's port."""
+    variables = door.path.with_name(f"{door.path.name}-environment.json")
+    variables.touch(mode=0o600)
+    variables.write_text(json.dumps(dict(env)))
+    helper = (sys.executable, "-B", "-m", "goldsmith.netcut", door.path, str(door.port), str(os.getuid()))
+    return proc.as_root(("unshare", "--net", *helper, variables, "--", *argv))
+
+
+def main(door: str, port: str, user: str, environment: str, separator: str, *argv: str) -> None:
+    """Become the program. Raises OSError where that cannot be."""
+    assert separator == "--"
+    env: dict[str, str] = json.loads(Path(environment).read_text())
+    _loopback_up()
+    with socket.create_server(("127.0.0.1", int(port))) as listening, socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(door)
+        socket.send_fds(peer, [b"!"], [listening.fileno()])
+        peer.recv(1)  # it is served
+    if int(user) != os.getuid():
+        account = pwd.getpwuid(int(user))
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    proc.become(argv, env)
+
+
+def _loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack(_IFREQ, b"lo", 0)
+        _, flags = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack(_IFREQ, b"lo", flags | _IFF_UP))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
