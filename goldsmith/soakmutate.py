@@ -15,14 +15,25 @@ from goldsmith.errors import BootError, BuildError
 
 SPEC = "debian-kubelet"
 _STORE = "var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
+_LOCK = "usr/lib/goldsmith/images.lock.json"
 _UNIT = """[Unit]
-Description=Fails on every boot but the first
+Description=A mutation
+After=containerd.service
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c "test ! -e /var/lib/first-boot-is-over && touch /var/lib/first-boot-is-over"
+ExecStart=/bin/sh -c "{command}"
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def _at_boot(command: str) -> str:
+    """The script that makes the image run a command, without quotes, at every boot."""
+    unit = _UNIT.format(command=command)
+    return (
+        f"cat > etc/systemd/system/second.service << 'EOF'\n{unit}EOF\n"
+        "ln -s ../second.service etc/systemd/system/multi-user.target.wants/second.service"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +73,22 @@ MUTATIONS = (
         reason="sealed: test_there_is_no_secret",
     ),
     Mutation(
+        name="lock of the container images changed",
+        script="""sed -Ei '0,/"digest": "sha256:/s/("digest": "sha256:)[0-9a-f]{8}/\\100000000/' """ + _LOCK,
+        reason="sealed: test_container_images_are_those_of_the_lock",
+        also=("sealed: test_every_blob_is_whole",),
+    ),
+    Mutation(
+        name="image removed from containerd at boot",
+        script=_at_boot("ctr -n k8s.io images remove goldsmith.local/redis:1"),
+        reason="booted: test_every_locked_digest_is_in_containerd",
+        also=("booted: ",),
+    ),
+    Mutation(
+        name="package removed at boot", script=_at_boot("dpkg --force-all --purge xclip"),
+        reason="booted: test_packages_are_those_of_the_bill",
+    ),
+    Mutation(
         name="network file removed",
         script="rm usr/lib/systemd/systemd-networkd\n"
         "sed -i 's/\"boot_deadline_s\": [0-9]*/\"boot_deadline_s\": 40/' usr/lib/goldsmith/build.json",
@@ -69,8 +96,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="unit fails after the reboot",
-        script=f"cat > etc/systemd/system/second.service << 'EOF'\n{_UNIT}EOF\n"
-        "ln -s ../second.service etc/systemd/system/multi-user.target.wants/second.service",
+        script=_at_boot("test ! -e /var/lib/first-boot-is-over && touch /var/lib/first-boot-is-over"),
         reason="rebooted: test_system_runs_without_a_failed_unit",
     ),
 )  # fmt: skip

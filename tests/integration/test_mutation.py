@@ -6,6 +6,7 @@ The mutations that take a boot to show are trials of `invoke soak mutate`: docs/
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith import soakmutate, workspace
+from goldsmith import soakmutate, verify, workspace
 from goldsmith.soakmutate import Mutation
 
 pytestmark = pytest.mark.integration
@@ -22,8 +23,8 @@ QUICK = [mutation for mutation in soakmutate.MUTATIONS if mutation.reason.starts
 
 
 def test_there_are_mutations_of_each_phase() -> None:
-    assert len(QUICK) == 4
-    assert len(soakmutate.MUTATIONS) == 6
+    assert len(QUICK) == 5
+    assert len(soakmutate.MUTATIONS) == 9
 
 
 @pytest.mark.parametrize("mutation", QUICK, ids=lambda mutation: str(mutation.name))
@@ -47,11 +48,22 @@ def test_image_that_is_whole_would_not_count_as_mutated(built: dict[str, Any], t
         assert soakmutate.judge(target, other, tmp_path, run)
 
 
+def test_manifest_that_names_another_container_image_is_found(built: dict[str, Any], tmp_path: Path) -> None:
+    manifest = copy.deepcopy(built["manifest"])
+    manifest["containers"][0]["digest"] = f"sha256:{'0' * 64}"
+    subject = verify.Subject(image=Path(built["image"]), out=tmp_path, manifest=manifest, fail_fast=True)
+    with workspace.run() as run:
+        verdict = verify.verify(subject, run=run, log_path=tmp_path / "log")
+
+    assert {line.split(":")[1].strip() for line in verdict.failed} == {
+        "test_container_images_are_those_of_the_manifest",
+        "test_manifest_and_image_name_the_same_container_images",
+    }
+
+
 def test_file_that_is_not_the_manifests_is_a_finding_among_others(
     built: dict[str, Any], tmp_path: Path
 ) -> None:
-    from goldsmith import verify
-
     with workspace.run() as run:
         target = run.folder / "other.qcow2"
         shutil.copy(built["image"], target)
