@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -21,8 +22,9 @@ from pubplace import PubPlace, write_clouds, write_spec
 from test_cloud import task
 from tinyplace import TinyPlace
 
-from goldsmith import attestation, cloudplace, release
+from goldsmith import attestation, cloudapi, cloudplace, release
 from goldsmith import cloud as testcloud
+from goldsmith.errors import PublishError
 from goldsmith.glance import Glance
 from goldsmith.release import GlanceImage
 
@@ -61,6 +63,23 @@ def clouds(clouds_yaml: Path, proxy: GlanceProxy, tmp_path_factory: pytest.TempP
         "untrusted": {"like": NAME, "cacert": None},
     }
     return write_clouds(clouds_yaml, tmp_path_factory.mktemp("clouds") / "clouds.yaml", changes)
+
+
+@pytest.fixture
+def converting(clouds_yaml: Path) -> Iterator[None]:
+    """Glance makes raw of what is imported, as sites with Ceph have it."""
+    path = cloudplace.place(NAME).state / "etc" / "glance-api.conf"
+    before = path.read_text()
+    plugins = "image_import_plugins = []"
+    assert plugins in before
+    converts = "image_import_plugins = [image_conversion]"
+    path.write_text(before.replace(plugins, converts) + "\n[image_conversion]\noutput_format = raw\n")
+    testcloud.service("stop", "glance", cloud=NAME)
+    ensure_glance()
+    yield
+    path.write_text(before)
+    testcloud.service("stop", "glance", cloud=NAME)
+    ensure_glance()
 
 
 @pytest.fixture
@@ -274,6 +293,63 @@ def test_a_store_is_filled_by_import(make: MakePlace, tiny_build: Path) -> None:
 
     (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
     assert (image.status, image.properties["stores"]) == ("active", "local")
+
+
+def test_several_stores_are_filled(make: MakePlace, tiny_build: Path) -> None:
+    place = make(clouds=[{"name": NAME, "stores": ["local", "spare"]}])
+
+    place.release(tiny_build)
+
+    (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
+    assert (image.status, set(image.properties["stores"].split(","))) == ("active", {"local", "spare"})
+
+
+def test_a_store_that_is_not_there(make: MakePlace, tiny_build: Path) -> None:
+    refused(make(clouds=[{"name": NAME, "stores": ["elsewhere"]}]), tiny_build, "elsewhere")
+
+
+def test_what_glance_converts_is_compared_by_its_content(
+    make: MakePlace, tiny_build: Path, converting: None
+) -> None:
+    place = make(clouds=[{"name": NAME, "stores": ["spare"]}])
+
+    said = place.publish(tiny_build).stderr
+
+    assert f"{NAME}: compare what Glance made of it, raw done" in said
+    (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
+    assert image.disk_format == "raw"
+    assert released(place) == [tiny_build.name]
+    assert "as before" in place.publish(tiny_build).stdout
+
+
+def test_an_application_credential_is_enough(
+    make: MakePlace, tiny_build: Path, clouds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be taken away without changing anybody's password."""
+    sdk = cloudapi.connect(NAME, clouds_yaml=clouds, error=PublishError)
+    user = sdk.current_user_id
+    made = sdk.identity.create_application_credential(user, name=f"nightly-{os.getpid()}")
+    document = yaml.safe_load(clouds.read_text())
+    address = document["clouds"][NAME]["auth"]["auth_url"]
+    auth = {
+        "auth_url": address,
+        "application_credential_id": made.id,
+        "application_credential_secret": made.secret,
+    }
+    document["clouds"]["nightly"] = {
+        **document["clouds"][NAME], "auth_type": "v3applicationcredential", "auth": auth,
+    }  # fmt: skip
+    own = tmp_path / "clouds.yaml"
+    own.write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(own))
+    place = dataclasses.replace(make(), cloud="nightly", clouds_yaml=own)
+
+    place.publish(tiny_build)
+    assert released(place) == [tiny_build.name]
+
+    sdk.identity.delete_application_credential(user, made.id)
+    said = place.inv("images", status=7).stderr
+    assert "cannot use the cloud nightly" in said
 
 
 def test_glance_fetches_the_image_itself(make: MakePlace, tiny_build: Path, tiny_place: TinyPlace) -> None:
