@@ -17,7 +17,7 @@ from docker.context import ContextAPI
 from docker.errors import DockerException
 
 from goldsmith import proc, progress, reap, wait
-from goldsmith.errors import CommandError, HostError
+from goldsmith.errors import HostError
 from goldsmith.workspace import Run
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -114,7 +114,7 @@ def private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
             "no Docker engine answers and there is no dockerd to start one",
             hint="install it (Debian: apt-get install docker.io) or set DOCKER_HOST",
         )
-    _require_root()
+    proc.require_root("no Docker engine answers, and starting one", otherwise="start Docker")
     folder = Path(tempfile.mkdtemp(prefix="e", dir=run.folder))  # a short name: sockets are in there
     try:
         with proc.background(proc.as_root(_argv(dockerd, folder)), log_path=log_path, grace_s=20) as process:
@@ -154,18 +154,6 @@ def _answer(process: proc.Process, path: Path, log_path: Path) -> docker.DockerC
         lines = log_path.read_text(errors="replace").splitlines()[-5:]
         tail = "".join(f"\n  | {line}" for line in lines)
         raise HostError(f"a private Docker engine did not start{tail}", hint=f"full log: {log_path}") from e
-
-
-def _require_root() -> None:
-    if os.geteuid() == 0:
-        return
-    try:
-        proc.capture(("sudo", "-n", "true"))
-    except (CommandError, HostError) as e:
-        raise HostError(
-            "no Docker engine answers, and starting one needs root",
-            hint="start Docker, or run: sudo -v, and then again",
-        ) from e
 
 
 def _leave_nothing(folder: Path) -> None:

@@ -48,7 +48,9 @@ def make(
     """Write the root that folder describes to target, a tar archive; work is an empty folder of ours.
 
     source: address of aptproxy.serve(). The same recipe, index and epoch give the same bytes.
+    Raises HostError without root, and BuildError.
     """
+    proc.require_root("a container's root file system", otherwise="build as root")
     recipe = read(folder)
     files = _files(folder, work)
     argv: list[proc.Arg] = [
@@ -64,6 +66,7 @@ def make(
         recipe.suite, target, *_sources(recipe.suite, source),
     ]  # fmt: skip
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": os.fspath(work), "LC_ALL": "C.UTF-8"}
+    target.touch()  # so that it is ours, whoever writes it
     root_argv = proc.as_root(("env", *(f"{name}={value}" for name, value in env.items()), *argv))
     proc.run(root_argv, log_path=log_path, timeout_s=_TIMEOUT_S)
 
