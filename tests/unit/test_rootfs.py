@@ -36,10 +36,8 @@ def test_what_root_writes_is_still_its_callers(
 ) -> None:
     """sudo's program finds the file there already: it would be root's otherwise, and closed to us."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    fake(
-        "sudo", 'if [ "$2" = true ]; then exit 0; fi; test -f "$FAKE_TARGET" && echo content > "$FAKE_TARGET"'
-    )
-    monkeypatch.setenv("FAKE_TARGET", str(tmp_path / "root.tar"))
+    target = tmp_path / "root.tar"
+    fake("sudo", f'[ "$2" = true ] || {{ test -f "{target}" && echo content > "{target}"; }}')
 
     assert make().read_text() == "content\n"
 
