@@ -18,6 +18,7 @@ from goldsmith.cloudtasks import (  # noqa: F401
     cloud_service,
     cloud_status,
     cloud_up,
+    stack_procedure,
     verify_heat,
 )
 from goldsmith.provenancetasks import known_vulnerabilities, lock, outdated, sign, verify_release  # noqa: F401

@@ -24,7 +24,10 @@ case "$1" in
         nova cell_v2 create_cell --name cell1
         ;;
     placement) placement-manage --config-file "$etc/placement.conf" db sync ;;
-    heat) heat-manage --config-file "$etc/heat.conf" db_sync ;;
+    heat)
+        heat-manage --config-file "$etc/heat.conf" db_sync
+        python "$(dirname "$0")/unique_ids.py" "$db/heat.db"
+        ;;
     glance)
         glance-manage --config-file "$etc/glance-api.conf" db_sync
         # the definitions that come with Glance, beside its program

@@ -145,3 +145,40 @@ def verify_heat(
             cli.print_json("goldsmith.heat-verdict", report)
         else:
             print(f"passed: {len(report['steps'])} steps in {report['cloud']}")
+
+
+@task(
+    iterable=["var"],
+    help={
+        "stack": "name or ID of the stack",
+        "procedure": "YAML file with the steps; see docs/heat.md",
+        "cloud": "a cloud of your clouds.yaml; default: what OS_CLOUD says",
+        "var": "NAME=VALUE, a variable of the file; may be repeated",
+        "from": "go on with this step",
+        "deadline": "seconds that one step may take; default: 3600",
+        "json": _JSON,
+    },
+)
+def stack_procedure(
+    c: Context,
+    stack: str,
+    procedure: str,
+    cloud: str = "",
+    var: Any = None,
+    from_: str = "",
+    deadline: int = 3600,
+    json: bool = False,
+) -> None:
+    """Take a stack through several updates with a check after each; stop at the first bad answer."""
+    from pathlib import Path
+
+    from goldsmith import procedure as road
+    from goldsmith.heat import Cloud
+
+    with cli.reported(as_json=json):
+        steps = road.load(Path(procedure), cli.variables(var or ()))
+        done = road.carry_out(Cloud(cloud), stack, steps, start=from_, deadline_s=deadline)
+        if json:
+            cli.print_json("goldsmith.stack-procedure", {"stack": stack, "steps": done})
+        else:
+            print("\n".join(f"{step['name']}: {step['seconds']} s" for step in done))

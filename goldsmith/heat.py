@@ -74,6 +74,14 @@ class Cloud:
                 stack.id, parameters=dict(parameters), timeout_mins=_minutes(timeout_s), **attrs
             )
 
+    def change(self, stack: Stack, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
+        """Update some parameters alone, template and others as they are; wait as update() does."""
+        body = {"parameters": dict(parameters), "timeout_mins": _minutes(timeout_s)}
+        with translated(f"Heat does not update {stack.name}"):
+            answer = self._sdk.orchestration.patch(f"/stacks/{stack.name}/{stack.id}", json=body)
+            cloudapi.raise_for(answer)
+        return self.settled(stack.id, "UPDATE", timeout_s=timeout_s)
+
     def deployment(self, deployment: str) -> dict[str, Any]:
         """A software deployment's own record: status and output values."""
         with translated(f"Heat does not show the deployment {deployment}"):

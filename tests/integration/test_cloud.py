@@ -241,6 +241,52 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
         Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(bad)
 
 
+STACK = """\
+heat_template_version: "2021-04-16"
+parameters:
+  word: {type: string}
+  kept: {type: string, default: kept}
+resources:
+  value: {type: OS::Heat::Value, properties: {value: {get_param: word}}}
+outputs:
+  word: {value: {get_attr: [value, value]}}
+  kept: {value: {get_param: kept}}
+"""
+STEPS = """\
+steps:
+  - {name: before, outputs: {word: first}}
+  - {name: change, parameters: {word: "{{ word }}"}, outputs: {word: second}, run: "grep -q second"}
+  - {name: verify, run: "echo $STACK in $OS_CLOUD >&2; test -e '{{ flag }}'"}
+  - {name: restore, parameters: {word: first}, outputs: {word: first, kept: mine}}
+"""
+
+
+def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
+    cloud: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
+    (tmp_path / "stack.yaml").write_text(STACK)
+    (tmp_path / "steps.yaml").write_text(STEPS)
+    heat, flag = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])), tmp_path / "flag"
+    made = heat.create("stepwise", tmp_path / "stack.yaml", {"word": "first", "kept": "mine"}, timeout_s=120)
+    words = ["stack-procedure", "--stack", "stepwise", "--procedure", str(tmp_path / "steps.yaml")]
+    words += ["--cloud", NAME, "--var", f"flag={flag}", "--json"]
+
+    wrong = task(*words, "--var", "word=third", status=8)
+    assert "step change: the output word is 'third', must be 'second'" in wrong
+    refused = task(*words, "--var", "word=second", "--from", "change", status=8)
+    assert "step verify: the command ended with 1: stepwise in" in refused
+    assert "go on with --from 'verify'" in refused
+    assert heat.stack(made.id).outputs["word"] == "second"
+    flag.touch()
+    done = json.loads(task(*words, "--var", "word=second", "--from", "verify"))
+
+    assert [step["name"] for step in done["steps"]] == ["verify", "restore"]
+    assert heat.stack(made.id).outputs == {"word": "first", "kept": "mine"}
+    assert "no step is called 'x'" in task(*words, "--var", "word=x", "--from", "x", status=2)
+    heat.delete("stepwise", timeout_s=120)
+
+
 def test_a_canary_boots_and_its_image_is_seen_in_use(
     cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
 ) -> None:

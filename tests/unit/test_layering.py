@@ -49,7 +49,9 @@ ROOMS = {
     "provenance": {
         "attestation", "buildrecord", "imgsignature", "lookup", "signing", "signoff", "statement",
     },
-    "heat": {"cloudapi", "heat", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad"},
+    "heat": {
+        "cloudapi", "heat", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad", "procedure",
+    },
     "publish": {
         "canary", "carryout", "glance", "imagediff", "inventory", "journal", "propertycheck",
         "publication", "publishplan", "publishroad", "publishstep", "records", "release", "sending",

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of procedures; that a real Heat goes through them is in integration/test_cloud.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goldsmith import procedure, workspace
+from goldsmith.errors import SpecError
+
+SHIPPED = sorted((workspace.project_root() / "heat-templates/procedures").glob("*.yaml"))
+
+
+def load(tmp_path: Path, text: str, **variables: str) -> tuple[procedure.Step, ...]:
+    path = tmp_path / "steps.yaml"
+    path.write_text(text)
+    return procedure.load(path, variables)
+
+
+def test_steps_come_with_their_variables(tmp_path: Path) -> None:
+    (step,) = load(tmp_path, 'steps: [{name: a, parameters: {image: "{{ image }}"}, run: "true"}]', image="b")
+
+    assert step == procedure.Step(name="a", parameters={"image": "b"}, outputs={}, run="true")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps: []", "steps.yaml:1: .* should be non-empty"),
+        ("steps:\n- {name: a, what: 1}", r"steps.yaml:2: .*'what' was unexpected"),
+        ("steps: [{parameters: {a: b}}]", "'name' is a required property"),
+        ("steps: [{name: a}, {name: a}]", "two steps are called a"),
+        ("steps: [{name: a, name: b}]", "stands twice"),
+        ("steps: [{name: {{ x }}}]", "'x' is undefined"),
+        ("a: [", "not valid YAML"),
+        ("- a", "is not of type 'object'"),
+    ],
+)
+def test_what_is_no_procedure_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        load(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot read the procedure"):
+        procedure.load(tmp_path / "nowhere.yaml", {})
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.stem))
+def test_those_that_are_shipped_are_right(path: Path) -> None:
+    assert procedure.load(path, {"image": "1", "count": "2"})
