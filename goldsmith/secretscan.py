@@ -9,6 +9,7 @@ guess, by entropy or by a word before it, are left out. No secret itself is kept
 
 from __future__ import annotations
 
+import codecs
 import functools
 import hashlib
 import importlib.metadata
@@ -154,9 +155,15 @@ def _scan(where: str, files: Mapping[str, _Part], public: frozenset[str]) -> Sca
             continue
         data = part.read()
         if _md5(data) not in public:
-            found = in_text(data.decode(errors="replace"))
+            found = in_text(_text(data))
             findings |= {Finding(layer=where, path=name, line=line, rule=rule) for line, rule in found}
     return Scan(findings=tuple(sorted(findings)), unread=tuple(sorted(unread)))
+
+
+def _text(data: bytes) -> str:
+    """UTF-16 is known by its mark; all else is read as UTF-8, as far as it is that."""
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_wide else "utf-8", errors="replace")
 
 
 def _md5(data: bytes) -> str:

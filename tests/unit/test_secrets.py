@@ -92,6 +92,15 @@ def test_without_a_database_the_distributions_own_folders_are_passed_over(tmp_pa
     assert [path for path, _, _ in found(secretscan.disk(root))] == ["root/x", "usr/local/lib/x"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_text_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/site.conf").write_bytes(f"{mark}{AWS}".encode(encoding))
+
+    assert [path for path, _, _ in found(secretscan.disk(tmp_path))] == ["etc/site.conf"]
+
+
 def test_a_compiled_module_is_read_as_its_source(tmp_path: Path) -> None:
     cache = "usr/lib/python3/__pycache__"
     files = {
