@@ -23,6 +23,9 @@ from goldsmith.debstore import OtherContent, Store
 from goldsmith.errors import BuildError
 from goldsmith.mirror import Mirrors
 
+SERVED = b"!"  # the answer at the door
+_HAND_IN_S = 10
+
 
 @contextlib.contextmanager
 def serve(mirrors: Mirrors, state: IndexState, arch: str, *, door: Path | None = None) -> Iterator[str]:
@@ -30,10 +33,11 @@ def serve(mirrors: Mirrors, state: IndexState, arch: str, *, door: Path | None =
 
     The index is state's, and what it lists comes out of the cache where it is there. A BuildError of the
     block is raised on with the names of what the mirror no longer has.
-    door: a Unix socket to make, through which a network namespace hands its own port: see netcut.py.
+    door: a Unix socket to make, through which a network namespace hands its own port: see netcut.py. What
+    the index does not list is not there on such a port.
     """
     bases = {"debian": mirrors.debian, "security": mirrors.security}
-    lost: list[str] = []
+    lost: dict[str, str] = {}
 
     class Handler(_Handler):
         upstream = bases
@@ -41,16 +45,19 @@ def serve(mirrors: Mirrors, state: IndexState, arch: str, *, door: Path | None =
         store = Store(state, arch, bases)
         gone = lost
 
+    class Strict(Handler):
+        forwards = False
+
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         stack.enter_context(_serving(server))
         if door is not None:
-            stack.enter_context(_handed_in(door, Handler))
+            stack.enter_context(_handed_in(door, Strict))
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         except BuildError as e:
             if lost:
-                raise _lost(sorted(set(lost))) from e
+                raise _lost(e, sorted(lost.values())) from e
             raise
 
 
@@ -72,23 +79,26 @@ def _handed_in(door: Path, handler: type[_Handler]) -> Iterator[None]:
 
         class Doorman(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                _, (listening, *_others), _, _ = socket.recv_fds(self.request, 1, 1)
-                server = http.server.ThreadingHTTPServer(("", 0), handler, bind_and_activate=False)
-                server.socket.close()
-                server.socket = socket.socket(fileno=listening)
-                stack.enter_context(server)
-                stack.enter_context(_serving(server))
-                self.request.sendall(b"!")
+                with contextlib.suppress(OSError, ValueError):  # who asks notices, and says so
+                    self.request.settimeout(_HAND_IN_S)
+                    _, (listening,), _, _ = socket.recv_fds(self.request, 1, 1)
+                    server = http.server.ThreadingHTTPServer(("", 0), handler, bind_and_activate=False)
+                    server.socket.close()
+                    server.socket = socket.socket(fileno=listening)
+                    stack.enter_context(server)
+                    stack.enter_context(_serving(server))
+                    self.request.sendall(SERVED)
 
         with socketserver.UnixStreamServer(str(door), Doorman) as waiting, _serving(waiting):
             yield
 
 
-def _lost(paths: list[str]) -> BuildError:
+def _lost(error: BuildError, paths: list[str]) -> BuildError:
     names = "".join(f"\n  | {path.rpartition('/')[2]}" for path in paths)
     return BuildError(
-        f"the mirror no longer has {len(paths)} files of the package index, and none was kept{names}",
-        hint="build from today's index, without --locked; `outdated` shows what that changes",
+        f"{error}\nand the mirror no longer has {len(paths)} files of the package index, nor has the cache"
+        f"{names}",
+        hint=error.hint or "build from today's index; `outdated` shows what that changes",
     )
 
 
@@ -98,7 +108,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     upstream: Mapping[str, str] = {}
     memory: Mapping[str, bytes] = {}
     store: Store
-    gone: list[str]
+    gone: dict[str, str]  # hex sha256 -> path
+    forwards = True  # what the index does not list
 
     def do_GET(self) -> None:
         path = self.path.lstrip("/")
@@ -117,6 +128,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _hand_out(self, path: str, url: str) -> None:
         """Out of the store; what the mirror has otherwise than the index says goes on as it is, to apt."""
+        sha256 = None
         try:
             sha256 = self.store.holds(path)
             file = None if sha256 is None else self.store.get(path, sha256)
@@ -124,16 +136,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             file = None
         except urllib.error.HTTPError as e:
             e.close()
-            if e.code == HTTPStatus.NOT_FOUND:
-                self.gone.append(path)
+            if e.code == HTTPStatus.NOT_FOUND and sha256 is not None:
+                self.gone[sha256] = path
             self._refuse(HTTPStatus(e.code))
             return
         except OSError:
             self._refuse(HTTPStatus.BAD_GATEWAY)
             return
         if file is None:
-            self._forward(url)
+            if self.forwards:
+                self._forward(url)
+            else:
+                self._refuse(HTTPStatus.NOT_FOUND)
             return
+        self.gone.pop(sha256 or "", None)  # it was there under another name
         with contextlib.suppress(BrokenPipeError), file.open("rb") as source:
             self._head(HTTPStatus.OK, file.stat().st_size)
             shutil.copyfileobj(source, self.wfile, 1 << 18)

@@ -65,7 +65,7 @@ class Rooms:
         # its processes are ended with the cloud's, but it begins in the network of the host
         enter = ("nsenter", "--target", str(self.pid), "--pid")
         argv = (
-            *enter, sys.executable, "-m", "goldsmith.clouddoor", f"/proc/{self.pid}/ns/net", ADDRESS,
+            *enter, sys.executable, "-P", "-m", "goldsmith.clouddoor", f"/proc/{self.pid}/ns/net", ADDRESS,
             str(self.here.tls) if self.here.ca else "", *pairs,
         )  # fmt: skip
         proc.detached(

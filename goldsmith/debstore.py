@@ -33,7 +33,8 @@ class Store:
 
     def __init__(self, state: IndexState, arch: str, urls: Mapping[str, str]) -> None:
         self._arch, self._urls = arch, urls
-        self._lists = {
+        self._offered: dict[str, dict[str, str]] = {}
+        self._lists: dict[str, str] = {
             f"{path.removesuffix('InRelease')}{name}": digest
             for path, text in state.releases.items()
             for digest, name in _LISTED.findall(text.decode())
@@ -44,7 +45,12 @@ class Store:
         by_hash = _BY_HASH.fullmatch(path)
         if by_hash is not None:
             return by_hash[2] if by_hash[2] in self._digests else None
-        return self._lists.get(path) or (self._packages.get(path) if "/pool/" in path else None)
+        if path in self._lists:
+            return self._lists[path]
+        _, is_package, rest = path.partition("/pool/")
+        if not is_package:
+            return None
+        return self._packages(rest.partition("/")[0]).get(path)
 
     def get(self, path: str, sha256: str) -> Path:
         """The file at path, out of the cache or fetched. Raises OtherContent, and OSError for no answer."""
@@ -67,17 +73,18 @@ class Store:
     def _digests(self) -> frozenset[str]:
         return frozenset(self._lists.values())
 
-    @functools.cached_property
-    def _packages(self) -> dict[str, str]:
-        """Path of each .deb that the lists offer -> its hex sha256."""
-        found = {}
-        name = f"main/binary-{self._arch}/Packages.xz"
-        for path, sha256 in self._lists.items():
-            if path.endswith(f"/{name}"):
-                area = path.partition("/")[0]
-                text = lzma.decompress(self.get(path, sha256).read_bytes()).decode()
-                found.update({f"{area}/{file}": digest for file, digest in _PACKAGE.findall(text)})
-        return found
+    def _packages(self, component: str) -> dict[str, str]:
+        """Path of each .deb that the lists of a component (main ...) offer -> its hex sha256."""
+        if component not in self._offered:
+            ending = f"/{component}/binary-{self._arch}/Packages.xz"
+            found: dict[str, str] = {}
+            for path, sha256 in self._lists.items():
+                if path.endswith(ending):
+                    area = path.partition("/")[0]
+                    text = lzma.decompress(self.get(path, sha256).read_bytes()).decode()
+                    found.update({f"{area}/{file}": digest for file, digest in _PACKAGE.findall(text)})
+            self._offered[component] = found
+        return self._offered[component]
 
 
 def keep(state: IndexState) -> None:

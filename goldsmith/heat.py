@@ -131,13 +131,17 @@ class Cloud:
             found = self._sdk.orchestration.find_stack(stack, ignore_missing=True)
             if found is not None and found.status == "DELETE_FAILED":
                 raise CloudError(f"the stack {found.name} cannot be deleted: {found.status_reason}")
-            return found is None or found.status == "DELETE_COMPLETE"
+            # complete comes a moment before the stack leaves Heat's list
+            return found is None or (found.status == "DELETE_COMPLETE" and not self._lists(found.id))
 
         with translated(f"Heat does not delete the stack {stack}"):
             try:
                 wait.wait_until(gone, timeout_s=timeout_s, interval_s=_POLL_S)
             except wait.Deadline:
                 raise CloudError(f"the stack {stack} is not gone after {timeout_s:.0f} s") from None
+
+    def _lists(self, stack: str) -> bool:
+        return any(each.id == stack for each in self._sdk.orchestration.stacks())
 
     def reboot(self, server: str, *, timeout_s: float) -> None:
         """Have Nova reboot a server; returns when it has gone down and begins to start."""

@@ -9,6 +9,7 @@ lets none through.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -20,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import proc
+from goldsmith import aptproxy, proc
+from goldsmith.errors import HostError
 from goldsmith.proc import Arg
 
 # netdevice(7)
@@ -41,19 +43,32 @@ def behind(argv: Sequence[Arg], env: Mapping[str, str], door: Door) -> tuple[Arg
     variables = door.path.with_name(f"{door.path.name}-environment.json")
     variables.touch(mode=0o600)
     variables.write_text(json.dumps(dict(env)))
-    helper = (sys.executable, "-B", "-m", "goldsmith.netcut", door.path, str(door.port), str(os.getuid()))
+    helper = (
+        sys.executable,
+        "-B",
+        "-P",
+        "-m",
+        "goldsmith.netcut",
+        door.path,
+        str(door.port),
+        str(os.getuid()),
+    )
     return proc.as_root(("unshare", "--net", *helper, variables, "--", *argv))
 
 
 def main(door: str, port: str, user: str, environment: str, separator: str, *argv: str) -> None:
-    """Become the program. Raises OSError where that cannot be."""
+    """Become the program. Raises OSError or HostError where that cannot be."""
     assert separator == "--"
     env: dict[str, str] = json.loads(Path(environment).read_text())
     _loopback_up()
     with socket.create_server(("127.0.0.1", int(port))) as listening, socket.socket(socket.AF_UNIX) as peer:
         peer.connect(door)
         socket.send_fds(peer, [b"!"], [listening.fileno()])
-        peer.recv(1)  # it is served
+        served = b""
+        with contextlib.suppress(ConnectionError):
+            served = peer.recv(len(aptproxy.SERVED))
+    if served != aptproxy.SERVED:
+        raise HostError("nobody serves the packages of the locked index")
     if int(user) != os.getuid():
         account = pwd.getpwuid(int(user))
         os.initgroups(account.pw_name, account.pw_gid)

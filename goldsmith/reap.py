@@ -29,7 +29,7 @@ def reap(folder: Path) -> list[str]:
         return _reap_as_root(folder)
     if not leftovers(folder):
         return []
-    argv = proc.as_root([sys.executable, "-m", "goldsmith.reap", os.fspath(folder)])
+    argv = proc.as_root([sys.executable, "-P", "-m", "goldsmith.reap", os.fspath(folder)])
     return proc.capture(argv, cwd=Path(__file__).parent.parent).splitlines()
 
 

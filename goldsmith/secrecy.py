@@ -51,7 +51,7 @@ def look(
     """
     known, out = scratch / "secrets-known", scratch / FILE
     _lay_out(known)
-    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "goldsmith.secretscan", root, known, out)
+    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "goldsmith.secretscan", root, known, out)
     try:
         proc.run(proc.as_root(argv), log_path=log_path, timeout_s=timeout_s)
     except CommandError as e:

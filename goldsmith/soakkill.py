@@ -137,7 +137,8 @@ def invoked(place: Place | None, *words: Arg, log: Path, behind: Sequence[Arg] =
     argv = (*behind, sys.executable, "-m", "invoke", *words)
     cwd = workspace.project_root()
     log.unlink(missing_ok=True)
-    env = proc.environment({}) if place is None else place.environment()
+    ours = {name: value for name, value in os.environ.items() if name.startswith("GOLDSMITH_")}
+    env = proc.environment(ours) if place is None else place.environment()
     with proc.background(argv, log_path=log, env=env, cwd=cwd) as process:
         yield Invocation(process, log)
 

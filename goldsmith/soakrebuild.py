@@ -83,6 +83,6 @@ def _folder(run: Run, name: str) -> Path:
 
 def _differing(left: Path, right: Path, run: Run) -> list[str]:
     out = run.folder / "differing.json"
-    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "goldsmith.treediff", left, right, out)
+    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "goldsmith.treediff", left, right, out)
     proc.run(proc.as_root(argv), log_path=run.folder / "differing.log", timeout_s=_COMPARE_S)
     return [str(path) for path in json.loads(out.read_text())]

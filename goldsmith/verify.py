@@ -192,7 +192,7 @@ class _Session:
         That there can be none is a finding, like those of the suites.
         """
         target = self.scratch / sbom.FILE
-        argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "goldsmith.sbom", root, target)
+        argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "goldsmith.sbom", root, target)
         try:
             proc.run(proc.as_root(argv), log_path=self.log_path, timeout_s=self._scaled(_SBOM_DEADLINE_S))
         except CommandError as e:

@@ -33,7 +33,7 @@ class Repository:
 
     def publish(self, packages: Mapping[str, str]) -> None:
         """The repository now has these packages (name -> version) in these versions, and no others."""
-        for path in self.folder.glob("debian/pool/*"):
+        for path in self.folder.glob("debian/pool/main/*"):
             path.unlink()
         paragraphs = [self._package(name, version) for name, version in packages.items()]
         self._made += 1
@@ -70,11 +70,11 @@ class Repository:
             }  # fmt: skip
             control.write_text("".join(f"{key}: {value}\n" for key, value in fields.items()))
             proc.capture(["dpkg-deb", "--root-owner-group", "--build", control.parents[1], made])
-        pool = self.folder / "debian/pool" / made.name
+        pool = self.folder / "debian/pool/main" / made.name
         pool.parent.mkdir(parents=True, exist_ok=True)
         pool.write_bytes(made.read_bytes())
         return (
-            f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{made.name}\n"
+            f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/main/{made.name}\n"
             f"Size: {made.stat().st_size}\nSHA256: {self.sha256(name, version)}\nDescription: a stub\n"
         )
 

@@ -7,14 +7,17 @@ import os
 import pwd
 import shutil
 import socket
+import threading
+import time
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from goldsmith import aptproxy, dib, proc
+from goldsmith import aptproxy, dib, netcut, proc
 from goldsmith.debindex import IndexState
 from goldsmith.errors import BuildError
 from goldsmith.mirror import Mirrors
@@ -23,20 +26,25 @@ from goldsmith.netcut import Door
 pytestmark = pytest.mark.integration
 
 INDEX = "debian/dists/x/InRelease"
-NOWHERE = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
+UNLISTED = "debian/pool/main/e/evil/evil_1_amd64.deb"
 
 
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
-    """Of a proxy that holds an index."""
+    """Of a proxy that holds an index, before a mirror that has more than that."""
     folder = Path("/var/tmp") / f"gs-door-{os.getpid()}"  # a short path, as a run's folder is
     folder.mkdir(mode=0o755)
-    path = folder / "door"
-    state = IndexState(releases={INDEX: b"the index"})
-    with aptproxy.serve(NOWHERE, state, "amd64", door=path) as address:
-        port = urllib.parse.urlsplit(address).port
-        assert port is not None
-        yield Door(path=path, port=port)
+    nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
+    files = {UNLISTED: b"evil", "debian/dists/y/InRelease": b"another index"}
+    with aptproxy.serve(nowhere, IndexState(releases=files), "amd64") as upstream:
+        mirrors = Mirrors(debian=f"{upstream}/debian", security=f"{upstream}/security")
+        state = IndexState(releases={INDEX: b"the index"})
+        with aptproxy.serve(mirrors, state, "amd64", door=folder / "door") as address:
+            with urllib.request.urlopen(f"{address}/{UNLISTED}", timeout=10) as answer:  # noqa: S310
+                assert answer.read() == b"evil", "outside the mirror's files are passed on"
+            port = urllib.parse.urlsplit(address).port
+            assert port is not None
+            yield Door(path=folder / "door", port=port)
     shutil.rmtree(folder)
 
 
@@ -56,6 +64,42 @@ def test_the_packages_are_within_reach(door: Door, tmp_path: Path) -> None:
     )
 
     assert built(script, door, tmp_path) == "the index"
+
+
+@pytest.mark.parametrize("path", [UNLISTED, "debian/dists/y/InRelease", "debian/../etc/passwd"])
+def test_what_the_index_does_not_list_is_not_there(door: Door, tmp_path: Path, path: str) -> None:
+    with pytest.raises(BuildError, match="404"):
+        built(f'curl -sSf --path-as-is http://127.0.0.1:{door.port}/{path} > "$1"', door, tmp_path)
+
+
+def test_who_says_nothing_at_the_door_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aptproxy, "_HAND_IN_S", 1)
+    path, start = Path("/var/tmp") / f"gs-silent-{os.getpid()}", time.monotonic()
+    nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
+    with (
+        aptproxy.serve(nowhere, IndexState(releases={}), "amd64", door=path),
+        socket.socket(socket.AF_UNIX) as silent,
+    ):
+        silent.connect(str(path))
+    path.unlink()
+    assert time.monotonic() - start < 8
+
+
+def test_a_port_that_nobody_serves_starts_no_program(tmp_path: Path) -> None:
+    """The door takes it and says nothing."""
+    path = Path("/var/tmp") / f"gs-deaf-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+        deaf.listen()
+        threading.Thread(target=lambda: deaf.accept()[0].close(), daemon=True).start()
+        try:
+            with pytest.raises(BuildError, match="nobody serves the packages"):
+                built('touch "$1"', Door(path=path, port=9), tmp_path)
+        finally:
+            path.unlink()
+    assert not (tmp_path / "image").exists()
 
 
 def test_nothing_else_is(door: Door, tmp_path: Path) -> None:
@@ -78,12 +122,18 @@ def test_the_program_has_its_variables_and_its_end_is_seen(door: Door, tmp_path:
         built("exit 7", door, tmp_path)
 
 
-def test_an_ordinary_user_stays_one(door: Door, tmp_path: Path) -> None:
-    """As behind sudo: the helper is root's, and knows whose program it starts."""
+def test_an_ordinary_user_stays_one(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a sudo that lets no variable through, as it is by default."""
     nobody = pwd.getpwnam("nobody")
-    variables = door.path.with_name("variables.json")
-    variables.write_text('{"PATH": "/usr/bin:/bin"}')
-    argv = ("unshare", "--net", "python3", "-m", "goldsmith.netcut", door.path, str(door.port),
-            str(nobody.pw_uid), variables, "--", "id", "-u")  # fmt: skip
+    (tmp_path / "sudo").write_text('#!/bin/sh\nshift\nexec env -i PATH="$PATH" "$@"\n')
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: nobody.pw_uid)
+    monkeypatch.setattr(os, "getuid", lambda: nobody.pw_uid)
+    env = {"PATH": "/usr/bin:/bin", "MINE": "kept"}
+    argv = netcut.behind(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, door)
 
-    assert proc.capture(argv, env=dict(os.environ)).strip() == str(nobody.pw_uid)
+    shown = proc.capture(argv).splitlines()
+
+    assert shown == [str(nobody.pw_uid), str(nobody.pw_gid), str(nobody.pw_gid), "kept"]
+    assert door.path.with_name("door-environment.json").stat().st_mode & 0o077 == 0
