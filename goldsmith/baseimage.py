@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cloud image that a build starts from: pinned by its hash, and listed in what its publisher signed.
 
-Publishers sign a file of checksums, inline (gpg --clearsign); a line of it is "HASH  FILE", as sha256sum
-writes it (Debian, Ubuntu), or "SHA256 (FILE) = HASH", as `sha256sum --tag` does (Fedora).
+Fedora signs a file of checksums inline (gpg --clearsign); a line of it is "SHA256 (FILE) = HASH", as
+`sha256sum --tag` writes it. "HASH  FILE", as it writes otherwise, is read too. Lists with a signature in
+another file (Debian, Ubuntu) are not.
 """
 
 from __future__ import annotations

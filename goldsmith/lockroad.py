@@ -23,7 +23,7 @@ from goldsmith import (
 )
 from goldsmith.artifact import Identity
 from goldsmith.debindex import IndexState
-from goldsmith.errors import BuildError, ProvenanceError, SpecError
+from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.lockfile import Lock, Move
 from goldsmith.spec import Distribution, ImageSpec
 from goldsmith.specfile import SUFFIX, LoadedSpec
@@ -123,11 +123,8 @@ def index(spec: ImageSpec, locked: Lock | None) -> IndexState | None:
 def _say_moved_tags(spec: ImageSpec) -> None:
     """The lock holds digests; that a tag means something else by now is for a person to know."""
     with workspace.run() as run:
-        try:
-            for move in movedtags.find(spec, run):
-                progress.note(f"the tag {move.what} stands for {move.found} by now; locked is {move.locked}")
-        except BuildError as e:
-            progress.note(f"whether tags have moved is not known: {e}")
+        for move in movedtags.find(spec, run):
+            progress.note(f"the tag {move.what} stands for {move.found} by now; locked is {move.locked}")
 
 
 def _about(state: IndexState) -> dict[str, Any]:

@@ -19,8 +19,7 @@ GONE = "no mirror has it any more"
 def find(loaded: LoadedSpec) -> tuple[Move, ...]:
     """What moved in the checkout, which tags moved, and which packages have newer versions or are gone.
 
-    Raises SpecError for a spec whose packages are not Debian's, and what a missing lock, registry or mirror
-    raises.
+    Raises SpecError for a spec whose packages are not Debian's, and what a missing lock or mirror raises.
     """
     locked = lockfile.read(lockroad.path_of(loaded))
     with workspace.run() as run:

@@ -146,12 +146,12 @@ class _Build:
         locked = lockfile.read(lockroad.path_of(self.loaded)) if self.options.locked else None
         if locked is not None:
             lockfile.require(locked, lockroad.checkout(self.loaded), self.spec.name)
-        with progress.share("index"):
-            self.index = lockroad.index(self.spec, locked)
         (self.folder / "spec.yaml").write_text(self.loaded.rendered)
         with self.timings.stage("kubelet"):
             binary = self._kubelet(run)
         with self.timings.stage("containers"):
+            with progress.share("index"):
+                self.index = lockroad.index(self.spec, locked)
             bundle = self._bundle(run)
         with self.timings.stage("image"):
             image = self._image(run, binary, bundle)
@@ -214,7 +214,12 @@ class _Build:
 
     def _door(self, run: Run, mirrors: Mirrors | None) -> Door | None:
         """A locked build reaches Debian's packages by their index, and nothing else."""
-        if mirrors is None or not self.options.locked:
+        if not self.options.locked:
+            return None
+        if mirrors is None:
+            progress.note(
+                f"the network is not cut off: that is for Debian, and this is {self.spec.distribution}"
+            )
             return None
         port = urllib.parse.urlsplit(mirrors.debian).port
         assert port is not None

@@ -11,18 +11,19 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, UndefinedError
 from jinja2.sandbox import SandboxedEnvironment
 
 from goldsmith import proc, progress, specyaml
 from goldsmith.errors import CloudError, CommandError, SpecError
 from goldsmith.heat import Cloud, Stack
+from goldsmith.specyaml import Document, Problem
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object", "additionalProperties": False, "required": ["steps"],
@@ -58,15 +59,19 @@ def load(path: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
     try:
         environment = SandboxedEnvironment(undefined=StrictUndefined)  # nothing of it is HTML
         text = environment.from_string(path.read_text()).render(variables)
-    except OSError as e:
-        raise SpecError(f"cannot read the procedure {path}: {e.strerror}") from e
-    except TemplateError as e:
+    except (OSError, UnicodeDecodeError) as e:
+        raise SpecError(f"cannot read the procedure {path}: {e}") from e
+    except UndefinedError as e:
         raise SpecError(f"{path}: {e}", hint="set it: --var NAME=VALUE") from e
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as e:
+        raise SpecError(f"{path} cannot be rendered: {e}", hint="the value of a --var is text") from e
     document = specyaml.parse(text, lambda line: (path.name, line))
     problems = list(document.problems)
     if not document.broken:
         found = jsonschema.Draft202012Validator(SCHEMA).iter_errors(document.data)
         problems += [document.problem(tuple(error.absolute_path), error.message) for error in found]
+    if not problems:
+        problems = list(_unsendable(document))
     if not problems:
         names = [step["name"] for step in document.data["steps"]]
         twice = {name for name in names if names.count(name) > 1}
@@ -80,6 +85,17 @@ def load(path: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
         )
         for step in document.data["steps"]
     )  # fmt: skip
+
+
+def _unsendable(document: Document) -> Iterator[Problem]:
+    """YAML has values that Heat's API has not: dates above all."""
+    for index, step in enumerate(document.data["steps"]):
+        for name, value in step.get("parameters", {}).items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):
+                path = ("steps", index, "parameters", name)
+                yield document.problem(path, f"{name} is no value for Heat: {value!r}", "put it in quotes")
 
 
 def carry_out(
@@ -130,7 +146,7 @@ def _step(cloud: Cloud, stack: Stack, step: Step, deadline_s: float) -> Stack:
 
 def _command(script: str, cloud: Cloud, stack: Stack, deadline_s: float) -> None:
     """In the user's own environment, which has what their clients need."""
-    env = {**os.environ, "OS_CLOUD": cloud.name, "STACK": stack.name}
+    env = {**os.environ, "STACK": stack.name, **({"OS_CLOUD": cloud.name} if cloud.name else {})}
     data = json.dumps(dict(stack.outputs)).encode()
     try:
         proc.capture(["sh", "-euc", script], stdin=data, env=env, timeout_s=deadline_s)

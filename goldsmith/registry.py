@@ -21,6 +21,7 @@ from goldsmith.policy import Policy, Rule
 from goldsmith.workspace import Run
 
 _TIMEOUT_S = 1800
+_TAG_S = 60
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _INDEXES = (oci.OCI_INDEX, oci.DOCKER_LIST)
 
@@ -74,8 +75,9 @@ class _Source:
     run: Run
     log_path: Path
 
-    def raw(self, digest: str) -> bytes:
-        return self._skopeo("inspect", digest, "--raw", *self._tls("--tls-verify"), out=True).encode()
+    def raw(self, digest: str, *, timeout_s: float = _TIMEOUT_S) -> bytes:
+        tls = self._tls("--tls-verify")
+        return self._skopeo("inspect", digest, "--raw", *tls, out=True, timeout_s=timeout_s).encode()
 
     def fetch(self, digest: str, target: Path) -> None:
         """Fill target with manifest.json and blobs (named by their hex digest), all of them checked."""
@@ -144,6 +146,7 @@ class _Source:
         out: bool = False,
         to: Path | None = None,
         policy: Sequence[str] = (),
+        timeout_s: float = _TIMEOUT_S,
     ) -> str:
         """which: a digest, or a tag behind a colon."""
         address = f"docker://{self.name}{which if which.startswith(':') else f'@{which}'}"
@@ -152,8 +155,8 @@ class _Source:
             argv.append(f"dir:{to}")
         try:
             if out:
-                return proc.capture(argv, timeout_s=_TIMEOUT_S)
-            proc.run(argv, log_path=self.log_path, timeout_s=_TIMEOUT_S)
+                return proc.capture(argv, timeout_s=timeout_s)
+            proc.run(argv, log_path=self.log_path, timeout_s=timeout_s)
         except CommandError as e:
             raise registryerrors.explain(e, self.name, which) from e
         return ""
@@ -171,14 +174,18 @@ class _Source:
         return ("--authfile", str(path))
 
 
-def tagged(reference: str, *, run: Run, log_path: Path) -> str | None:
-    """The digest that the tag in NAME[:TAG]@... stands for now; None without a tag. Raises BuildError."""
+def tagged(reference: str, *, run: Run, log_path: Path) -> tuple[str, ...]:
+    """What the tag in NAME[:TAG]@... stands for now: a digest and, of an index, those of its images too.
+
+    Empty without a tag. Raises BuildError, and HostError without skopeo.
+    """
     bare = reference.partition("@")[0]
     tag = bare.rpartition("/")[2].partition(":")[2]
     if not tag:
-        return None
+        return ()
     source = _Source(name=oci.repository(bare), run=run, log_path=log_path)
-    return oci.sha256(source.raw(f":{tag}"))
+    raw = source.raw(f":{tag}", timeout_s=_TAG_S)
+    return (oci.sha256(raw), *(str(each.get("digest")) for each in json.loads(raw).get("manifests", ())))
 
 
 def is_pinned(reference: str) -> bool:

@@ -14,10 +14,13 @@ def host_of(name: str) -> str:
 
 
 def explain(error: CommandError, name: str, digest: str) -> BuildError:
-    """What failed of the image name@digest, and what to do; skopeo tells all its failures by text alone."""
+    """What failed, and what to do. digest: of the image, or a tag behind its colon.
+
+    skopeo tells all its failures by text alone.
+    """
     text = "\n".join(error.tail).lower()
     host = host_of(name)
-    shown = f"{name}@{digest}"
+    shown = f"{name}{digest}" if digest.startswith(":") else f"{name}@{digest}"
     for pattern, message, hint in (
         (r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
          f"{host} refuses to hand over {shown}", f"run: docker login {host}"),

@@ -58,7 +58,7 @@ def find(builds: Path, loaded: LoadedSpec) -> Path:
     if not disk.exists():
         raise BuildError(f"the disk image of {build.name} is gone", hint=hint)
     now = inputs(loaded)
-    changed = [words for part, words in _WORDS.items() if now[part] != state["inputs"].get(part)]
+    changed = [words for part, words in _WORDS.items() if now[part] != state.get("inputs", {}).get(part, "?")]
     if changed:
         raise BuildError(f"since {build.name} these have changed: {', '.join(changed)}", hint=hint)
     if sha256_of(disk) != state["manifest"]["disks"][0]["sha256"]:

@@ -155,15 +155,16 @@ def _scan(where: str, files: Mapping[str, _Part], public: frozenset[str]) -> Sca
             continue
         data = part.read()
         if _md5(data) not in public:
-            found = in_text(_text(data))
+            found = {hit for text in _texts(data) for hit in in_text(text)}
             findings |= {Finding(layer=where, path=name, line=line, rule=rule) for line, rule in found}
     return Scan(findings=tuple(sorted(findings)), unread=tuple(sorted(unread)))
 
 
-def _text(data: bytes) -> str:
-    """UTF-16 is known by its mark; all else is read as UTF-8, as far as it is that."""
-    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if is_wide else "utf-8", errors="replace")
+def _texts(data: bytes) -> Iterator[str]:
+    """Everything is read as UTF-8, as far as it is that, and as UTF-16 too where it has its mark."""
+    yield data.decode(errors="replace")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield data.decode("utf-16", errors="replace")
 
 
 def _md5(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from backgroundproof import Proof
 
-from goldsmith import heatreport, heatroad, junit, reap, workspace
+from goldsmith import cloudplace, heatreport, heatroad, junit, reap, workspace
 from goldsmith.errors import ProvenanceError
 from goldsmith.heatproof import Wishes
 
@@ -60,4 +60,4 @@ def test_the_cloud_of_the_verification_is_gone(verdict: dict[str, Any]) -> None:
     left = list(workspace.scratch_root().glob("cloud-verify-*"))
 
     assert left == []
-    assert reap.leftovers(workspace.scratch_root() / verdict["cloud"]) == []
+    assert reap.leftovers(cloudplace.place(verdict["cloud"]).folder) == []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -268,7 +269,9 @@ def test_an_image_of_another_architecture_is_told(registry: Registry, run: Run, 
     assert "is an image for arm64, not for amd64" in str(error)
 
 
-def test_a_tag_that_moved_is_found(registry: Registry, run: Run, tmp_path: Path) -> None:
+def test_a_tag_that_moved_is_found(
+    registry: Registry, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log_in(registry, tmp_path)
     first = _push(registry, b"\3" * 10240)
     name = f"{registry.host}/team/app"
@@ -279,6 +282,10 @@ def test_a_tag_that_moved_is_found(registry: Registry, run: Run, tmp_path: Path)
             for n, tag in enumerate((":1.0", ":oci", ""))
         ),
     )  # fmt: skip
+    by_image = ContainerSpec(ref="example.test/app:9", registry=f"{name}:1.0@{first.oci}")
+    unknown = ContainerSpec(ref="example.test/app:8", registry=f"{name}:gone@{first.oci}")
+    assert list(movedtags.find(dataclasses.replace(spec, containers=(by_image, unknown)), run)) == []
+    assert f"whether the tag of {name}:gone has moved is not known" in capsys.readouterr().err
     before = {move.what for move in movedtags.find(spec, run)}
     second = _push(registry, b"\4" * 10240)
 

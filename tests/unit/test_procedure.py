@@ -10,7 +10,7 @@ import pytest
 from goldsmith import procedure, workspace
 from goldsmith.errors import SpecError
 
-SHIPPED = sorted((workspace.project_root() / "heat-templates/procedures").glob("*.yaml"))
+SHIPPED = sorted((workspace.project_root() / "heat-templates/procedures").glob("*.yaml.j2"))
 
 
 def load(tmp_path: Path, text: str, **variables: str) -> tuple[procedure.Step, ...]:
@@ -35,6 +35,9 @@ def test_steps_come_with_their_variables(tmp_path: Path) -> None:
         ("steps: [{name: a, name: b}]", "stands twice"),
         ("steps: [{name: {{ x }}}]", "'x' is undefined"),
         ("a: [", "not valid YAML"),
+        ("steps: [{name: {{ 1 + 'x' }}}]", "cannot be rendered: unsupported operand"),
+        ("steps: [{name: {{ }]", "cannot be rendered"),
+        ("steps: [{name: a, parameters: {day: 2026-01-02}}]", "day is no value for Heat"),
         ("- a", "is not of type 'object'"),
     ],
 )
@@ -43,11 +46,22 @@ def test_what_is_no_procedure_is_told_with_its_line(tmp_path: Path, text: str, s
         load(tmp_path, text)
 
 
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "steps.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpecError, match="cannot read the procedure"):
+        procedure.load(tmp_path / "steps.yaml", {})
+
+
+def test_a_count_that_is_no_number_changes_nothing() -> None:
+    with pytest.raises(SpecError, match="cannot be rendered"):
+        procedure.load(SHIPPED[0], {"image": "1", "count": "two"})
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot read the procedure"):
         procedure.load(tmp_path / "nowhere.yaml", {})
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.name))
 def test_those_that_are_shipped_are_right(path: Path) -> None:
     assert procedure.load(path, {"image": "1", "count": "2"})

@@ -101,6 +101,13 @@ def test_text_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
     assert [path for path, _, _ in found(secretscan.disk(tmp_path))] == ["etc/site.conf"]
 
 
+def test_a_mark_that_lies_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/site.conf").write_bytes(b"\xff\xfe" + AWS.encode())
+
+    assert [path for path, _, _ in found(secretscan.disk(tmp_path))] == ["etc/site.conf"]
+
+
 def test_a_compiled_module_is_read_as_its_source(tmp_path: Path) -> None:
     cache = "usr/lib/python3/__pycache__"
     files = {
