@@ -50,7 +50,10 @@ class Store:
         _, is_package, rest = path.partition("/pool/")
         if not is_package:
             return None
-        return self._packages(rest.partition("/")[0]).get(path)
+        component, _, further = rest.partition("/")
+        if component == "updates":  # security's pool has one more folder
+            component = further.partition("/")[0]
+        return self._packages(component).get(path)
 
     def get(self, path: str, sha256: str) -> Path:
         """The file at path, out of the cache or fetched. Raises OtherContent, and OSError for no answer."""

@@ -67,6 +67,27 @@ def store() -> Store:
 
 
 @pytest.mark.parametrize(
+    ("area", "file"),
+    [
+        ("debian", "pool/non-free-firmware/f/f_1_amd64.deb"),
+        ("security", "pool/updates/main/o/o_1_amd64.deb"),
+        ("security", "pool/updates/contrib/c/c_1_amd64.deb"),
+    ],
+)
+def test_every_component_and_securitys_pool_are_known(mirror: dict[str, bytes], area: str, file: str) -> None:
+    component = file.removeprefix("pool/").removeprefix("updates/").partition("/")[0]
+    listed = lzma.compress(f"Filename: {file}\nSHA256: {sha(DEB)}\n".encode())
+    name = f"{component}/binary-amd64/Packages.xz"
+    mirror[f"http://m/{area}/dists/x/{name}"] = listed
+    release = f"SHA256:\n {sha(listed)} 9 {name}\n".encode()
+    state = IndexState(releases={f"{area}/dists/x/InRelease": release})
+
+    found = Store(state, "amd64", {"debian": "http://m/debian", "security": "http://m/security"})
+
+    assert found.holds(f"{area}/{file}") == sha(DEB)
+
+
+@pytest.mark.parametrize(
     ("path", "digest"),
     [
         (LIST_PATH, sha(LIST)),
