@@ -14,6 +14,7 @@ import socket
 import socketserver
 import threading
 import urllib.error
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -112,7 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     forwards = True  # what the index does not list
 
     def do_GET(self) -> None:
-        path = self.path.lstrip("/")
+        path = urllib.parse.unquote(self.path.lstrip("/"))  # apt writes + as %2b
         if path in self.memory:
             self._head(HTTPStatus.OK, len(self.memory[path]))
             self.wfile.write(self.memory[path])
@@ -124,7 +125,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif rest.endswith(("/Release", "/Release.gpg")) and index in self.memory:
             self._refuse(HTTPStatus.NOT_FOUND)  # the index that was checked is the only one there is
         else:
-            self._hand_out(path, f"{self.upstream[area]}/{rest}")
+            self._hand_out(path, f"{self.upstream[area]}/{urllib.parse.quote(rest, safe='/~')}")
 
     def _hand_out(self, path: str, url: str) -> None:
         """Out of the store; what the mirror has otherwise than the index says goes on as it is, to apt."""

@@ -12,6 +12,7 @@ import hashlib
 import lzma
 import re
 import shutil
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Store:
 
         def fetch(folder: Path) -> None:
             with (
-                debindex.open_url(f"{self._urls[area]}/{rest}") as answer,
+                debindex.open_url(f"{self._urls[area]}/{urllib.parse.quote(rest, safe='/~')}") as answer,
                 (folder / _FILE).open("wb") as out,
             ):
                 shutil.copyfileobj(answer, out, 1 << 18)

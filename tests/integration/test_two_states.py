@@ -23,8 +23,8 @@ from goldsmith.specfile import LoadedSpec
 
 pytestmark = pytest.mark.integration
 
-FIRST = {"goes": "1.0", "moves": "1.0", "stays": "1.0"}
-SECOND = {"moves": "2.0", "stays": "1.0"}
+FIRST = {"goes": "1.0+u1", "moves": "1.0+u1~2", "stays": "1.0+b1"}
+SECOND = {"moves": "2.0", "stays": "1.0+b1"}
 SPEC = f"name: locked\ndistribution: debian\nrelease: {SUITE}\ncontainers: []\nkubelet: null\n"
 
 Apt = Callable[..., Path]
@@ -118,11 +118,11 @@ def test_what_was_locked_is_fetched_from_what_was_kept(
         news = sorted(path.name for path in apt(address, *SECOND).iterdir())
 
     assert moved == {
-        ("goes:amd64", "1.0", outdated.GONE),
-        ("moves:amd64", "1.0", f"2.0 ({outdated.GONE})"),
+        ("goes:amd64", "1.0+u1", outdated.GONE),
+        ("moves:amd64", "1.0+u1~2", f"2.0 ({outdated.GONE})"),
     }
-    assert kept == ["goes_1.0_amd64.deb", "moves_1.0_amd64.deb", "stays_1.0_amd64.deb"]
-    assert news == ["moves_2.0_amd64.deb", "stays_1.0_amd64.deb"]
+    assert kept == ["goes_1.0+u1_amd64.deb", "moves_1.0+u1~2_amd64.deb", "stays_1.0+b1_amd64.deb"]
+    assert news == ["moves_2.0_amd64.deb", "stays_1.0+b1_amd64.deb"]
 
 
 def test_what_nobody_kept_and_the_mirror_dropped_is_named(
@@ -143,8 +143,8 @@ def test_what_nobody_kept_and_the_mirror_dropped_is_named(
     ):
         apt(address, *FIRST)
 
-    assert "goes_1.0_amd64.deb" in str(e.value)
-    assert "stays_1.0_amd64.deb" not in str(e.value)
+    assert "goes_1.0+u1_amd64.deb" in str(e.value)
+    assert "stays_1.0+b1_amd64.deb" not in str(e.value)
 
 
 def test_another_key_signs_no_index(
