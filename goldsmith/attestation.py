@@ -121,9 +121,20 @@ def check(release: Path, key: Key, *, signed: Path | None = None) -> Report:
     return Report(checks=tuple(checks))
 
 
-def require(folder: Path, public: Path) -> None:
-    """Raise ProvenanceError unless the build in folder is signed by the owner of this public key."""
-    check(folder, signing.public_key(public)).require()
+def require(folder: Path, public: Path, *, otherwise: str) -> str:
+    """The ID of a public key, whose owner signed the build in folder.
+
+    Raises ProvenanceError where nobody did, or somebody else; otherwise: what the build then may not be.
+    """
+    try:
+        key = signing.public_key(public)
+        check(folder, key).require()
+    except ProvenanceError as e:
+        raise ProvenanceError(
+            f"{folder.name} may not be {otherwise}: {e}",
+            hint=f"sign it: scripts/inv sign {folder.parent.name} --build {folder.name} --key FILE",
+        ) from e
+    return str(key.keyid)
 
 
 def _statement(path: Path, key: Key) -> dict[str, Any]:

@@ -179,6 +179,6 @@ def stack_procedure(
         steps = road.load(Path(procedure), cli.variables(var or ()))
         done = road.carry_out(Cloud(cloud), stack, steps, start=from_, deadline_s=deadline)
         if json:
-            cli.print_json("goldsmith.stack-procedure", {"stack": stack, "steps": done})
+            cli.print_json("goldsmith.stack-procedure", {"stack": stack, "steps_s": done})
         else:
-            print("\n".join(f"{step['name']}: {step['seconds']} s" for step in done))
+            print("\n".join(f"{name}: {seconds} s" for name, seconds in done.items()))

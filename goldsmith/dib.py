@@ -159,10 +159,9 @@ def build(plan: DibPlan, *, log_path: Path, door: Door | None = None) -> Path:
     door: it reaches this port alone, and no network.
     """
     plan.block_device_path.write_text(plan.block_device)
-    watch = _Watch()
+    watch, env = _Watch(), environment(plan)
+    argv = plan.argv if door is None else netcut.behind(plan.argv, env, door)
     try:
-        env = environment(plan)
-        argv = plan.argv if door is None else netcut.behind(plan.argv, env, door)
         proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
     except CommandError as e:
         where = f" in {watch.hook}" if watch.hook else ""

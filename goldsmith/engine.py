@@ -16,7 +16,7 @@ import requests
 from docker.context import ContextAPI
 from docker.errors import DockerException
 
-from goldsmith import proc, progress, reap, wait
+from goldsmith import proc, progress, reap, rights, wait
 from goldsmith.errors import HostError
 from goldsmith.workspace import Run
 
@@ -114,7 +114,7 @@ def private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
             "no Docker engine answers and there is no dockerd to start one",
             hint="install it (Debian: apt-get install docker.io) or set DOCKER_HOST",
         )
-    proc.require_root("no Docker engine answers, and starting one", otherwise="start Docker")
+    rights.require_root("no Docker engine answers, and starting one", otherwise="start Docker")
     folder = Path(tempfile.mkdtemp(prefix="e", dir=run.folder))  # a short name: sockets are in there
     try:
         with proc.background(proc.as_root(_argv(dockerd, folder)), log_path=log_path, grace_s=20) as process:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith import attestation, heatproof, progress, signing
+from goldsmith import attestation, heatproof, progress
 from goldsmith import cloud as testcloud
 from goldsmith.heat import Cloud
 from goldsmith.heatproof import Wishes
@@ -28,18 +28,12 @@ def verify(
     Raises what heatproof.prove() raises, ProvenanceError, and HostError where a test cloud cannot run.
     """
     build = heatproof.find_build(out, name)
-    signer = None if signed_by is None else _signer(build, signed_by)
+    signer = None if signed_by is None else attestation.require(build, signed_by, otherwise="proven")
     if cloud:
         return heatproof.prove(build, Cloud(cloud), wishes, signed_by=signer).as_dict()
     with _test_cloud() as ours:
         wishes = replace(wishes, network=wishes.network or _NETWORK)
         return heatproof.prove(build, ours, wishes, signed_by=signer).as_dict()
-
-
-def _signer(build: Path, public: Path) -> str:
-    """The ID of the key; what is proven is the very build that its owner signed."""
-    attestation.require(build, public)
-    return str(signing.public_key(public).keyid)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,10 @@ lets none through.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pwd
 import socket
-import struct
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +22,6 @@ from pathlib import Path
 from goldsmith import aptproxy, proc
 from goldsmith.errors import HostError
 from goldsmith.proc import Arg
-
-# netdevice(7)
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_IFREQ = "16sh14x"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,29 +37,20 @@ def behind(argv: Sequence[Arg], env: Mapping[str, str], door: Door) -> tuple[Arg
     variables = door.path.with_name(f"{door.path.name}-environment.json")
     variables.touch(mode=0o600)
     variables.write_text(json.dumps(dict(env)))
-    helper = (
-        sys.executable,
-        "-B",
-        "-P",
-        "-m",
-        "goldsmith.netcut",
-        door.path,
-        str(door.port),
-        str(os.getuid()),
-    )
-    return proc.as_root(("unshare", "--net", *helper, variables, "--", *argv))
+    helper = (sys.executable, "-B", "-P", "-m", "goldsmith.netcut", door.path, str(door.port))
+    return proc.as_root(("unshare", "--net", *helper, str(os.getuid()), variables, "--", *argv))
 
 
 def main(door: str, port: str, user: str, environment: str, separator: str, *argv: str) -> None:
-    """Become the program. Raises OSError or HostError where that cannot be."""
+    """Become the program. Raises OSError, CommandError or HostError where that cannot be."""
     assert separator == "--"
     env: dict[str, str] = json.loads(Path(environment).read_text())
-    _loopback_up()
+    proc.capture(["ip", "link", "set", "lo", "up"])
     with socket.create_server(("127.0.0.1", int(port))) as listening, socket.socket(socket.AF_UNIX) as peer:
-        peer.connect(door)
-        socket.send_fds(peer, [b"!"], [listening.fileno()])
         served = b""
         with contextlib.suppress(ConnectionError):
+            peer.connect(door)
+            socket.send_fds(peer, [b"!"], [listening.fileno()])
             served = peer.recv(len(aptproxy.SERVED))
     if served != aptproxy.SERVED:
         raise HostError("nobody serves the packages of the locked index")
@@ -75,13 +60,6 @@ def main(door: str, port: str, user: str, environment: str, separator: str, *arg
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
     proc.become(argv, env)
-
-
-def _loopback_up() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack(_IFREQ, b"lo", 0)
-        _, flags = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack(_IFREQ, b"lo", flags | _IFF_UP))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import shutil
 import time
-import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,6 @@ from goldsmith.specfile import LoadedSpec
 from goldsmith.timings import Timings
 from goldsmith.workspace import Run
 
-_DOOR = "door"  # of a locked build, in its run's folder
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
 STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
 
@@ -190,40 +188,32 @@ class _Build:
 
     def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
         base = self.spec.base_image
-        with self._mirrors(run) as mirrors:
+        with self._packages(run) as (mirrors, door):
             made = imageplan.make(
                 self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
                 base_image=None if base is None else baseimage.fetch(base, log_path=self.log),
                 pod_schema=self._pod_schema(), mirrors=mirrors,
                 epoch=None if self.index is None else self.index.epoch,
             )  # fmt: skip
-            image = dib.build(made, log_path=self.log, door=self._door(run, mirrors))
+            image = dib.build(made, log_path=self.log, door=door)
         shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")
         return image
 
     @contextlib.contextmanager
-    def _mirrors(self, run: Run) -> Iterator[Mirrors | None]:
-        """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts."""
-        if self.index is None:
-            yield None
-            return
-        found = mirror.find(self.spec.mirror)
-        door = run.folder / _DOOR if self.options.locked else None
-        with aptproxy.serve(found, self.index, self.spec.arch.value, door=door) as address:
-            yield Mirrors(debian=f"{address}/debian", security=f"{address}/security")
+    def _packages(self, run: Run) -> Iterator[tuple[Mirrors | None, Door | None]]:
+        """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts.
 
-    def _door(self, run: Run, mirrors: Mirrors | None) -> Door | None:
-        """A locked build reaches Debian's packages by their index, and nothing else."""
-        if not self.options.locked:
-            return None
-        if mirrors is None:
-            progress.note(
-                f"the network is not cut off: that is for Debian, and this is {self.spec.distribution}"
-            )
-            return None
-        port = urllib.parse.urlsplit(mirrors.debian).port
-        assert port is not None
-        return Door(path=run.folder / _DOOR, port=port)
+        A locked build has a door: it reaches these, and nothing else.
+        """
+        if self.index is None:
+            if self.options.locked:
+                progress.note(f"the network is not cut off: this is {self.spec.distribution}, not debian")
+            yield None, None
+            return
+        found, path = mirror.find(self.spec.mirror), run.folder / "door" if self.options.locked else None
+        with aptproxy.serve(found, self.index, self.spec.arch.value, door=path) as address:
+            mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
+            yield mirrors, None if path is None else Door(path=path, port=int(address.rpartition(":")[2]))
 
     def _pod_schema(self) -> Path | None:
         kubelet_spec = self.spec.kubelet

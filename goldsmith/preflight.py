@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from goldsmith import accelerator, engine, hosttools, mirror, partmap, proc, workspace
-from goldsmith.errors import CommandError, GoldsmithError, HostError
+from goldsmith import accelerator, engine, hosttools, mirror, partmap, proc, rights, workspace
+from goldsmith.errors import GoldsmithError, HostError
 from goldsmith.progress import human_bytes
 from goldsmith.spec import DiskFormat, Distribution, ImageSpec, KubeletSource
 
@@ -178,9 +178,7 @@ def check_tool(tool: hosttools.Tool) -> Check:
 def check_sudo() -> Check:
     if os.geteuid() == 0:
         return Check(name="root", ok=True, found="we are root")
-    try:
-        proc.capture(("sudo", "-n", "true"))
-    except (CommandError, HostError):
+    if not rights.can_be_root():
         return Check(
             name="root", ok=False, found="sudo asks for a password",
             remedy="run: sudo -v, or allow it without one (NOPASSWD), or build as root",

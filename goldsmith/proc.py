@@ -65,16 +65,6 @@ def as_root(argv: Sequence[Arg]) -> tuple[Arg, ...]:
     return ("sudo", "-n", *keep, *argv)
 
 
-def require_root(what: str, *, otherwise: str) -> None:
-    """Raise HostError, saying that what needs root, unless we are root or sudo takes us for it unasked."""
-    if os.geteuid() == 0:
-        return
-    try:
-        capture(("sudo", "-n", "true"))
-    except (CommandError, HostError) as e:
-        raise HostError(f"{what} needs root", hint=f"{otherwise}, or run: sudo -v, and then again") from e
-
-
 def run(
     argv: Sequence[Arg],
     *,

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-from jinja2 import StrictUndefined, TemplateError, UndefinedError
-from jinja2.sandbox import SandboxedEnvironment
-
-from goldsmith import proc, progress, specyaml
+from goldsmith import proc, progress, specschema, spectemplate, specyaml
 from goldsmith.errors import CloudError, CommandError, SpecError
 from goldsmith.heat import Cloud, Stack
 from goldsmith.specyaml import Document, Problem
@@ -34,8 +29,8 @@ SCHEMA: Mapping[str, Any] = {
                 "type": "object", "additionalProperties": False, "required": ["name"],
                 "properties": {
                     "name": {"type": "string", "minLength": 1},
-                    "parameters": {"type": "object", "minProperties": 1},
-                    "outputs": {"type": "object", "minProperties": 1},
+                    "parameters": {"type": "object"},
+                    "outputs": {"type": "object"},
                     "run": {"type": "string", "minLength": 1},
                 },
             },
@@ -56,40 +51,25 @@ class Step:
 
 def load(path: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
     """The steps of a file. Raises SpecError, which names every problem with its line."""
-    try:
-        environment = SandboxedEnvironment(undefined=StrictUndefined)  # nothing of it is HTML
-        text = environment.from_string(path.read_text()).render(variables)
-    except (OSError, UnicodeDecodeError) as e:
-        raise SpecError(f"cannot read the procedure {path}: {e}") from e
-    except UndefinedError as e:
-        raise SpecError(f"{path}: {e}", hint="set it: --var NAME=VALUE") from e
-    except (TemplateError, TypeError, ValueError, ArithmeticError) as e:
-        raise SpecError(f"{path} cannot be rendered: {e}", hint="the value of a --var is text") from e
-    document = specyaml.parse(text, lambda line: (path.name, line))
-    problems = list(document.problems)
-    if not document.broken:
-        found = jsonschema.Draft202012Validator(SCHEMA).iter_errors(document.data)
-        problems += [document.problem(tuple(error.absolute_path), error.message) for error in found]
-    if not problems:
-        problems = list(_unsendable(document))
-    if not problems:
-        names = [step["name"] for step in document.data["steps"]]
-        twice = {name for name in names if names.count(name) > 1}
-        problems += [document.problem((), f"two steps are called {name}") for name in sorted(twice)]
+    if not path.is_file():
+        raise SpecError(f"there is no procedure {path}", hint="see docs/heat.md")
+    rendered = spectemplate.render(path, [path.parent], variables, lambda file: file.name)
+    document = specyaml.parse(rendered.text or "", rendered.origin)
+    problems = [*rendered.problems] or [*document.problems] or [*specschema.check(document, SCHEMA)]
+    problems = problems or [*_senseless(document)]
     if problems:
         raise SpecError("\n".join(str(problem) for problem in problems))
-    return tuple(
-        Step(
-            name=step["name"], parameters=step.get("parameters", {}), outputs=step.get("outputs", {}),
-            run=step.get("run"),
-        )
-        for step in document.data["steps"]
-    )  # fmt: skip
+    nothing: dict[str, Any] = {"parameters": {}, "outputs": {}, "run": None}
+    return tuple(Step(**{**nothing, **step}) for step in document.data["steps"])
 
 
-def _unsendable(document: Document) -> Iterator[Problem]:
-    """YAML has values that Heat's API has not: dates above all."""
+def _senseless(document: Document) -> Iterator[Problem]:
+    """What the schema cannot say: names that are there twice, and values of YAML that Heat's API has not."""
+    names: list[str] = []
     for index, step in enumerate(document.data["steps"]):
+        if step["name"] in names:
+            yield document.problem(("steps", index, "name"), f"two steps are called {step['name']}")
+        names.append(step["name"])
         for name, value in step.get("parameters", {}).items():
             try:
                 json.dumps(value, allow_nan=False)
@@ -100,8 +80,8 @@ def _unsendable(document: Document) -> Iterator[Problem]:
 
 def carry_out(
     cloud: Cloud, stack: str, steps: tuple[Step, ...], *, start: str = "", deadline_s: float
-) -> list[dict[str, Any]]:
-    """Take a stack through the steps, from the one called start on; what was done, with seconds.
+) -> dict[str, float]:
+    """Take a stack through the steps, from the one called start on; name of each -> its seconds.
 
     deadline_s: of one step's update, and of its command. Raises CloudError at the first bad answer: the
     stack stays as it is then.
@@ -112,19 +92,17 @@ def carry_out(
     found = cloud.stack(stack, with_outputs=False)
     if found.status.endswith("_IN_PROGRESS"):
         raise CloudError(f"the stack {stack} is {found.status}", hint="wait until that has ended")
-    done = []
+    seconds: dict[str, float] = {}
     for step in steps[names.index(start) if start else 0 :]:
-        begun = time.monotonic()
-        with progress.step(step.name):
-            try:
+        try:
+            with progress.timed(step.name, seconds):
                 found = _step(cloud, found, step, deadline_s)
-            except CloudError as e:
-                raise CloudError(
-                    f"step {step.name}: {e}",
-                    hint=f"the stack stays as it is; mend it and go on with --from {step.name!r}",
-                ) from e
-        done.append({"name": step.name, "seconds": round(time.monotonic() - begun, 1)})
-    return done
+        except CloudError as e:
+            raise CloudError(
+                f"step {step.name}: {e}",
+                hint=f"the stack stays as it is; mend it and go on with --from {step.name!r}",
+            ) from e
+    return seconds
 
 
 def _step(cloud: Cloud, stack: Stack, step: Step, deadline_s: float) -> Stack:

@@ -42,6 +42,15 @@ def step(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """A step whose seconds are noted under its name when it ends well."""
+    start = time.monotonic()
+    with step(name):
+        yield
+    seconds[name] = round(time.monotonic() - start, 2)
+
+
+@contextlib.contextmanager
 def share(name: str) -> Iterator[None]:
     """Count the seconds of the block to a concern that runs through several steps, such as provenance."""
     start = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import contexts, debindex, proc
+from goldsmith import contexts, debindex, proc, rights
 from goldsmith.errors import SpecError
 
 _TIMEOUT_S = 900
@@ -50,7 +50,7 @@ def make(
     source: address of aptproxy.serve(). The same recipe, index and epoch give the same bytes.
     Raises HostError without root, and BuildError.
     """
-    proc.require_root("a container's root file system", otherwise="build as root")
+    rights.require_root("a container's root file system", otherwise="build as root")
     recipe = read(folder)
     files = _files(folder, work)
     argv: list[proc.Arg] = [

@@ -132,13 +132,13 @@ class Invocation:
 
 
 @contextlib.contextmanager
-def invoked(place: Place | None, *words: Arg, log: Path, behind: Sequence[Arg] = ()) -> Iterator[Invocation]:
-    """invoke WORDS in a place, or in the user's own, behind other words, as long as the block lasts."""
+def invoked(
+    env: Mapping[str, str], *words: Arg, log: Path, behind: Sequence[Arg] = ()
+) -> Iterator[Invocation]:
+    """invoke WORDS with these variables, behind other words, as long as the block lasts."""
     argv = (*behind, sys.executable, "-m", "invoke", *words)
     cwd = workspace.project_root()
     log.unlink(missing_ok=True)
-    ours = {name: value for name, value in os.environ.items() if name.startswith("GOLDSMITH_")}
-    env = proc.environment(ours) if place is None else place.environment()
     with proc.background(argv, log_path=log, env=env, cwd=cwd) as process:
         yield Invocation(process, log)
 
@@ -230,7 +230,7 @@ class Kill:
     def _clean(self, *, by_build: bool) -> list[str]:
         """By a build, which is interrupted as soon as it has begun: that leaves nothing either."""
         if not by_build:
-            with invoked(self.place, "clean", log=self.place.root / "clean.log") as clean:
+            with invoked(self.place.environment(), "clean", log=self.place.root / "clean.log") as clean:
                 return clean.expect(0, timeout_s=300)
         with self._building(self.place.root / "next.log") as build:
             try:
@@ -241,7 +241,7 @@ class Kill:
             return build.expect(130, timeout_s=120)
 
     def _building(self, log: Path) -> contextlib.AbstractContextManager[Invocation]:
-        return invoked(self.place, "build-image", SPEC, log=log)
+        return invoked(self.place.environment(), "build-image", SPEC, log=log)
 
     def _build(self, name: str) -> None:
         with progress.step(f"{name} build"), self._building(self.place.root / f"{name}.log") as build:

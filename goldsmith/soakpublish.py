@@ -92,7 +92,9 @@ class _Publications:
         while len(found()) < _BUILDS:
             with (
                 progress.step(f"build {len(found()) + 1} of {_BUILDS}"),
-                invoked(self.place, "build-image", SPEC, log=self.root / "build.log") as running,
+                invoked(
+                    self.place.environment(), "build-image", SPEC, log=self.root / "build.log"
+                ) as running,
             ):
                 if problems := running.expect(0, timeout_s=_BUILD_S):
                     raise BuildError(f"the tiny image cannot be built: {problems[0]}")
@@ -102,7 +104,7 @@ class _Publications:
         return ("publish", SPEC, "--cloud", CLOUD, "--build", build.name)
 
     def _published(self, build: Path) -> list[str]:
-        with invoked(self.place, *self._words(build), log=self.root / "publish.log") as running:
+        with invoked(self.place.environment(), *self._words(build), log=self.root / "publish.log") as running:
             return running.expect(0, timeout_s=_PUBLISH_S)
 
     def _make_room(self, build: Path) -> None:
@@ -171,7 +173,7 @@ class Kills(_Publications):
         after_s = choice.uniform(*_KILL_WITHIN) * self.usual_s
         with self._watched() as seen:
             log = self.root / "killed.log"
-            with invoked(self.place, *self._words(build), log=log) as running:
+            with invoked(self.place.environment(), *self._words(build), log=log) as running:
                 with contextlib.suppress(wait.Died, wait.Deadline):
                     wait.wait_until(
                         lambda: False, timeout_s=after_s, alive=lambda: running.process.poll() is None

@@ -143,7 +143,10 @@ def _rendered(place: _Place, given: Mapping[str, str]) -> tuple[list[Problem], s
         hint = f"did you mean '{close[0]}'?" if close else None
         message = f"no template uses the variable '{name}' that was given"
         problems.append(Problem(file=place.shown(place.path), line=0, message=message, hint=hint))
-    rendered = spectemplate.render(place.path, place.folders, {**variables, **given}, place.shown)
+    rendered = spectemplate.render(
+        place.path, place.folders, {**variables, **given}, place.shown,
+        elsewhere=f"variables/{place.path.name.partition('.')[0]}.yaml beside the spec",
+    )  # fmt: skip
     return [*problems, *rendered.problems], rendered
 
 

@@ -31,11 +31,11 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def check(document: Document) -> Iterator[Problem]:
-    """What the schema has against a document."""
+def check(document: Document, rules: Mapping[str, Any] | None = None) -> Iterator[Problem]:
+    """What a JSON schema, by default that of specs, has against a document."""
     import jsonschema  # a tenth of a second that only those pay who load a spec
 
-    validator = jsonschema.Draft202012Validator(schema())
+    validator = jsonschema.Draft202012Validator(schema() if rules is None else rules)
     for error in validator.iter_errors(document.data):
         yield from _problems(document, error)
 
@@ -53,7 +53,7 @@ def wrong_type(
             hint = f"write {rule['$comment']}"
     elif isinstance(value, str) and wanted in (_WANTED["integer"], _WANTED["boolean"]):
         hint = "write it without quotes"
-    name = dotted(path) or "the spec"
+    name = dotted(path) or "the file"
     return document.problem(path, f"{name} must be {wanted}, got {_shown(value, raw)}", hint)
 
 
@@ -84,7 +84,7 @@ def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
 
 def _sentence(path: KeyPath, error: ValidationError) -> str:
     """For rules that are broken by one value; $comment in the schema says what is meant."""
-    name = dotted(path) or "the spec"
+    name = dotted(path) or "the file"
     comment = _schema_of(error).get("$comment")
     match error.validator:
         case "minItems" | "minLength":

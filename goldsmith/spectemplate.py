@@ -53,10 +53,18 @@ class Rendered:
 
 
 def render(
-    template: Path, folders: Iterable[Path], variables: Mapping[str, Any], shown: Callable[[Path], str]
+    template: Path,
+    folders: Iterable[Path],
+    variables: Mapping[str, Any],
+    shown: Callable[[Path], str],
+    *,
+    elsewhere: str = "",
 ) -> Rendered:
-    """Render a template that may include others from folders; shown() names a file in messages."""
-    job = _Job(template, tuple(folders), variables, shown)
+    """Render a template that may include others from folders; shown() names a file in messages.
+
+    elsewhere: where variables can be set besides the command line.
+    """
+    job = _Job(template, tuple(folders), variables, shown, elsewhere)
     text = job.render(marked=False)
     if text is None:
         return Rendered(text=None, origin=lambda line: (shown(template), line), problems=tuple(job.problems))
@@ -91,9 +99,10 @@ class _Job:
         folders: tuple[Path, ...],
         variables: Mapping[str, Any],
         shown: Callable[[Path], str],
+        elsewhere: str,
     ) -> None:
         self._template = template
-        self._stem = template.name.partition(".")[0]
+        self._elsewhere = elsewhere
         self._folders = folders
         self._variables = variables
         self._shown = shown
@@ -137,7 +146,8 @@ class _Job:
         if hint is None and name is not None:
             close = get_close_matches(name, self._variables, n=1)
             hint = f"did you mean '{close[0]}'? else " if close else ""
-            hint += f"give it: --var {name}=VALUE, or set it in variables/{self._stem}.yaml beside the spec"
+            hint += f"give it: --var {name}=VALUE"
+            hint += f", or set it in {self._elsewhere}" if self._elsewhere else ""
         problem = Problem(file=file, line=line, message=what, hint=hint)
         if problem not in self.problems:
             self.problems.append(problem)
@@ -189,7 +199,9 @@ def _places(marked: str) -> list[tuple[int, int]]:
             last = (int(match[1]), int(match[2]))
             places += [last] * waiting
             waiting = 0
-    return places + [last] * waiting
+    after = marked.rpartition("\n")[2] and places  # text that no newline ends
+    end = (last[0], last[1] + 1) if after else last
+    return places + [end] * waiting
 
 
 def _marking(files: list[str]) -> type[Extension]:

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator
 from typing import Any
 
 from goldsmith import artifact, progress
@@ -18,13 +16,9 @@ class Timings:
         self.stages: dict[str, float] = {}
         progress.shares()
 
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Announce a stage and take its time."""
-        start = time.monotonic()
-        with progress.step(name):
-            yield
-        self.stages[name] = round(time.monotonic() - start, 2)
+        return progress.timed(name, self.stages)
 
     def as_dict(self) -> dict[str, Any]:
         """The content of timings.json; what provenance took is within the stages' seconds."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith import attestation, progress, workspace
-from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.errors import SpecError
 from goldsmith.spec import PublishSpec
 
 
@@ -23,13 +23,7 @@ class Trust:
         if self.signed_by is None:
             progress.note(f"publishing without a signature: {self.accepted}")
             return
-        try:
-            attestation.require(folder, self.signed_by)
-        except ProvenanceError as e:
-            raise ProvenanceError(
-                f"{folder.name} may not be published: {e}",
-                hint=f"sign it: scripts/inv sign {folder.parent.name} --build {folder.name} --key FILE",
-            ) from e
+        attestation.require(folder, self.signed_by, otherwise="published")
 
 
 def choose(rules: PublishSpec, signed_by: Path | None, accepted: str) -> Trust:

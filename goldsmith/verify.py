@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,12 +279,8 @@ class _Session:
     def _scaled(self, seconds: float) -> float:
         return seconds * self.accelerator.slowness
 
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        start = time.monotonic()
-        with progress.step(phase):
-            yield
-        self.durations_s[phase] = round(time.monotonic() - start, 1)
+    def _timed(self, phase: str) -> contextlib.AbstractContextManager[None]:
+        return progress.timed(phase, self.durations_s)
 
 
 def _show_test(line: str) -> None:

@@ -281,10 +281,54 @@ def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
     flag.touch()
     done = json.loads(task(*words, "--var", "word=second", "--from", "verify"))
 
-    assert [step["name"] for step in done["steps"]] == ["verify", "restore"]
+    assert list(done["steps_s"]) == ["verify", "restore"]
     assert heat.stack(made.id).outputs == {"word": "first", "kept": "mine"}
     assert "no step is called 'x'" in task(*words, "--var", "word=x", "--from", "x", status=2)
     heat.delete("stepwise", timeout_s=120)
+
+
+# What new-image.yaml.j2 changes and looks at of heat-group.yaml, without servers.
+GROUP = """\
+heat_template_version: "2021-04-16"
+parameters:
+  image: {type: string}
+  count: {type: number}
+outputs:
+  image: {value: {get_param: image}}
+  pods:
+    value:
+      yaql:
+        expression: >
+          let(good => $.data.image != bad)
+          -> range($.data.count).select({web => {containers => {main => {ready => $good}}}})
+        data: {count: {get_param: count}, image: {get_param: image}}
+"""
+
+
+def test_the_shipped_procedure_goes_through_its_steps_and_stops_where_a_container_is_not_ready(
+    cloud: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
+    (tmp_path / "group.yaml").write_text(GROUP)
+    heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    made = heat.create("group", tmp_path / "group.yaml", {"image": "old", "count": 2}, timeout_s=120)
+    shipped = workspace.project_root() / "heat-templates/procedures/new-image.yaml.j2"
+    words = ["stack-procedure", "--stack", "group", "--procedure", str(shipped), "--cloud", NAME]
+
+    wrong = task(*words, "--var", "image=new", "--var", "count=5", status=8)
+    assert "step as it should be before: the command ended with 1: AssertionError: 2 servers, not 5" in wrong
+    assert heat.stack(made.id).outputs["image"] == "old"
+    done = task(*words, "--var", "image=new", "--var", "count=2")
+    assert [line.split(":")[0] for line in done.splitlines()] == [
+        "as it should be before", "one server more", "the new image", "as many as before",
+    ]  # fmt: skip
+    stack = heat.stack(made.id)
+    assert (stack.outputs["image"], len(stack.outputs["pods"])) == ("new", 2)
+    stopped = task(*words, "--var", "image=bad", "--var", "count=2", status=8)
+
+    assert "step the new image: the command ended with 1: AssertionError: web: main is not ready" in stopped
+    assert len(heat.stack(made.id).outputs["pods"]) == 3, "the one more is still there"
+    heat.delete("group", timeout_s=120)
 
 
 def test_a_canary_boots_and_its_image_is_seen_in_use(

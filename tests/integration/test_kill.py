@@ -31,7 +31,7 @@ def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
 @contextlib.contextmanager
 def building(place: TinyPlace, fault: str = "") -> Iterator[Invocation]:
     log = place.root / "victim.log"
-    with invoked(place, "build-image", SPEC, *faulty(fault), log=log, behind=_HEEDING) as build:
+    with invoked(place.environment(), "build-image", SPEC, *faulty(fault), log=log, behind=_HEEDING) as build:
         yield build
 
 

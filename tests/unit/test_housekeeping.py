@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import cloud, cloudplace, heatproof, heatroad, housekeeping, workspace
-from goldsmith.errors import HostError
+from goldsmith import cloudplace, housekeeping, workspace
 
 
 def make_builds(out: Path, *names: str) -> list[Path]:
@@ -22,10 +21,6 @@ def make_builds(out: Path, *names: str) -> list[Path]:
             (folder / "publish-cloud.json").touch()
         folders.append(folder)
     return folders
-
-
-def fail(name: str) -> None:
-    raise HostError("no cloud here")
 
 
 def left(out: Path) -> list[str]:
@@ -95,20 +90,3 @@ def test_dead_cloud_goes_and_a_live_one_stays(tmp_path: Path) -> None:
         assert live.folder.exists()
     assert done == [f"removed {dead.folder}"]
     assert not dead.folder.exists()
-
-
-def test_a_verification_removes_what_a_killed_one_left_and_no_other_cloud(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    killed, other = cloudplace.place("verify-1"), cloudplace.place("mine")
-    killed.folder.mkdir()
-    other.folder.mkdir()
-    monkeypatch.setattr(cloud, "up", fail)
-    monkeypatch.setattr(cloud, "down", lambda name: [])
-    monkeypatch.setattr(heatproof, "find_build", lambda out, name: tmp_path)
-
-    with pytest.raises(HostError):
-        heatroad.verify(tmp_path, "tiny", cloud="", wishes=heatproof.Wishes(flavor="one"))
-
-    assert not killed.folder.exists()
-    assert other.folder.exists()

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "goldsmith"
 # it in this list, never from one below. A new module needs a place here.
 ROOMS = {
     "errors": {"errors"},
-    "ground": {"fulldisk", "spec", "proc", "progress", "wait"},
+    "ground": {"fulldisk", "spec", "proc", "progress", "rights", "wait"},
     "workspace": {"workspace", "reap"},
     "spec": {
         "specyaml", "specschema", "spectemplate", "specbuild", "specpods", "speccheck", "specfile", "specref",

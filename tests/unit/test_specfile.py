@@ -450,7 +450,7 @@ def test_missing_keys_are_all_named(checkout: Path) -> None:
 def test_what_is_no_mapping_is_refused(checkout: Path, text: str) -> None:
     [found] = problems(checkout, text)
 
-    assert "the spec must be a mapping" in found
+    assert "the file must be a mapping" in found
 
 
 @pytest.mark.parametrize(

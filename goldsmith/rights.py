@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether what has to be done as root can be: proc.as_root() does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from goldsmith import proc
+from goldsmith.errors import CommandError, HostError
+
+
+def can_be_root() -> bool:
+    """We are root, or sudo takes us for it without a question."""
+    with contextlib.suppress(CommandError, HostError):
+        return os.geteuid() == 0 or proc.capture(("sudo", "-n", "true")) == ""
+    return False
+
+
+def require_root(what: str, *, otherwise: str) -> None:
+    """Raise HostError, saying that what needs root, unless that works."""
+    if not can_be_root():
+        raise HostError(f"{what} needs root", hint=f"{otherwise}, or run: sudo -v, and then again")
