@@ -179,6 +179,7 @@ def stack_procedure(
         steps = road.load(Path(procedure), cli.variables(var or ()))
         done = road.carry_out(Cloud(cloud), stack, steps, start=from_, deadline_s=deadline)
         if json:
-            cli.print_json("goldsmith.stack-procedure", {"stack": stack, "steps_s": done})
+            steps_done = [{"name": name, "seconds": seconds} for name, seconds in done.items()]
+            cli.print_json("goldsmith.stack-procedure", {"stack": stack, "steps": steps_done})
         else:
             print("\n".join(f"{name}: {seconds} s" for name, seconds in done.items()))
