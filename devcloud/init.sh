@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Process 1 of a cloud's namespaces: init.sh STATE ADDRESS/BITS BRIDGE HOST. When it ends, everything in them does.
+# Process 1 of a cloud's namespaces: init.sh STATE ADDRESS/BITS METADATA BRIDGE HOST. When it ends, everything in them does.
 set -eu
 
-state=$1 address=$2 bridge=$3 host=$4
+state=$1 address=$2 metadata=$3 bridge=$4 host=$5
 
 hostname "$host"
 ip link set lo up
 ip link add "$bridge" type bridge
 ip link set "$bridge" address 02:00:0a:4d:00:01
 ip address add "$address" dev "$bridge"
+ip address add "$metadata/32" dev "$bridge"
 ip link set "$bridge" up
 
 mount --make-rprivate /

@@ -61,7 +61,7 @@ def neutron():
 
 
 def nova():
-    """Nova's conductor, scheduler and compute, and its API on port 8774."""
+    """Nova's conductor, scheduler and compute, its API on port 8774, its metadata for guests on port 80."""
     sys.argv = ["nova-all", "--config-file", str(ETC / "nova.conf")]
     from nova import monkey_patch
 
@@ -95,9 +95,11 @@ def nova():
     ):
         running.append(service.Service.create(binary=binary, topic=topic, **more))
         running[-1].start()
-    wsgi_app._setup_service(conf.host, "osapi_compute")
-    api = deploy.loadapp(f"config:{conf.wsgi.api_paste_config}", name="osapi_compute")
-    serve_beside({8774: api}, stop=[one.stop for one in reversed(running)])
+    apis = {}
+    for port, name in ((8774, "osapi_compute"), (80, "metadata")):
+        wsgi_app._setup_service(conf.host, name)
+        apis[port] = deploy.loadapp(f"config:{conf.wsgi.api_paste_config}", name=name)
+    serve_beside(apis, stop=[one.stop for one in reversed(running)])
 
 
 def heat():

@@ -30,7 +30,7 @@ NAMES = {
 }  # fmt: skip
 USERS = ("glance", "heat", "neutron", "nova", "placement", "swift")
 _FOLDERS = (
-    "db", "glance/cache", "glance/images", "glance/staging", "glance/tasks", "heat/environment.d",
+    "db", "dhcp", "glance/cache", "glance/images", "glance/staging", "glance/tasks", "heat/environment.d",
     "heat/templates", "keys", "neutron/lock", "nova/instances", "nova/lock", "pids", "swift/one",
 )  # fmt: skip
 _MKISOFS = ("genisoimage", "mkisofs", "xorrisofs")
@@ -82,7 +82,7 @@ def render(
     )  # fmt: skip
     values = {
         "address": ADDRESS, "bridge": BRIDGE, "host": HOST, "mkisofs": _mkisofs(), "secret": dict(secret),
-        "url": dict(URLS), "venv": venv, "virt_type": virt_type, "quota": quota,
+        "network": NETWORK["cidr"], "url": dict(URLS), "venv": venv, "virt_type": virt_type, "quota": quota,
     }  # fmt: skip
     for template in sorted(source.rglob("*.j2")):
         name = template.relative_to(source)

@@ -18,6 +18,7 @@ from goldsmith.errors import HostError, SpecError
 
 DEFAULT = "devcloud"
 ADDRESS = "10.77.0.1"  # in each cloud's own network namespace: two clouds may have the same
+METADATA = "169.254.169.254"  # where guests without a config drive ask, in every cloud
 SCHEMA, SCHEMA_VERSION = "goldsmith.cloud", 1
 
 # Service type -> port. Heat's two APIs are one process, Nova's services are another.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import cloudconf, clouddoor, proc, reap, wait
-from goldsmith.cloudplace import ADDRESS, PORTS, Place
+from goldsmith.cloudplace import ADDRESS, METADATA, PORTS, Place
 from goldsmith.errors import CommandError, HostError
 from goldsmith.proc import Arg
 
@@ -104,7 +104,7 @@ def build(here: Place, venv: Path, *, lock: int) -> Rooms:
         [
             "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
             "bash", cloudconf.folder() / "init.sh", here.state, f"{ADDRESS}/{cloudconf.PREFIX}",
-            cloudconf.BRIDGE, cloudconf.HOST,
+            METADATA, cloudconf.BRIDGE, cloudconf.HOST,
         ],
         log_path=here.log_of("init"), env=environment(here, venv), keep=[lock],
     )  # fmt: skip

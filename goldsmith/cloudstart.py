@@ -65,6 +65,7 @@ class Start:
             self._make_store()
             if "nova" in self.services:
                 self.rooms.start("libvirtd", ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"])
+                self.rooms.start("dhcp", ["dnsmasq", "--conf-file=/run/cloud/etc/dnsmasq.conf"])
         if self.seed is None:
             self._make_databases()
         with progress.step("services"):

@@ -112,6 +112,7 @@ def cloud_service(c: Context, action: str, service: str, name: str = "devcloud")
         "network": "network of the server; default: golden in a test cloud, else what the cloud gives",
         "signal": "HEAT_SIGNAL, CFN_SIGNAL or TEMP_URL_SIGNAL",
         "poll": "POLL_SERVER_HEAT, POLL_SERVER_CFN or POLL_TEMP_URL",
+        "config-drive": "without: the server asks DHCP and the cloud's metadata service, 169.254.169.254",
         "signed-by": "PEM file with a public key: only a build that its owner signed is proven",
         "out": "folder where builds are; default: $GOLDSMITH_OUT, else out/",
         "json": _JSON,
@@ -125,6 +126,7 @@ def verify_heat(
     network: str = "",
     signal: str = "HEAT_SIGNAL",
     poll: str = "POLL_SERVER_HEAT",
+    config_drive: bool = True,
     signed_by: str = "",
     out: str = "",
     json: bool = False,
@@ -138,7 +140,10 @@ def verify_heat(
     with cli.reported(as_json=json):
         report = heatroad.verify(
             Path(out) if out else workspace.out_root(), name, cloud=cloud,
-            wishes=Wishes(flavor=flavor, network=network, signal_transport=signal, poll_transport=poll),
+            wishes=Wishes(
+                flavor=flavor, network=network, signal_transport=signal, poll_transport=poll,
+                config_drive=config_drive,
+            ),
             signed_by=Path(signed_by) if signed_by else None,
         )  # fmt: skip
         if json:

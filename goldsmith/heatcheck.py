@@ -46,6 +46,12 @@ def require_digests(stack: Stack, lock: Mapping[str, Any]) -> None:
             )
 
 
+def require_datasource(found: str, *, config_drive: bool) -> None:
+    """cloud-init knows the server from where it has to; found: its subplatform."""
+    wanted = "config-disk" if config_drive else "metadata"
+    require(found.startswith(wanted), f"the server's datasource is {found}, must be {wanted}")
+
+
 def require_started_once(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """The containers that were there before are the very ones of now."""
     for name, pod in before.items():

@@ -38,6 +38,7 @@ class Wishes:
     pods_deadline_s: int = 300
     poll_transport: str = "POLL_SERVER_HEAT"
     signal_transport: str = "HEAT_SIGNAL"
+    config_drive: bool = True  # False: the server asks the cloud's metadata service
 
 
 def template(name: str) -> Path:
@@ -134,6 +135,7 @@ class _Proof:
         heatcheck.require(
             probe["build"] == self.manifest["build_id"], f"the server is of build {probe['build']}"
         )
+        heatcheck.require_datasource(probe["datasource"], config_drive=self.wishes.config_drive)
         heatcheck.require(bool(stack.outputs["addresses"]), "the stack has no address in its outputs")
         heatcheck.require_pods(stack, self.pods)
         heatcheck.require_digests(stack, json.loads((self.build / "images.lock.json").read_text()))
@@ -242,6 +244,7 @@ class _Proof:
             "image": self.image, "flavor": self.wishes.flavor, "network": self.wishes.network, "pods": pods,
             "pods_deadline": self.wishes.pods_deadline_s, "polling_interval": _POLLING_S, "reason": reason,
             "poll_transport": self.wishes.poll_transport, "signal_transport": self.wishes.signal_transport,
+            "config_drive": self.wishes.config_drive,
         }  # fmt: skip
 
     def _keep_console(self) -> None:

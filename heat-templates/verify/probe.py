@@ -56,6 +56,11 @@ def imported_since_boot() -> int:
     return sum(path.stat().st_mtime > boot for path in CONTENT.rglob("*") if path.is_file())
 
 
+def datasource() -> str:
+    """Where cloud-init has its knowledge of this server from: "config-disk (DEVICE)" or "metadata (URL)"."""
+    return str(json.loads(Path("/run/cloud-init/instance-data.json").read_text())["v1"]["subplatform"])
+
+
 def agent_cpu_s() -> float | None:
     """Seconds of CPU of the agent's unit since it started, hooks included."""
     argv = ["systemctl", "show", "os-collect-config", "--property=CPUUsageNSec", "--value"]
@@ -81,6 +86,7 @@ result = {
     "imported_since_boot": imported_since_boot(),
     "agent_cpu_s": agent_cpu_s(),
     "loop_cpu_s": loop_cpu_s(),
+    "datasource": datasource(),
     "build": json.loads(Path("/usr/lib/goldsmith/build.json").read_text())["build_id"],
 }
 Path(f"{os.environ['heat_outputs_path']}.result").write_text(json.dumps(result))

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -353,7 +354,28 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
     client(cloud, "server", "create", "user-of-it", *words, user="-admin")
     (row,) = place.answer("images")
     assert row["in_use"] is True
+    assert_knows_itself_without_a_drive(openstack(cloud, "server", "show", "user-of-it", user="-admin"))
     client(cloud, "server", "delete", "--wait", "user-of-it", user="-admin")
+
+
+ASK = """\
+import http.client, sys
+door = http.client.HTTPConnection("169.254.169.254", source_address=(sys.argv[1], 0), timeout=20)
+door.request("GET", "/openstack/latest/meta_data.json")
+print(door.getresponse().read().decode())
+"""
+
+
+def assert_knows_itself_without_a_drive(server: dict[str, Any]) -> None:
+    """DHCP has its address, and the metadata service tells whoever has that address who it is."""
+    (ip,) = server["addresses"]["golden"]
+    offers = [path.read_text() for path in (cloudplace.place(NAME).state / "dhcp").iterdir()]
+    assert [offer.strip().partition(",")[2] for offer in offers] == [ip]
+    inside = ["nsenter", "--net", "--target", str(cloudplace.place(NAME).read()["pid"])]
+    subprocess.run([*inside, "ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
+    said = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
+    subprocess.run([*inside, "ip", "address", "delete", f"{ip}/32", "dev", "lo"], check=True)
+    assert json.loads(said)["uuid"] == server["id"]
 
 
 def test_a_canary_that_does_not_say_that_it_runs(
