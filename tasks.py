@@ -263,9 +263,11 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
     help={
         "name": "kill: builds killed with -9 at random moments; mutate: images that must fail verification; "
         "embed: the default image with each way to embed; heat-update: updates that change "
-        "images; heat-signal: deployments while Heat's ports come and go; heat-idle: the agent at rest; "
+        "images; heat-failures: what can go wrong around a server; heat-signal: deployments while Heat's "
+        "ports come and go; heat-idle: the agent at rest; "
         "publish: publications killed with -9; publish-names: releases, watched by clients; "
-        "rebuild: the default image made twice from the same inputs",
+        "rebuild: the default image made twice from the same inputs; offline: it is built from its lock, "
+        "without network",
         "times": "how many trials", "seed": "of the random choices; the same seed, the same trials",
         "report": "file for the JSON report, which is also where a broken-off run goes on",
     }

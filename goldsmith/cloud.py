@@ -121,34 +121,34 @@ def service(action: str, name: str, *, cloud: str) -> None:
     if action not in ("start", "stop") or name not in {*SERVICES, *PORTS_ALONE}:
         known = ", ".join((*SERVICES, *PORTS_ALONE))
         raise SpecError(f"cannot {action} {name}", hint=f"start or stop one of: {known}")
-    rooms = _rooms(cloud)
+    inside = rooms(cloud)
     if PORTS_ALONE.get(name, (name,))[0] not in cloudplace.place(cloud).read()["services"]:
         raise SpecError(f"the cloud {cloud} was started without {name}", hint="see: scripts/inv cloud-status")
     if name in PORTS_ALONE:
-        _ports_alone(rooms, action, name, cloudplace.place(cloud).read()["ports"])
+        _ports_alone(inside, action, name, cloudplace.place(cloud).read()["ports"])
         return
     if action == "start":
-        if not rooms.is_running(name):
+        if not inside.is_running(name):
             ports = cloudplace.place(cloud).read()["ports"]
-            cloudstart.wait_for(rooms, name, cloudstart.serve(rooms, name), ports)
+            cloudstart.wait_for(inside, name, cloudstart.serve(inside, name), ports)
         return
-    rooms.signal(name, signal.SIGTERM)
+    inside.signal(name, signal.SIGTERM)
     try:
-        wait.wait_until(lambda: not rooms.is_running(name), timeout_s=_STOP_S)
+        wait.wait_until(lambda: not inside.is_running(name), timeout_s=_STOP_S)
     except wait.Deadline:
-        rooms.signal(name, signal.SIGKILL)
+        inside.signal(name, signal.SIGKILL)
 
 
-def _ports_alone(rooms: Rooms, action: str, name: str, ports: Mapping[str, int]) -> None:
+def _ports_alone(inside: Rooms, action: str, name: str, ports: Mapping[str, int]) -> None:
     owner, close, open_ = PORTS_ALONE[name]
-    rooms.signal(owner, open_ if action == "start" else close)
+    inside.signal(owner, open_ if action == "start" else close)
     try:
         wait.wait_until(
-            lambda: cloudhealth.is_well(owner, ports, ca=rooms.here.ca) == (action == "start"),
+            lambda: cloudhealth.is_well(owner, ports, ca=inside.here.ca) == (action == "start"),
             timeout_s=_STOP_S,
         )
     except wait.Deadline:
-        raise HostError(f"{name} did not {action}", hint=f"see {rooms.here.log_of(owner)}") from None
+        raise HostError(f"{name} did not {action}", hint=f"see {inside.here.log_of(owner)}") from None
 
 
 def environment(name: str) -> dict[str, str]:
@@ -158,7 +158,8 @@ def environment(name: str) -> dict[str, str]:
     return {"OS_CLIENT_CONFIG_FILE": str(here.clouds_yaml), "OS_CLOUD": name}
 
 
-def _rooms(name: str) -> Rooms:
+def rooms(name: str) -> Rooms:
+    """The namespaces of a running cloud. Raises HostError."""
     _require_root()
     here = cloudplace.place(name)
     record = here.read()

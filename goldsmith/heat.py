@@ -88,6 +88,14 @@ class Cloud:
             found = self._sdk.orchestration.get_software_deployment(deployment)
         return {"status": str(found.status), **(found.output_values or {})}
 
+    def metadata(self, stack: Stack, resource: str) -> dict[str, Any]:
+        """What a resource of a stack, such as a server, is told."""
+        with translated(f"Heat does not show the metadata of {resource}"):
+            path = f"/stacks/{stack.name}/{stack.id}/resources/{resource}/metadata"
+            answer = self._sdk.orchestration.get(path)
+            cloudapi.raise_for(answer)
+        return dict(answer.json()["metadata"])
+
     def settled(self, stack: str, action: str, *, timeout_s: float) -> Stack:
         """The stack when the action on it has ended, well or not."""
         last: list[Stack] = []

@@ -17,6 +17,7 @@ from goldsmith import (
     artifact,
     progress,
     soakembed,
+    soakfailures,
     soakheat,
     soakkill,
     soakmutate,
@@ -46,6 +47,7 @@ class Trials(Protocol):
 # Folder for what the trials build -> the trials.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": soakembed.EmbedTrials,
+    "heat-failures": soakfailures.Failures,
     "heat-idle": soakheat.Idle,
     "heat-signal": soakheat.Signals,
     "heat-update": soakheat.Updates,

@@ -3,74 +3,26 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import random
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
 from goldsmith import heatcheck, heatproof, heatreport, proc, workspace
 from goldsmith.errors import CloudError, GoldsmithError, HostError
-from goldsmith.heat import Cloud, Stack
+from goldsmith.heat import Stack
+from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud
 
-SPEC = "debian-kubelet"
-_FLAVOR, _NETWORK = "golden", "golden"
-_BOOT_S, _UPDATE_S = 900, 180
+_UPDATE_S = 180
 _POLLING_S = 2
 _IDLE_POLLING_S, _IDLE_S, _IDLE_SHARE = 60, 600, 0.01
 _DOWN_S, _UP_S = (0.5, 8.0), (1.0, 10.0)  # how long Heat's ports are closed, and open, between two moves
 
 
-class _InACloud:
-    """A cloud of its own for the trials of one run, and one stack in it."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.name = place.name
-        self._ends = contextlib.ExitStack()
-        self._cloud: Cloud | None = None
-        self._stack: Stack | None = None
-
-    @property
-    def cloud(self) -> Cloud:
-        assert self._cloud is not None
-        return self._cloud
-
-    @property
-    def stack(self) -> Stack:
-        assert self._stack is not None
-        return self._stack
-
-    def begin(self) -> None:
-        """Start the cloud; it ends with finish(), or with this process."""
-        atexit.register(self._ends.close)
-        testcloud.down(self.name)
-        self._ends.callback(testcloud.down, self.name)
-        running = testcloud.up(self.name)
-        self._cloud = Cloud(self.name, clouds_yaml=running.clouds_yaml)
-
-    def create(self, template: str, parameters: Mapping[str, Any]) -> None:
-        """Create the stack. Raises CloudError unless it is complete."""
-        made = self.cloud.create("soak", heatproof.template(template), parameters, timeout_s=_BOOT_S)
-        if made.status != "CREATE_COMPLETE":
-            self._ends.close()
-            raise CloudError(f"the stack of the trials is {made.status}: {made.reason}")
-        self._stack = made
-
-    def finish(self) -> dict[str, Any]:
-        """Delete the stack and end the cloud; what is left is a problem."""
-        with self._ends:
-            shutil.rmtree(self.place, ignore_errors=True)
-            self.cloud.delete("soak", timeout_s=_UPDATE_S)
-            return {"problems": [f"left: {line}" for line in self.cloud.leftovers("soak")]}
-
-
-class Updates(_InACloud):
+class Updates(InACloud):
     """Trials of `invoke soak heat-update`: two servers, whose image is another one with each update.
 
     The image is an empty disk: it is Heat that is on trial, not the guests. They have no network, since a
@@ -102,7 +54,7 @@ class Updates(_InACloud):
         return {"image": self.images[index % 2], "flavor": "golden.small"}
 
 
-class Signals(_InACloud):
+class Signals(InACloud):
     """Trials of `invoke soak heat-signal`: deployments, while Heat's ports are closed and opened at random.
 
     A trial is good if the deployment's own record ends COMPLETE with the answer to this trial's word.
@@ -136,7 +88,7 @@ class Signals(_InACloud):
 
     def _parameters(self, word: str, transport: str) -> dict[str, Any]:
         return {
-            "image": self.image, "flavor": _FLAVOR, "network": _NETWORK, "word": word,
+            "image": self.image, "flavor": FLAVOR, "network": NETWORK, "word": word,
             "signal_transport": transport, "polling_interval": _POLLING_S,
         }  # fmt: skip
 
@@ -145,7 +97,7 @@ class Signals(_InACloud):
         template = heatproof.template("verify/signals.yaml")
         while True:
             try:
-                self.cloud.begin_update(self.stack, template, parameters, timeout_s=_BOOT_S)
+                self.cloud.begin_update(self.stack, template, parameters, timeout_s=BOOT_S)
                 return
             except CloudError:
                 time.sleep(0.5)
@@ -191,7 +143,7 @@ class Signals(_InACloud):
             raise failures[0]
 
 
-class Idle(_InACloud):
+class Idle(InACloud):
     """Trials of `invoke soak heat-idle`: what the agent costs a server that has nothing to do."""
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,12 +168,12 @@ class Idle(_InACloud):
 
     def _look(self, reason: str) -> dict[str, Any]:
         template = heatproof.template("verify/verify.yaml")
-        done = self.cloud.update(self.stack, template, self._parameters(reason), timeout_s=_BOOT_S)
+        done = self.cloud.update(self.stack, template, self._parameters(reason), timeout_s=BOOT_S)
         return heatcheck.probe(done)
 
     def _parameters(self, reason: str) -> dict[str, Any]:
         return {
-            "image": self.image, "flavor": _FLAVOR, "network": _NETWORK, "pods": self.pods,
+            "image": self.image, "flavor": FLAVOR, "network": NETWORK, "pods": self.pods,
             "pods_deadline": 300, "polling_interval": _IDLE_POLLING_S, "reason": reason,
         }  # fmt: skip
 

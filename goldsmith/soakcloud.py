@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A test cloud and a stack in it, for trials that are counted in tens."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith import cloud as testcloud
+from goldsmith import heatproof
+from goldsmith.errors import CloudError, CommandError
+from goldsmith.heat import Cloud, Stack
+
+SPEC = "debian-kubelet"
+FLAVOR, NETWORK = "golden", "golden"  # which every test cloud has
+BOOT_S = 900
+_DELETE_S = 180
+_ASK = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)"
+
+
+class InACloud:
+    """A cloud of its own for the trials of one run, and one stack in it."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.name = place.name
+        self._ends = contextlib.ExitStack()
+        self._cloud: Cloud | None = None
+        self._stack: Stack | None = None
+
+    @property
+    def cloud(self) -> Cloud:
+        assert self._cloud is not None
+        return self._cloud
+
+    @property
+    def stack(self) -> Stack:
+        assert self._stack is not None
+        return self._stack
+
+    def begin(self) -> None:
+        """Start the cloud; it ends with finish(), or with this process."""
+        atexit.register(self._ends.close)
+        testcloud.down(self.name)
+        self._ends.callback(testcloud.down, self.name)
+        running = testcloud.up(self.name)
+        self._cloud = Cloud(self.name, clouds_yaml=running.clouds_yaml)
+
+    def create(self, template: str, parameters: Mapping[str, Any]) -> None:
+        """Create the stack. Raises CloudError unless it is complete."""
+        made = self.cloud.create("soak", heatproof.template(template), parameters, timeout_s=BOOT_S)
+        if made.status != "CREATE_COMPLETE":
+            self._ends.close()
+            raise CloudError(f"the stack of the trials is {made.status}: {made.reason}")
+        self._stack = made
+
+    def answers(self, url: str) -> bool:
+        """Whether this says 200 to somebody in the cloud's network."""
+        try:
+            testcloud.rooms(self.name).ask(["python", "-c", _ASK, url])
+        except CommandError:
+            return False
+        return True
+
+    def finish(self) -> dict[str, Any]:
+        """Delete the stack and end the cloud; what is left is a problem."""
+        with self._ends:
+            shutil.rmtree(self.place, ignore_errors=True)
+            self.cloud.delete("soak", timeout_s=_DELETE_S)
+            return {"problems": [f"left: {line}" for line in self.cloud.leftovers("soak")]}
