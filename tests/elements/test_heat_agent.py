@@ -351,23 +351,56 @@ def test_two_passes_do_not_run_side_by_side(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(("now", "sent"), [({"a"}, 1), ({"b"}, 0), (set(), 0)])
-def test_after_a_long_hook_its_answer_is_sent_only_to_what_heat_still_wants(
+def test_an_answer_is_sent_only_to_what_heat_still_wants(
     paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch, now: set[str], sent: int
 ) -> None:
-    monkeypatch.setattr(agent, "_LONG_S", -1)
     monkeypatch.setattr(metadata, "current_ids", lambda _: now)
 
     status = run(paths, entry("a", heat))
 
     assert (status, len(heat.signals)) == (1 - sent, sent)
-    assert run(paths, entry("a", heat)) == 0, "the next pass comes after a look"
+    assert len(calls(paths)) == 1
+
+
+@pytest.mark.parametrize(("now", "sent"), [({"a"}, 1), ({"b"}, 0), (set(), 0)])
+def test_an_answer_that_was_kept_is_sent_only_to_what_heat_still_wants(
+    paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch, now: set[str], sent: int
+) -> None:
+    """Heat may have taken it, and its response was lost: what it wants now has the same address."""
+    heat.status = 503
+    run(paths, entry("a", heat))
+    heat.signals.clear()
+    heat.status = 200
+    monkeypatch.setattr(metadata, "current_ids", lambda _: now)
+
+    status = run(paths, entry("a", heat))
+
+    assert (status, len(heat.signals)) == (1 - sent, sent)
+
+
+def test_after_a_long_hook_an_answer_waits_for_the_next_poll_where_heat_cannot_be_asked(
+    paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "_LONG_S", -1)
+    assert run(paths, entry("a", heat)) == 1
+    assert heat.signals == []
+    monkeypatch.undo()
+
+    assert run(paths, entry("a", heat)) == 0
     assert len(heat.signals) == 1
+    assert len(calls(paths)) == 1
+
+
+def test_heat_is_not_asked_where_it_wants_no_signal(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "current_ids", lambda _: frozenset())
+
+    assert run(paths, entry("a")) == 0
 
 
 def test_heat_is_not_asked_where_it_is_polled_by_other_means(paths: Paths) -> None:
     paths.agent.write_text("[DEFAULT]\ncollectors = cfn\ncollectors = local\n[cfn]\npath = x\n")
 
-    assert metadata.current_ids(paths.agent) == frozenset()
+    assert metadata.current_ids(paths.agent) is None
 
 
 def test_outputs_too_large_for_heat_are_a_failure_that_names_them() -> None:

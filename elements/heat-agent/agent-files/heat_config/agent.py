@@ -31,7 +31,7 @@ _LOG = logging.getLogger("heat-config")
 # Files of os-collect-config's collectors that ask Heat. Without one of them there is what the server was
 # launched with, which names no deployment: that is no reason to end any.
 _FROM_HEAT = frozenset(("heat.json", "cfn.json", "request.json"))
-# After a hook of so many seconds Heat may want something else, and would take the answer for one to that.
+# How old a look at Heat's wishes may be where another cannot be had before the next poll.
 _LONG_S = 5
 _APPLIED_ELSEWHERE = "os-apply-config"  # a group without a hook: templates of the image take its config
 
@@ -112,14 +112,16 @@ def _bring_to_its_end(each: Deployment, records: Records, paths: Paths) -> bool:
         return True
     if each.idle or each.group == _APPLIED_ELSEWHERE:
         return True
+    took_s = 0.0
     try:
         if found is None:
             start = time.monotonic()
             found = Record(state=record.RAN, answer=_run_hook(each, paths.hooks))
             records.put(each.id, found)
-            if time.monotonic() - start > _LONG_S and each.id not in metadata.current_ids(paths.agent):
-                _LOG.warning("the signal of %s waits for a look at what Heat wants now", each.name)
-                return False
+            took_s = time.monotonic() - start
+        if not _is_wanted(each, paths, took_s):
+            _LOG.warning("the signal of %s waits for a look at what Heat wants now", each.name)
+            return False
         state = _signal(each, found)
         records.put(each.id, Record(state=state, answer=found.answer))
     except signalling.Undelivered as e:
@@ -129,6 +131,17 @@ def _bring_to_its_end(each: Deployment, records: Records, paths: Paths) -> bool:
         _LOG.error("cannot keep what became of %s: %s", each.name, e)
         return False
     return True
+
+
+def _is_wanted(each: Deployment, paths: Paths, took_s: float) -> bool:
+    """Whether Heat waits for this answer now: a signal names the resource, and would answer what came after.
+
+    took_s: how long ago the metadata was fetched at least, since then a hook ran.
+    """
+    if not signalling.has_address(each.inputs):
+        return True
+    current = metadata.current_ids(paths.agent)
+    return took_s <= _LONG_S if current is None else each.id in current
 
 
 def _signal(each: Deployment, found: Record) -> str:

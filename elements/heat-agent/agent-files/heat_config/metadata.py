@@ -11,16 +11,16 @@ from typing import Any
 from heat_config import api
 
 
-def current_ids(path: Path) -> frozenset[str]:
-    """The ids of the deployments in the server's metadata; none where Heat cannot be asked this way.
+def current_ids(path: Path) -> frozenset[str] | None:
+    """The ids of the deployments in the server's metadata; none where Heat does not answer.
 
-    path: os-collect-config's configuration. Only POLL_SERVER_HEAT is asked: with the other transports whoever
-    wants to know waits for the next poll.
+    path: os-collect-config's configuration. None: it polls by another transport than POLL_SERVER_HEAT, and
+    whoever wants to know waits for the next poll.
     """
     agent = configparser.ConfigParser(interpolation=None, strict=False)
     agent.read(path)
     if "heat" not in agent:
-        return frozenset()
+        return None
     return _ask({name: value.replace("$$", "$") for name, value in agent["heat"].items()})
 
 

@@ -27,6 +27,11 @@ class Refused(Exception):
     """Heat does not want this signal, now or later."""
 
 
+def has_address(inputs: Mapping[str, Any]) -> bool:
+    """Whether Heat wants to hear of this deployment at all: not with NO_SIGNAL."""
+    return any(inputs.get(name) for name in ("deploy_queue_id", "deploy_signal_id", "deploy_auth_url"))
+
+
 def send(inputs: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
     """Return when Heat has accepted the answer, or wants none. Raises Undelivered, Refused."""
     body = fitted(answer)
