@@ -27,6 +27,15 @@ class Stack:
     outputs: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """What Nova says of a server; image is the ID of the one that it was booted from."""
+
+    id: str
+    image: str
+    addresses: tuple[str, ...]
+
+
 class Cloud:
     """A connection; every method raises CloudError for what the cloud refuses or does not do in time."""
 
@@ -150,6 +159,18 @@ class Cloud:
 
     def _lists(self, stack: str) -> bool:
         return any(each.id == stack for each in self._sdk.orchestration.stacks())
+
+    def servers(self, name: str) -> list[Server]:
+        """Those whose names contain this."""
+        with translated(f"Nova does not list the servers of {name}"):
+            found = [each for each in self._sdk.compute.servers() if name in each.name]
+        return [
+            Server(
+                id=str(each.id), image=str((each.image or {}).get("id", "")),
+                addresses=tuple(a["addr"] for network in (each.addresses or {}).values() for a in network),
+            )
+            for each in found
+        ]  # fmt: skip
 
     def reboot(self, server: str, *, timeout_s: float) -> None:
         """Have Nova reboot a server; returns when it has gone down and begins to start."""

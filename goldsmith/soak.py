@@ -18,6 +18,7 @@ from goldsmith import (
     progress,
     soakembed,
     soakfailures,
+    soakgroup,
     soakheat,
     soakkill,
     soakmutate,
@@ -48,6 +49,7 @@ class Trials(Protocol):
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": soakembed.EmbedTrials,
     "heat-failures": soakfailures.Failures,
+    "heat-group": soakgroup.Group,
     "heat-idle": soakheat.Idle,
     "heat-signal": soakheat.Signals,
     "heat-update": soakheat.Updates,

@@ -59,8 +59,8 @@ ROOMS = {
     },
     "around it": {
         "bench", "benchpublish", "cli", "elementlint", "housekeeping", "provenancereport", "publishreport",
-        "selftest", "soak", "soakcloud", "soakembed", "soakfailures", "soakguest", "soakheat", "soakkill",
-        "soakmutate", "soakoffline", "soakpublish", "soakrebuild", "summary", "treediff",
+        "selftest", "soak", "soakcloud", "soakembed", "soakfailures", "soakgroup", "soakguest", "soakheat",
+        "soakkill", "soakmutate", "soakoffline", "soakpublish", "soakrebuild", "summary", "treediff",
     },
     "tasks": {"cloudtasks", "provenancetasks", "publishtasks", "tasks"},
 }  # fmt: skip
