@@ -264,7 +264,8 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "name": "kill: builds killed with -9 at random moments; mutate: images that must fail verification; "
         "embed: the default image with each way to embed; heat-update: updates that change "
         "images; heat-failures: what can go wrong around a server; heat-group: servers that are replaced one "
-        "by one; heat-signal: deployments while Heat's ports come and go; heat-idle: the agent at rest; "
+        "by one; heat-signal: deployments while Heat's ports come and go; "
+        "heat-engine: and while its engine is killed; heat-idle: the agent at rest; "
         "publish: publications killed with -9; publish-names: releases, watched by clients; "
         "rebuild: the default image made twice from the same inputs; offline: it is built from its lock, "
         "without network",

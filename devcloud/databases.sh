@@ -26,7 +26,7 @@ case "$1" in
     placement) placement-manage --config-file "$etc/placement.conf" db sync ;;
     heat)
         heat-manage --config-file "$etc/heat.conf" db_sync
-        python "$(dirname "$0")/unique_ids.py" "$db/heat.db"
+        [ ! -e "$db/heat.db" ] || python "$(dirname "$0")/unique_ids.py" "$db/heat.db"
         ;;
     glance)
         glance-manage --config-file "$etc/glance-api.conf" db_sync

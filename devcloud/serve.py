@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -103,12 +104,25 @@ def nova():
 
 
 def heat():
-    """Heat's engine, its API on port 8004 and its CFN API on port 8000."""
+    """Heat's API on port 8004, its CFN API on port 8000, and its engine unless a broker lies between them."""
+    conf = configured_heat()
+    engine = heats_engine(conf) if conf.transport_url == "fake://" else None
+    from heat.common import config
+
+    apis = {8004: config.load_paste_app("heat-api"), 8000: config.load_paste_app("heat-api-cfn")}
+    serve_beside(apis, stop=[engine.stop] if engine else [])
+
+
+def heat_engine():
+    """Heat's engine alone, which gets its work from a broker."""
+    serve_beside({}, stop=[heats_engine(configured_heat()).stop])
+
+
+def configured_heat():
+    """Heat's configuration, once its libraries are set up."""
     from heat import version
     from heat.cmd import engine as _  # noqa: F401 - first: it chooses threads as oslo.service's backend
     from heat.common import config, messaging, profiler
-    from heat.engine import service
-    from heat.rpc import api as rpc
     from oslo_config import cfg
     from oslo_log import log
 
@@ -122,13 +136,19 @@ def heat():
     messaging.setup()
     config.startup_sanity_check()
     profiler.setup(conf.prog, conf.host)
-    import heat_patience  # loads Heat's engine, which has to be configured by now
+    return conf
+
+
+def heats_engine(conf):
+    """Heat's engine, at work."""
+    import heat_patience  # loads it, and it has to be configured by now
+    from heat.engine import service
+    from heat.rpc import api as rpc
 
     heat_patience.install()
     engine = service.EngineService(conf.host, rpc.ENGINE_TOPIC)
     engine.start()
-    apis = {8004: config.load_paste_app("heat-api"), 8000: config.load_paste_app("heat-api-cfn")}
-    serve_beside(apis, stop=[engine.stop])
+    return engine
 
 
 def swift():
@@ -188,8 +208,12 @@ def serve_beside(applications, *, stop):
 
 
 def shut(server):
-    """Close a port with its connections. Its thread is at work on them, and may have closed one just now."""
-    for call in (*(channel.handle_close for channel in list(server.active_channels.values())), server.close):
+    """Close a port with its connections. Its thread is at work on them, and may have closed one just now.
+
+    While it waits for news of the port, closing alone would leave that taken.
+    """
+    connections = [channel.handle_close for channel in list(server.active_channels.values())]
+    for call in (*connections, lambda: server.socket.shutdown(socket.SHUT_RDWR), server.close):
         with contextlib.suppress(AttributeError, KeyError, OSError):
             call()
 
@@ -204,7 +228,8 @@ def listening(application, port):
 
 
 SERVICES = {
-    function.__name__: function for function in (keystone, glance, placement, neutron, nova, heat, swift)
+    function.__name__.replace("_", "-"): function
+    for function in (keystone, glance, placement, neutron, nova, heat, heat_engine, swift)
 }
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import (
+    clouddurable,
     cloudenv,
     cloudhealth,
     cloudplace,
@@ -60,6 +61,8 @@ def up(name: str, options: Options | None = None) -> Cloud:
     options = options or Options()
     options = replace(options, services=cloudhealth.chosen(options.services))
     _require_root()
+    if options.durable:
+        clouddurable.require()
     here = cloudplace.place(name)
     with cloudplace.claimed(here) as lock:
         _sweep(here)
@@ -118,19 +121,20 @@ def status(name: str) -> dict[str, Any]:
 
 def service(action: str, name: str, *, cloud: str) -> None:
     """Stop or start one service of a running cloud, or its ports alone, and wait until that is so."""
-    if action not in ("start", "stop") or name not in {*SERVICES, *PORTS_ALONE}:
-        known = ", ".join((*SERVICES, *PORTS_ALONE))
+    if action not in ("start", "stop") or name not in {*SERVICES, *PORTS_ALONE, clouddurable.ENGINE}:
+        known = ", ".join((*SERVICES, *PORTS_ALONE, clouddurable.ENGINE))
         raise SpecError(f"cannot {action} {name}", hint=f"start or stop one of: {known}")
     inside = rooms(cloud)
-    if PORTS_ALONE.get(name, (name,))[0] not in cloudplace.place(cloud).read()["services"]:
+    record = cloudplace.place(cloud).read()
+    has = {*record["services"], *([clouddurable.ENGINE] if record["durable"] else [])}
+    if PORTS_ALONE.get(name, (name,))[0] not in has:
         raise SpecError(f"the cloud {cloud} was started without {name}", hint="see: scripts/inv cloud-status")
     if name in PORTS_ALONE:
-        _ports_alone(inside, action, name, cloudplace.place(cloud).read()["ports"])
+        _ports_alone(inside, action, name, record["ports"])
         return
     if action == "start":
         if not inside.is_running(name):
-            ports = cloudplace.place(cloud).read()["ports"]
-            cloudstart.wait_for(inside, name, cloudstart.serve(inside, name), ports)
+            cloudstart.wait_for(inside, name, cloudstart.serve(inside, name), record["ports"])
         return
     inside.signal(name, signal.SIGTERM)
     try:

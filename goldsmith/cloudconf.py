@@ -30,8 +30,9 @@ NAMES = {
 }  # fmt: skip
 USERS = ("glance", "heat", "neutron", "nova", "placement", "swift")
 _FOLDERS = (
-    "db", "dhcp", "glance/cache", "glance/images", "glance/staging", "glance/tasks", "heat/environment.d",
-    "heat/templates", "keys", "neutron/lock", "nova/instances", "nova/lock", "pids", "swift/one",
+    "db", "dhcp", "durable", "glance/cache", "glance/images", "glance/staging", "glance/tasks",
+    "heat/environment.d", "heat/templates", "keys", "neutron/lock", "nova/instances", "nova/lock", "pids",
+    "swift/one",
 )  # fmt: skip
 _MKISOFS = ("genisoimage", "mkisofs", "xorrisofs")
 # Path below a service's port where its clients begin; Glance's refuse one with a version.
@@ -70,8 +71,9 @@ def doors(ports: Mapping[str, int], *, tls: bool) -> dict[str, str]:
 
 
 def render(
-    here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str, quota: bool = False
-) -> None:
+    here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str, quota: bool = False,
+    durable: bool = False,
+) -> None:  # fmt: skip
     """Write every configuration file to the place's etc/, and make the folders that they name."""
     for below in _FOLDERS:
         (here.state / below).mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,8 @@ def render(
     )  # fmt: skip
     values = {
         "address": ADDRESS, "bridge": BRIDGE, "host": HOST, "mkisofs": _mkisofs(), "secret": dict(secret),
-        "network": NETWORK["cidr"], "url": dict(URLS), "venv": venv, "virt_type": virt_type, "quota": quota,
+        "network": NETWORK["cidr"], "url": dict(URLS), "venv": venv, "virt_type": virt_type,
+        "quota": quota, "durable": durable,
     }  # fmt: skip
     for template in sorted(source.rglob("*.j2")):
         name = template.relative_to(source)

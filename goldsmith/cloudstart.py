@@ -15,6 +15,7 @@ from pathlib import Path
 from goldsmith import (
     accelerator,
     cloudconf,
+    clouddurable,
     cloudhealth,
     cloudrooms,
     cloudtls,
@@ -36,13 +37,15 @@ class Options:
     """services: which ones; store_mib: how much Glance's store holds, None: what the disk has.
 
     tls: clients reach the cloud by TLS alone, with certificates of an authority of its own; quota_mib: what
-    a project may keep in Glance, None: all that it wants.
+    a project may keep in Glance, None: all that it wants; durable: Heat's messages and database are
+    RabbitMQ's and MariaDB's, so that its engine can be killed and goes on.
     """
 
     services: tuple[str, ...] = cloudhealth.DEFAULT
     store_mib: int | None = None
     tls: bool = False
     quota_mib: int | None = None
+    durable: bool = False
 
 
 class Start:
@@ -65,9 +68,10 @@ class Start:
             self._make_store()
             if "nova" in self.services:
                 self.rooms.start("libvirtd", ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"])
-                self.rooms.start("dhcp", ["dnsmasq", "--conf-file=/run/cloud/etc/dnsmasq.conf"])
-        if self.seed is None:
-            self._make_databases()
+                self.rooms.start("dhcp", ["dnsmasq", "--conf-file=/run/cloud/etc/dhcp/dnsmasq.conf"])
+            if self.options.durable:
+                clouddurable.start(self.rooms)
+        self._make_databases()
         with progress.step("services"):
             self._start_services()
         if "nova" in self.services:
@@ -77,7 +81,13 @@ class Start:
             workspace.cached("cloud-seed", self._key(), lambda folder: _save_seed(self.here, folder))
         cloudconf.write_clouds_yaml(self.here, self.ports, self.secret, self._populate("projects"))
         self.here.write(
-            {"pid": self.rooms.pid, "venv": str(self.venv), "ports": self.ports, "services": self.services}
+            {
+                "pid": self.rooms.pid,
+                "venv": str(self.venv),
+                "ports": self.ports,
+                "services": self.services,
+                "durable": self.options.durable,
+            }
         )
         return self.ports
 
@@ -86,7 +96,7 @@ class Start:
         return self.options.quota_mib is not None
 
     def _key(self) -> str:
-        return seed_key(self.venv, self.services)
+        return seed_key(self.venv, self.services, durable=self.options.durable)
 
     def _prepare(self) -> dict[str, str]:
         """State and configuration of a cloud that is about to start; its secrets."""
@@ -99,7 +109,14 @@ class Start:
                 archive.extractall(here.state, filter="data")
         secret = cloudconf.read_secrets(here.state / "secrets.json")
         virt_type = "kvm" if accelerator.find(log_path=here.log_of("probe")).name == "kvm" else "qemu"
-        cloudconf.render(here, venv=self.venv, secret=secret, virt_type=virt_type, quota=self._has_quota)
+        cloudconf.render(
+            here,
+            venv=self.venv,
+            secret=secret,
+            virt_type=virt_type,
+            quota=self._has_quota,
+            durable=self.options.durable,
+        )
         return secret
 
     def _make_store(self) -> None:
@@ -116,8 +133,11 @@ class Start:
             env = {"OS_BOOTSTRAP_PASSWORD": self.secret["admin"]}
             self.rooms.run(words, log=f"database-{project}", env=env)
 
-        with progress.step("databases"), ThreadPoolExecutor(len(self.services)) as pool:
-            list(pool.map(make, self.services))
+        # what a seed does not have: MariaDB's are made anew
+        wanted = self.services if self.seed is None else ("heat",) if self.options.durable else ()
+        if wanted:
+            with progress.step("databases"), ThreadPoolExecutor(len(wanted)) as pool:
+                list(pool.map(make, wanted))
 
     def _start_services(self) -> None:
         rooms, ports = self.rooms, self.ports
@@ -129,6 +149,8 @@ class Start:
             self._populate("quota")
         others = [name for name in self.services if name not in ("keystone", "nova")]
         begun = {name: serve(rooms, name) for name in others}
+        if self.options.durable:
+            serve(rooms, clouddurable.ENGINE)
         if "nova" in self.services:
             wait_for(rooms, "placement", begun["placement"], ports)  # nova-compute reports to it at once
             begun["nova"] = serve(rooms, "nova")
@@ -153,9 +175,9 @@ class Start:
         return dict(json.loads(said)) if said.strip() else {}
 
 
-def seed_key(venv: Path, services: Sequence[str]) -> str:
+def seed_key(venv: Path, services: Sequence[str], *, durable: bool = False) -> str:
     """Of the databases that a cloud of these services begins with: all that they depend on."""
-    digest = hashlib.sha256(f"{venv.name} {' '.join(services)}".encode())
+    digest = hashlib.sha256(f"{venv.name} {' '.join(services)}{' durable' if durable else ''}".encode())
     for part in cloudconf.key_parts():
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()

@@ -21,6 +21,7 @@ _JSON = "answer with JSON on standard output"
         "services": "which ones, separated by commas, and those that they need; default: all but swift",
         "store_size": "MiB that Glance's store holds, to see it full; default: what the disk has",
         "quota": "MiB that a project may keep in Glance; default: no quota",
+        "durable": "Heat on RabbitMQ and MariaDB instead of in memory and SQLite: its engine may be stopped",
         "tls": "speak TLS, with certificates of an authority of its own, which clouds.yaml names",
     }
 )  # fmt: skip
@@ -31,6 +32,7 @@ def cloud_up(
     store_size: int = 0,
     quota: int = 0,
     tls: bool = False,
+    durable: bool = False,
     json: bool = False,
 ) -> None:
     """Start a test cloud on this machine: Keystone, Glance, Placement, Neutron, Nova and Heat, all real."""
@@ -39,9 +41,10 @@ def cloud_up(
 
     with cli.reported(as_json=json):
         wanted = tuple(word.strip() for word in services.split(",") if word.strip())
-        found = cloud.up(
-            name, Options(services=wanted, store_mib=store_size or None, quota_mib=quota or None, tls=tls)
+        options = Options(
+            services=wanted, store_mib=store_size or None, quota_mib=quota or None, tls=tls, durable=durable
         )
+        found = cloud.up(name, options)
         if json:
             cli.print_json("goldsmith.cloud-up", found.as_dict())
         else:
@@ -91,7 +94,8 @@ def cloud_env(c: Context, name: str = "devcloud") -> None:
     positional=["action", "service"],
     help={
         "action": "start or stop",
-        "service": "keystone, glance, placement, neutron, nova, heat; heat-api: its ports alone",
+        "service": "keystone, glance, placement, neutron, nova, heat; heat-api: its ports alone; "
+        "heat-engine: of a durable cloud",
         "name": _CLOUD,
     },
 )

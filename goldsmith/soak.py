@@ -48,6 +48,7 @@ class Trials(Protocol):
 # Folder for what the trials build -> the trials.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": soakembed.EmbedTrials,
+    "heat-engine": soakheat.Engine,
     "heat-failures": soakfailures.Failures,
     "heat-group": soakgroup.Group,
     "heat-idle": soakheat.Idle,

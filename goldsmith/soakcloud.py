@@ -12,6 +12,7 @@ from typing import Any
 
 from goldsmith import cloud as testcloud
 from goldsmith import heatproof
+from goldsmith.cloudstart import Options
 from goldsmith.errors import CloudError, CommandError
 from goldsmith.heat import Cloud, Stack
 
@@ -24,6 +25,8 @@ _ASK = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)"
 
 class InACloud:
     """A cloud of its own for the trials of one run, and one stack in it."""
+
+    options = Options()
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -47,7 +50,7 @@ class InACloud:
         atexit.register(self._ends.close)
         testcloud.down(self.name)
         self._ends.callback(testcloud.down, self.name)
-        running = testcloud.up(self.name)
+        running = testcloud.up(self.name, self.options)
         self._cloud = Cloud(self.name, clouds_yaml=running.clouds_yaml)
 
     def create(self, template: str, parameters: Mapping[str, Any]) -> None:

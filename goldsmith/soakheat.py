@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import heatcheck, heatproof, heatreport, proc, workspace
+from goldsmith import clouddurable, heatcheck, heatproof, heatreport, proc, workspace
+from goldsmith.cloudstart import Options
 from goldsmith.errors import CloudError, GoldsmithError, HostError
 from goldsmith.heat import Stack
 from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud
@@ -60,6 +62,9 @@ class Signals(InACloud):
     A trial is good if the deployment's own record ends COMPLETE with the answer to this trial's word.
     """
 
+    disturbed: tuple[str, ...] = ("heat-api",)
+    is_repeated = False  # an update that failed: the same again, as a user would
+
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server from the latest build of the default spec."""
         build = heatproof.find_build(workspace.out_root(), SPEC)
@@ -75,15 +80,15 @@ class Signals(InACloud):
         transport = choice.choice(["HEAT_SIGNAL", "CFN_SIGNAL"])
         overtaken_s = round(choice.uniform(0.5, 6.0), 1) if index % 5 == 4 else None
         start = time.monotonic()
-        with self._restless(choice) as closed:
+        with self._restless(choice) as away:
             if overtaken_s is not None:
                 self._begin_update(self._parameters(f"{word}-overtaken", transport))
                 time.sleep(overtaken_s)
             self._begin_update(self._parameters(word, transport))
-            problems = self._ended(word)
+            repeated, problems = self._ended(word, transport)
         return {
-            "transport": transport, "seconds": round(time.monotonic() - start, 1), "closed_s": closed,
-            "overtaken_after_s": overtaken_s, "problems": problems,
+            "transport": transport, "seconds": round(time.monotonic() - start, 1), "away_s": away,
+            "overtaken_after_s": overtaken_s, "repeated": repeated, "problems": problems,
         }  # fmt: skip
 
     def _parameters(self, word: str, transport: str) -> dict[str, Any]:
@@ -102,45 +107,73 @@ class Signals(InACloud):
             except CloudError:
                 time.sleep(0.5)
 
-    def _ended(self, word: str) -> list[str]:
-        """Wait for the stack, then read the deployment's own record."""
-        deadline = time.monotonic() + _UPDATE_S
+    def _ended(self, word: str, transport: str) -> tuple[int, list[str]]:
+        """Wait for the stack, then read the deployment's own record: how often it was repeated, problems."""
+        deadline, repeated = time.monotonic() + _UPDATE_S, 0
         while time.monotonic() < deadline:
             with contextlib.suppress(CloudError):
                 stack = self.cloud.stack(self.stack.id)
                 if stack.status.endswith(("_COMPLETE", "_FAILED")):
                     record = self.cloud.deployment(str(stack.outputs["deployment"]))
-                    return _judge(stack, record, word)
+                    problems = _judge(stack, record, word)
+                    if not problems or not self.is_repeated or stack.status.endswith("_COMPLETE"):
+                        return repeated, problems
+                    repeated += 1
+                    self._begin_update(self._parameters(word, transport))
             time.sleep(1)
-        return [f"the stack is not at its end after {_UPDATE_S} s"]
+        return repeated, [f"the stack is not at its end after {_UPDATE_S} s"]
 
     @contextlib.contextmanager
-    def _restless(self, choice: random.Random) -> Iterator[list[float]]:
-        """Close and open Heat's ports at random until the block ends, which leaves them open."""
-        closed: list[float] = []
+    def _restless(self, choice: random.Random) -> Iterator[list[tuple[str, float]]]:
+        """Take parts of Heat away at random until the block ends, which leaves all of it there.
+
+        Yields what was away, and for how many seconds.
+        """
+        away: list[tuple[str, float]] = []
         over = threading.Event()
         failures: list[GoldsmithError] = []
 
         def move() -> None:
             try:
                 while not over.wait(choice.uniform(*_UP_S)):
-                    pause = round(choice.uniform(*_DOWN_S), 1)
-                    testcloud.service("stop", "heat-api", cloud=self.name)
+                    part, pause = choice.choice(self.disturbed), round(choice.uniform(*_DOWN_S), 1)
+                    self._take_away(part)
                     over.wait(pause)
-                    testcloud.service("start", "heat-api", cloud=self.name)
-                    closed.append(pause)
+                    testcloud.service("start", part, cloud=self.name)
+                    away.append((part, pause))
             except HostError as e:
                 failures.append(e)
 
         mover = threading.Thread(target=move)
         mover.start()
         try:
-            yield closed
+            yield away
         finally:
             over.set()
             mover.join()
         if failures:
             raise failures[0]
+
+    def _take_away(self, part: str) -> None:
+        testcloud.service("stop", part, cloud=self.name)
+
+
+class Engine(Signals):
+    """Trials of `invoke soak heat-engine`: the same, and Heat's engine is killed with -9 too.
+
+    Its Heat is durable. What the engine was about to do when it was killed is lost to the stack, which fails:
+    the update is sent again then.
+    """
+
+    options = Options(durable=True)
+    disturbed = ("heat-api", clouddurable.ENGINE)
+    is_repeated = True
+
+    def _take_away(self, part: str) -> None:
+        if part == clouddurable.ENGINE:
+            testcloud.rooms(self.name).signal(part, signal.SIGKILL)
+        else:
+            super()._take_away(part)
 
 
 class Idle(InACloud):

@@ -83,7 +83,8 @@ class FakeCloud:
         self.good = self.good if failure else copy.deepcopy(pods)
         shown = {each["metadata"]["name"]: self._pod(each) for each in self.good}
         seen = {
-            "build": "build-1", "boot_id": str(self.boot), "pods": copy.deepcopy(shown), "loop_cpu_s": 0.5,
+            "build": "build-1", "datasource": "config-disk (/dev/sr0)",
+            "boot_id": str(self.boot), "pods": copy.deepcopy(shown), "loop_cpu_s": 0.5,
             "imported_since_boot": 0, "signals_of_this_boot": [], "agent_cpu_s": 1.0,
             "passes_cpu_s": [1.0],
         }  # fmt: skip
@@ -176,6 +177,12 @@ def status(value: str) -> Callable[[dict[str, Any]], None]:
     [
         ("created", status("CREATE_FAILED"), "create", "CREATE_FAILED"),
         ("created", in_outputs("probe", "build", value="other"), "create", "the server is of build other"),
+        (
+            "created",
+            in_outputs("probe", "datasource", value="metadata (http://169.254.169.254)"),
+            "create",
+            "the server's datasource is metadata",
+        ),
         ("created", in_outputs("addresses", value={}), "create", "no address"),
         ("created", in_outputs("pods", value={}), "create", "the pods are []"),
         (

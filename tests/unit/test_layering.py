@@ -43,8 +43,8 @@ ROOMS = {
     "verify": {"junit", "suite", "verdict", "verify"},
     "pipeline": {"imageplan", "onestage", "pipeline", "timings"},
     "cloud": {
-        "cloud", "cloudconf", "clouddoor", "cloudenv", "cloudhealth", "cloudplace", "cloudrooms",
-        "cloudstart", "cloudtls",
+        "cloud", "cloudconf", "clouddoor", "clouddurable", "cloudenv", "cloudhealth", "cloudplace",
+        "cloudrooms", "cloudstart", "cloudtls",
     },
     "provenance": {
         "attestation", "buildrecord", "imgsignature", "lookup", "signing", "signoff", "statement",
