@@ -176,7 +176,7 @@ def test_a_deployments_own_user_signals_and_the_servers_user_looks(paths: Paths,
     assert run(paths, entry("a", **inputs)) == 0
     assert heat.paths == ["/v1/q/stacks/one/11/resources/pods/signal"]
     assert heat.signals[0]["answer"] == 42
-    assert metadata.current_ids(paths.agent) == {"a"}
+    assert metadata.current_ids(paths.agent) == frozenset({"a"})
 
 
 def test_a_keystone_that_is_not_there_is_no_end_of_it_either(paths: Paths) -> None:

@@ -6,6 +6,13 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from testinfra.host import Host
+
+T = TypeVar("T")
+Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
 
 # Nothing but what it needs is imported: on a host without KVM, http.client alone takes a second.
 _GET = """
@@ -24,25 +31,34 @@ print(json.dumps({"status": int(head.split()[1]), "body": body}))
 """
 
 
-def kubelet_get(host, path, *, port=10250, certificate=True, prefix=""):
+def kubelet_get(
+    host: Host, path: str, *, port: int = 10250, certificate: bool = True, prefix: str = ""
+) -> dict[str, Any]:
     """Status and body of a GET on the kubelet's API, asked from inside the VM (behind prefix)."""
     words = (_GET, str(port), path, "yes" if certificate else "no")
-    return json.loads(host.check_output(f"{prefix} python3 -IS -c %s %s %s %s", *words))
+    return dict(json.loads(host.check_output(f"{prefix} python3 -IS -c %s %s %s %s", *words)))
 
 
-def pods(host):
+def pods(host: Host) -> dict[str, Pod]:
     """name -> pod as the kubelet reports it; a static pod's name ends in its node's name."""
     answer = kubelet_get(host, "/pods")
     assert answer["status"] == 200, answer
     return {pod["metadata"]["name"]: pod for pod in json.loads(answer["body"])["items"] or []}
 
 
-def find_pod(host, name):
+def find_pod(host: Host, name: str) -> Pod | None:
     """The pod that came from the manifest called name, or None."""
     return next((pod for full, pod in pods(host).items() if full.startswith(f"{name}-")), None)
 
 
-def is_ready(pod):
+def the_pod(host: Host, name: str) -> Pod:
+    """The same, where it has to be there."""
+    found = find_pod(host, name)
+    assert found is not None, f"no pod {name}"
+    return found
+
+
+def is_ready(pod: Pod) -> bool:
     """Running, and its readiness probes answer."""
     conditions = pod["status"].get("conditions", [])
     return pod["status"]["phase"] == "Running" and any(
@@ -50,7 +66,7 @@ def is_ready(pod):
     )
 
 
-def wait_for(probe, timeout_s, *, every_s=2.0):
+def wait_for(probe: Callable[[], T], timeout_s: float, *, every_s: float = 2.0) -> T:
     """What probe() returned when it was first true, or its last answer after timeout_s."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -60,19 +76,19 @@ def wait_for(probe, timeout_s, *, every_s=2.0):
         time.sleep(every_s)
 
 
-def put(host, texts):
+def put(host: Host, texts: Mapping[str, str]) -> None:
     """Write files of the VM, given as path -> text."""
     command = " && ".join(["printf %%s %s > %s"] * len(texts))
     host.check_output(command, *(word for path, text in texts.items() for word in (text, path)))
 
 
-def ready_since(pod):
+def ready_since(pod: Pod) -> float:
     """When the pod became ready for the last time, in seconds since 1970."""
     condition = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")
     return datetime.datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
 
 
-def images(host, namespace="k8s.io"):
+def images(host: Host, namespace: str = "k8s.io") -> dict[str, str]:
     """name -> digest of the images in a namespace of containerd's store: the kubelet's, or Docker's, moby."""
     rows = host.check_output("ctr -n %s images list", namespace).splitlines()[1:]
     return {row.split()[0]: row.split()[2] for row in rows}

@@ -355,7 +355,7 @@ def test_an_application_credential_is_enough(
 def test_glance_fetches_the_image_itself(make: MakePlace, tiny_build: Path, tiny_place: TinyPlace) -> None:
     place = make(clouds=[{"name": NAME, "web-download": f"http://{cloudplace.ADDRESS}:8099"}])
     words = ["python3", "-m", "http.server", "8099", "--directory", str(tiny_place.out)]
-    server = testcloud._rooms(NAME).start("files", words)
+    server = testcloud.rooms(NAME).start("files", words)
     try:
         time.sleep(2)
         place.publish(tiny_build)

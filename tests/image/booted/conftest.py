@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import testinfra
 from guest import put
+from testinfra.host import Host
 
 MANIFESTS = "/etc/kubernetes/manifests"
 STRANGER = {
@@ -23,20 +26,22 @@ STRANGER = {
 }
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits for the pods comes last here, and the user's own suites after it."""
-    items.sort(key=lambda i: (Path(__file__).parent != i.path.parent, "settled" in i.fixturenames))
+    items.sort(
+        key=lambda i: (Path(__file__).parent != i.path.parent, "settled" in getattr(i, "fixturenames", ()))
+    )
 
 
 @pytest.fixture(scope="session")
-def guest(request):
+def guest(request: pytest.FixtureRequest) -> Host:
     """testinfra's host, which is another one for each module, for as long as all of them."""
     options = request.config.option
     return testinfra.get_host(options.hosts, ssh_config=options.ssh_config, sudo=True)
 
 
 @pytest.fixture(scope="session")
-def handed_over_at(guest, expect):
+def handed_over_at(guest: Host, expect: dict[str, Any]) -> Iterator[float | None]:
     """When the spec's pods, and one that must not start, were given to the kubelet: seconds since 1970."""
     pods = (expect["build"] or {}).get("verify", {}).get("pods", [])
     if not (pods and expect["build"].get("kubelet")):
@@ -48,7 +53,7 @@ def handed_over_at(guest, expect):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def boot_is_over(guest, expect, handed_over_at):
+def boot_is_over(guest: Host, expect: dict[str, Any], handed_over_at: float | None) -> None:
     """SSH answers before that; with `embed: archive` the images are still being imported then."""
     if expect["systemd"]:
         guest.run("timeout %s systemctl is-system-running --wait", str(int(60 * expect["slowness"])))

@@ -6,19 +6,20 @@ from __future__ import annotations
 import json
 
 import pytest
+from testinfra.host import Host
 
 HOOK = "/usr/libexec/heat-config/hooks/kubelet"
 
 
 @pytest.mark.needs("heat-agent")
-def test_agent_is_enabled_and_rests_where_there_is_no_heat(host):
+def test_agent_is_enabled_and_rests_where_there_is_no_heat(host: Host) -> None:
     assert host.check_output("systemctl is-enabled os-collect-config") == "enabled"
     shown = host.check_output("systemctl show os-collect-config --property=ActiveState,ConditionResult")
     assert set(shown.split()) == {"ActiveState=inactive", "ConditionResult=no"}
 
 
 @pytest.mark.needs("kubelet-hook")
-def test_hook_refuses_what_is_not_embedded_and_leaves_the_pods_alone(host):
+def test_hook_refuses_what_is_not_embedded_and_leaves_the_pods_alone(host: Host) -> None:
     before = host.check_output("ls -i /etc/kubernetes/manifests")
     pod = {
         "apiVersion": "v1",

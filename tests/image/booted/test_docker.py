@@ -4,51 +4,55 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from testinfra.host import Host
 
+Ask = Callable[..., dict[str, Any]]
 HOOK = "/usr/libexec/heat-config/hooks/docker-cmd"
 
 pytestmark = pytest.mark.needs("containers-for-docker")
 
 
 @pytest.fixture(scope="module")
-def refs(expect):
+def refs(expect: dict[str, Any]) -> dict[str, str]:
     return {i["ref"]: i["digest"] for i in expect["images"] if i["into"] == "docker"}
 
 
 @pytest.fixture
-def answer(host):
+def answer(host: Host) -> Iterator[Ask]:
     """Ask the hook by hand; what it made is removed afterwards."""
 
-    def ask(config, action="CREATE"):
+    def ask(config: dict[str, Any], action: str = "CREATE") -> dict[str, Any]:
         inputs = [{"name": "deploy_action", "value": action}]
         asked = json.dumps({"id": "by-hand", "name": "verify", "inputs": inputs, "config": config})
-        return json.loads(host.check_output("printf %s %s | " + HOOK, "%s", asked))
+        return dict(json.loads(host.check_output("printf %s %s | " + HOOK, "%s", asked)))
 
     yield ask
     ask({}, "DELETE")
 
 
-def test_engine_is_healthy(host):
+def test_engine_is_healthy(host: Host) -> None:
     assert host.service("docker").is_running
     driver = host.check_output("docker info --format %s", "{{.DriverStatus}}")
     assert "containerd.snapshotter" in driver
 
 
-def test_engine_knows_each_image_by_its_digest(host, refs):
+def test_engine_knows_each_image_by_its_digest(host: Host, refs: dict[str, str]) -> None:
     known = {ref: host.check_output("docker image inspect --format %s %s", "{{.Id}}", ref) for ref in refs}
     assert known == refs
 
 
-def test_each_image_makes_a_container(host, refs):
+def test_each_image_makes_a_container(host: Host, refs: dict[str, str]) -> None:
     for ref in refs:
         made = host.check_output("docker create --pull never --network none %s", ref)
         host.check_output("docker rm %s", made)
 
 
 @pytest.mark.needs("docker-cmd-hook")
-def test_hook_refuses_what_is_not_embedded(answer):
+def test_hook_refuses_what_is_not_embedded(answer: Ask) -> None:
     said = answer({"stranger": {"image": "goldsmith.invalid/stranger:1"}})
 
     assert said["deploy_status_code"] == 1
@@ -56,7 +60,9 @@ def test_hook_refuses_what_is_not_embedded(answer):
 
 
 @pytest.mark.needs("docker-cmd-hook")
-def test_hook_leaves_an_unchanged_container_alone_and_puts_back_one_whose_successor_fails(answer, refs):
+def test_hook_leaves_an_unchanged_container_alone_and_puts_back_one_whose_successor_fails(
+    answer: Ask, refs: dict[str, str]
+) -> None:
     ref = next(ref for ref in refs if "pause" not in ref)
     first = answer({"one": {"image": ref}})
     assert first["deploy_status_code"] == 0, first

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from guest import find_pod, is_ready, kubelet_get, pods, ready_since, wait_for
+from guest import find_pod, is_ready, kubelet_get, pods, ready_since, the_pod, wait_for
+from testinfra.host import Host
 
 pytestmark = pytest.mark.needs("kubelet", "pods")
 
 
-def all_ready(host, names):
+def all_ready(host: Host, names: list[str]) -> list[dict[str, Any]] | None:
     """The pods of these names once all of them are ready, else None."""
     found = pods(host)
     mine = [p for n in names for full, p in found.items() if full.startswith(f"{n}-") and is_ready(p)]
@@ -17,12 +21,18 @@ def all_ready(host, names):
 
 
 @pytest.fixture(scope="module")
-def manifests(expect):
-    return expect["build"]["verify"]["pods"]
+def manifests(expect: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(expect["build"]["verify"]["pods"])
 
 
 @pytest.fixture(scope="module")
-def settled(host, expect, manifests, handed_over_at, record_testsuite_property):
+def settled(
+    host: Host,
+    expect: dict[str, Any],
+    manifests: list[dict[str, Any]],
+    handed_over_at: float,
+    record_testsuite_property: Callable[[str, object], None],
+) -> list[str]:
     """The names of the spec's pods, once they are ready or their deadline is over."""
     names = [pod["metadata"]["name"] for pod in manifests]
     deadline_s = expect["build"]["verify"]["pods_deadline_s"] * expect["slowness"]
@@ -32,33 +42,33 @@ def settled(host, expect, manifests, handed_over_at, record_testsuite_property):
     return names
 
 
-def test_every_pod_is_running_and_ready(host, settled):
+def test_every_pod_is_running_and_ready(host: Host, settled: list[str]) -> None:
     states = {name: find_pod(host, name) for name in settled}
     assert {n: bool(p and is_ready(p)) for n, p in states.items()} == dict.fromkeys(settled, True), states
 
 
-def test_pods_run_the_locked_digests(host, settled, expect):
+def test_pods_run_the_locked_digests(host: Host, settled: list[str], expect: dict[str, Any]) -> None:
     digests = {i["config_digest"] for i in expect["images"]} | {i["digest"] for i in expect["images"]}
     for name in settled:
-        for status in find_pod(host, name)["status"]["containerStatuses"]:
+        for status in the_pod(host, name)["status"]["containerStatuses"]:
             assert status["imageID"].rpartition("@")[2] in digests, status
 
 
-def test_both_networks_were_tried(manifests):
+def test_both_networks_were_tried(manifests: list[dict[str, Any]]) -> None:
     """The suite itself: one pod shares the host's network, one is on the bridge."""
     shared = {bool(pod["spec"].get("hostNetwork")) for pod in manifests}
     if len(manifests) > 1:
         assert shared == {True, False}
 
 
-def test_nothing_was_pulled(host, settled, expect):
+def test_nothing_was_pulled(host: Host, settled: list[str], expect: dict[str, Any]) -> None:
     log = host.check_output("journalctl -b -u containerd --no-pager -o cat")
     pulls = [line for line in log.splitlines() if "PullImage" in line and "not-embedded.invalid" not in line]
     assert pulls == []
 
 
-def test_pod_whose_image_is_not_embedded_does_not_start(host, settled):
-    def refused():
+def test_pod_whose_image_is_not_embedded_does_not_start(host: Host, settled: list[str]) -> None:
+    def refused() -> dict[str, Any] | None:
         pod = find_pod(host, "not-embedded")
         statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
         waiting = [s["state"].get("waiting", {}).get("reason") for s in statuses]
@@ -69,9 +79,11 @@ def test_pod_whose_image_is_not_embedded_does_not_start(host, settled):
     assert not is_ready(pod)
 
 
-def test_stranger_in_a_host_networked_pod_gets_401(host, settled, manifests):
+def test_stranger_in_a_host_networked_pod_gets_401(
+    host: Host, settled: list[str], manifests: list[dict[str, Any]]
+) -> None:
     shared = next(pod for pod in manifests if pod["spec"].get("hostNetwork"))
-    name = find_pod(host, shared["metadata"]["name"])["status"]["containerStatuses"][0]["containerID"]
+    name = the_pod(host, shared["metadata"]["name"])["status"]["containerStatuses"][0]["containerID"]
     rows = host.check_output("ctr -n k8s.io tasks list").splitlines()
     pid = next(row.split()[1] for row in rows if row.split()[0] == name.rpartition("/")[2])
     answer = kubelet_get(host, "/pods", certificate=False, prefix=f"nsenter --net=/proc/{pid}/ns/net")

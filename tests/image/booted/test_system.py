@@ -5,43 +5,45 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
+from testinfra.host import Host
 
 
 @pytest.mark.needs("systemd")
-def test_system_runs_without_a_failed_unit(host):
+def test_system_runs_without_a_failed_unit(host: Host) -> None:
     state = host.run("timeout %s systemctl is-system-running --wait", "300").stdout.strip()
     failed = host.check_output("systemctl list-units --failed --plain --no-legend")
     assert (state, failed) == ("running", "")
 
 
 @pytest.mark.needs("systemd")
-def test_boot_is_finished_by_cloud_init(host):
+def test_boot_is_finished_by_cloud_init(host: Host) -> None:
     # 2 is "done, with recoverable errors", which are errors here
     assert host.run("cloud-init status --wait").rc == 0, host.run("cloud-init status --long").stdout
 
 
-def test_user_and_hostname_come_from_the_datasource(host, expect):
+def test_user_and_hostname_come_from_the_datasource(host: Host, expect: dict[str, Any]) -> None:
     assert host.check_output("cat /proc/sys/kernel/hostname") == expect["hostname"]
     with host.sudo(expect["user"]) if expect["user"] != "root" else host.sudo():
         assert host.check_output("id -un") == expect["user"]
 
 
 @pytest.mark.needs("systemd")
-def test_user_may_become_root_without_a_password(host, expect):
+def test_user_may_become_root_without_a_password(host: Host, expect: dict[str, Any]) -> None:
     assert expect["user"] != "root"
     with host.sudo(expect["user"]):
         assert host.run("sudo -n true").rc == 0
 
 
-def link_of(host, mac):
-    links = json.loads(host.check_output("ip -json address"))
+def link_of(host: Host, mac: str) -> dict[str, Any]:
+    links: list[dict[str, Any]] = json.loads(host.check_output("ip -json address"))
     return next(link for link in links if link.get("address") == mac)
 
 
 @pytest.mark.needs("systemd")
-def test_addresses_and_mtu_come_from_the_datasource(host, expect):
+def test_addresses_and_mtu_come_from_the_datasource(host: Host, expect: dict[str, Any]) -> None:
     for nic in expect["nics"]:
         link = link_of(host, nic["mac"])
         have = {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"]}
@@ -50,7 +52,7 @@ def test_addresses_and_mtu_come_from_the_datasource(host, expect):
 
 
 @pytest.mark.needs("systemd")
-def test_second_card_has_an_address_by_dhcp(host, expect):
+def test_second_card_has_an_address_by_dhcp(host: Host, expect: dict[str, Any]) -> None:
     dhcp = [nic for nic in expect["nics"] if nic["ipv4"] is None]
     assert dhcp
     for nic in dhcp:
@@ -58,7 +60,7 @@ def test_second_card_has_an_address_by_dhcp(host, expect):
 
 
 @pytest.mark.needs("systemd")
-def test_root_has_grown_to_its_disk(host):
+def test_root_has_grown_to_its_disk(host: Host) -> None:
     disk, root = (int(n) for n in host.check_output(
         "d=$(findmnt -no SOURCE /); cat /sys/class/block/$(lsblk -no PKNAME $d)/size; "
         "df --block-size=512 --output=size / | tail -1"
@@ -67,39 +69,39 @@ def test_root_has_grown_to_its_disk(host):
 
 
 @pytest.mark.needs("systemd")
-def test_clock_is_right_and_kept(host):
+def test_clock_is_right_and_kept(host: Host) -> None:
     states = host.run("systemctl is-active systemd-timesyncd.service chronyd.service").stdout.split()
     assert "active" in states
     assert int(host.check_output("date +%s")) > 1_700_000_000
 
 
 @pytest.mark.needs("systemd")
-def test_console_is_on_the_serial_port(host):
+def test_console_is_on_the_serial_port(host: Host) -> None:
     assert "console=ttyS0" in host.file("/proc/cmdline").content_string
     assert host.run("systemctl is-active serial-getty@ttyS0.service").rc == 0
 
 
 @pytest.mark.needs("systemd")
-def test_ssh_takes_keys_only(host):
+def test_ssh_takes_keys_only(host: Host) -> None:
     settings = host.check_output("/usr/sbin/sshd -T").lower()
     assert "passwordauthentication no" in settings
     assert "kbdinteractiveauthentication no" in settings
 
 
 @pytest.mark.needs("systemd")
-def test_machine_id_and_host_keys_are_this_vms(host):
+def test_machine_id_and_host_keys_are_this_vms(host: Host) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", host.file("/etc/machine-id").content_string.strip())
     assert host.run("ls /etc/ssh/ssh_host_*_key").rc == 0
 
 
 @pytest.mark.needs("systemd")
-def test_unattended_upgrades_are_as_the_spec_says(host, expect):
+def test_unattended_upgrades_are_as_the_spec_says(host: Host, expect: dict[str, Any]) -> None:
     wanted = (expect["build"] or {}).get("unattended_upgrades", False)
     timers = host.run("systemctl is-enabled apt-daily-upgrade.timer dnf5-automatic.timer")
     assert ("enabled" in timers.stdout.split()) is wanted
 
 
-def test_network_is_cut(host):
+def test_network_is_cut(host: Host) -> None:
     """The negative control of all that works offline: nobody but the host's SSH is reachable."""
     assert (
         host.run(

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from guest import images, wait_for
+from testinfra.host import Host
 
 EXTRA = "goldsmith.invalid/collect-me:1"
 CONFIG = "/etc/kubernetes/kubelet.yaml"
@@ -48,7 +51,7 @@ pytestmark = pytest.mark.needs("kubelet", "containers")
 
 
 @pytest.fixture(scope="module")
-def collecting(host):
+def collecting(host: Host) -> None:
     """An image that is not of the bundle, no pods, and a kubelet that collects at once."""
     host.check_output("rm -f /etc/kubernetes/manifests/*")
     host.check_output("python3 -c %s %s", _ARCHIVE, EXTRA)
@@ -58,8 +61,10 @@ def collecting(host):
     host.check_output("systemctl restart kubelet")
 
 
-def test_another_image_goes_and_the_bundle_stays(host, expect, collecting):
-    def gone():
+def test_another_image_goes_and_the_bundle_stays(
+    host: Host, expect: dict[str, Any], collecting: None
+) -> None:
+    def gone() -> bool:
         return EXTRA not in images(host)
 
     assert wait_for(gone, 420, every_s=5), host.check_output(

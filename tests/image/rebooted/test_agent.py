@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from guest import wait_for
+from testinfra.host import Host
 
 DATA = "/var/lib/os-collect-config/local-data"
 TRACE = "/run/agent-was-here"
@@ -14,11 +16,11 @@ TRACE = "/run/agent-was-here"
 pytestmark = pytest.mark.needs("heat-agent")
 
 
-def log_of(host):
-    return host.check_output("journalctl -b -u os-collect-config -o cat --no-pager")
+def log_of(host: Host) -> str:
+    return str(host.check_output("journalctl -b -u os-collect-config -o cat --no-pager"))
 
 
-def test_metadata_reaches_a_hook_which_runs_once(host, expect):
+def test_metadata_reaches_a_hook_which_runs_once(host: Host, expect: dict[str, Any]) -> None:
     script = f"#!/bin/sh\necho $word >> {TRACE}\n"
     deployment = {
         "id": "local-1", "name": "local", "group": "script", "config": script, "outputs": [],

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from testinfra.host import Host
 
 
 @pytest.mark.needs("systemd")
-def test_machine_was_rebooted(host):
+def test_machine_was_rebooted(host: Host) -> None:
     assert len(host.check_output("journalctl --list-boots --no-pager -q").splitlines()) >= 2
 
 
 @pytest.mark.needs("containers")
-def test_nothing_was_imported_again(host, expect):
+def test_nothing_was_imported_again(host: Host, expect: dict[str, Any]) -> None:
     log = host.check_output("journalctl -b --no-pager -o cat -t import-images -u goldsmith-import.service")
     assert "imported and pinned" not in log
     if expect["build"]["embed"] == "archive":
@@ -21,6 +24,6 @@ def test_nothing_was_imported_again(host, expect):
 
 
 @pytest.mark.needs("kubelet")
-def test_certificates_are_those_of_the_first_boot(host):
+def test_certificates_are_those_of_the_first_boot(host: Host) -> None:
     made = host.check_output("journalctl -b --no-pager -o cat -u kubelet-certificates.service")
     assert "Finished" not in made

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ ARCHIVE = "/var/lib/goldsmith/bundle.tar"
 pytestmark = pytest.mark.needs("containers")
 
 
-def wanted_blobs(images):
+def wanted_blobs(images: list[dict[str, Any]]) -> list[str]:
     blobs = set()
     for image in images:
         blobs |= {image["digest"], image["config_digest"], *(layer["digest"] for layer in image["layers"])}
@@ -44,11 +45,11 @@ def in_archive(root: Path) -> dict[str, str]:
     return found
 
 
-def test_lock_is_not_empty(expect):
+def test_lock_is_not_empty(expect: dict[str, Any]) -> None:
     assert wanted_blobs(expect["images"])
 
 
-def test_every_blob_is_whole(sealed_root, expect):
+def test_every_blob_is_whole(sealed_root: Path, expect: dict[str, Any]) -> None:
     wanted = wanted_blobs(expect["images"])
     archive = in_archive(sealed_root) if expect["build"]["embed"] == "archive" else None
     found = {d: archive.get(d) if archive is not None else in_store(sealed_root, d) for d in wanted}
