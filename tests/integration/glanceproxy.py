@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import http.server
+import re
 import socket
 import ssl
 import threading
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 _CHUNK = 1 << 16
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
 
 
@@ -25,6 +28,7 @@ class GlanceProxy:
         self.before: Callable[[str, str], None] = lambda _method, _path: None  # a request is passed on
         self.after: Callable[[str, str], None] = lambda _method, _path: None  # its answer is passed back
         self.flip = False  # one bit of every image that is uploaded
+        self.clock = datetime.timedelta()  # how far Glance's is ahead
         self.cut: list[int] = []  # bytes after which the next uploads are cut off, one after the other
         self.asked: list[tuple[str, str]] = []
         self.server = http.server.ThreadingHTTPServer(
@@ -40,7 +44,7 @@ class GlanceProxy:
     def reset(self) -> None:
         """As it was made."""
         self.before = self.after = lambda _method, _path: None
-        self.flip, self.cut, self.asked = False, [], []
+        self.flip, self.cut, self.asked, self.clock = False, [], [], datetime.timedelta()
 
     def connection(self) -> http.client.HTTPConnection:
         host, port = str(self.target.hostname), self.target.port
@@ -95,7 +99,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             left, sent = left - len(piece), sent + len(piece)
 
     def _answer(self, answer: http.client.HTTPResponse) -> None:
-        body = answer.read()
+        body = self._by_its_clock(answer.read())
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in (*_HOP, "content-length", "server", "date"):
@@ -104,5 +108,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _by_its_clock(self, body: bytes) -> bytes:
+        """Every time in an answer, moved."""
+        if not self.proxy.clock or len(body) > _CHUNK:
+            return body
+
+        def moved(found: re.Match[bytes]) -> bytes:
+            time = datetime.datetime.strptime(found[0].decode(), _TIME).replace(tzinfo=datetime.UTC)
+            return (time + self.proxy.clock).strftime(_TIME).encode()
+
+        return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", moved, body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = pass_on

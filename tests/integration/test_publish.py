@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import json
 import os
@@ -549,6 +550,28 @@ def test_a_cloud_that_is_too_slow(place: PubPlace, tiny_build: Path, proxy: Glan
     proxy.before = lambda method, path: time.sleep(6) if is_upload(method, path) else None
 
     refused(place, tiny_build, "deadline", cloud="proxied", words=("--deadline", "3"))
+
+
+@pytest.mark.parametrize("days", [400, -400])
+def test_a_glance_whose_clock_is_off(
+    place: PubPlace, twins: list[Path], proxy: GlanceProxy, days: int
+) -> None:
+    """Which release comes after which is a matter of numbers, not of times."""
+    proxy.clock = datetime.timedelta(days=days)
+    seen = dataclasses.replace(place, cloud="proxied")
+    for build in twins:
+        seen.release(build)
+
+    rows = seen.answer("images")
+    shown = seen.inv("images").stdout
+    seen.inv("rollback")
+
+    assert [(row["build_id"], row["alias"]) for row in rows] == [
+        (twins[1].name, True),
+        (twins[0].name, False),
+    ]
+    assert ("400 d" if days < 0 else "  0 s") in shown
+    assert released(place) == [twins[0].name]
 
 
 @pytest.mark.parametrize("moment", ["while it uploads", "after the upload", "before the alias"])
