@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from goldsmith import accelerator, artifact, reap, soak, soakkill
+from goldsmith import accelerator, artifact, reap, soak, soakfailures, soakkill
 from goldsmith.errors import SpecError, VerificationError
+from goldsmith.soakfailures import Failures
 
 
 class Dice:
@@ -96,6 +97,12 @@ def test_run_that_goes_on_after_a_bad_trial_is_not_good(tmp_path: Path, dice: ty
         soak.run("dice", times=4, seed=1, report=tmp_path / "report")
 
     assert len(thrown(tmp_path / "report")) == 4
+
+
+def test_every_case_around_a_server_is_one_that_there_is_and_no_other() -> None:
+    methods = {name for name in vars(Failures) if not name.startswith("_")} - {"prepare", "one"}
+
+    assert sorted(soakfailures.CASES) == sorted(methods)
 
 
 def test_unknown_trials_are_told_with_those_that_there_are(tmp_path: Path) -> None:
