@@ -62,7 +62,7 @@ def up(name: str, options: Options | None = None) -> Cloud:
     options = replace(options, services=cloudhealth.chosen(options.services))
     _require_root()
     if options.durable:
-        clouddurable.require()
+        clouddurable.require(options.services)
     here = cloudplace.place(name)
     with cloudplace.claimed(here) as lock:
         _sweep(here)
@@ -126,7 +126,7 @@ def service(action: str, name: str, *, cloud: str) -> None:
         raise SpecError(f"cannot {action} {name}", hint=f"start or stop one of: {known}")
     inside = rooms(cloud)
     record = cloudplace.place(cloud).read()
-    has = {*record["services"], *([clouddurable.ENGINE] if record["durable"] else [])}
+    has = {*record["services"], *([clouddurable.ENGINE] if record.get("durable") else [])}
     if PORTS_ALONE.get(name, (name,))[0] not in has:
         raise SpecError(f"the cloud {cloud} was started without {name}", hint="see: scripts/inv cloud-status")
     if name in PORTS_ALONE:
@@ -134,7 +134,9 @@ def service(action: str, name: str, *, cloud: str) -> None:
         return
     if action == "start":
         if not inside.is_running(name):
-            cloudstart.wait_for(inside, name, cloudstart.serve(inside, name), record["ports"])
+            process = cloudstart.serve(inside, name)
+            if name in SERVICES:
+                cloudstart.wait_for(inside, name, process, record["ports"])
         return
     inside.signal(name, signal.SIGTERM)
     try:

@@ -6,9 +6,12 @@ Debian's programs, each as root in the cloud's namespaces; what they keep is in 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection
+
 from goldsmith import proc, wait
 from goldsmith.cloudrooms import Rooms
-from goldsmith.errors import CommandError, HostError
+from goldsmith.errors import CommandError, HostError, SpecError
 
 ENGINE = "heat-engine"
 _BROKER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one on PATH is for its own user alone
@@ -17,8 +20,10 @@ _PORTS = {"rabbitmq": 5672, "mariadb": 3306}
 _ASK = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 2)"
 
 
-def require() -> None:
-    """Raises HostError where the programs are not there."""
+def require(services: Collection[str]) -> None:
+    """Raises SpecError for a cloud without Heat, HostError where the programs are not there."""
+    if "heat" not in services:
+        raise SpecError("it is Heat that is durable, and not among the services", hint="--services heat,...")
     missing = [
         name
         for name in (_BROKER, "mariadbd", "mariadb-install-db", "my_print_defaults")
@@ -42,7 +47,7 @@ def start(rooms: Rooms) -> None:
     )
     for name, port in _PORTS.items():
         try:
-            wait.wait_until(lambda port=port: _answers(rooms, port), timeout_s=_READY_S)  # type: ignore[misc]
+            wait.wait_until(functools.partial(_answers, rooms, port), timeout_s=_READY_S)
         except wait.Deadline:
             log = rooms.here.log_of(name)
             raise HostError(f"{name} does not answer after {_READY_S} s", hint=f"see {log}") from None

@@ -46,8 +46,7 @@ def is_well(name: str, ports: Mapping[str, int], *, ca: Path | None = None) -> b
     scheme = "http" if ca is None else "https"
     trust = None if ca is None else ssl.create_default_context(cafile=ca)
     return all(
-        _answers(f"{scheme}://127.0.0.1:{ports[api]}{_HEALTH.get(api, '/')}", trust)
-        for api in SERVICES.get(name, ())
+        _answers(f"{scheme}://127.0.0.1:{ports[api]}{_HEALTH.get(api, '/')}", trust) for api in SERVICES[name]
     )
 
 

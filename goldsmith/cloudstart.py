@@ -82,13 +82,10 @@ class Start:
         cloudconf.write_clouds_yaml(self.here, self.ports, self.secret, self._populate("projects"))
         self.here.write(
             {
-                "pid": self.rooms.pid,
-                "venv": str(self.venv),
-                "ports": self.ports,
-                "services": self.services,
-                "durable": self.options.durable,
+                "pid": self.rooms.pid, "venv": str(self.venv), "ports": self.ports,
+                "services": self.services, "durable": self.options.durable,
             }
-        )
+        )  # fmt: skip
         return self.ports
 
     @property
@@ -110,13 +107,9 @@ class Start:
         secret = cloudconf.read_secrets(here.state / "secrets.json")
         virt_type = "kvm" if accelerator.find(log_path=here.log_of("probe")).name == "kvm" else "qemu"
         cloudconf.render(
-            here,
-            venv=self.venv,
-            secret=secret,
-            virt_type=virt_type,
-            quota=self._has_quota,
+            here, venv=self.venv, secret=secret, virt_type=virt_type, quota=self._has_quota,
             durable=self.options.durable,
-        )
+        )  # fmt: skip
         return secret
 
     def _make_store(self) -> None:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,10 +77,11 @@ def cloud(neighbour: Path) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def second(cloud: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Another cloud beside the first, of some services and with a small store."""
+    """Another cloud beside the first, of some services, with a small store and a durable Heat."""
     task("cloud-down", "--name", OTHER)
     services = "glance,heat,swift"
-    yield answer("cloud-up", "--name", OTHER, "--services", services, "--store-size", str(STORE_MIB))
+    words = ("--services", services, "--store-size", str(STORE_MIB), "--durable")
+    yield answer("cloud-up", "--name", OTHER, *words)
     task("cloud-down", "--name", OTHER)
     assert remains(OTHER) == []
     assert answer("cloud-status", "--name", NAME)["running"] is True
@@ -225,10 +227,40 @@ def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) 
     assert (cloudplace.place(NAME).state / "pids" / "heat").read_text() == pid
 
 
+def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
+    """What it was asked for while there was no engine waits for one."""
+    (tmp_path / "stack.yaml").write_text(STACK)
+    heat = Cloud(OTHER, clouds_yaml=Path(second["clouds_yaml"]))
+    made = heat.create("durable", tmp_path / "stack.yaml", {"word": "first"}, timeout_s=120)
+    assert testcloud.rooms(OTHER).signal("heat-engine", signal.SIGKILL)
+    answers: list[str] = []
+
+    def update() -> None:
+        done = heat.update(made, tmp_path / "stack.yaml", {"word": "second"}, timeout_s=120)
+        answers.extend([done.status, done.outputs["word"]])
+
+    asking = threading.Thread(target=update)
+    asking.start()
+    time.sleep(3)
+    task("cloud-service", "start", "heat-engine", "--name", OTHER)
+    asking.join(timeout=180)
+
+    assert answers == ["UPDATE_COMPLETE", "second"]
+    heat.delete("durable", timeout_s=120)
+
+
+def test_the_engine_of_a_heat_that_is_not_durable_is_no_service(cloud: dict[str, Any]) -> None:
+    said = task("cloud-service", "stop", "heat-engine", "--name", NAME, status=2)
+
+    assert f"the cloud {NAME} was started without heat-engine" in said
+
+
 def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
     assert "start or stop one of: keystone" in task(
         "cloud-service", "stop", "cinder", "--name", NAME, status=2
     )
+    words = ("cloud-up", "--name", "heatless", "--services", "glance", "--durable")
+    assert "it is Heat that is durable" in task(*words, status=2)
     assert "is no name for a cloud" in task("cloud-up", "--name", "../x", status=2)
     assert "the cloud nobody does not run" in task("cloud-env", "--name", "nobody", status=3)
 
