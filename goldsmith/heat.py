@@ -91,6 +91,13 @@ class Cloud:
             cloudapi.raise_for(answer)
         return self.settled(stack.id, "UPDATE", timeout_s=timeout_s)
 
+    def act(self, stack: Stack, action: str, *, timeout_s: float) -> Stack:
+        """SUSPEND, RESUME or CHECK a stack and wait until that has ended, well or not."""
+        with translated(f"Heat does not {action.lower()} {stack.name}"):
+            path = f"/stacks/{stack.name}/{stack.id}/actions"
+            cloudapi.raise_for(self._sdk.orchestration.post(path, json={action.lower(): None}))
+        return self.settled(stack.id, action, timeout_s=timeout_s)
+
     def deployment(self, deployment: str) -> dict[str, Any]:
         """A software deployment's own record: status and output values."""
         with translated(f"Heat does not show the deployment {deployment}"):

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from goldsmith.errors import VerificationError
+from goldsmith.errors import CloudError, VerificationError
 from goldsmith.heat import Stack
 
 
@@ -73,6 +74,17 @@ def probe(stack: Stack) -> dict[str, Any]:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """Every container of a pod, as the hook reports it."""
     return bool(pod["containers"]) and all(each["ready"] for each in pod["containers"].values())
+
+
+@contextlib.contextmanager
+def refused(*words: str) -> Iterator[None]:
+    """The cloud says no to what the block asks, and one of these words is in its reason."""
+    try:
+        yield
+    except CloudError as e:
+        require(any(word in str(e) for word in words), f"refused, but not for {' or '.join(words)}: {e}")
+        return
+    raise VerificationError("the cloud took what it has to refuse")
 
 
 def require(is_so: object, otherwise: str) -> None:

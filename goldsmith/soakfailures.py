@@ -32,7 +32,7 @@ CASES = (
     "wrong_image", "bad_schema", "not_embedded", "exits", "crashes", "never_ready", "one_name_twice",
     "heat_away_at_work", "heat_away_at_the_signal", "heat_gone", "wrong_credentials", "clock_off",
     "a_mebibyte", "above_the_limit", "many_pods", "overtaken", "rebooted", "containerd_killed",
-    "kubelet_killed", "agent_killed", "full_disk", "spoilt_files",
+    "kubelet_killed", "agent_killed", "full_disk", "spoilt_files", "suspended",
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ class Failures(InACloud):
 
     def wrong_image(self) -> None:
         """An image that is not there."""
-        with _refused("image"):
+        with heatcheck.refused("image"):
             self.cloud.create("soak-wrong", heatproof.template(_TEMPLATE), self._parameters(image="no such"),
                               timeout_s=BOOT_S)  # fmt: skip
         require(not self.cloud.leftovers("soak-wrong"), "something of the refused stack is left")
@@ -166,7 +166,7 @@ class Failures(InACloud):
     def above_the_limit(self) -> None:
         """One config of more than Heat takes is refused, and nothing has changed."""
         before = self.cloud.stack(self.stack.id, with_outputs=False)
-        with _refused("limit|exceeds"):
+        with heatcheck.refused("limit", "exceeds"):
             self._begin(weight="x" * _ABOVE_LIMIT, weights=1)
         require(self.cloud.stack(self.stack.id, with_outputs=False) == before, "the stack was changed")
 
@@ -219,6 +219,13 @@ class Failures(InACloud):
         require_complete(self._change(script=guest.SPOIL), "UPDATE")
         time.sleep(5)
         require_complete(self._with(guest.pod("after-all"), script=guest.UNSPOIL), "UPDATE")
+
+    def suspended(self) -> None:
+        """The stack is suspended, and its pods end with it; resumed, they are there again."""
+        require_complete(self.cloud.act(self.stack, "SUSPEND", timeout_s=BOOT_S), "SUSPEND")
+        require(not self.answers(self.site), "the pods of a suspended stack answer")
+        require_complete(self.cloud.act(self.stack, "RESUME", timeout_s=BOOT_S), "RESUME")
+        self.at_first = None
 
     def _killed(self, program: str) -> None:
         require_complete(self._change(script=f"#!/bin/sh\npkill -KILL -x {program}\n"), "UPDATE")
@@ -284,14 +291,3 @@ class Failures(InACloud):
             "image": self.image, "flavor": FLAVOR, "network": NETWORK, "pods": copy.deepcopy(self.pods),
             "script": self.probe, "reason": str(self.count), "polling_interval": _POLLING_S, **others,
         }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _refused(why: str) -> Iterator[None]:
-    """Heat says no, and this is in its reason: one of several words, with | between."""
-    try:
-        yield
-    except CloudError as e:
-        require(any(word in str(e) for word in why.split("|")), f"refused, but not for {why}: {e}")
-        return
-    raise VerificationError("Heat took what it has to refuse")
