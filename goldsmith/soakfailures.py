@@ -24,6 +24,7 @@ _BEGUN_S = 10  # after an update was taken: the agent has fetched it and is at w
 _WEIGHT, _WEIGHTS = 120_000, 9  # characters, more than 1 MiB together
 _ABOVE_LIMIT = 1_100_000  # characters; Heat takes requests of 1 MiB
 _PODS = 30
+_LOOKS = 5
 _SITE = "http://{}:8080/healthz"  # of the first of the spec's pods, which is on the server's own network
 
 
@@ -237,10 +238,13 @@ class Failures(InACloud):
         require_failed(stack, "last words")
 
     def _is_as_before(self) -> None:
-        stack = self._change()
-        require_complete(stack, "UPDATE")
-        now = heatcheck.probe(stack)["pods"]
         names = {pod["metadata"]["name"] for pod in self.pods}
+        for _ in range(_LOOKS):  # pods that an update takes away end after it
+            stack = self._change()
+            require_complete(stack, "UPDATE")
+            now = heatcheck.probe(stack)["pods"]
+            if set(now) == names:
+                break
         require(set(now) == names, f"the pods are {sorted(now)}, must be {sorted(names)}")
         if self.at_first is not None:
             heatcheck.require_started_once(self.at_first, now)
