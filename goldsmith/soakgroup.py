@@ -40,7 +40,8 @@ class Group(InACloud):
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
         """From the image that the servers have to the other one."""
-        image = self.images[(index + 1) % 2]
+        self.images.reverse()
+        image = self.images[0]
         before = {server.id for server in self.cloud.servers("soak")}
         roll = self._taken_through if index % 2 else self._updated
         problems = []
@@ -56,8 +57,7 @@ class Group(InACloud):
             problems.append(f"the site was away at {away} of {len(looks)} looks")
         return {
             "by": "procedure" if index % 2 else "update", "seconds": seconds, "looks": len(looks),
-            "fewest_in_service": min(looks, default=0),
-            "problems": problems,
+            "fewest_in_service": min(looks, default=0), "problems": problems,
         }  # fmt: skip
 
     def _updated(self, image: str) -> None:
