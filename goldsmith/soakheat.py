@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from goldsmith import cloud as testcloud
@@ -20,6 +20,7 @@ from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud
 
 _UPDATE_S = 180
 _POLLING_S = 2
+_DEPLOYMENTS = 4  # in one trial of signals
 _IDLE_POLLING_S, _IDLE_S, _IDLE_SHARE = 60, 600, 0.01
 _DOWN_S, _UP_S = (0.5, 8.0), (1.0, 10.0)  # how long Heat's ports are closed, and open, between two moves
 
@@ -57,9 +58,9 @@ class Updates(InACloud):
 
 
 class Signals(InACloud):
-    """Trials of `invoke soak heat-signal`: deployments, while Heat's ports are closed and opened at random.
+    """Trials of `invoke soak heat-signal`: updates of deployments, while Heat's ports come and go at random.
 
-    A trial is good if the deployment's own record ends COMPLETE with the answer to this trial's word.
+    A trial is good if each deployment's own record ends COMPLETE with the answer to its word in this trial.
     """
 
     disturbed: tuple[str, ...] = ("heat-api",)
@@ -72,10 +73,12 @@ class Signals(InACloud):
         self.begin()
         self.image = self.cloud.upload(disk, build.name)
         self.create("verify/signals.yaml", self._parameters("first", "HEAT_SIGNAL"))
-        return {"build": build.name, "polling_interval_s": _POLLING_S}
+        return {
+            "build": build.name, "polling_interval_s": _POLLING_S, "deployments_each": _DEPLOYMENTS,
+        }  # fmt: skip
 
     def one(self, index: int, choice: random.Random) -> dict[str, Any]:
-        """One deployment by a transport of choice; every fifth is overtaken by another."""
+        """One update, its answers by a transport of choice; every fifth is overtaken by another."""
         word = f"{index}-{choice.getrandbits(32):08x}"
         transport = choice.choice(["HEAT_SIGNAL", "CFN_SIGNAL"])
         overtaken_s = round(choice.uniform(0.5, 6.0), 1) if index % 5 == 4 else None
@@ -94,7 +97,7 @@ class Signals(InACloud):
     def _parameters(self, word: str, transport: str) -> dict[str, Any]:
         return {
             "image": self.image, "flavor": FLAVOR, "network": NETWORK, "word": word,
-            "signal_transport": transport, "polling_interval": _POLLING_S,
+            "deployments": _DEPLOYMENTS, "signal_transport": transport, "polling_interval": _POLLING_S,
         }  # fmt: skip
 
     def _begin_update(self, parameters: Mapping[str, Any]) -> None:
@@ -108,14 +111,14 @@ class Signals(InACloud):
                 time.sleep(0.5)
 
     def _ended(self, word: str, transport: str) -> tuple[int, list[str]]:
-        """Wait for the stack, then read the deployment's own record: how often it was repeated, problems."""
+        """Wait for the stack, then read the deployments' own records: how often it was repeated, problems."""
         deadline, repeated = time.monotonic() + _UPDATE_S, 0
         while time.monotonic() < deadline:
             with contextlib.suppress(CloudError):
                 stack = self.cloud.stack(self.stack.id)
                 if stack.status.endswith(("_COMPLETE", "_FAILED")):
-                    record = self.cloud.deployment(str(stack.outputs["deployment"]))
-                    problems = _judge(stack, record, word)
+                    records = [self.cloud.deployment(each) for each in stack.outputs["deployments"]]
+                    problems = _judge(stack, records, word)
                     if not problems or not self.is_repeated or stack.status.endswith("_COMPLETE"):
                         return repeated, problems
                     repeated += 1
@@ -211,12 +214,15 @@ class Idle(InACloud):
         }  # fmt: skip
 
 
-def _judge(stack: Stack, record: Mapping[str, Any], word: str) -> list[str]:
+def _judge(stack: Stack, records: Sequence[Mapping[str, Any]], word: str) -> list[str]:
     problems = []
     if not stack.status.endswith("_COMPLETE"):
         problems.append(f"the stack is {stack.status}: {stack.reason}")
-    if record["status"] != "COMPLETE":
-        problems.append(f"the deployment is {record['status']}")
-    if record["answer"] != word:
-        problems.append(f"the deployment has the answer {record['answer']!r}, must be {word!r}")
+    if len(records) != _DEPLOYMENTS:
+        problems.append(f"there are {len(records)} deployments")
+    for number, record in enumerate(records):
+        wanted = {"status": "COMPLETE", "answer": f"{word}-{number}"}
+        found = {name: record.get(name) for name in wanted}
+        if found != wanted:
+            problems.append(f"the deployment {number} is {found}, must be {wanted}")
     return problems

@@ -22,6 +22,8 @@ _DOUBTFUL = frozenset(
      "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed")
 )  # fmt: skip
 _DOUBT_S = 20.0
+# Of runc's message where the pod's own sandbox has ended: the kubelet is about to make another one.
+_NO_SANDBOX = "/proc/0/ns/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +129,7 @@ class _Judge:
         fresh = restarts - self._earlier.setdefault(key, restarts)
         waiting = status.get("state", {}).get("waiting") or {}
         reason = waiting.get("reason")
-        if reason in _DOUBTFUL:
+        if reason in _DOUBTFUL and _NO_SANDBOX not in str(waiting.get("message")):
             since = self._doubted_since.setdefault(key, now)
             is_certain = fresh > 0 or now - since >= _DOUBT_S
         else:
