@@ -117,7 +117,7 @@ class Signals(InACloud):
             with contextlib.suppress(CloudError):
                 stack = self.cloud.stack(self.stack.id)
                 if stack.status.endswith(("_COMPLETE", "_FAILED")):
-                    records = [self.cloud.deployment(each) for each in stack.outputs["deployments"]]
+                    records = [self.cloud.deployment(each) for each in stack.outputs["deployments"] or ()]
                     problems = _judge(stack, records, word)
                     if not problems or not self.is_repeated or stack.status.endswith("_COMPLETE"):
                         return repeated, problems
