@@ -97,7 +97,7 @@ class Signals(InACloud):
     def _parameters(self, word: str, transport: str) -> dict[str, Any]:
         return {
             "image": self.image, "flavor": FLAVOR, "network": NETWORK, "word": word,
-            "deployments": _DEPLOYMENTS, "signal_transport": transport, "polling_interval": _POLLING_S,
+            "count": _DEPLOYMENTS, "signal_transport": transport, "polling_interval": _POLLING_S,
         }  # fmt: skip
 
     def _begin_update(self, parameters: Mapping[str, Any]) -> None:
