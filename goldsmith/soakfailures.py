@@ -20,7 +20,6 @@ from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud
 
 _TEMPLATE = "verify/failures.yaml"
 _POLLING_S = 2
-_BEGUN_S = 10  # after an update was taken: the agent has fetched it and is at work
 _WEIGHT, _WEIGHTS = 120_000, 9  # characters, more than 1 MiB together
 _ABOVE_LIMIT = 1_100_000  # characters; Heat takes requests of 1 MiB
 _PODS = 30
@@ -107,7 +106,7 @@ class Failures(InACloud):
     def heat_away_at_work(self) -> None:
         """Heat's ports are closed while the script runs, and open when it has ended."""
         self._begin(script=guest.SLOW.format(20))
-        time.sleep(_BEGUN_S)
+        self._wait_until_begun()
         with self._closed(8):
             pass
         self._answered()
@@ -115,7 +114,7 @@ class Failures(InACloud):
     def heat_away_at_the_signal(self) -> None:
         """Heat's ports are closed for a minute, in which the script ends."""
         self._begin(script=guest.SLOW.format(6))
-        time.sleep(_BEGUN_S - 4)
+        self._wait_until_begun()
         with self._closed(60):
             require(self.answers(self.site), "the pods do not answer while Heat is away")
         self._answered()
@@ -124,7 +123,7 @@ class Failures(InACloud):
         """Heat ends while a deployment is under way and is not there for a minute; pods do without it."""
         self._begin(script=guest.SLOW.format(10))
         deployment = str(self.stack.outputs["script"])
-        time.sleep(_BEGUN_S)
+        self._wait_until_begun()
         testcloud.service("stop", "heat", cloud=self.name)
         time.sleep(60)
         is_up = self.answers(self.site)
@@ -181,14 +180,14 @@ class Failures(InACloud):
     def overtaken(self) -> None:
         """An update that is sent while another is under way."""
         self._begin(script=guest.SLOW.format(20))
-        time.sleep(_BEGUN_S)
+        self._wait_until_begun()
         self._begin(script=guest.SLOW.format(1))
         self._answered()
 
     def rebooted(self) -> None:
         """The server is rebooted in the middle of a deployment."""
         self._begin(script=guest.COUNTED.format(name="rebooted", first="true"))
-        time.sleep(_BEGUN_S)
+        self._wait_until_begun()
         self.cloud.reboot(str(self.stack.outputs["server"]), timeout_s=BOOT_S)
         self._answered("2")
         self.at_first = None
@@ -257,6 +256,11 @@ class Failures(InACloud):
         wanted = result or str(self.count)
         said = str(stack.outputs["probe"]).strip()
         require(said == wanted, f"the script's answer is {said!r}, must be {wanted!r}")
+
+    def _wait_until_begun(self) -> None:
+        """The script of the update that was sent last says on the console that it is at work."""
+        words = f"begun {self.count}"
+        self._becomes(lambda: words in self.cloud.console(self.stack.outputs["server"]), words)
 
     def _becomes(self, is_so: Callable[[], bool], what: str) -> None:
         def now() -> bool:

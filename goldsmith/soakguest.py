@@ -9,13 +9,17 @@ _IMAGE = "goldsmith.local/redis:1"
 
 # Answers with what it was given.
 SAY = 'printf %s "$reason" > "$heat_outputs_path.result"\n'
-SLOW = "#!/bin/sh\nsleep {}\n" + SAY
+_BEGUN = 'echo "begun $reason" > /dev/console\n'
+SLOW = "#!/bin/sh\n" + _BEGUN + "sleep {}\n" + SAY
 # Runs twice or more where its first run was cut short: the answer is how often it was begun.
-COUNTED = """#!/bin/sh
+COUNTED = (
+    f"#!/bin/sh\n{_BEGUN}"
+    + """
 echo begun >> /var/lib/{name}
 [ "$(wc -l < /var/lib/{name})" -gt 1 ] || {{ {first}; sleep 60; }}
 wc -l < /var/lib/{name} > "$heat_outputs_path.result"
 """
+)
 # Leaves no byte of the disk for 45 s.
 FILL = """#!/bin/sh
 systemd-run --on-active=45 rm -rf /var/fill
