@@ -253,8 +253,7 @@ class Failures(InACloud):
         """The update that is under way ends well, with the script's answer."""
         stack = self.cloud.settled(self.stack.id, "UPDATE", timeout_s=BOOT_S)
         require_complete(stack, "UPDATE")
-        wanted = result or str(self.count)
-        said = str(stack.outputs["probe"]).strip()
+        said, wanted = str(stack.outputs["probe"]).strip(), result or str(self.count)
         require(said == wanted, f"the script's answer is {said!r}, must be {wanted!r}")
 
     def _wait_until_begun(self) -> None:
