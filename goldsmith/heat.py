@@ -167,10 +167,10 @@ class Cloud:
     def _lists(self, stack: str) -> bool:
         return any(each.id == stack for each in self._sdk.orchestration.stacks())
 
-    def servers(self, name: str) -> list[Server]:
-        """Those whose names contain this."""
-        with translated(f"Nova does not list the servers of {name}"):
-            found = [each for each in self._sdk.compute.servers() if name in each.name]
+    def servers(self) -> list[Server]:
+        """All of this user's. Heat shortens long names, so that of a stack need not be in its servers'."""
+        with translated("Nova does not list the servers"):
+            found = list(self._sdk.compute.servers())
         return [
             Server(
                 id=str(each.id), image=str((each.image or {}).get("id", "")),

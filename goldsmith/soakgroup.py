@@ -42,7 +42,7 @@ class Group(InACloud):
         """From the image that the servers have to the other one."""
         self.images.reverse()
         image = self.images[0]
-        before = {server.id for server in self.cloud.servers("soak")}
+        before = {server.id for server in self.cloud.servers()}
         roll = self._taken_through if index % 2 else self._updated
         problems = []
         start = time.monotonic()
@@ -71,7 +71,7 @@ class Group(InACloud):
         procedure.carry_out(self.cloud, self.stack.id, steps, deadline_s=_ROLL_S)
 
     def _wrong_servers(self, image: str, before: set[str]) -> list[str]:
-        now = self.cloud.servers("soak")
+        now = self.cloud.servers()
         problems = [f"the server {server.id} has the old image" for server in now if server.image != image]
         problems += [f"the server {server.id} was not replaced" for server in now if server.id in before]
         return problems + ([] if len(now) == _SERVERS else [f"there are {len(now)} servers"])
@@ -86,7 +86,7 @@ class Group(InACloud):
         def look() -> None:
             while not over.wait(_EVERY_S):
                 try:
-                    sites = [f"http://{address}:8080/healthz" for server in self.cloud.servers("soak")
+                    sites = [f"http://{address}:8080/healthz" for server in self.cloud.servers()
                              for address in server.addresses]  # fmt: skip
                     looks.append(sum(map(self.answers, sites)))
                 except GoldsmithError as e:
