@@ -193,7 +193,7 @@ class Cloud:
         return ""
 
     def leftovers(self, name: str) -> list[str]:
-        """Servers, ports and stacks that carry a name, a line each."""
+        """Servers, ports and stacks whose names contain this, a line each. See servers() for long names."""
         with translated(f"cannot look for what is left of {name}"):
             lists: dict[str, Callable[[], Iterator[Any]]] = {
                 "stack": self._sdk.orchestration.stacks,

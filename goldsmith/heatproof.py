@@ -88,7 +88,8 @@ class _Proof:
             wishes,
             report,
         )
-        self.name = f"verify-{manifest['name']}-{secrets.token_hex(3)}"
+        self.mark = secrets.token_hex(3)  # which stays where Heat shortens the names of a stack's servers
+        self.name = f"verify-{manifest['name']}-{self.mark}"
         self.pods = [copy.deepcopy(pod) for pod in pods_of(build)]
         self.stack: Stack | None = None
         self.at_first: Mapping[str, Any] = {}  # what the server looked like when it was created
@@ -220,11 +221,11 @@ class _Proof:
 
     def _delete(self, image: str) -> None:
         """Stack and image, and a look at whether anything is left."""
-        if self.stack is not None or self.cloud.leftovers(self.name):
+        if self.stack is not None or self.cloud.leftovers(self.mark):
             self.cloud.delete(self.name, timeout_s=self.wishes.deadline_s)
         if image:
             self.cloud.delete_image(image)
-        left = self.cloud.leftovers(self.name)
+        left = self.cloud.leftovers(self.mark)
         heatcheck.require(not left, f"left in the cloud: {', '.join(left)}")
 
     def _updated(self, pods: list[dict[str, Any]], reason: str) -> Stack:
