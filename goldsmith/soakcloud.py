@@ -6,14 +6,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
 from goldsmith import heatproof
 from goldsmith.cloudstart import Options
-from goldsmith.errors import CloudError, CommandError
+from goldsmith.errors import CloudError, CommandError, GoldsmithError
 from goldsmith.heat import Cloud, Stack
 
 SPEC = "debian-kubelet"
@@ -21,6 +22,29 @@ FLAVOR, NETWORK = "golden", "golden"  # which every test cloud has
 BOOT_S = 900
 _DELETE_S = 180
 _ASK = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)"
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Have work done in a thread until the block ends, which sets the event; what it raises is raised."""
+    over = threading.Event()
+    failures: list[GoldsmithError] = []
+
+    def run() -> None:
+        try:
+            work(over)
+        except GoldsmithError as e:
+            failures.append(e)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 class InACloud:

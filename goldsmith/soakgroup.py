@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from goldsmith import heatproof, procedure, workspace
-from goldsmith.errors import CloudError, GoldsmithError
-from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud
+from goldsmith.errors import CloudError
+from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud, beside
 
 _SERVERS, _POLLING_S = 2, 2
 _EVERY_S = 2.0  # between two looks at the site
@@ -80,27 +80,14 @@ class Group(InACloud):
     def _watched(self) -> Iterator[list[int]]:
         """How many servers' sites answered at each look until the block ends; the list grows meanwhile."""
         looks: list[int] = []
-        over = threading.Event()
-        failures: list[GoldsmithError] = []
 
-        def look() -> None:
+        def look(over: threading.Event) -> None:
             while not over.wait(_EVERY_S):
-                try:
-                    sites = [f"http://{address}:8080/healthz" for server in self.cloud.servers()
-                             for address in server.addresses]  # fmt: skip
-                    looks.append(sum(map(self.answers, sites)))
-                except GoldsmithError as e:
-                    failures.append(e)
+                addresses = [address for server in self.cloud.servers() for address in server.addresses]
+                looks.append(sum(self.answers(f"http://{each}:8080/healthz") for each in addresses))
 
-        watcher = threading.Thread(target=look)
-        watcher.start()
-        try:
+        with beside(look):
             yield looks
-        finally:
-            over.set()
-            watcher.join()
-        if failures:
-            raise failures[0]
 
     def _parameters(self, image: str) -> dict[str, Any]:
         return {

@@ -14,9 +14,9 @@ from typing import Any
 from goldsmith import cloud as testcloud
 from goldsmith import clouddurable, heatcheck, heatproof, heatreport, proc, workspace
 from goldsmith.cloudstart import Options
-from goldsmith.errors import CloudError, GoldsmithError, HostError
+from goldsmith.errors import CloudError
 from goldsmith.heat import Stack
-from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud
+from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud, beside
 
 _UPDATE_S = 180
 _POLLING_S = 2
@@ -133,29 +133,17 @@ class Signals(InACloud):
         Yields what was away, and for how many seconds.
         """
         away: list[tuple[str, float]] = []
-        over = threading.Event()
-        failures: list[GoldsmithError] = []
 
-        def move() -> None:
-            try:
-                while not over.wait(choice.uniform(*_UP_S)):
-                    part, pause = choice.choice(self.disturbed), round(choice.uniform(*_DOWN_S), 1)
-                    self._take_away(part)
-                    over.wait(pause)
-                    testcloud.service("start", part, cloud=self.name)
-                    away.append((part, pause))
-            except HostError as e:
-                failures.append(e)
+        def move(over: threading.Event) -> None:
+            while not over.wait(choice.uniform(*_UP_S)):
+                part, pause = choice.choice(self.disturbed), round(choice.uniform(*_DOWN_S), 1)
+                self._take_away(part)
+                over.wait(pause)
+                testcloud.service("start", part, cloud=self.name)
+                away.append((part, pause))
 
-        mover = threading.Thread(target=move)
-        mover.start()
-        try:
+        with beside(move):
             yield away
-        finally:
-            over.set()
-            mover.join()
-        if failures:
-            raise failures[0]
 
     def _take_away(self, part: str) -> None:
         testcloud.service("stop", part, cloud=self.name)

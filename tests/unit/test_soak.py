@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goldsmith import accelerator, artifact, reap, soak, soakfailures, soakkill
+from goldsmith import accelerator, artifact, reap, soak, soakcloud, soakfailures, soakkill
 from goldsmith.errors import SpecError, VerificationError
 from goldsmith.soakfailures import Failures
 
@@ -97,6 +98,15 @@ def test_run_that_goes_on_after_a_bad_trial_is_not_good(tmp_path: Path, dice: ty
         soak.run("dice", times=4, seed=1, report=tmp_path / "report")
 
     assert len(thrown(tmp_path / "report")) == 4
+
+
+def test_what_goes_wrong_beside_a_block_is_raised_at_its_end() -> None:
+    def work(over: threading.Event) -> None:
+        assert over.wait(30), "the block has ended"
+        raise VerificationError("seen beside it")
+
+    with pytest.raises(VerificationError, match="seen beside it"), soakcloud.beside(work):
+        pass
 
 
 def test_every_case_around_a_server_is_one_that_there_is_and_no_other() -> None:
