@@ -89,7 +89,7 @@ def _reap_as_root(folder: Path) -> list[str]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
+        time.sleep(0.03)
     # A disk may lie on a file system that is a mount of this folder, too: while its loop device is
     # attached that one cannot be unmounted, and once it is unmounted lazily nothing tells whose the
     # device is. So: what can be unmounted, the devices, what that has freed; by force only at last.

@@ -43,6 +43,7 @@ def test(junit: Path) -> None:
     junit.parent.mkdir(parents=True, exist_ok=True)
     argv = [
         sys.executable, "-m", "pytest", *SUITES, "--junitxml", os.fspath(junit), "--durations=15",
+        "--numprocesses=0",
         "-o", "junit_family=xunit2", "-v",
     ]  # fmt: skip
     with progress.step("tests"):

@@ -27,7 +27,7 @@ def wait_until(
 ) -> T:
     """Call probe until it returns something true, and return that.
 
-    Raises Died as soon as alive() is false, Deadline after timeout_s seconds.
+    Raises Died as soon as alive() is false and the probe still is, Deadline after timeout_s seconds.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -35,6 +35,9 @@ def wait_until(
         if result:
             return result
         if not alive():
+            result = probe()  # it may have come, and been the reason for the end, since the last look
+            if result:
+                return result
             raise Died
         left_s = deadline - time.monotonic()
         if left_s <= 0:

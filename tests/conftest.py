@@ -13,11 +13,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from goldsmith import wait
 
 _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
 _OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")
@@ -49,6 +53,13 @@ def cut_off(
     yield
     if scratch.exists():
         shutil.rmtree(scratch)
+
+
+@pytest.fixture
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a fake looks often."""
+    quick = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda s: time.sleep(min(s, 0.01)))
+    monkeypatch.setattr(wait, "time", quick)
 
 
 @pytest.fixture

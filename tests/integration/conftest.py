@@ -42,6 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.path.name in _FIRST else 2 if "proof" in fixtures else 3
 
     items.sort(key=turn)
+    for item in items:
+        if item.get_closest_marker("integration"):
+            item.add_marker(pytest.mark.xdist_group("host"))  # one after the other, as they share it
 
 
 @pytest.fixture(scope="session")

@@ -340,7 +340,7 @@ def test_ci_is_true_or_not(host: Host, value: str, status: int) -> None:
     assert host.sh(f"is_true '{value}'").returncode == status
 
 
-def fake_python(host: Host) -> None:
+def fake_python(host: Host, takes_s: float = 0) -> None:
     """A Python whose environments and pip are notes in a file."""
     calls = host.folder / "calls"
     python = host.folder / "bin" / "python3"
@@ -350,7 +350,7 @@ def fake_python(host: Host) -> None:
     host.has(
         "python3",
         f'case "$*" in\n'
-        f'*" venv "*) echo venv >> {calls}; sleep 0.3; mkdir -p "${{@: -1}}/bin"; '
+        f'*" venv "*) echo venv >> {calls}; sleep {takes_s}; mkdir -p "${{@: -1}}/bin"; '
         f'cp {python} "${{@: -1}}/bin/python";;\n'
         f"*require-hashes*) echo pip >> {calls}; [ ! -e {host.folder}/broken ];;\n"
         f"*sys.version*) echo 3.11;;\n"
@@ -395,7 +395,7 @@ def test_an_environment_that_was_not_finished_is_made_anew(host: Host) -> None:
 
 
 def test_two_starts_at_once_make_one_environment(host: Host) -> None:
-    fake_python(host)
+    fake_python(host, takes_s=0.3)
 
     done = host.sh(f"({_ENTER}) & ({_ENTER}) & wait $!; wait")
 
@@ -409,7 +409,7 @@ def test_an_environment_in_which_a_task_runs_is_not_taken_away(host: Host) -> No
     host.sh(_ENTER)
 
     done = host.sh(
-        f"({_ENTER}; echo running >> {calls}; sleep 1; echo ended >> {calls}) &\n"
+        f"({_ENTER}; echo running >> {calls}; sleep 0.5; echo ended >> {calls}) &\n"
         f"until grep -q running {calls}; do sleep 0.05; done\n"
         f'echo other > "{lock}"\n{_ENTER}\nwait'
     )

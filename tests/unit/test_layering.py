@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -88,10 +89,7 @@ SOMEBODYS_PATHS = re.compile(
     )
 )
 
-TREES = {path.stem: ast.parse(path.read_text()) for path in [*PACKAGE.glob("*.py"), ROOT / "tasks.py"]}
-TREES.pop("__init__")
-NODES = [(module, node) for module, tree in TREES.items() for node in ast.walk(tree)]
-MODULES = sorted(TREES)
+MODULES = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} | {"tasks"})
 LEVEL = {module: level for level, room in enumerate(ROOMS.values()) for module in room}
 
 
@@ -104,18 +102,33 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(path_of(module).read_text())
+
+
+@functools.cache
+def imported(module: str) -> frozenset[str]:
+    return frozenset(imports(tree_of(module)))
+
+
 def own_imports(module: str) -> set[str]:
-    names = (name.split(".") for name in imports(TREES[module]))
+    names = (name.split(".") for name in imported(module))
     return {name[1] for name in names if name[0] == "goldsmith" and len(name) > 1}
 
 
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
-    return ((module, node) for module, node in NODES if isinstance(node, kinds))
+    return (
+        (module, node) for module in MODULES for node in ast.walk(tree_of(module)) if isinstance(node, kinds)
+    )
+
+
+def path_of(module: str) -> Path:
+    return ROOT / "tasks.py" if module == "tasks" else PACKAGE / f"{module}.py"
 
 
 def lines_of(module: str) -> int:
-    path = ROOT / "tasks.py" if module == "tasks" else PACKAGE / f"{module}.py"
-    return len(path.read_text().splitlines())
+    return len(path_of(module).read_text().splitlines())
 
 
 def test_there_are_modules_to_look_at() -> None:
@@ -166,14 +179,14 @@ def test_errors_and_the_spec_import_nothing_of_ours() -> None:
     ("library", "door"), [("subprocess", "proc"), ("openstack", "cloudapi"), ("pycdlib", "seed")]
 )
 def test_some_libraries_have_one_door(library: str, door: str) -> None:
-    users = {module for module in MODULES if any(n.split(".")[0] == library for n in imports(TREES[module]))}
+    users = {module for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}
 
     assert users <= {door}
 
 
 def test_proc_is_the_door_to_programs() -> None:
     """The test above would hold as well if nobody started anything."""
-    assert "subprocess" in set(imports(TREES["proc"]))
+    assert "subprocess" in imported("proc")
 
 
 def test_nothing_starts_programs_past_proc() -> None:

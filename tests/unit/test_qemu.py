@@ -13,6 +13,8 @@ import pytest
 from goldsmith import proc, qemu
 from goldsmith.errors import BootError, EmulatorError
 
+pytestmark = pytest.mark.usefixtures("quick_polls")
+
 
 @pytest.fixture
 def vm(tmp_path: Path) -> qemu.VmPlan:

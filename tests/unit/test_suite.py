@@ -3,14 +3,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goldsmith.workspace import project_root
+pytest_plugins = ("pytester",)
 
 TESTS = """
 import pytest
@@ -29,68 +26,61 @@ BARE: dict[str, Any] = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "test_it.py").write_text(TESTS)
-    return tmp_path
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take long to import
+    pytester.makepyfile(test_it=TESTS)
+    return pytester
 
 
-def run(folder: Path, **expect: Any) -> tuple[int, str]:
-    """The suite's status and output, judged by an image like this."""
-    path = folder / "expect-booted.json"
+def run(suite: pytest.Pytester, **expect: Any) -> pytest.RunResult:
+    """The suite, judged by an image like this."""
+    path = suite.path / "expect-booted.json"
     path.write_text(json.dumps({**BARE, **expect}))
-    argv = [
-        sys.executable, "-B", "-m", "pytest", "-v", "-p", "goldsmith.suite",
-        "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), "--expect", str(path),
-        str(folder),
-    ]  # fmt: skip
-    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # they take half a second to import
-    done = subprocess.run(argv, cwd=project_root(), env=env, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    return suite.runpytest_inprocess(
+        "-v", "-p", "goldsmith.suite", "-p", "no:cacheprovider", "-c", os.devnull,
+        "--rootdir", suite.path, "--expect", path, suite.path,
+    )  # fmt: skip
 
 
-def notes(folder: Path) -> list[str]:
-    return list(json.loads((folder / "not-applicable.json").read_text()))
+def notes(suite: pytest.Pytester) -> list[str]:
+    return list(json.loads((suite.path / "not-applicable.json").read_text()))
 
 
-def test_what_an_image_does_not_claim_is_left_out_and_said(folder: Path) -> None:
+def test_what_an_image_does_not_claim_is_left_out_and_said(suite: pytest.Pytester) -> None:
     build = {"kubelet": {"version": "1.35.4"}, "verify": {"pods": []}}
 
-    status, output = run(folder, build=build)
+    run(suite, build=build).assert_outcomes(passed=1, deselected=2)
 
-    assert status == 0, output
-    assert "1 passed, 2 deselected" in output
-    assert notes(folder) == [
+    assert notes(suite) == [
         "booted: test_pods: the image has no pods",
         "booted: test_systemd: the image has no systemd",
     ]
 
 
-def test_what_it_claims_is_tested(folder: Path) -> None:
+def test_what_it_claims_is_tested(suite: pytest.Pytester) -> None:
     build = {"kubelet": {"version": "1.35.4"}, "verify": {"pods": [{}]}}
 
-    status, output = run(folder, build=build, systemd=True)
+    run(suite, build=build, systemd=True).assert_outcomes(passed=3)
 
-    assert status == 0, output
-    assert "3 passed" in output
-    assert not (folder / "not-applicable.json").exists()
+    assert not (suite.path / "not-applicable.json").exists()
 
 
-def test_notes_of_an_earlier_phase_stay_even_if_they_are_roots(folder: Path) -> None:
-    earlier = folder / "not-applicable.json"
+def test_notes_of_an_earlier_phase_stay_even_if_they_are_roots(suite: pytest.Pytester) -> None:
+    earlier = suite.path / "not-applicable.json"
     earlier.write_text('["sealed: test_x: the image has no manifest"]')
     inode = earlier.stat().st_ino
 
-    run(folder)
+    run(suite)
 
-    assert notes(folder)[0] == "sealed: test_x: the image has no manifest"
-    assert len(notes(folder)) == 3
+    assert notes(suite)[0] == "sealed: test_x: the image has no manifest"
+    assert len(notes(suite)) == 3
     assert earlier.stat().st_ino != inode, "written in place, which only its owner can"
 
 
-def test_a_feature_that_nobody_knows_does_not_pass_for_one_that_is_lacking(folder: Path) -> None:
-    (folder / "test_it.py").write_text(TESTS.replace('needs("systemd")', 'needs("sistemd")'))
+def test_a_feature_that_nobody_knows_does_not_pass_for_one_that_is_lacking(suite: pytest.Pytester) -> None:
+    (suite.path / "test_it.py").write_text(TESTS.replace('needs("systemd")', 'needs("sistemd")'))
 
-    status, output = run(folder)
+    done = run(suite)
 
-    assert status not in {0, 5}
-    assert "sistemd" in output
+    assert done.ret not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    assert "sistemd" in done.stdout.str() + done.stderr.str()

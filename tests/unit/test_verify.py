@@ -18,6 +18,8 @@ from goldsmith.errors import BootError, VerificationError
 from goldsmith.verdict import Verdict
 from goldsmith.verify import Subject
 
+pytestmark = pytest.mark.usefixtures("quick_polls")
+
 GOOD = '<testsuites><testsuite name="pytest"><testcase name="test_a"/></testsuite></testsuites>'
 BAD = GOOD.replace("/></", '><failure message="no"/></testcase></')
 NONE = '<testsuites><testsuite name="pytest"/></testsuites>'

@@ -45,5 +45,11 @@ def test_death_is_noticed_long_before_the_deadline() -> None:
     assert next(asked) == 4
 
 
+def test_what_came_between_the_look_and_death_still_counts() -> None:
+    answers = iter([None, "here"])
+
+    assert wait_until(lambda: next(answers), timeout_s=60, alive=lambda: False) == "here"
+
+
 def test_what_came_just_before_death_still_counts() -> None:
     assert wait_until(lambda: "here", timeout_s=60, alive=lambda: False) == "here"
