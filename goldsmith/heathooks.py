@@ -47,6 +47,7 @@ def _require_answers(stack: Stack, greeting: str, *, boot: str) -> None:
         "script_stdout": f"to standard output: {greeting}\n",
         "script_stderr": f"to standard error: {greeting}\n",
         "boot": f"{boot} from the boot\n",
+        "metadata": f"{boot} from the metadata\n",
         "playbook": f"{greeting} from Ansible",
         "manifest": f"{greeting} from Puppet",
         "container_stdout": f"{greeting} from a container\n",
@@ -54,6 +55,11 @@ def _require_answers(stack: Stack, greeting: str, *, boot: str) -> None:
     for output, text in wanted.items():
         found = stack.outputs[output]
         heatcheck.require(found == text, f"the output {output} is {found!r}, must be {text!r}")
+    init = stack.outputs["init_stdout"]
+    heatcheck.require(
+        f"{greeting} from a deployment of metadata" in init.splitlines(),
+        f"the output init_stdout is {init!r}",
+    )
     state = stack.outputs["containers"]["web"]["state"]
     heatcheck.require(state == "running", f"the container web is {state}")
     heatcheck.require("redis" in (stack.outputs["pods"] or {}), "the pod redis is not in the output pods")

@@ -62,6 +62,7 @@ class HeatHook(enum.StrEnum):
     ansible = enum.auto()
     puppet = enum.auto()
     docker_cmd = "docker-cmd"
+    cfn_init = "cfn-init"
 
 
 class Layers(enum.StrEnum):

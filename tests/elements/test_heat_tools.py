@@ -152,3 +152,12 @@ def test_a_program_that_is_not_there_is_a_failure(
 
     assert answer["deploy_status_code"] == 126
     assert "cannot run" in answer["deploy_stderr"]
+
+
+def test_cfn_init_gets_the_config_as_its_metadata(tool: Tool, fake: Callable[..., Path]) -> None:
+    calls = fake("cfn-init", 'cat "$2"')
+
+    answer = tool("cfn-init", '{"config": {}}', options={"configsets": "a,b"}, who="x")
+
+    assert json.loads(answer["deploy_stdout"]) == {"AWS::CloudFormation::Init": '{"config": {}}'}
+    assert calls.read_text().split()[2:] == ["--configsets", "a,b"]

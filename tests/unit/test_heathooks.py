@@ -12,7 +12,7 @@ from goldsmith import heathooks
 from goldsmith.errors import VerificationError
 from goldsmith.heat import Stack
 
-ALL = ["script", "kubelet", "ansible", "puppet", "docker-cmd"]
+ALL = ["script", "kubelet", "ansible", "puppet", "docker-cmd", "cfn-init"]
 
 
 class FakeCloud:
@@ -36,6 +36,8 @@ class FakeCloud:
         outputs: dict[str, Any] = {
             "script_stdout": f"to standard output: {greeting}\n",
             "script_stderr": f"to standard error: {greeting}\n", "boot": "hello from the boot\n",
+            "metadata": "hello from the metadata\n",
+            "init_stdout": f"cfn-init: config config\n{greeting} from a deployment of metadata\n",
             "playbook": f"{greeting} from Ansible", "manifest": f"{greeting} from Puppet",
             "container_stdout": f"{greeting} from a container\n", "pods": {"redis": {}},
             "containers": {"web": {"id": next(self.ids), "state": "running"}},
@@ -57,6 +59,8 @@ def test_every_kind_of_configuration_answers_and_is_changed_by_an_update() -> No
     ("action", "output", "value", "said"),
     [
         ("CREATE", "script_stderr", "", "output script_stderr is ''"),
+        ("CREATE", "metadata", None, "output metadata is None"),
+        ("UPDATE", "init_stdout", "hello from a deployment of metadata", "the output init_stdout is 'hello"),
         ("CREATE", "containers", {"web": {"id": 1, "state": "exited"}}, "the container web is exited"),
         ("CREATE", "pods", None, "redis"),
         ("UPDATE", "playbook", "hello from Ansible", "output playbook is 'hello from Ansible'"),

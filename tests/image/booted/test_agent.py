@@ -18,6 +18,26 @@ def test_agent_is_enabled_and_rests_where_there_is_no_heat(host: Host) -> None:
     assert set(shown.split()) == {"ActiveState=inactive", "ConditionResult=no"}
 
 
+@pytest.mark.needs("heat-agent")
+def test_cfn_init_applies_a_servers_metadata(host: Host) -> None:
+    config = {
+        "groups": {"greeters": {}},
+        "users": {"greeter": {"groups": ["greeters"]}},
+        "files": {"/run/greeting": {"content": "hello\n", "owner": "greeter", "mode": "000600"}},
+        "commands": {"1": {"command": ["cat", "/run/greeting"]}},
+        "services": {"systemd": {"systemd-timesyncd": {"ensureRunning": "true"}}},
+    }
+    metadata = json.dumps({"AWS::CloudFormation::Init": {"config": config}})
+
+    said = host.check_output("printf %s %s > /run/init && cfn-init --file /run/init", "%s", metadata)
+
+    assert said.splitlines()[-3:] == [
+        "cfn-init: command 1", "hello", "cfn-init: service systemd-timesyncd: start",
+    ]  # fmt: skip
+    assert host.file("/run/greeting").user == "greeter"
+    assert "greeters" in host.user("greeter").groups
+
+
 @pytest.mark.needs("kubelet-hook")
 def test_hook_refuses_what_is_not_embedded_and_leaves_the_pods_alone(host: Host) -> None:
     before = host.check_output("ls -i /etc/kubernetes/manifests")

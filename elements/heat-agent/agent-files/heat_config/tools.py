@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""heat-config's hooks whose config a program runs: script, ansible, puppet. JSON in, the answer to Heat out.
+"""heat-config's hooks whose config a program runs: script, ansible, puppet, cfn-init. JSON in, JSON out.
 
 Options, variables and facts are those of heat-agents' hooks of these names, so that what was written for
 those runs here. A file "$heat_outputs_path.NAME" that the config's program writes becomes the output NAME.
@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from heat_config import cfnmetadata
 
 FOLDER = Path("/var/lib/heat-config")
 _PUPPET_CHANGED = 2  # puppet apply --detailed-exitcodes: it succeeded, and changed something
@@ -94,8 +96,16 @@ def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
     )
 
 
+def cfn_init(config: Mapping[str, Any], scratch: Path) -> Call:
+    """The config is what stands under AWS::CloudFormation::Init. Option: configsets, names with commas."""
+    metadata = {cfnmetadata.KEY: config.get("config")}
+    sets = (config.get("options") or {}).get("configsets")
+    given = _written(scratch / "metadata.json", json.dumps(metadata))
+    return Call(argv=("cfn-init", "--file", given, *(["--configsets", str(sets)] if sets else [])))
+
+
 TOOLS: Mapping[str, Callable[[Mapping[str, Any], Path], Call]] = {
-    "ansible": ansible, "puppet": puppet, "script": script,
+    "ansible": ansible, "cfn-init": cfn_init, "puppet": puppet, "script": script,
 }  # fmt: skip
 
 

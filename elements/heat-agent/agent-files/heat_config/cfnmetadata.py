@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS::CloudFormation::Init as Heat hands it to a server: which configs are meant, and whether all is known.
+
+The format: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-init.html
+What is not known here is refused before anything is changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+KEY = "AWS::CloudFormation::Init"
+DEFAULT_SET = "default"
+_ONLY_CONFIG = "config"  # the one that is meant where there are no sets
+
+# The sections of a config, and what an entry of each may say; an empty set: the entry has no keys of its own.
+_ENTRIES: Mapping[str, frozenset[str]] = {
+    "packages": frozenset(),
+    "groups": frozenset({"gid"}),
+    "users": frozenset({"groups", "uid", "homeDir"}),
+    "sources": frozenset(),
+    "files": frozenset({"content", "source", "encoding", "owner", "group", "mode"}),
+    "commands": frozenset({"command", "env", "cwd", "test", "ignoreErrors"}),
+    "services": frozenset({"ensureRunning", "enabled", "packages", "sources", "files", "commands"}),
+}
+_KINDS: Mapping[str, tuple[str, ...]] = {"packages": ("apt",), "services": ("systemd", "sysvinit")}
+
+Config = Mapping[str, Mapping[str, Any]]
+
+
+class RefusedError(Exception):
+    """The metadata is not there, is no metadata, or asks for something that is not known here."""
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """What stands under AWS::CloudFormation::Init in a file of metadata. Raises RefusedError."""
+    try:
+        init = json.loads(path.read_text())[KEY]
+        init = json.loads(init) if isinstance(init, str) else init
+    except OSError as e:
+        raise RefusedError(f"{path}: {e.strerror}") from None
+    except ValueError as e:
+        raise RefusedError(f"{path}: no JSON: {e}") from None
+    except (KeyError, TypeError):
+        raise RefusedError(f"{path} has no {KEY}") from None
+    return _mapping(init, KEY)
+
+
+def configs(init: Mapping[str, Any], sets: list[str]) -> list[tuple[str, Config]]:
+    """The configs of these sets in their order, each with its name; all is checked. Raises RefusedError."""
+    if "configSets" in init:
+        known = _mapping(init["configSets"], "configSets")
+        names = [name for set_ in sets for name in _members(known, set_, ())]
+    elif sets == [DEFAULT_SET]:
+        names = [_ONLY_CONFIG]
+    else:
+        raise RefusedError(f"there are no configSets, but {', '.join(sets)} is asked for")
+    missing = [name for name in names if name not in init]
+    if missing:
+        raise RefusedError(f"there is no config {missing[0]!r}")
+    return [(name, _checked(init[name], name)) for name in names]
+
+
+def is_true(value: object) -> bool:
+    """Templates have true, "true" and "True"."""
+    return str(value).lower() == "true"
+
+
+def _members(sets: Mapping[str, Any], name: str, outer: tuple[str, ...]) -> Iterator[str]:
+    if name in outer:
+        raise RefusedError(f"the configSet {name!r} has itself for a member")
+    if name not in sets:
+        raise RefusedError(f"there is no configSet {name!r}")
+    members = sets[name]
+    for member in members if isinstance(members, list) else [members]:
+        if isinstance(member, Mapping) and set(member) == {"ConfigSet"}:
+            yield from _members(sets, str(member["ConfigSet"]), (*outer, name))
+        else:
+            yield str(member)
+
+
+def _checked(config: object, where: str) -> Config:
+    sections = _mapping(config, where)
+    _only(sections, set(_ENTRIES), where)
+    for section, entries in sections.items():
+        kinds = _mapping(entries, f"{where}: {section}")
+        if section in _KINDS:
+            _only(kinds, set(_KINDS[section]), f"{where}: {section}")
+        groups = kinds.values() if section in _KINDS else [kinds]
+        for name, entry in ((n, e) for group in groups for n, e in _mapping(group, section).items()):
+            _check_entry(section, entry, f"{where}: {section}: {name}")
+    return sections
+
+
+def _check_entry(section: str, entry: object, where: str) -> None:
+    if section not in {"packages", "sources"}:
+        _only(_mapping(entry, where), set(_ENTRIES[section]), where)
+    if section == "commands" and not _mapping(entry, where).get("command"):
+        raise RefusedError(f"{where}: there is no command")
+    if section == "files":
+        file = _mapping(entry, where)
+        if ("content" in file) == ("source" in file):
+            raise RefusedError(f"{where}: it needs either content or source")
+        if file.get("encoding", "plain") not in {"plain", "base64"}:
+            raise RefusedError(f"{where}: encoding is plain or base64, not {file['encoding']!r}")
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RefusedError(f"{where}: a mapping is needed, not {json.dumps(value)[:40]}")
+    return value
+
+
+def _only(found: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(found) - known)
+    if unknown:
+        raise RefusedError(f"{where}: {unknown[0]!r} is not known here, only {', '.join(sorted(known))}")

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS::CloudFormation::Init applied: files and commands for real, the system's own programs as fakes."""
+
+from __future__ import annotations
+
+import base64
+import grp
+import http.server
+import io
+import json
+import os
+import pwd
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from heat_config import cfninit, cfnmetadata
+
+MINE = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+Init = Callable[..., int]
+
+
+@pytest.fixture
+def init(tmp_path: Path) -> Init:
+    """init(METADATA, WORDS): cfn-init's status with what stands under its key."""
+
+    def call(metadata: object, *words: str) -> int:
+        path = tmp_path / "cfn-init-data"
+        path.write_text(json.dumps({cfnmetadata.KEY: metadata}))
+        return cfninit.main(["--file", str(path), *words])
+
+    return call
+
+
+@pytest.fixture
+def web() -> Iterator[Callable[[bytes], str]]:
+    """web(BYTES): a URL that answers with them."""
+    content = b""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    def serve(data: bytes) -> str:
+        nonlocal content
+        content = data
+        return f"http://127.0.0.1:{server.server_address[1]}/thing"
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield serve
+        server.shutdown()
+
+
+def config(**sections: Any) -> dict[str, Any]:
+    return {"config": sections}
+
+
+def test_files_have_their_content_and_mode(init: Init, tmp_path: Path, web: Callable[[bytes], str]) -> None:
+    files = {
+        f"{tmp_path}/new/text": {"content": "hello\n", "mode": "000640", **MINE},
+        f"{tmp_path}/structure": {"content": {"a": [1]}, **MINE},
+        f"{tmp_path}/bytes": {"content": base64.b64encode(b"\0\1").decode(), "encoding": "base64", **MINE},
+        f"{tmp_path}/fetched": {"source": web(b"from there"), **MINE},
+        f"{tmp_path}/link": {"content": "new/text", "mode": "120644"},
+    }
+
+    assert init(config(files=files)) == 0
+    assert (tmp_path / "new/text").read_text() == "hello\n"
+    assert (tmp_path / "new/text").stat().st_mode & 0o7777 == 0o640
+    assert (tmp_path / "structure").stat().st_mode & 0o7777 == 0o644
+    assert json.loads((tmp_path / "structure").read_text()) == {"a": [1]}
+    assert (tmp_path / "bytes").read_bytes() == b"\0\1"
+    assert (tmp_path / "fetched").read_text() == "from there"
+    assert (tmp_path / "link").read_text() == "hello\n"
+
+
+def test_a_file_that_is_as_it_should_be_is_not_written_again(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = config(
+        files={
+            f"{tmp_path}/a": {"content": "x", **MINE}, f"{tmp_path}/b": {"content": "a", "mode": "120644"},
+        }
+    )  # fmt: skip
+    init(wanted)
+    inode = (tmp_path / "a").stat().st_ino
+    (tmp_path / "a").chmod(0o600)
+    capsys.readouterr()
+
+    assert init(wanted) == 0
+    assert ((tmp_path / "a").stat().st_ino, (tmp_path / "a").stat().st_mode & 0o777) == (inode, 0o644)
+    assert "written" not in capsys.readouterr().out
+
+
+def test_commands_run_in_the_order_of_their_names(
+    init: Init, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    commands = {
+        "02": {"command": ["sh", "-c", "echo $WHO; pwd"], "env": {"WHO": "me"}, "cwd": str(tmp_path)},
+        "01": {"command": "echo first"},
+        "03": {"command": "echo never", "test": "exit 1"},
+        "04": {"command": "echo tested", "test": "exit 0"},
+        "05": {"command": "exit 3", "ignoreErrors": "true"},
+    }
+
+    assert init(config(commands=commands)) == 0
+    said = [line for line in capfd.readouterr().out.splitlines() if not line.startswith("cfn-init")]
+    assert said == ["first", "me", str(tmp_path), "tested"]
+
+
+def test_a_command_that_fails_ends_it_and_is_named(
+    init: Init, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    commands = {"1": {"command": "exit 3"}, "2": {"command": f"touch {tmp_path}/second"}}
+
+    assert init(config(commands=commands)) == 1
+    assert "command 1: /bin/sh ended with status 3" in capfd.readouterr().err
+    assert not (tmp_path / "second").exists()
+
+
+def test_packages_that_are_there_are_not_asked_for(init: Init, fake: Callable[..., Path]) -> None:
+    fake("dpkg-query", 'case "$*" in *here) printf installed ;; *) exit 1 ;; esac')
+    apt = fake("apt-get")
+
+    assert init(config(packages={"apt": {"here": [], "new": [], "old": ["1.2"]}})) == 0
+    assert apt.read_text().splitlines() == ["-q update", "-q -y install old=1.2 new"]
+
+    apt.write_text("")
+    assert init(config(packages={"apt": {"here": []}})) == 0
+    assert apt.read_text() == ""
+
+
+def test_groups_and_users_that_are_missing_are_made(init: Init, fake: Callable[..., Path]) -> None:
+    fake("getent", 'case "$2" in there) ;; *) exit 2 ;; esac')
+    groups, users = fake("groupadd"), fake("useradd")
+
+    status = init(
+        config(
+            groups={"there": {}, "web": {"gid": "45"}},
+            users={"there": {}, "www": {"uid": 50, "groups": ["web"], "homeDir": "/srv/www"}},
+        )
+    )
+
+    assert status == 0
+    assert groups.read_text().splitlines() == ["--gid 45 web"]
+    assert users.read_text().splitlines() == [
+        "--shell /usr/sbin/nologin --uid 50 --groups web --create-home --home-dir /srv/www www"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_sources_are_unpacked(init: Init, tmp_path: Path, web: Callable[[bytes], str], kind: str) -> None:
+    packed = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+            member = tarfile.TarInfo("a/b")
+            member.size = 4
+            tar.addfile(member, io.BytesIO(b"text"))
+    else:
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("a/b", "text")
+
+    assert init(config(sources={f"{tmp_path}/there": web(packed.getvalue())})) == 0
+    assert (tmp_path / "there/a/b").read_text() == "text"
+
+
+def test_what_is_no_archive_is_said(
+    init: Init, tmp_path: Path, web: Callable[[bytes], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init(config(sources={f"{tmp_path}/there": web(b"text")})) == 1
+    assert "neither a tar nor a zip archive" in capsys.readouterr().err
+
+
+def test_a_service_is_restarted_when_its_file_was_changed(
+    init: Init, tmp_path: Path, fake: Callable[..., Path]
+) -> None:
+    calls = fake("systemctl")
+    service = {"enabled": True, "ensureRunning": "true", "files": [f"{tmp_path}/a"]}
+    wanted = config(
+        files={f"{tmp_path}/a": {"content": "x", **MINE}},
+        services={"systemd": {"web": service, "old": {"enabled": "false", "ensureRunning": False}}},
+    )
+
+    init(wanted)
+    init(wanted)
+
+    off = ["disable old", "stop old"]
+    assert calls.read_text().splitlines() == [
+        *("enable web", "restart web"), *off, *("enable web", "start web"), *off,
+    ]  # fmt: skip
+
+
+SETS = {
+    "configSets": {"default": ["a", {"ConfigSet": "more"}], "more": ["b"], "loop": [{"ConfigSet": "loop"}]},
+    "a": {"commands": {"1": {"command": "echo in-a"}}},
+    "b": {"commands": {"1": {"command": "echo in-b"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [((), ["in-a", "in-b"]), (("-c", "more"), ["in-b"]), (("-c", "more,more"), ["in-b"] * 2)],
+)
+def test_config_sets_are_followed(
+    init: Init, capfd: pytest.CaptureFixture[str], words: tuple[str, ...], said: list[str]
+) -> None:
+    assert init(SETS, *words) == 0
+    assert [line for line in capfd.readouterr().out.splitlines() if line.startswith("in-")] == said
+
+
+FIRST = {"commands": {"1": {"command": "touch TOUCHED"}}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words", "reason"),
+    [
+        (config(**FIRST, packages={"yum": {"httpd": []}}), (), "config: packages: 'yum' is not known here"),
+        (config(**FIRST, file={}), (), "config: 'file' is not known here"),
+        (config(files={"/a": {"content": "x", "context": {}}}), (), "files: /a: 'context' is not known here"),
+        (config(files={"/a": {"mode": "000644"}}), (), "needs either content or source"),
+        (config(files={"/a": {"content": "x", "encoding": "gzip"}}), (), "plain or base64, not 'gzip'"),
+        (config(commands={"1": {"test": "true"}}), (), "commands: 1: there is no command"),
+        (config(services={"systemd": {"x": ["a"]}}), (), "services: x: a mapping is needed"),
+        ({"config": ["x"]}, (), "config: a mapping is needed"),
+        ({}, (), "there is no config 'config'"),
+        ("{no json", (), "no JSON"),
+        (config(**FIRST), ("-c", "other"), "there are no configSets, but other is asked for"),
+        (SETS, ("-c", "none"), "there is no configSet 'none'"),
+        (SETS, ("-c", "loop"), "the configSet 'loop' has itself for a member"),
+    ],
+)
+def test_what_is_not_known_is_refused_before_anything_is_changed(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    metadata: object, words: tuple[str, ...], reason: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+
+    assert init(metadata, *words) == 2
+    assert f"{reason}" in (said := capsys.readouterr().err)
+    assert "nothing was changed" in said
+    assert not (tmp_path / "TOUCHED").exists()
+
+
+def test_metadata_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").write_text("{}")
+
+    assert cfninit.main(["--file", str(tmp_path / "none")]) == 2
+    assert cfninit.main(["--file", str(tmp_path / "other")]) == 2
+    assert f"{tmp_path}/other has no AWS::CloudFormation::Init" in capsys.readouterr().err
+
+
+def test_options_of_heat_cfntools_are_taken(init: Init) -> None:
+    assert init(config(), "-s", "stack", "-r", "server", "--region", "here") == 0
+
+
+def test_metadata_may_be_text_as_a_deployments_config_is(init: Init, tmp_path: Path) -> None:
+    text = json.dumps(config(files={f"{tmp_path}/a": {"content": "x", **MINE}}))
+
+    assert init(text) == 0
+    assert (tmp_path / "a").read_text() == "x"
+
+
+def test_nothing_is_fetched_but_from_the_web(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init(config(files={f"{tmp_path}/a": {"source": "file:///etc/passwd", **MINE}})) == 1
+    assert "only http and https" in capsys.readouterr().err
