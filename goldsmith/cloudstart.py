@@ -31,6 +31,12 @@ from goldsmith.errors import HostError
 _ANSWER_S = 120
 _SEED = "seed.tar"
 
+# What Nova's servers need besides the services.
+_HELPERS: Mapping[str, tuple[str, ...]] = {
+    "libvirtd": ("libvirtd", "-f", "/etc/libvirt/libvirtd.conf"),
+    "dhcp": ("dnsmasq", "--conf-file=/run/cloud/etc/dhcp/dnsmasq.conf"),
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -67,8 +73,7 @@ class Start:
             self.ports = self.rooms.open_door()
             self._make_store()
             if "nova" in self.services:
-                self.rooms.start("libvirtd", ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"])
-                self.rooms.start("dhcp", ["dnsmasq", "--conf-file=/run/cloud/etc/dhcp/dnsmasq.conf"])
+                self.helpers = {name: self.rooms.start(name, argv) for name, argv in _HELPERS.items()}
             if self.options.durable:
                 clouddurable.start(self.rooms)
         self._make_databases()
@@ -151,6 +156,7 @@ class Start:
             wait_for(rooms, name, process, ports)
 
     def _finish(self) -> None:
+        require_running(self.rooms, self.helpers)
         if self.seed is None:
             self.rooms.run(
                 ["nova-manage", "--config-file", "/run/cloud/etc/nova.conf", "cell_v2", "discover_hosts"],
@@ -194,8 +200,20 @@ def wait_for(rooms: Rooms, name: str, process: proc.Process, ports: Mapping[str,
     except wait.Deadline:
         raise HostError(f"{name} does not answer after {_ANSWER_S} s", hint=f"see {log}") from None
     except wait.Died:
-        said = "".join(f"\n  | {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
-        raise HostError(f"{name} ended as soon as it was started{said}", hint=f"see {log}") from None
+        raise _ended_at_once(rooms, name) from None
+
+
+def require_running(rooms: Rooms, helpers: Mapping[str, proc.Process]) -> None:
+    """Nobody else asks for them, and a server would wait for them in vain. Raises HostError."""
+    for name, process in helpers.items():
+        if process.poll() is not None:
+            raise _ended_at_once(rooms, name)
+
+
+def _ended_at_once(rooms: Rooms, name: str) -> HostError:
+    log = rooms.here.log_of(name)
+    said = "".join(f"\n  | {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
+    return HostError(f"{name} ended as soon as it was started{said}", hint=f"see {log}")
 
 
 def _save_seed(here: Place, folder: Path) -> None:

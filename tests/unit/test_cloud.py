@@ -18,6 +18,7 @@ import yaml
 
 from goldsmith import cloud, cloudconf, cloudenv, cloudhealth, cloudplace, cloudstart, cloudtls, proc
 from goldsmith.cloudplace import PORTS, Place
+from goldsmith.cloudrooms import Rooms
 from goldsmith.errors import HostError, SpecError
 
 SECRET = {"admin": "a1", "demo": "d1", "encryption": "e1", "service": "s1"}
@@ -228,3 +229,21 @@ def test_a_choice_of_services_is_completed_by_what_these_need() -> None:
     assert cloudhealth.chosen(["nova"]) == ("keystone", "placement", "glance", "neutron", "nova")
     with pytest.raises(SpecError, match="no service 'cinder'"):
         cloudhealth.chosen(["cinder"])
+
+
+def test_a_helper_that_has_ended_is_said_with_its_last_words(here: Place) -> None:
+    log = here.log_of("dhcp")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    rooms = Rooms(here=here, pid=1, venv=Path("/venv"))
+    fails = ["sh", "-c", "echo bad option at line 3; exit 1"]
+    with (
+        proc.background(["sh", "-c", "sleep 60"], log_path=here.log_of("libvirtd")) as lives,
+        proc.background(fails, log_path=log) as dead,
+    ):
+        cloudstart.require_running(rooms, {"libvirtd": lives})
+        dead.wait()
+
+        with pytest.raises(
+            HostError, match=r"dhcp ended as soon as it was started\n  \| bad option at line 3"
+        ):
+            cloudstart.require_running(rooms, {"libvirtd": lives, "dhcp": dead})
