@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,15 @@ class Place:
     def log_of(self, service: str) -> Path:
         """Everything that a service says."""
         return self.logs / f"{service}.log"
+
+    def keep(self, folder: Path) -> None:
+        """Copy what tells afterwards what happened: logs, databases, the consoles of servers. OSError."""
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.logs, folder)
+        for path in self.state.glob("db/*.db"):
+            shutil.copy(path, folder)
+        for path in self.state.glob("nova/instances/*/console.log"):
+            shutil.copy(path, folder / f"console-{path.parent.name}.log")
 
     def is_live(self) -> bool:
         """Its process 1 runs, or somebody is just starting it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import heatproof
+from goldsmith import cloudplace, heatproof, progress
 from goldsmith.cloudstart import Options
 from goldsmith.errors import CloudError, CommandError, GoldsmithError
 from goldsmith.heat import Cloud, Stack
@@ -71,7 +71,7 @@ class InACloud:
 
     def begin(self) -> None:
         """Start the cloud; it ends with finish(), or with this process."""
-        atexit.register(self._ends.close)
+        atexit.register(self._broken_off)
         testcloud.down(self.name)
         self._ends.callback(testcloud.down, self.name)
         running = testcloud.up(self.name, self.options)
@@ -99,3 +99,11 @@ class InACloud:
             shutil.rmtree(self.place, ignore_errors=True)
             self.cloud.delete("soak", timeout_s=_DELETE_S)
             return {"problems": [f"left: {line}" for line in self.cloud.leftovers("soak")]}
+
+    def _broken_off(self) -> None:
+        """The process ends: end the cloud, and keep what it said, unless finish() has been there."""
+        here = cloudplace.place(self.name)
+        with self._ends:
+            if here.is_live():
+                here.keep(kept := self.place / "log")
+                progress.note(f"what the cloud said is kept: {kept}")

@@ -58,6 +58,23 @@ def test_a_place_is_taken_for_as_long_as_its_lock_is_held(here: Place) -> None:
         here.read()
 
 
+def test_what_tells_afterwards_what_happened_is_kept(here: Place, tmp_path: Path) -> None:
+    said = {
+        here.log_of("heat"): "heat.log", here.state / "db/heat.db": "heat.db",
+        here.state / "nova/instances/a1/console.log": "console-a1.log",
+    }  # fmt: skip
+    for path in (*said, here.state / "secrets.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+
+    here.keep(tmp_path / "kept")
+    here.keep(tmp_path / "kept")
+
+    assert {path.name: path.read_text() for path in (tmp_path / "kept").iterdir()} == {
+        name: path.name for path, name in said.items()
+    }
+
+
 def test_a_record_is_read_while_the_cloud_lives(here: Place) -> None:
     with cloudplace.claimed(here):
         here.write({"pid": 7})
