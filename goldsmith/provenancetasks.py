@@ -79,8 +79,8 @@ def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) 
 )
 def sign(
     c: Context,
-    key: str,
     name: Any = None,
+    key: str = "",
     build: str = "",
     out: str = "",
     builder: str = "",
@@ -93,7 +93,8 @@ def sign(
 
     with cli.reported(as_json=json):
         done = signoff.sign(
-            Path(out).absolute() if out else workspace.out_root(), name, build, Path(key),
+            Path(out).absolute() if out else workspace.out_root(), name, build,
+            Path(key) if key else None,
             builder=builder, accepted=accept_dirty, certificate=certificate,
         )  # fmt: skip
         if json:

@@ -201,7 +201,7 @@ def diff(
     c: Context,
     old: str,
     new: str,
-    name: Any = None,
+    name: str = "debian-kubelet",
     cloud: Any = None,
     var: Any = None,
     out: str = "",

@@ -39,9 +39,14 @@ class Signed:
 
 
 def sign(
-    out: Path, name: str, build: str, key: Path, *, builder: str, accepted: str, certificate: str
+    out: Path, name: str, build: str, key: Path | None, *, builder: str, accepted: str, certificate: str
 ) -> Signed:
     """Sign a build below out. Raises SpecError and ProvenanceError."""
+    if key is None:
+        raise SpecError(
+            "nothing says what to sign with",
+            hint="add --key release.key; make one: openssl genpkey -algorithm ed25519 -out release.key",
+        )
     who = builder or os.environ.get(BUILDER, "")
     if ":" not in who:
         raise SpecError(

@@ -95,6 +95,7 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("build-image", "--from", "somewhere"), 2, "no stage is called 'somewhere'"),
         (("verify-image", "no-such.qcow2"), 2, "there is no disk image"),
         (("boot", "never-built"), 2, "no build of never-built"),
+        (("sign", "never-built"), 2, "nothing says what to sign with"),
     ],
 )
 def test_mistakes_end_with_a_sentence_and_their_code(
@@ -113,6 +114,18 @@ def test_what_may_be_repeated_is_a_list_of_whole_words() -> None:
     ]
 
     assert kinds == [list] * 5
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    """Lists are empty then, and cli.make_optional has one for what may also come by its position."""
+    without = {
+        f"{name} {a.name}"
+        for name, found in arguments().items()
+        for a in found
+        if a.default is None and not a.positional and a.kind is not list
+    }
+
+    assert not without
 
 
 def test_every_flag_has_a_help_text() -> None:
