@@ -39,9 +39,9 @@ def try_out(
 ) -> None:
     """Raise PublishError unless the image is good as this cloud has it."""
     with progress.step(f"{glance.cloud}: canary, {cloud.canary}"):
-        if cloud.canary is Canary.server:
+        if cloud.canary in (Canary.server, Canary.both):
             _boot_server(glance, image, cloud, limits)
-        else:
+        if cloud.canary in (Canary.download, Canary.both):
             _verify_download(glance, image, build, run)
 
 

@@ -81,6 +81,7 @@ class Canary(enum.StrEnum):
     none = enum.auto()
     download = enum.auto()
     server = enum.auto()
+    both = enum.auto()
 
 
 class Retired(enum.StrEnum):

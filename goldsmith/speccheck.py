@@ -167,7 +167,7 @@ def _publish(document: Document) -> Iterator[Problem]:
     names = [cloud.get("name") for cloud in clouds]
     for index, cloud in enumerate(clouds):
         at = ("publish", "clouds", index)
-        if cloud.get("canary") == "server" and "flavor" not in cloud:
+        if cloud.get("canary") in ("server", "both") and "flavor" not in cloud:
             yield document.problem(
                 (*at, "canary"), "a server as canary needs a flavor", "add the key 'flavor'"
             )

@@ -373,7 +373,7 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
 ) -> None:
     """What the tiny image says of itself, since it has nothing that would run user data, nor drivers for
     the drive that Nova gives it."""
-    canary = {"canary": "server", "flavor": "golden.small", "console": "tiny: no config drive"}
+    canary = {"canary": "both", "flavor": "golden.small", "console": "tiny: no config drive"}
     admin = f"{NAME}-admin"
     spec = write_spec(tmp_path / "spec", {"alias": "canaried", "clouds": [{"name": admin, **canary}]})
     place = PubPlace(
@@ -382,7 +382,8 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
 
     said = place.publish(tiny_build).stderr
 
-    assert f"{admin}: canary, server done" in said
+    assert f"{admin}: canary, both done" in said
+    assert "booted done" in said, "what Glance gives out is tested, too"
     assert openstack(cloud, "server", "list", "--all-projects", user="-admin") == []
     (row,) = place.answer("images")
     assert row["in_use"] is False

@@ -378,7 +378,7 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
          "5: kubelet.version must be a version such as 1.35.4, without v, got 'v1.35.4'"),
         ("kubelet: {version: '1.35.4', url: 'https://x'}", "5: kubelet.url is for a release alone "
          "(write source: release, or remove it)"),
-        ("publish: {clouds: [{name: a, canary: server}]}",
+        ("publish: {clouds: [{name: a, canary: both}]}",
          "5: a server as canary needs a flavor (add the key 'flavor')"),
         ("publish: {clouds: [{name: a}, {name: a}]}", "5: the cloud a is listed twice (remove one)"),
         ("publish: {share: [p1]}", "5: an image can be offered to projects only if its visibility is shared "
