@@ -102,6 +102,17 @@ def test_a_file_that_is_as_it_should_be_is_not_written_again(
     assert "written" not in capsys.readouterr().out
 
 
+def test_a_file_that_cannot_be_as_it_should_leaves_the_old_one_and_nothing_else(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a").write_text("old")
+
+    assert init(config(files={f"{tmp_path}/there/a": {"content": "new", "owner": "no such user"}})) == 1
+    assert "no such user" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in (tmp_path / "there").iterdir()] == [("a", "old")]
+
+
 def test_commands_run_in_the_order_of_their_names(
     init: Init, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,12 +126,17 @@ def _place(path: Path, file: Mapping[str, Any]) -> bool:
         path.symlink_to(os.fsdecode(content))
         return True
     differs = path.is_symlink() or not path.is_file() or path.read_bytes() != content
-    if differs:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as fresh:
-            fresh.write(content)
-        Path(fresh.name).replace(path)
-    shutil.chown(path, file.get("owner", "root"), file.get("group", "root"))
-    path.chmod(int(mode, 8) & 0o7777)
+    fresh = path.with_name(f".{path.name}.cfn-init") if differs else path
+    try:
+        if differs:
+            fresh.touch(mode=0o600)
+            fresh.write_bytes(content)
+        shutil.chown(fresh, file.get("owner", "root"), file.get("group", "root"))
+        fresh.chmod(int(mode, 8) & 0o7777)
+        fresh.replace(path)
+    finally:
+        if differs:
+            fresh.unlink(missing_ok=True)
     return differs
 
 
