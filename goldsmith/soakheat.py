@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import signal
 import threading
@@ -25,6 +26,7 @@ _ANSWERS_S = (
 _POLLING_S = 2
 _DEPLOYMENTS = 4  # in one trial of signals
 _IDLE_POLLING_S, _IDLE_S, _IDLE_SHARE = 60, 600, 0.01
+_RESTLESS_S, _STUCK_S = 30, 60  # of a trial that kills the engine: how long; when an update is sent again
 _DOWN_S, _UP_S = (0.5, 8.0), (1.0, 10.0)  # how long Heat's ports are closed, and open, between two moves
 
 
@@ -67,7 +69,8 @@ class Signals(InACloud):
     """
 
     disturbed: tuple[str, ...] = ("heat-api",)
-    is_repeated = False  # an update that failed: the same again, as a user would
+    is_repeated = False  # an update that failed, or does not end: the same again, as a user would
+    restless_s = math.inf  # how long parts of Heat come and go in each trial
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server from the latest build of the default spec."""
@@ -115,16 +118,17 @@ class Signals(InACloud):
 
     def _ended(self, word: str, transport: str) -> tuple[int, list[str]]:
         """Wait for the stack, then read the deployments' own records: how often it was repeated, problems."""
-        deadline, repeated = time.monotonic() + _ANSWERS_S, 0
+        asked, repeated = time.monotonic(), 0
+        deadline = asked + _ANSWERS_S
         while time.monotonic() < deadline:
             with contextlib.suppress(CloudError):
                 stack = self.cloud.stack(self.stack.id)
-                if stack.status.endswith(("_COMPLETE", "_FAILED")):
+                has_failed = stack.status.endswith("_FAILED")
+                if stack.status.endswith("_COMPLETE") or (has_failed and not self.is_repeated):
                     records = [self.cloud.deployment(each) for each in stack.outputs["deployments"] or ()]
-                    problems = _judge(stack, records, word)
-                    if not problems or not self.is_repeated or stack.status.endswith("_COMPLETE"):
-                        return repeated, problems
-                    repeated += 1
+                    return repeated, _judge(stack, records, word)
+                if self.is_repeated and (has_failed or time.monotonic() > asked + _STUCK_S):
+                    asked, repeated = time.monotonic(), repeated + 1
                     self._begin_update(self._parameters(word, transport))
             time.sleep(1)
         return repeated, [f"the stack is not at its end after {_ANSWERS_S} s"]
@@ -138,7 +142,8 @@ class Signals(InACloud):
         away: list[tuple[str, float]] = []
 
         def move(over: threading.Event) -> None:
-            while not over.wait(choice.uniform(*_UP_S)):
+            calm = time.monotonic() + self.restless_s
+            while not over.wait(choice.uniform(*_UP_S)) and time.monotonic() < calm:
                 part, pause = choice.choice(self.disturbed), round(choice.uniform(*_DOWN_S), 1)
                 self._take_away(part)
                 over.wait(pause)
@@ -155,13 +160,14 @@ class Signals(InACloud):
 class Engine(Signals):
     """Trials of `invoke soak heat-engine`: the same, and Heat's engine is killed with -9 too.
 
-    Its Heat is durable. What the engine was about to do when it was killed is lost to the stack, which fails:
-    the update is sent again then.
+    Its Heat is durable. What the engine was at when it was killed is lost to the stack, which fails or stays
+    in progress: Heat goes on with it when the update is sent again.
     """
 
     options = Options(durable=True)
     disturbed = ("heat-api", clouddurable.ENGINE)
     is_repeated = True
+    restless_s = _RESTLESS_S
 
     def _take_away(self, part: str) -> None:
         if part == clouddurable.ENGINE:

@@ -22,7 +22,7 @@ from pubplace import PubPlace, write_spec
 from tinyplace import TinyPlace
 
 from goldsmith import cloud as testcloud
-from goldsmith import cloudenv, cloudplace, reap, workspace
+from goldsmith import cloudconf, cloudenv, cloudplace, reap, workspace
 from goldsmith.errors import CloudError
 from goldsmith.heat import Cloud
 
@@ -366,6 +366,27 @@ def test_the_shipped_procedure_goes_through_its_steps_and_stops_where_a_containe
     assert "step the new image: the command ended with 1: AssertionError: web: main is not ready" in stopped
     assert len(heat.stack(made.id).outputs["pods"]) == 3, "the one more is still there"
     heat.delete("group", timeout_s=120)
+
+
+THREADS = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+import heat_threads
+from heat.engine import service
+heat_threads.install()
+group = service.ThreadGroup()
+for _ in range(group.max_threads + 1):
+    group.add_thread(lambda: None).join()
+print(len(group.threads))
+"""
+
+
+def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
+    python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
+
+    said = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, cloudconf.folder()], text=True)
+
+    assert said == "0\n"
 
 
 def test_a_canary_boots_and_its_image_is_seen_in_use(
