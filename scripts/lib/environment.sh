@@ -23,7 +23,7 @@ enter_environment() {
 # All that decides what an environment is made of.
 environment_stamp() {
     cat -- "${root:?}/requirements.lock" "$root/pyproject.toml" | sha256sum
-    "$1" -I -S -c 'import sys; print(sys.executable, sys.version)'
+    "$1" -I -S -c 'import sys; print(sys.version)'
     printf '%s\n' "$root"
 }
 

@@ -353,6 +353,7 @@ def fake_python(host: Host, takes_s: float = 0) -> None:
         f'*" venv "*) echo venv >> {calls}; sleep {takes_s}; mkdir -p "${{@: -1}}/bin"; '
         f'cp {python} "${{@: -1}}/bin/python";;\n'
         f"*require-hashes*) echo pip >> {calls}; [ ! -e {host.folder}/broken ];;\n"
+        f'*sys.executable*) echo "$0 3.11";;\n'
         f"*sys.version*) echo 3.11;;\n"
         f"esac",
     )
@@ -380,6 +381,17 @@ def test_an_environment_is_made_anew_when_the_lock_file_changed(host: Host) -> N
     host.sh(_ENTER)
 
     assert (host.folder / "calls").read_text().split() == ["venv", "pip"] * 2
+
+
+def test_another_path_to_the_same_python_is_no_reason_to_make_it_anew(host: Host) -> None:
+    fake_python(host)
+    other = host.folder / "bin" / "other-python"
+    host.sh(_ENTER)
+    shutil.copy(host.folder / "bin" / "python3", other)
+
+    host.sh(_ENTER.replace("python3", str(other)))
+
+    assert (host.folder / "calls").read_text().split() == ["venv", "pip"]
 
 
 def test_an_environment_that_was_not_finished_is_made_anew(host: Host) -> None:
