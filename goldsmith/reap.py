@@ -83,13 +83,15 @@ def loop_devices(folder: Path) -> list[Path]:
 
 
 def _reap_as_root(folder: Path) -> list[str]:
-    done = [f"ended process {pid}: {_cmdline(pid)[:120]}" for pid in processes(folder)]
+    left = processes(folder)
+    done = [f"ended process {pid}: {_cmdline(pid)[:120]}" for pid in left]
     deadline = time.monotonic() + _KILL_GRACE_S
-    while (left := processes(folder)) and time.monotonic() < deadline:
+    while left and time.monotonic() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.03)
+        left = processes(folder)
     # A disk may lie on a file system that is a mount of this folder, too: while its loop device is
     # attached that one cannot be unmounted, and once it is unmounted lazily nothing tells whose the
     # device is. So: what can be unmounted, the devices, what that has freed; by force only at last.
@@ -126,8 +128,7 @@ def _belongs(pid: int, folder: Path) -> bool:
     name = os.fsencode(folder)
     for link in ("root", "cwd"):
         with contextlib.suppress(OSError):
-            target = Path((proc_dir / link).readlink())
-            if target == folder or folder in target.parents:
+            if f"{(proc_dir / link).readlink()}/".startswith(f"{folder}/"):
                 return True
     for file, needle in (
         ("environ", f"{proc.RUN_MARKER}={folder.name}".encode() + b"\0"),
