@@ -7,7 +7,7 @@ import ast
 import functools
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,9 @@ MODULES = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} | {
 LEVEL = {module: level for level, room in enumerate(ROOMS.values()) for module in room}
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
+def imports(found: Iterable[ast.AST]) -> Iterator[str]:
     """Whole names of what is imported anywhere in a module, also for types alone."""
-    for node in ast.walk(tree):
+    for node in found:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -103,24 +103,23 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 @functools.cache
-def tree_of(module: str) -> ast.Module:
-    return ast.parse(path_of(module).read_text())
+def nodes_of(module: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path_of(module).read_text())))
 
 
 @functools.cache
 def imported(module: str) -> frozenset[str]:
-    return frozenset(imports(tree_of(module)))
+    return frozenset(imports(nodes_of(module)))
 
 
-def own_imports(module: str) -> set[str]:
+@functools.cache
+def own_imports(module: str) -> frozenset[str]:
     names = (name.split(".") for name in imported(module))
-    return {name[1] for name in names if name[0] == "goldsmith" and len(name) > 1}
+    return frozenset(name[1] for name in names if name[0] == "goldsmith" and len(name) > 1)
 
 
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
-    return (
-        (module, node) for module in MODULES for node in ast.walk(tree_of(module)) if isinstance(node, kinds)
-    )
+    return ((module, node) for module in MODULES for node in nodes_of(module) if isinstance(node, kinds))
 
 
 def path_of(module: str) -> Path:
@@ -141,7 +140,7 @@ def test_imports_are_found_in_every_form() -> None:
         "import goldsmith.a\nfrom goldsmith import b\nfrom goldsmith.c import X\nimport os.path as p\n"
     )
 
-    assert set(imports(tree)) == {"goldsmith.a", "goldsmith.b", "goldsmith.c.X", "os.path"}
+    assert set(imports(ast.walk(tree))) == {"goldsmith.a", "goldsmith.b", "goldsmith.c.X", "os.path"}
 
 
 def test_every_module_has_one_place() -> None:

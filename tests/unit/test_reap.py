@@ -35,7 +35,9 @@ def start() -> Iterator[Start]:
     def popen(*argv: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **env}, start_new_session=True)
         started.append(process)
-        time.sleep(0.1)  # until it is the program that it will be
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while argv[0] == "sh" and not children.read_text():  # all its script says is done then
+            time.sleep(0.005)
         return process
 
     yield popen

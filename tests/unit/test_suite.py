@@ -38,7 +38,7 @@ def run(suite: pytest.Pytester, **expect: Any) -> pytest.RunResult:
     path.write_text(json.dumps({**BARE, **expect}))
     return suite.runpytest_inprocess(
         "-v", "-p", "goldsmith.suite", "-p", "no:cacheprovider", "-c", os.devnull,
-        "--rootdir", suite.path, "--expect", path, suite.path,
+        "--rootdir", suite.path, "--confcutdir", suite.path, "--expect", path, suite.path,
     )  # fmt: skip
 
 
