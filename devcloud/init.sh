@@ -13,7 +13,8 @@ ip address add "$address" dev "$bridge"
 ip address add "$metadata/32" dev "$bridge"
 ip link set "$bridge" up
 
-mount --make-rprivate /
+# What the host unmounts goes from here, too, where its mounts are shared; nothing of ours goes there.
+mount --make-rslave /
 # We have got a copy of every mount; one that stays here keeps its device busy when its owner is done with it.
 scratch=$(dirname "$(dirname "$state")")
 mapfile -t mounts < /proc/self/mountinfo
@@ -24,7 +25,20 @@ for line in "${mounts[@]}"; do
         *" /dev/loop"* | *" $scratch/"*) umount --lazy -- "$point" || true ;;
     esac
 done
-mkdir -p /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt
+mount -t tmpfs tmpfs /run
+mkdir -p /run/libvirt /run/cloud
+mount --bind "$state" /run/cloud
+state=/run/cloud
+# A folder that the host does not have is made in a layer of our own over the one that it belongs in.
+mkdir -p "$state/layers"
+mount -t tmpfs tmpfs "$state/layers"
+for folder in /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt; do
+    [[ ! -d $folder ]] || continue
+    layer=$state/layers/${folder//\//-}
+    mkdir -p "$layer/upper" "$layer/work"
+    (cd "$layer" && mount -t overlay -o "lowerdir=${folder%/*},upperdir=upper,workdir=work" overlay "${folder%/*}")
+    mkdir "$folder"
+done
 rm -rf "$state/libvirt"
 mkdir -p "$state"/libvirt/{lib,log,cache}
 # libvirt keeps domains below /etc/libvirt, and Nova refuses to start on a new database beside old domains
@@ -34,17 +48,20 @@ mount --bind "$state/libvirt/etc" /etc/libvirt
 for name in lib log cache; do
     mount --bind "$state/libvirt/$name" "/var/$name/libvirt"
 done
-mount -t tmpfs tmpfs /run
-mkdir -p /run/libvirt /run/cloud
-mount --bind "$state" /run/cloud
 # of this network: Nova looks here for taps, and would leave those of deleted servers otherwise
 mount -t sysfs sysfs /sys
 printf '127.0.0.1 localhost\n%s %s\n' "${address%/*}" "$host" > "$state/hosts"
 mount --bind "$state/hosts" /etc/hosts
 # Debian's libvirt looks its user up even where its configuration names another one
 if ! getent passwd libvirt-qemu > /dev/null; then
-    { cat /etc/passwd; echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin'; } > "$state/passwd"
-    { cat /etc/group; echo 'libvirt-qemu:x:64055:'; } > "$state/group"
+    {
+        cat /etc/passwd
+        echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin'
+    } > "$state/passwd"
+    {
+        cat /etc/group
+        echo 'libvirt-qemu:x:64055:'
+    } > "$state/group"
     mount --bind "$state/passwd" /etc/passwd
     mount --bind "$state/group" /etc/group
 fi

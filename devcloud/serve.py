@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import multiprocessing
 import os
-import queue
 import signal
 import socket
 import sys
@@ -195,11 +194,9 @@ def serve_beside(applications, *, stop):
 
     USR1 closes the ports, with every connection to them, and leaves all else at work; USR2 opens them.
     """
-    told = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda got, _: told.put(got))
+    told = signals(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
     servers = [listening(application, port) for port, application in applications.items()]
-    while (got := told.get()) in (signal.SIGUSR1, signal.SIGUSR2):
+    while (got := next(told)) in (signal.SIGUSR1, signal.SIGUSR2):
         while servers:
             shut(servers.pop())
         if got == signal.SIGUSR2:
@@ -207,6 +204,20 @@ def serve_beside(applications, *, stop):
     for call in stop:
         call()
     os._exit(0)  # threads of the libraries outlive their services
+
+
+def signals(*numbers):
+    """Each of these signals that comes from now on, by its number.
+
+    Through a socket, which the signal itself writes to: Python's own handler runs when the main thread is
+    woken next, and that is not by a signal which came just before it went to sleep.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.detach())
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return (got for got in iter(lambda: ours.recv(1)[0], None) if got in numbers)
 
 
 def shut(server):

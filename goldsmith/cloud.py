@@ -7,7 +7,6 @@ For workstations and CI: one machine, SQLite, no packet filter, and nothing that
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import time
@@ -60,7 +59,7 @@ def up(name: str, options: Options | None = None) -> Cloud:
     start = time.monotonic()
     options = options or Options()
     options = replace(options, services=cloudhealth.chosen(options.services))
-    _require_root()
+    cloudrooms.require_possible()
     if options.durable:
         clouddurable.require(options.services)
     here = cloudplace.place(name)
@@ -80,7 +79,7 @@ def up(name: str, options: Options | None = None) -> Cloud:
 
 def down(name: str) -> list[str]:
     """End a cloud and remove all that is its own; a line for each thing that was removed."""
-    _require_root()
+    cloudrooms.require_possible()
     here = cloudplace.place(name)
     if not here.folder.exists():
         return []
@@ -147,7 +146,8 @@ def service(action: str, name: str, *, cloud: str) -> None:
 
 def _ports_alone(inside: Rooms, action: str, name: str, ports: Mapping[str, int]) -> None:
     owner, close, open_ = PORTS_ALONE[name]
-    inside.signal(owner, open_ if action == "start" else close)
+    if not inside.signal(owner, open_ if action == "start" else close):
+        raise HostError(f"{owner}, whose port {name} is, does not run", hint=f"start {owner}")
     try:
         wait.wait_until(
             lambda: cloudhealth.is_well(owner, ports, ca=inside.here.ca) == (action == "start"),
@@ -166,7 +166,7 @@ def environment(name: str) -> dict[str, str]:
 
 def rooms(name: str) -> Rooms:
     """The namespaces of a running cloud. Raises HostError."""
-    _require_root()
+    cloudrooms.require_possible()
     here = cloudplace.place(name)
     record = here.read()
     return Rooms(here, int(record["pid"]), Path(record["venv"]))
@@ -178,8 +178,3 @@ def _sweep(here: Place) -> None:
     for path in here.folder.iterdir():
         if path.name != "lock":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("a cloud needs root, for its namespaces", hint="run: sudo scripts/inv cloud-up")

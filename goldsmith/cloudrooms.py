@@ -18,6 +18,8 @@ from goldsmith.errors import CommandError, HostError
 from goldsmith.proc import Arg
 
 _START_S, _END_S = 30, 20
+# An ordinary user, who is nobody special outside. With the range of /etc/subuid: libvirt sets its groups.
+_AS_ROOT_INSIDE = ("--user", "--map-root-user", "--map-auto")
 
 
 class Rooms:
@@ -63,10 +65,9 @@ class Rooms:
         doors = clouddoor.listening(PORTS)
         pairs = [f"{PORTS[kind]}:{door.fileno()}" for kind, door in doors.items()]
         # its processes are ended with the cloud's, but it begins in the network of the host
-        enter = ("nsenter", "--target", str(self.pid), "--pid")
         argv = (
-            *enter, sys.executable, "-P", "-m", "goldsmith.clouddoor", f"/proc/{self.pid}/ns/net", ADDRESS,
-            str(self.here.tls) if self.here.ca else "", *pairs,
+            *_enter(self.pid), "--pid", sys.executable, "-P", "-m", "goldsmith.clouddoor",
+            f"/proc/{self.pid}/ns/net", ADDRESS, str(self.here.tls) if self.here.ca else "", *pairs,
         )  # fmt: skip
         proc.detached(
             argv, log_path=self.here.log_of("door"), env=self._environment(None),
@@ -78,8 +79,7 @@ class Rooms:
         return ports
 
     def _inside(self, argv: Sequence[Arg]) -> tuple[Arg, ...]:
-        rooms = ("--net", "--mount", "--uts", "--pid", "--wdns=/run/cloud")
-        return ("nsenter", "--target", str(self.pid), *rooms, *argv)
+        return (*_enter(self.pid), "--net", "--mount", "--uts", "--pid", "--wdns=/run/cloud", *argv)
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
         return environment(self.here, self.venv, more)
@@ -96,13 +96,29 @@ def environment(here: Place, venv: Path, more: Mapping[str, str] | None = None) 
     }  # fmt: skip
 
 
+def require_possible() -> None:
+    """Raise HostError where neither root nor an ordinary user of this host gets namespaces."""
+    if os.geteuid() == 0:
+        return
+    try:
+        proc.capture(("unshare", *_AS_ROOT_INSIDE, "--net", "--mount", "--pid", "--fork", "true"))
+    except CommandError as e:
+        raise HostError(
+            f"this host gives an ordinary user no namespaces, which a cloud lives in: {e}",
+            hint="run it as root, or give the user a range (usermod --add-subuids and --add-subgids) and "
+            "let user namespaces in (sysctl: kernel.unprivileged_userns_clone, "
+            "user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)",
+        ) from e
+
+
 def build(here: Place, venv: Path, *, lock: int) -> Rooms:
     """Make the namespaces; their process 1 inherits lock. Raises HostError."""
     ready = here.state / "ready"
     ready.unlink(missing_ok=True)
+    users = () if os.geteuid() == 0 else _AS_ROOT_INSIDE
     process = proc.detached(
         [
-            "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
+            "unshare", *users, "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
             "bash", cloudconf.folder() / "init.sh", here.state, f"{ADDRESS}/{cloudconf.PREFIX}",
             METADATA, cloudconf.BRIDGE, cloudconf.HOST,
         ],
@@ -120,6 +136,11 @@ def build(here: Place, venv: Path, *, lock: int) -> Rooms:
         ) from None
     child = next(pid for pid, parent in reap.parents().items() if parent == process.pid)
     return Rooms(here, child, venv)
+
+
+def _enter(pid: int) -> tuple[str, ...]:
+    users = () if os.geteuid() == 0 else ("--user", "--preserve-credentials")
+    return ("nsenter", "--target", str(pid), *users)
 
 
 def end(here: Place, pid: int | None) -> list[str]:

@@ -24,13 +24,17 @@ _KILL_GRACE_S = 10.0
 
 
 def reap(folder: Path) -> list[str]:
-    """End, unmount and detach all that belongs to folder; returns a line for each thing removed."""
+    """End, unmount and detach all that belongs to folder; returns a line for each thing removed.
+
+    An ordinary user needs sudo for what is not his own alone.
+    """
+    done = _end(folder)
     if os.geteuid() == 0:
-        return _reap_as_root(folder)
-    if not leftovers(folder):
-        return []
-    argv = proc.as_root([sys.executable, "-P", "-m", "goldsmith.reap", os.fspath(folder)])
-    return proc.capture(argv, cwd=Path(__file__).parent.parent).splitlines()
+        return done + _release(folder)
+    if leftovers(folder):
+        argv = proc.as_root([sys.executable, "-P", "-m", "goldsmith.reap", os.fspath(folder)])
+        done += proc.capture(argv, cwd=Path(__file__).parent.parent).splitlines()
+    return done
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -82,20 +86,31 @@ def loop_devices(folder: Path) -> list[Path]:
     return found
 
 
-def _reap_as_root(folder: Path) -> list[str]:
+def _end(folder: Path) -> list[str]:
+    """The processes that we may end."""
     left = processes(folder)
-    done = [f"ended process {pid}: {_cmdline(pid)[:120]}" for pid in left]
+    names = {pid: _cmdline(pid)[:120] for pid in left}
+    ours = [pid for pid in left if _kill(pid)]
+    done = [f"ended process {pid}: {names[pid]}" for pid in ours]
     deadline = time.monotonic() + _KILL_GRACE_S
-    while left and time.monotonic() < deadline:
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    while ours and time.monotonic() < deadline:
         time.sleep(0.03)
-        left = processes(folder)
+        ours = [pid for pid in processes(folder) if _kill(pid)]
+    return done
+
+
+def _kill(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def _release(folder: Path) -> list[str]:
     # A disk may lie on a file system that is a mount of this folder, too: while its loop device is
     # attached that one cannot be unmounted, and once it is unmounted lazily nothing tells whose the
     # device is. So: what can be unmounted, the devices, what that has freed; by force only at last.
-    done += [*_unmount(folder), *_detach(folder), *_unmount(folder), *_detach(folder)]
+    done = [*_unmount(folder), *_detach(folder), *_unmount(folder), *_detach(folder)]
     return done + _unmount(folder, "--lazy")
 
 

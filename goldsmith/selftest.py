@@ -54,7 +54,7 @@ def test(junit: Path) -> None:
 
 def shell_files(root: Path) -> list[str]:
     """Every shell script of the project, by its first line."""
-    folders = ("elements", "scripts", ".ci", "containers")
+    folders = ("elements", "scripts", ".ci", "containers", "devcloud")
     files = sorted(path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
     return [str(path.relative_to(root)) for path in files if _is_shell(path)]
 
@@ -83,4 +83,6 @@ def _is_shell(path: Path) -> bool:
         first = source.readline(64)
     if path.suffix in {".sh", ".bash"}:
         return True
+    if path.suffix == ".j2":  # a template of one
+        return False
     return first.startswith(b"#!") and (b"bash" in first or first.rstrip().endswith(b"/sh"))

@@ -389,6 +389,30 @@ def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
     assert said == "0\n"
 
 
+# The kernel gives a signal to any thread of a process, and Python's handler is the main thread's alone.
+SIGNALLED = """
+import signal, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+import serve
+def told():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGWINCH)
+    signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+signal.signal(signal.SIGWINCH, lambda *_: None)
+signals = serve.signals(signal.SIGUSR1, signal.SIGUSR2)
+threading.Thread(target=told).start()
+print(next(signals) == signal.SIGUSR1)
+"""
+
+
+def test_a_service_hears_a_signal_that_another_of_its_threads_got() -> None:
+    python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
+
+    said = subprocess.check_output([python, "-c", SIGNALLED, cloudconf.folder()], text=True, timeout=60)
+
+    assert said == "True\n"
+
+
 def test_a_canary_boots_and_its_image_is_seen_in_use(
     cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
 ) -> None:

@@ -92,10 +92,41 @@ def test_we_ourselves_are_never_found(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_reaping_ends_what_does_not_listen(folder: Path, start: Start) -> None:
     process = start("sh", "-c", "trap '' TERM INT; sleep 60; :", **{proc.RUN_MARKER: folder.name})
 
-    reap._reap_as_root(folder)
+    done = reap.reap(folder)
 
     assert process.wait(5) == -signal.SIGKILL
+    assert f"ended process {process.pid}: " in done[0]
     assert reap.leftovers(folder) == []
+
+
+def test_an_ordinary_user_needs_no_sudo_for_what_is_his(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    calls = fake("sudo", "exit 1")
+    process = start("sleep", "60", cwd=folder)
+
+    assert reap.reap(folder) == [f"ended process {process.pid}: sleep 60"]
+
+    assert process.wait(5) == -signal.SIGKILL
+    assert calls.read_text() == ""
+
+
+def test_sudo_ends_what_an_ordinary_user_may_not(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
+) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    process = start("sleep", "60", cwd=folder)
+    fake("sudo", f"kill -9 {process.pid}; echo ended")
+    with monkeypatch.context() as ours:
+        ours.setattr(os, "geteuid", lambda: 1000)
+        ours.setattr(os, "kill", refuse)
+
+        assert reap.reap(folder) == ["ended"]
+
+    assert process.wait(5) == -signal.SIGKILL
 
 
 def test_leftovers_are_named(folder: Path, start: Start) -> None:

@@ -51,6 +51,7 @@ def test_shell_files_are_found_by_their_first_line(tmp_path: Path) -> None:
         "elements/a/files/tool": "#!/usr/bin/env python3\n",
         "elements/a/README.rst": "bash\n",
         "scripts/inv": "#!/bin/sh\n",
+        "devcloud/etc/hook.j2": "#!/bin/sh\n",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +68,7 @@ def test_the_projects_own_scripts_are_among_them() -> None:
     assert "scripts/inv" in found
     assert "elements/goldsmith-seal/cleanup.d/90-goldsmith-seal" in found
     assert "elements/kubelet/kubelet-files/kubelet-certificates" in found
+    assert "devcloud/init.sh" in found
 
 
 def test_every_linter_that_the_project_has_settings_for_is_run() -> None:
