@@ -15,6 +15,8 @@ import pytest
 
 from goldsmith.workspace import project_root
 
+pytestmark = pytest.mark.xdist_group("layering")  # so that one process parses each module, once
+
 ROOT = project_root()
 PACKAGE = ROOT / "goldsmith"
 
