@@ -22,7 +22,7 @@ from pubplace import PubPlace, write_spec
 from tinyplace import TinyPlace
 
 from goldsmith import cloud as testcloud
-from goldsmith import cloudconf, cloudenv, cloudplace, reap, workspace
+from goldsmith import cloudconf, cloudenv, cloudplace, reap, wait, workspace
 from goldsmith.errors import CloudError
 from goldsmith.heat import Cloud
 
@@ -276,6 +276,27 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
 
     with pytest.raises(CloudError, match=r"Heat does not take bad\.yaml.*OS::Nobody::Knows"):
         Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(bad)
+
+
+def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], tmp_path: Path) -> None:
+    """On an empty disk, whose deployment nobody answers."""
+    heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty", "1M"], check=True)
+    image = heat.upload(tmp_path / "empty", "empty")
+    template = workspace.project_root() / "heat-templates/heat-standalone.yaml"
+    words = ("-t", str(template), "--parameter", f"image={image}", "--parameter", "flavor=golden.small")
+    client(cloud, "stack", "create", "nowhere", *words)
+
+    def has_server() -> bool:
+        assert heat.stack("nowhere").status == "CREATE_IN_PROGRESS", heat.stack("nowhere").reason
+        return any(server["Status"] == "ACTIVE" for server in openstack(cloud, "server", "list"))
+
+    wait.wait_until(has_server, timeout_s=120)
+    (server,) = openstack(cloud, "server", "list")
+
+    assert list(server["Networks"]) == ["golden"]
+    heat.delete("nowhere", timeout_s=120)
+    heat.delete_image(image)
 
 
 STACK = """\
