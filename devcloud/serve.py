@@ -141,11 +141,13 @@ def configured_heat():
 def heats_engine(conf):
     """Heat's engine, at work."""
     import heat_patience  # loads it, and it has to be configured by now
+    import heat_preempt
     import heat_threads
     from heat.engine import service
     from heat.rpc import api as rpc
 
     heat_patience.install()
+    heat_preempt.install()
     heat_threads.install()
     engine = service.EngineService(conf.host, rpc.ENGINE_TOPIC)
     engine.start()

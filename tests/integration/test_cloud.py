@@ -410,6 +410,44 @@ def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
     assert said == "0\n"
 
 
+# While an update is at work on a resource, another call comes to it, for the same template or another one.
+PREEMPTED = """\
+import sys, types
+sys.path.insert(0, sys.argv[1])
+import heat_preempt
+from heat.common import exception
+from heat.engine import check_resource
+heat_preempt.install()
+checker = object.__new__(check_resource.CheckResource)
+checker.engine_id, checker.msg_queue = "engine", None
+checker._stale_resource_needs_retry = lambda *_: False
+cancelled = []
+def check(template):
+    resource = types.SimpleNamespace(id=1, name="x", current_template_id=0)
+    resource.handle_preempt = lambda: cancelled.append(template)
+    checker._do_check_resource(None, "", types.SimpleNamespace(id=template), {}, True, resource, None, None)
+def locked(*_):
+    raise exception.UpdateInProgress(resource_name="x")
+def at_work(*_):
+    check_resource.check_resource_update = locked
+    check(1)
+    check(2)
+check_resource.check_resource_update = at_work
+check(1)
+check(1)
+print(cancelled)
+"""
+
+
+def test_heat_does_not_cancel_the_update_that_it_is_at() -> None:
+    """Once nobody else is at it, who holds the lock is of an update before."""
+    python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
+
+    said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, cloudconf.folder()], text=True)
+
+    assert said == "[2, 1]\n"
+
+
 # The kernel gives a signal to any thread of a process, and Python's handler is the main thread's alone.
 SIGNALLED = """
 import signal, sys, threading, time
