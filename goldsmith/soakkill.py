@@ -200,7 +200,13 @@ class Kill:
 
     def _without_paths(self, line: str) -> str:
         """line without what is of this machine alone: reports are committed."""
-        return line.replace(str(self.place.root), "PLACE").replace(str(workspace.project_root()), "CHECKOUT")
+        names = {
+            str(self.place.root): "PLACE", str(workspace.project_root()): "CHECKOUT",
+            str(workspace.cache_root()): "CACHE",  # where the environment of a path with a space is
+        }  # fmt: skip
+        for path, name in names.items():
+            line = line.replace(path, name)
+        return line
 
     def finish(self) -> dict[str, Any]:
         """The next build succeeds, and leaves nothing but its folder."""

@@ -358,7 +358,7 @@ outputs:
       yaql:
         expression: >
           let(good => $.data.image != bad)
-          -> range($.data.count).select({web => {containers => {main => {ready => $good}}}})
+          -> range($.data.count).toDict(str($), {web => {containers => {main => {ready => $good}}}})
         data: {count: {get_param: count}, image: {get_param: image}}
 """
 

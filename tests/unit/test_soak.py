@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith import accelerator, artifact, reap, soak, soakcloud, soakfailures, soakkill
+from goldsmith import accelerator, artifact, reap, soak, soakcloud, soakfailures, soakkill, workspace
 from goldsmith.errors import SpecError, VerificationError
 from goldsmith.soakfailures import Failures
 
@@ -159,6 +159,15 @@ def test_what_remains_is_seen(place: soakkill.Place, left: str, said: str) -> No
     (place.root / left).mkdir()
 
     assert place.remains() == [f"{said} {place.root / left}"]
+
+
+def test_a_report_has_no_path_of_its_machine(tmp_path: Path) -> None:
+    root, cache = workspace.project_root(), workspace.cache_root()
+    line = f"process 1 ({cache}/bin/python {root}/tasks.py {tmp_path}/place/s/run-1)"
+
+    said = soakkill.Kill(tmp_path / "place")._without_paths(line)
+
+    assert said == "process 1 (CACHE/bin/python CHECKOUT/tasks.py PLACE/s/run-1)"
 
 
 def test_lock_that_is_held_is_seen(place: soakkill.Place) -> None:
