@@ -147,7 +147,8 @@ def service(action: str, name: str, *, cloud: str) -> None:
 def _ports_alone(inside: Rooms, action: str, name: str, ports: Mapping[str, int]) -> None:
     owner, close, open_ = PORTS_ALONE[name]
     if not inside.signal(owner, open_ if action == "start" else close):
-        raise HostError(f"{owner}, whose port {name} is, does not run", hint=f"start {owner}")
+        hint = f"run: scripts/inv cloud-service start {owner} --name {inside.here.name}"
+        raise HostError(f"{owner}, whose port {name} is, does not run", hint=hint)
     try:
         wait.wait_until(
             lambda: cloudhealth.is_well(owner, ports, ca=inside.here.ca) == (action == "start"),

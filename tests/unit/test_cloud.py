@@ -264,3 +264,29 @@ def test_a_helper_that_has_ended_is_said_with_its_last_words(here: Place) -> Non
             HostError, match=r"dhcp ended as soon as it was started\n  \| bad option at line 3"
         ):
             cloudstart.require_running(rooms, {"libvirtd": lives, "dhcp": dead})
+
+
+def test_a_host_that_gives_an_ordinary_user_no_namespaces_is_told(
+    monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    fake("unshare", "echo 'unshare failed: Operation not permitted' >&2; exit 1")
+
+    with pytest.raises(HostError, match=r"(?s)no namespaces.*Operation not permitted") as e:
+        cloud.up("mine")
+
+    assert "--add-subuids" in (e.value.hint or "")
+
+
+@pytest.mark.parametrize(("uid", "users"), [(0, set()), (1000, {"--user", "--preserve-credentials"})])
+def test_an_ordinary_users_cloud_is_entered_as_its_root(
+    here: Place, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path], uid: int, users: set[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    calls = fake("nsenter")
+
+    Rooms(here, 77, here.folder / "venv").ask(["true"])
+
+    words = calls.read_text().split()
+    assert {"--target", "77", "--net", "--mount", "--pid", "true"} <= set(words)
+    assert {"--user", "--preserve-credentials"} & set(words) == users
