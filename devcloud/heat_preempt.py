@@ -4,16 +4,12 @@
 Heat triggers the first resources of an update one a second. When an update overtakes another, the end of
 the other's work on a resource triggers that once more, so that within the same update two calls may come
 to a nested stack: the second finds it locked, takes the first for a call of the update before, and cancels
-it. It is left alone where the one at work has the same template.
+it. It is left alone where the one at work is of the same template.
 """
-
-import collections
-import threading
 
 from heat.engine import check_resource
 
-_at_work = collections.Counter()
-_lock = threading.Lock()
+_at_work = {}  # resource's ID -> template's ID of the call that has its lock
 
 
 def install():
@@ -21,24 +17,20 @@ def install():
     work_once = check_resource.CheckResource._do_check_resource
 
     def work(self, context, traversal, template, data, is_update, resource, *words):
-        key = (resource.id, template.id)
-        preempt = resource.handle_preempt
+        preempt, act = resource.handle_preempt, resource.action_handler_task
+
+        def act_as_known(*arguments, **named):
+            _at_work[resource.id] = template.id
+            try:
+                return (yield from act(*arguments, **named))
+            finally:
+                _at_work.pop(resource.id, None)
 
         def preempt_others():
-            with _lock:
-                is_the_same = _at_work[key] > 1
-            if not is_the_same:
+            if _at_work.get(resource.id) != template.id:
                 preempt()
 
-        resource.handle_preempt = preempt_others
-        with _lock:
-            _at_work[key] += 1
-        try:
-            return work_once(self, context, traversal, template, data, is_update, resource, *words)
-        finally:
-            with _lock:
-                _at_work[key] -= 1
-                if not _at_work[key]:
-                    del _at_work[key]
+        resource.action_handler_task, resource.handle_preempt = act_as_known, preempt_others
+        return work_once(self, context, traversal, template, data, is_update, resource, *words)
 
     check_resource.CheckResource._do_check_resource = work

@@ -410,7 +410,7 @@ def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
     assert said == "0\n"
 
 
-# While an update is at work on a resource, another call comes to it, for the same template or another one.
+# While an update is at work on a resource, other calls come to it, for the same template and for another one.
 PREEMPTED = """\
 import sys, types
 sys.path.insert(0, sys.argv[1])
@@ -425,13 +425,15 @@ cancelled = []
 def check(template):
     resource = types.SimpleNamespace(id=1, name="x", current_template_id=0)
     resource.handle_preempt = lambda: cancelled.append(template)
+    resource.action_handler_task = lambda: iter(["at work"])
     checker._do_check_resource(None, "", types.SimpleNamespace(id=template), {}, True, resource, None, None)
 def locked(*_):
     raise exception.UpdateInProgress(resource_name="x")
-def at_work(*_):
+def at_work(resource, *_):
     check_resource.check_resource_update = locked
-    check(1)
-    check(2)
+    for _ in resource.action_handler_task():
+        check(1)
+        check(2)
 check_resource.check_resource_update = at_work
 check(1)
 check(1)
@@ -440,7 +442,7 @@ print(cancelled)
 
 
 def test_heat_does_not_cancel_the_update_that_it_is_at() -> None:
-    """Once nobody else is at it, who holds the lock is of an update before."""
+    """Only that of another template; once its work has ended, nobody knows who has the lock."""
     python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
 
     said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, cloudconf.folder()], text=True)
