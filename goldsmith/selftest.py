@@ -13,7 +13,7 @@ from goldsmith.errors import CommandError, VerificationError
 from goldsmith.workspace import project_root
 
 # The whole of it in this order: what fails soonest comes first.
-SUITES = ("tests/unit", "tests/elements", "tests/integration")
+SUITES = ("tests/unit", "tests/scripts", "tests/elements", "tests/integration")
 
 
 def lint() -> None:

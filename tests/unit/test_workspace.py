@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import datetime
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import shutil
 import threading
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,12 +189,18 @@ def test_scratch_folder_must_not_be_a_link(monkeypatch: pytest.MonkeyPatch, tmp_
         link.unlink()
 
 
-def test_two_builds_of_one_second_get_two_folders(tmp_path: Path) -> None:
-    first = workspace.new_build_folder(tmp_path, "tiny", "abc1234")
-    second = workspace.new_build_folder(tmp_path, "tiny", "abc1234")
+def test_two_builds_of_one_second_get_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([1, 1, 2])  # the second build looks again
+    now = types.SimpleNamespace(
+        now=lambda zone: datetime.datetime(2026, 1, 1, 0, 0, next(seconds), tzinfo=zone)
+    )
+    monkeypatch.setattr(workspace, "datetime", types.SimpleNamespace(datetime=now, UTC=datetime.UTC))
+    monkeypatch.setattr(workspace, "time", types.SimpleNamespace(sleep=lambda _: None))
 
-    assert first < second
-    assert re.fullmatch(r"\d{8}T\d{6}Z-abc1234", first.name)
+    names = [workspace.new_build_folder(tmp_path, "tiny", "abc1234").name for _ in range(2)]
+
+    assert names == ["20260101T000001Z-abc1234", "20260101T000002Z-abc1234"]
+    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == names
 
 
 def test_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
