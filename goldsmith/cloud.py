@@ -79,7 +79,6 @@ def up(name: str, options: Options | None = None) -> Cloud:
 
 def down(name: str) -> list[str]:
     """End a cloud and remove all that is its own; a line for each thing that was removed."""
-    cloudrooms.require_possible()
     here = cloudplace.place(name)
     if not here.folder.exists():
         return []
@@ -167,7 +166,6 @@ def environment(name: str) -> dict[str, str]:
 
 def rooms(name: str) -> Rooms:
     """The namespaces of a running cloud. Raises HostError."""
-    cloudrooms.require_possible()
     here = cloudplace.place(name)
     record = here.read()
     return Rooms(here, int(record["pid"]), Path(record["venv"]))

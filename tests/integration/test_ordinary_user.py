@@ -26,10 +26,11 @@ _USER = "nobody"
 _ENTER = f"""
 mount -t tmpfs -o mode=0755 none /etc/sudoers.d
 [ "$1" != sudo ] || echo '{_USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/builder
+mount -t tmpfs none /mnt
 for file in subuid subgid; do
+    echo '{_USER}:300000:65536' > /mnt/$file
     touch /etc/$file
-    echo '{_USER}:300000:65536' > /etc/sudoers.d/$file
-    mount --bind /etc/sudoers.d/$file /etc/$file
+    mount --bind /mnt/$file /etc/$file
 done
 shift
 exec setpriv --reuid={_USER} --regid=nogroup --init-groups "$@"
