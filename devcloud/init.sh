@@ -29,15 +29,25 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/libvirt /run/cloud
 mount --bind "$state" /run/cloud
 state=/run/cloud
-# A folder that the host does not have is made in a layer of our own over the one that it belongs in.
-mkdir -p "$state/layers"
-mount -t tmpfs tmpfs "$state/layers"
+# What the host does not have is made in a copy of the folder above, of its own entries mounted one by one. No overlay:
+# that refuses what has mounts below, where these came from the mount namespace of more than we are.
 for folder in /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt; do
     [[ ! -d $folder ]] || continue
-    layer=$state/layers/${folder//\//-}
-    mkdir -p "$layer/upper" "$layer/work"
-    (cd "$layer" && mount -t overlay -o "lowerdir=${folder%/*},upperdir=upper,workdir=work" overlay "${folder%/*}")
-    mkdir "$folder"
+    above=${folder%/*} copy=$state/above
+    mkdir -p "$copy"
+    mount -t tmpfs -o mode=0755 tmpfs "$copy"
+    for entry in "$above"/* "$above"/.[!.]*; do
+        name=$copy/${entry##*/}
+        if [[ -L $entry ]]; then
+            cp -P -- "$entry" "$name"
+        elif [[ -d $entry ]]; then
+            mkdir -- "$name" && mount --rbind -- "$entry" "$name"
+        elif [[ -e $entry ]]; then
+            touch -- "$name" && mount --bind -- "$entry" "$name"
+        fi
+    done
+    mkdir "$copy/libvirt"
+    mount --move "$copy" "$above"
 done
 rm -rf "$state/libvirt"
 mkdir -p "$state"/libvirt/{lib,log,cache}
