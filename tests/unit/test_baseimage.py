@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from goldsmith import baseimage, proc, workspace
 from goldsmith.errors import BuildError, ProvenanceError
 from goldsmith.spec import BaseImage
 
-pytestmark = pytest.mark.programs("gpg", "gpgv")
+pytestmark = [pytest.mark.programs("gpg", "gpgv"), pytest.mark.xdist_group("publishers")]
 
 CONTENT = b"a disk image"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -37,9 +37,12 @@ class Publisher:
 
 
 @pytest.fixture(scope="module")
-def publishers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Publisher]:
+def publishers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Publisher]]:
     folder = tmp_path_factory.mktemp("p")
-    return {name: Publisher(folder / name) for name in ("theirs", "strangers")}
+    made = {name: Publisher(folder / name) for name in ("theirs", "strangers")}
+    yield made
+    for publisher in made.values():
+        proc.capture(["gpgconf", "--homedir", publisher.home, "--kill", "gpg-agent"])
 
 
 @pytest.fixture
