@@ -155,8 +155,8 @@ class Cloud:
             found = self._sdk.orchestration.find_stack(stack, ignore_missing=True)
             if found is not None and found.status == "DELETE_FAILED":
                 raise CloudError(f"the stack {found.name} cannot be deleted: {found.status_reason}")
-            # complete comes a moment before the stack leaves Heat's list
-            return found is None or (found.status == "DELETE_COMPLETE" and not self._lists(found.id))
+            # complete, or not found any more, comes a moment before the stack leaves Heat's list
+            return (found is None or found.status == "DELETE_COMPLETE") and not self._lists(stack)
 
         with translated(f"Heat does not delete the stack {stack}"):
             try:
@@ -165,7 +165,7 @@ class Cloud:
                 raise CloudError(f"the stack {stack} is not gone after {timeout_s:.0f} s") from None
 
     def _lists(self, stack: str) -> bool:
-        return any(each.id == stack for each in self._sdk.orchestration.stacks())
+        return any(stack in (each.id, each.name) for each in self._sdk.orchestration.stacks())
 
     def servers(self) -> list[Server]:
         """All of this user's. Heat shortens long names, so that of a stack need not be in its servers'."""
