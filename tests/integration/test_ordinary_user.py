@@ -111,9 +111,8 @@ def test_an_ordinary_user_has_a_cloud_without_sudo(user: User, cloud: Path) -> N
         assert_runs_a_server(user, cloud, up)
 
         process = json.loads((folder / "cloud.json").read_text())["pid"]
-        inside = [
-            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if in_room_of(process, pid)
-        ]
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        inside = [pid for pid in pids if in_room_of(process, pid)]
         assert "qemu-system" in "".join(Path(f"/proc/{pid}/comm").read_text() for pid in inside)
         assert {Path(f"/proc/{pid}").owner() for pid in inside} == {_USER}
     finally:
