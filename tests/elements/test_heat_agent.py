@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heat_config import agent, deployment, metadata, record, signalling
+from heat_config import agent, deployment, given, metadata, record, signalling
 from heat_config.agent import Paths
 
 from goldsmith.workspace import project_root
@@ -117,10 +117,15 @@ def calls(paths: Paths) -> list[dict[str, Any]]:
 
 def entry(id_: str, heat: Heat | None = None, *, group: str = "test", **inputs: object) -> dict[str, Any]:
     """A deployment as Heat's metadata has it."""
-    given = {"deploy_stack_id": "one/11", "deploy_resource_name": "pods", "deploy_action": "CREATE", **inputs}
+    values = {
+        "deploy_stack_id": "one/11",
+        "deploy_resource_name": "pods",
+        "deploy_action": "CREATE",
+        **inputs,
+    }
     if heat is not None:
-        given |= {"deploy_signal_id": heat.url, "deploy_signal_verb": "POST"}
-    listed = [{"name": name, "type": "String", "value": value} for name, value in given.items()]
+        values |= {"deploy_signal_id": heat.url, "deploy_signal_verb": "POST"}
+    listed = [{"name": name, "type": "String", "value": value} for name, value in values.items()]
     return {"id": id_, "name": "pods", "group": group, "config": "text", "inputs": listed, "outputs": []}
 
 
@@ -204,8 +209,49 @@ def test_the_answer_to_a_deployment_that_was_replaced_is_never_sent(paths: Paths
     assert len(calls(paths)) == 2
 
 
-def test_what_heat_refuses_for_good_is_not_sent_again(paths: Paths, heat: Heat) -> None:
-    heat.status = 404
+@pytest.mark.parametrize("status", [404, 405, 409, 410])
+def test_what_may_come_from_a_proxy_in_the_place_of_heat_is_not_final(
+    paths: Paths, heat: Heat, status: int
+) -> None:
+    heat.status = status
+    assert run(paths, entry("a", heat)) == 1
+    heat.status = 200
+
+    assert run(paths, entry("a", heat)) == 0
+    assert (len(calls(paths)), len(heat.signals)) == (1, 1)
+
+
+def test_a_deployment_that_goes_because_another_took_its_place_is_marked(paths: Paths) -> None:
+    old, new = entry("old", deploy_action="DELETE"), entry("new")
+
+    run(paths, old, new)
+    run(paths, entry("last", deploy_action="DELETE"))
+
+    marked = {call["id"]: given.REPLACED in call for call in calls(paths)}
+    assert marked == {"old": True, "new": False, "last": False}
+
+
+def test_on_a_full_disk_an_answer_takes_the_room_that_was_kept(
+    paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(paths)
+    write = record.write_durably
+
+    def full(path: Path, text: str) -> None:
+        if any(paths.records.glob(".room")):
+            raise OSError(28, "No space left on device", str(path))
+        write(path, text)
+
+    monkeypatch.setattr(record, "write_durably", full)
+
+    assert run(paths, entry("a", heat)) == 0
+    assert run(paths, entry("a", heat)) == 0
+    assert (len(calls(paths)), len(heat.signals)) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_what_heat_refuses_for_good_is_not_sent_again(paths: Paths, heat: Heat, status: int) -> None:
+    heat.status = status
 
     assert run(paths, entry("a", heat)) == 0
     assert record.Records(paths.records).get("a").state == record.REFUSED  # type: ignore[union-attr]

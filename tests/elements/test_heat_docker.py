@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from heat_config import given
 from heat_config.given import BadRequest
 from heat_docker import hook, request
 from heat_docker.engine import KEY_LABEL, Done, Engine, EngineError
@@ -90,11 +91,11 @@ def deploy(engine: FakeEngine) -> Callable[..., dict[str, Any]]:
     """Answer of the hook to a config."""
 
     def ask(config: object, action: str = "CREATE", **inputs: object) -> dict[str, Any]:
-        given = {
+        values = {
             "deploy_action": action, "deploy_stack_id": "one/11", "deploy_resource_name": "containers",
             "min_ready_seconds": 0, "greeting": "hello", **inputs,
         }  # fmt: skip
-        listed = [{"name": name, "value": value} for name, value in given.items()]
+        listed = [{"name": name, "value": value} for name, value in values.items()]
         return hook.answer({"id": "a", "config": config, "inputs": listed}, engine)
 
     return ask
@@ -256,6 +257,19 @@ def test_what_was_stopped_and_could_not_be_set_aside_runs_on(engine: FakeEngine,
 def test_a_wait_has_an_end(deploy: Deploy, value: str) -> None:
     assert "must be a number" in deploy(WEB, containers_deadline=value)["deploy_stderr"]
     assert deploy(None, "DELETE", containers_deadline=value)["deploy_status_code"] == 0
+
+
+def test_the_end_of_a_deployment_that_was_replaced_ends_nothing(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(WEB)
+    values = {
+        "deploy_stack_id": "one/11", "deploy_resource_name": "containers", "deploy_action": "DELETE",
+    }  # fmt: skip
+    inputs = [{"name": name, "value": value} for name, value in values.items()]
+
+    answer = hook.answer({"id": "x", "inputs": inputs, given.REPLACED: True}, engine)
+
+    assert answer["deploy_stdout"] == "0 containers removed"
+    assert list(engine.there) == ["web"]
 
 
 def test_the_end_of_a_deployment_is_the_end_of_its_containers(engine: FakeEngine, deploy: Deploy) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from heat_config import given
 from heat_pods import check, hook, manifests, node, request, watch
 from heat_pods.hook import Place
 
@@ -25,6 +26,10 @@ NGINX = {
 def pod(name: str, image: str = "a.b/nginx:1", **container: object) -> dict[str, Any]:
     main = {"name": "main", "image": image, **container}
     return {**NGINX, "metadata": {"name": name}, "spec": {"containers": [main]}}
+
+
+def pod_with(**spec: object) -> dict[str, Any]:
+    return {**NGINX, "spec": {**NGINX["spec"], **spec}}  # type: ignore[dict-item]
 
 
 class Clock:
@@ -78,6 +83,9 @@ class FakeNode:
 
     def log(self, namespace: str, pod: str, container: str) -> str:
         return f"{namespace}/{pod}/{container} says why\n"
+
+    def said_of(self, file: str) -> str:
+        return f"refused: {file}"
 
     def images(self) -> set[str]:
         return self.stored
@@ -141,13 +149,13 @@ def place(tmp_path: Path, fake_node: FakeNode) -> Place:
 def deploy(
     place: Place, config: object, action: str = "CREATE", name: str = "pods", **inputs: object
 ) -> dict[str, Any]:
-    given = {
+    values = {
         "deploy_stack_id": "one/11112222333",
         "deploy_resource_name": name,
         "deploy_action": action,
         **inputs,
     }
-    listed = [{"name": key, "value": value} for key, value in given.items()]
+    listed = [{"name": key, "value": value} for key, value in values.items()]
     return hook.answer({"id": "x", "config": config, "inputs": listed}, place)
 
 
@@ -320,7 +328,8 @@ def test_a_pod_that_the_kubelet_does_not_take_is_said(place: Place, fake_node: F
     fake_node.pods = list  # type: ignore[method-assign]
 
     assert (
-        "pod web: the kubelet has not taken it up after 20 s"
+        "pod web: the kubelet has not taken it up after 20 s\n"
+        "the kubelet on heat-11112222-pods.web.json:\n  refused: heat-11112222-pods.web.json"
         in deploy(place, NGINX, pods_deadline=20)["deploy_stderr"]
     )
 
@@ -350,6 +359,47 @@ def test_a_hook_that_was_killed_in_the_middle_still_knows_the_last_good_pods(
     deploy(place, pod("bad"), "UPDATE")
 
     assert {name: text for name, (_, text) in files(place).items()} == before
+
+
+def test_a_refusal_after_a_change_that_was_cut_off_puts_back_the_pods_that_ran(
+    place: Place, fake_node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(place, pod("one"))
+    before = {name: text for name, (_, text) in files(place).items()}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(watch, "until_ready", killed)
+        with pytest.raises(KeyboardInterrupt):
+            deploy(place, pod("cut-off"), "UPDATE")
+    assert [name for name, _ in files(place).items()] == ["heat-11112222-pods.cut-off.json"]
+
+    answer = deploy(place, pod("bad", image="a.b/none:1"), "UPDATE")
+
+    assert "not embedded" in answer["deploy_stderr"]
+    assert "put back, and ready again" in answer["deploy_stdout"]
+    assert {name: text for name, (_, text) in files(place).items()} == before
+    assert deploy(place, pod("bad", image="a.b/none:1"), "UPDATE")["deploy_stdout"] == "", "once is enough"
+
+
+def test_a_refusal_does_not_wake_pods_that_were_told_to_rest(place: Place, fake_node: FakeNode) -> None:
+    deploy(place, pod("one"))
+    fake_node.states["bad"] = waits("ErrImageNeverPull")
+    deploy(place, pod("bad"), "UPDATE")
+    deploy(place, pod("one"), "SUSPEND")
+
+    deploy(place, pod("bad", image="a.b/none:1"), "RESUME")
+
+    assert files(place) == {}
+
+
+def test_pods_that_were_not_ready_for_long_enough_are_a_failure(place: Place) -> None:
+    answer = deploy(place, NGINX, pods_deadline=5, min_ready_seconds=60)
+
+    assert answer["deploy_status_code"] == 1
+    assert "not for min_ready_seconds" in answer["deploy_stderr"]
 
 
 def test_a_full_disk_leaves_the_pods_that_ran(
@@ -400,6 +450,16 @@ def test_a_disk_without_room_for_the_good_set_is_found_before_anything_runs(plac
             "a.b/nginx:1 is embedded; write imagePullPolicy: IfNotPresent",
         ),
         (pod("web", envFrom=[{"secretRef": {"name": "x"}}]), "secretRef needs an API server"),
+        (pod_with(imagePullSecrets=[{"name": "x"}]), "spec.imagePullSecrets needs an API server"),
+        (pod_with(serviceAccountName="x"), "spec.serviceAccountName needs an API server"),
+        (
+            pod_with(volumes=[{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "x"}}}]),
+            "volume v: nodePublishSecretRef needs an API server",
+        ),
+        (pod_with(volumes=[{"name": "v", "emptyDir": {}}] * 2), "two volumes are called v"),
+        (pod_with(initContainers=pod("web")["spec"]["containers"]), "two containers are called main"),
+        (pod("web", volumeMounts=[{"name": "v", "mountPath": "/v"}]), "container main: there is no volume v"),
+        ("when: 2024-99-99", "the config is no YAML: month must be in"),
     ],
 )
 def test_what_cannot_run_is_refused(place: Place, config: object, line: str) -> None:
@@ -427,6 +487,13 @@ def test_two_deployments_cannot_have_one_pod(place: Place) -> None:
 
     assert answer["deploy_stderr"] == "pod web: the name is taken by one/11112222333/first"
     assert len(files(place)) == 1
+
+
+def test_a_manifest_that_somebody_wrote_as_yaml_has_its_name_too(place: Place) -> None:
+    place.manifests.mkdir()
+    (place.manifests / "own.yaml").write_text(yaml.safe_dump(NGINX))
+
+    assert "pod web: the name is taken by a manifest of the image" in deploy(place, NGINX)["deploy_stderr"]
 
 
 def test_names_that_look_alike_are_no_file_of_another_deployment(place: Place) -> None:
@@ -501,6 +568,30 @@ def test_pods_end_whatever_has_become_of_the_config(place: Place) -> None:
     deploy(place, NGINX)
 
     assert deploy(place, "a: [", "DELETE")["deploy_status_code"] == 0
+    assert files(place) == {}
+
+
+def test_the_end_of_a_deployment_that_was_replaced_ends_nothing(place: Place) -> None:
+    deploy(place, NGINX)
+    inputs = [
+        {"name": "deploy_stack_id", "value": "one/11112222333"},
+        {"name": "deploy_resource_name", "value": "pods"}, {"name": "deploy_action", "value": "DELETE"},
+    ]  # fmt: skip
+
+    answer = hook.answer({"id": "x", "inputs": inputs, given.REPLACED: True}, place)
+
+    assert answer["deploy_status_code"] == 0
+    assert list(files(place)) == ["heat-11112222-pods.web.json"]
+
+
+def test_manifests_go_also_where_the_kubelet_stays_silent(place: Place, fake_node: FakeNode) -> None:
+    deploy(place, NGINX)
+    fake_node.silent_until = fake_node.clock.now + 3600
+
+    answer = deploy(place, None, "DELETE")
+
+    assert answer["deploy_status_code"] == 1
+    assert "the manifests are removed" in answer["deploy_stderr"]
     assert files(place) == {}
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from heat_config import tools
+
+from goldsmith.workspace import project_root
 
 Tool = Callable[..., dict[str, Any]]
 
@@ -47,6 +51,30 @@ def test_a_script_gets_inputs_and_gives_outputs(tool: Tool) -> None:
         "deploy_stdout": "hello world [1, 2]\n", "deploy_stderr": "err\n", "deploy_status_code": 0,
         "result": "out\n",
     }  # fmt: skip
+
+
+def test_inputs_that_a_killed_hook_left_in_a_file_go(tool: Tool, tmp_path: Path) -> None:
+    left = tmp_path / "work/script/tmpabc/variables.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("secret")
+
+    tool("script", "#!/bin/sh\n")
+
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"no": "id"}', '{"id": "a", "inputs": [1]}', '{"id": "a", "inputs": {"a": 1}}']
+)
+def test_what_is_no_deployment_is_answered_too(text: str) -> None:
+    argv = [sys.executable, "-m", "heat_config.tools", "script"]
+    env = {**os.environ, "PYTHONPATH": str(project_root() / "elements/heat-agent/agent-files")}
+
+    done = subprocess.run(argv, input=text, env=env, capture_output=True, text=True, check=True)
+
+    answer = json.loads(done.stdout)
+    assert answer["deploy_status_code"] == 1
+    assert answer["deploy_stderr"].startswith("what is on standard input is no deployment: ")
 
 
 def test_a_script_that_fails_says_with_what(tool: Tool) -> None:

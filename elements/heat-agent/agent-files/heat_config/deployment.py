@@ -8,10 +8,12 @@ with the inputs that Heat added, all of which begin with deploy_.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from heat_config import given
 
 COMPONENT = "component"  # OS::Heat::SoftwareComponent: one config with a tool for each action
 
@@ -48,7 +50,15 @@ def read(path: Path) -> Sequence[Deployment] | None:
         return None
     if not isinstance(entries, list):
         raise MetadataError(f"{path} holds no list of deployments")
-    return [_parse(entry, path) for entry in entries]
+    return [*_marked([_parse(entry, path) for entry in entries])]
+
+
+def _marked(found: Sequence[Deployment]) -> Iterator[Deployment]:
+    """Tell the hook where a deployment is deleted because another one of its key has taken its place."""
+    lasting = {each.key for each in found if each.action != "DELETE"}
+    for each in found:
+        is_replaced = each.action == "DELETE" and each.key in lasting
+        yield replace(each, for_hook={**each.for_hook, given.REPLACED: True}) if is_replaced else each
 
 
 def _parse(entry: object, path: Path) -> Deployment:

@@ -3,16 +3,50 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 BY_HAND = "by-hand"  # the stack of what no Heat has asked for
 ENDS = ("DELETE", "SUSPEND")  # actions for which it does not matter what the config is
+REPLACED = "goldsmith_replaced"  # beside id and config: Heat has another deployment of this one's key
 
 
 class BadRequest(Exception):
     """What is asked for cannot be: every problem, one a line."""
+
+
+def answered(hook: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> int:
+    """Have a hook answer the deployment on standard input; the answer is printed as JSON. The status is 0.
+
+    What is no deployment is answered too: a mapping with an id, and a list of inputs with a name each.
+    """
+    try:
+        answer = hook(_deployment(json.load(sys.stdin)))
+    except BadRequest as e:
+        answer = _refusal(str(e))
+    except json.JSONDecodeError as e:
+        answer = _refusal(f"it is no JSON: {e}")
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+def _deployment(config: object) -> dict[str, Any]:
+    if not isinstance(config, dict) or not isinstance(config.get("id"), str):
+        raise BadRequest("it must be a mapping with an id")
+    inputs = config.get("inputs") or []
+    if not isinstance(inputs, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in inputs
+    ):
+        raise BadRequest("its inputs must be a list of mappings with a name each")
+    return config
+
+
+def _refusal(why: str) -> dict[str, Any]:
+    said = f"what is on standard input is no deployment: {why}"
+    return {"deploy_stdout": "", "deploy_stderr": said, "deploy_status_code": 1}
 
 
 def inputs(config: Mapping[str, Any]) -> dict[str, Any]:

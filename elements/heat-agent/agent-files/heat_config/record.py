@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -12,6 +14,7 @@ from typing import Any
 
 RAN, SIGNALLED, REFUSED = "ran", "signalled", "refused"
 _KEPT = 100  # records of deployments that Heat has replaced since
+_ROOM_BYTES = 256 * 1024  # kept free for a record where the disk is full
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +31,10 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._room = folder / ".room"
+        if not self._room.exists():
+            with contextlib.suppress(OSError):
+                write_durably(self._room, " " * _ROOM_BYTES)
 
     def get(self, id_: str) -> Record | None:
         """None also for a file that a crash left empty or broken: then the work is done again."""
@@ -38,10 +45,19 @@ class Records:
             return None
 
     def put(self, id_: str, record: Record) -> None:
-        """Write a record so that it is there whole, or not at all, whenever the power goes. OSError."""
+        """Write a record so that it is there whole, or not at all, whenever the power goes. OSError.
+
+        On a full disk it takes the room that was kept: without a record a hook would run again, and again.
+        """
         path = self._path(id_)
         text = json.dumps({"state": record.state, "answer": record.answer}, sort_keys=True)
-        write_durably(path, text)
+        try:
+            write_durably(path, text)
+        except OSError as e:
+            if e.errno != errno.ENOSPC or not self._room.exists():
+                raise
+            self._room.unlink()
+            write_durably(path, text)
 
     def forget_replaced(self, current: Iterable[str]) -> None:
         """Remove the oldest records of ids that Heat no longer names."""

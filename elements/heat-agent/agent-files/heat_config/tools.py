@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heat_config import cfnmetadata
+from heat_config import cfnmetadata, given
 
 FOLDER = Path("/var/lib/heat-config")
 _PUPPET_CHANGED = 2  # puppet apply --detailed-exitcodes: it succeeded, and changed something
@@ -54,7 +55,7 @@ def ansible(config: Mapping[str, Any], scratch: Path) -> Call:
         "heat_config_id": config.get("id"), "heat_outputs_path": str(scratch / "output"),
         **{item["name"]: item.get("value", "") for item in config.get("inputs") or []},
     }  # fmt: skip
-    given = _written(scratch / "variables.json", json.dumps(variables))
+    passed = _written(scratch / "variables.json", json.dumps(variables))
     words = [
         word for option, name in (
             ("--tags", "tags"), ("--skip-tags", "skip_tags"), ("--module-path", "modulepath")
@@ -63,7 +64,7 @@ def ansible(config: Mapping[str, Any], scratch: Path) -> Call:
     inventory = str(options.get("inventory") or "localhost,")
     plugins = options.get("callback_plugins")
     return Call(
-        argv=("ansible-playbook", "-i", inventory, "-c", "local", *words, "-e", f"@{given}", playbook),
+        argv=("ansible-playbook", "-i", inventory, "-c", "local", *words, "-e", f"@{passed}", playbook),
         env={"ANSIBLE_CALLBACK_PLUGINS": str(plugins)} if plugins else {},
     )
 
@@ -77,6 +78,8 @@ def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
     manifest = _written(scratch / "site.pp", _text(config.get("config")))
     facts = {"FACTER_heat_outputs_path": str(scratch / "output")}
     hiera = None
+    for left in _HIERA.glob("heat_config_*.json"):  # of one that was killed
+        left.unlink(missing_ok=True)
     if options.get("enable_facter", True):
         facts |= {f"FACTER_{name}": value for name, value in _inputs(config).items()}
     if options.get("enable_hiera"):
@@ -100,8 +103,8 @@ def cfn_init(config: Mapping[str, Any], scratch: Path) -> Call:
     """The config is what stands under AWS::CloudFormation::Init. Option: configsets, names with commas."""
     metadata = {cfnmetadata.KEY: config.get("config")}
     sets = (config.get("options") or {}).get("configsets")
-    given = _written(scratch / "metadata.json", json.dumps(metadata))
-    return Call(argv=("cfn-init", "--file", given, *(["--configsets", str(sets)] if sets else [])))
+    passed = _written(scratch / "metadata.json", json.dumps(metadata))
+    return Call(argv=("cfn-init", "--file", passed, *(["--configsets", str(sets)] if sets else [])))
 
 
 TOOLS: Mapping[str, Callable[[Mapping[str, Any], Path], Call]] = {
@@ -113,6 +116,8 @@ def run(name: str, config: Mapping[str, Any], folder: Path = FOLDER) -> dict[str
     """The answer to Heat of one of TOOLS, with the outputs that its program wrote."""
     work = folder / name
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in work.glob("tmp*"):  # of one that was killed, and its inputs with it
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         call = TOOLS[name](config, Path(scratch))
         try:
@@ -163,4 +168,4 @@ def _written(path: Path, text: str, *, mode: int = 0o600) -> Path:
 
 
 if __name__ == "__main__":
-    json.dump(run(sys.argv[1], json.load(sys.stdin)), sys.stdout)
+    sys.exit(given.answered(lambda config: run(sys.argv[1], config)))

@@ -23,8 +23,7 @@ from heat_docker.request import BEFORE, Request, Step
 
 def main() -> int:
     """Read, act, answer: the status is 0 whenever there is an answer."""
-    json.dump(answer(json.load(sys.stdin), Engine()), sys.stdout)
-    return 0
+    return given.answered(lambda config: answer(config, Engine()))
 
 
 def prune() -> int:
@@ -164,7 +163,7 @@ def put_back(key: str, engine: Engine) -> None:
 
 
 def _end(asked: Request, engine: Engine) -> dict[str, Any]:
-    mine = engine.containers(asked.key)
+    mine = {} if asked.is_replaced else engine.containers(asked.key)
     for name in mine:
         if asked.action == "DELETE":
             engine.remove(name)

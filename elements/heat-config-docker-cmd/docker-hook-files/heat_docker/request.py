@@ -63,6 +63,7 @@ class Request:
     deadline_s: float  # until every container runs, and is healthy where its image says how
     min_ready_s: float  # for which it must have run
     allow_pull: bool
+    is_replaced: bool  # Heat has another deployment of this key, to which the containers belong now
 
 
 def parse(config: Mapping[str, Any]) -> Request:
@@ -80,14 +81,14 @@ def parse(config: Mapping[str, Any]) -> Request:
         steps=tuple(_step(name, entry) for name, entry in ordered),
         deadline_s=given.number(inputs, "containers_deadline", 600),
         min_ready_s=given.number(inputs, "min_ready_seconds", 3),
-        allow_pull=given.flag(inputs, "allow_pull"),
+        allow_pull=given.flag(inputs, "allow_pull"), is_replaced=bool(config.get(given.REPLACED)),
     )  # fmt: skip
 
 
 def _mapping(config: object) -> dict[str, Any]:
     try:
         found = yaml.safe_load(config) if isinstance(config, str) else config
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that there is not
         raise BadRequest(f"the config is no YAML: {str(e).replace(chr(10), ' ')}") from e
     if found is None:
         return {}

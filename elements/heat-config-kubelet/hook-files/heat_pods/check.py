@@ -13,9 +13,11 @@ from heat_pods.request import Pod
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MAX_NAME = 253 - 65  # a static pod's name becomes NAME-NODE; a node's name is at most 63 long
-# What only an API server could give; the kubelet refuses static pods that name it.
+# What only an API server could give; the kubelet refuses static pods that name it (HasAPIObjectReference).
+_SPEC_NEEDS_API = ("serviceAccountName", "serviceAccount", "imagePullSecrets", "resourceClaims")
 _NEEDS_API = ("configMap", "secret", "persistentVolumeClaim", "ephemeral", "projected")
 _FROM_API = ("configMapKeyRef", "secretKeyRef", "configMapRef", "secretRef")
+_SECRETS_OF_VOLUMES = ("secretRef", "secretName", "nodePublishSecretRef")
 
 
 def problems(pods: Iterable[Pod], *, schema: Path) -> Iterator[str]:
@@ -28,7 +30,7 @@ def problems(pods: Iterable[Pod], *, schema: Path) -> Iterator[str]:
         where = f"pod {name[1]}" if name[1] else f"pod number {index + 1}"
         wrong = [*_form(pod), *(_schema_errors(validator, pod) if validator else ())]
         if not wrong:
-            wrong = list(_needs_api(pod))
+            wrong = [*_needs_api(pod), *_inconsistent(pod)]
         if name[1] in seen:
             wrong.append("its name stands twice")
         seen.add(name[1] or where)
@@ -100,10 +102,14 @@ def _form(pod: Pod) -> Iterator[str]:
 
 
 def _needs_api(pod: Pod) -> Iterator[str]:
+    for key in _SPEC_NEEDS_API:
+        if pod["spec"].get(key):
+            yield f"spec.{key} needs an API server, and there is none"
     for volume in pod["spec"].get("volumes") or []:
-        for kind in _NEEDS_API:
-            if kind in volume:
-                yield f"volume {volume.get('name')}: {kind} needs an API server, and there is none"
+        sources = [source for source in volume.values() if isinstance(source, dict)]
+        secrets = [key for key in _SECRETS_OF_VOLUMES if any(key in source for source in sources)]
+        for kind in (*(kind for kind in _NEEDS_API if kind in volume), *secrets):
+            yield f"volume {volume.get('name')}: {kind} needs an API server, and there is none"
     for container in containers(pod):
         sources = [
             *(container.get("envFrom") or []),
@@ -113,6 +119,19 @@ def _needs_api(pod: Pod) -> Iterator[str]:
             for kind in _FROM_API:
                 if kind in source:
                     yield f"container {container['name']}: {kind} needs an API server, and there is none"
+
+
+def _inconsistent(pod: Pod) -> Iterator[str]:
+    """What no schema says and the kubelet refuses: names that stand twice, volumes that are not there."""
+    volumes = [volume.get("name") for volume in pod["spec"].get("volumes") or []]
+    names = [container["name"] for container in containers(pod)]
+    for what, listed in (("container", names), ("volume", volumes)):
+        for name in sorted({str(each) for each in listed if listed.count(each) > 1}):
+            yield f"two {what}s are called {name}"
+    for container in containers(pod):
+        for mount in container.get("volumeMounts") or []:
+            if mount.get("name") not in volumes:
+                yield f"container {container['name']}: there is no volume {mount.get('name')}"
 
 
 def _validator(schema: Path) -> Any:  # noqa: ANN401 - jsonschema's class, imported only where it is used

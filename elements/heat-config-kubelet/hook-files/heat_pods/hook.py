@@ -25,6 +25,7 @@ from heat_pods.request import Request
 from heat_pods.watch import Outcome, Patience
 
 _BACK_S = 120  # for pods that are put back
+_SILENT_S = 60  # for a kubelet that does not answer whoever only wants to end pods
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,7 @@ class Place:
 
 def main() -> int:
     """Read, act, answer: the status is 0 whenever there is an answer."""
-    json.dump(answer(json.load(sys.stdin), Place()), sys.stdout)
-    return 0
+    return given.answered(lambda config: answer(config, Place()))
 
 
 def prune() -> int:
@@ -64,21 +64,20 @@ def answer(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """What Heat is told, whatever goes wrong."""
     try:
         asked = request.parse(config)
-        if asked.action in given.ENDS:
-            return _end(asked, place)
-        return _bring_up(asked, place)
-    except (BadRequest, Unreachable) as e:
-        return _failed(str(e))
-    except OSError as e:
-        return _failed(f"cannot write: {e.strerror} ({e.filename})")
+        return _end(asked, place) if asked.action in given.ENDS else _bring_up(asked, place)
+    except (BadRequest, OSError) as e:
+        return _failed(_why(e))
 
 
 def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
     begun = time.time()
     folder = place.folder()
-    texts = manifests.render(_checked(asked, place, folder), key=asked.key, label=asked.label)
     good = folder.good(asked.key)
-    folder.prepare_good(asked.key, texts)
+    try:
+        texts = manifests.render(_checked(asked, place, folder), key=asked.key, label=asked.label)
+        folder.prepare_good(asked.key, texts)
+    except (BadRequest, Unreachable, OSError) as e:
+        return {**_failed(_why(e)), **_take_back_unproven(asked, place, good)}
     try:
         is_changed = folder.set(asked.key, texts)
     except OSError:
@@ -87,10 +86,10 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
     timing = {"begun_at": begun, "written_at": time.time()}
     seen = watch.until_ready(place.node, manifests.hashes(texts), _patience(asked))
     if seen.failures:
-        logs = report.logs(place.node, seen.pods)
+        said = (*report.logs(place.node, seen.pods), *report.refusals(place.node, texts, seen.pods))
         return {
             **_outputs(place, seen, timing),
-            **_failed("\n".join((*seen.failures, *logs))),
+            **_failed("\n".join((*seen.failures, *said))),
             **_put_back(asked, place, good),
         }
     folder.keep_good(asked.key)
@@ -118,10 +117,16 @@ def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod,
     return asked.pods
 
 
+def _take_back_unproven(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
+    """Restore the pods from before a change that was cut off: nobody saw its pods to be good."""
+    return _put_back(asked, place, good) if place.folder().is_unproven(asked.key) else {}
+
+
 def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
     """Restore the pods that were there before, and say how they are."""
     try:
         place.folder().set(asked.key, good)
+        place.folder().drop_prepared(asked.key)
     except OSError as e:
         return {"deploy_stdout": f"the pods that were there before cannot be put back: {e.strerror}"}
     if not good:
@@ -133,20 +138,33 @@ def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str
 
 
 def _end(asked: Request, place: Place) -> dict[str, Any]:
+    if asked.is_replaced:
+        said = "nothing ends: another deployment has taken this one's place, and the pods are its own"
+        return {"deploy_stdout": said, "deploy_stderr": "", "deploy_status_code": 0}
     folder = place.folder()
     before = manifests.hashes(folder.of(asked.key))
-    pods = node.patiently(place.node.pods, timeout_s=asked.deadline_s)
+    try:
+        pods = node.patiently(place.node.pods, timeout_s=_SILENT_S)
+    except Unreachable as e:
+        _withdraw(asked, folder)
+        return _failed(f"the manifests are removed; whether the pods have ended is not known: {e}")
     uids = {report.uid(pod) for pod in watch.of(pods, before).values()}
-    if asked.action == "DELETE":
-        folder.forget(asked.key)
-    else:
-        folder.set(asked.key, {})
+    _withdraw(asked, folder)
     left = watch.until_gone(place.node, uids, deadline_s=asked.deadline_s)
     if left:
         return _failed(
             f"{len(left)} of {len(uids)} pods still run {asked.deadline_s:.0f} s after they were told to end"
         )
     return {"deploy_stdout": f"{len(uids)} pods ended", "deploy_stderr": "", "deploy_status_code": 0}
+
+
+def _withdraw(asked: Request, folder: Folder) -> None:
+    """Take the manifests away; of a deployment that only rests its good set is kept."""
+    if asked.action == "DELETE":
+        folder.forget(asked.key)
+    else:
+        folder.set(asked.key, {})
+        folder.drop_prepared(asked.key)
 
 
 def _patience(asked: Request) -> Patience:
@@ -166,6 +184,12 @@ def _outputs(place: Place, seen: Outcome, timing: Mapping[str, float]) -> dict[s
         "seconds_to_ready": seen.seconds,
         "timing": {**timing, "ready_at": timing["written_at"] + seen.seconds},
     }
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot write: {error.strerror} ({error.filename})"
+    return str(error)
 
 
 def _failed(why: str) -> dict[str, Any]:

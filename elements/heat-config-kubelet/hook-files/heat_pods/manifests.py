@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from heat_config.record import write_durably
 
 from heat_pods.check import name_of
@@ -93,11 +94,19 @@ class Folder:
         """Remember the prepared set: it was seen to be good."""
         self._prepared(key).replace(self._state_of(key))
 
+    def is_unproven(self, key: str) -> bool:
+        """Whether a change was begun of which nobody saw how it ended."""
+        return self._prepared(key).exists()
+
+    def drop_prepared(self, key: str) -> None:
+        """Forget the prepared set: it is not what is there now."""
+        self._prepared(key).unlink(missing_ok=True)
+
     def forget(self, key: str) -> None:
         """Remove a deployment's files and all that is known about it."""
         self.set(key, {})
         self._state_of(key).unlink(missing_ok=True)
-        self._prepared(key).unlink(missing_ok=True)
+        self.drop_prepared(key)
 
     def _prepared(self, key: str) -> Path:
         return self._state_of(key).with_suffix(".prepared")
@@ -111,10 +120,10 @@ class Folder:
         for path in sorted(self._manifests.glob("[!.]*")):
             try:
                 text = path.read_text()
-                pod = json.loads(text)
+                pod = _parsed(text)
                 notes = pod.get("metadata", {}).get("annotations") or {}
                 found.append((path.name, text, notes.get(KEY_ANNOTATION), name_of(pod)))
-            except (OSError, ValueError, AttributeError):
+            except (OSError, ValueError, AttributeError, yaml.YAMLError):
                 continue
         return found
 
@@ -125,6 +134,14 @@ class Folder:
         except (OSError, ValueError):
             return {}
         return stored if isinstance(stored, dict) else {}
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401 - whatever stands in a file
+    """A manifest as the kubelet reads it: JSON, or YAML where somebody else wrote it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def free_of(names: Collection[tuple[str, str]], taken: Mapping[tuple[str, str], str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 import subprocess
 import time
@@ -38,6 +39,9 @@ class Node(Protocol):
     def log(self, namespace: str, pod: str, container: str) -> str:
         """The last lines that a container printed, empty where there are none."""
 
+    def said_of(self, file: str) -> str:
+        """The last line of the kubelet's log that names a manifest's file, empty where there is none."""
+
     def images(self) -> set[str]:
         """Every name of every image in the store. Raises Unreachable."""
 
@@ -68,6 +72,14 @@ class Kubelet:
             return self._get(f"/containerLogs/{path}?tailLines={_LOG_LINES}").decode(errors="replace")
         except Unreachable:
             return ""
+
+    def said_of(self, file: str) -> str:
+        argv = ["journalctl", "--unit=kubelet", "--output=cat", "--lines=1", f"--grep={re.escape(file)}"]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
 
     def images(self) -> set[str]:
         argv = ["ctr", "--namespace", "k8s.io", "images", "list", "--quiet"]

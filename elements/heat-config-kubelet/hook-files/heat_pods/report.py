@@ -72,6 +72,15 @@ def logs(node: Node, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def refusals(node: Node, texts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the kubelet says of the manifests (file name -> text) of pods that it has not taken up."""
+    lines: list[str] = []
+    for file, text in texts.items():
+        if json.loads(text)["metadata"]["name"] not in found and (said := node.said_of(file)):
+            lines += [f"the kubelet on {file}:", f"  {said}"]
+    return lines
+
+
 def _container(status: Mapping[str, Any], manifests: Mapping[str, str]) -> dict[str, Any]:
     kind, details = next(iter((status.get("state") or {"waiting": {}}).items()))
     last = (status.get("lastState") or {}).get("terminated") or {}

@@ -28,6 +28,7 @@ class Request:
     min_ready_s: float  # as minReadySeconds of Kubernetes: ready for that long, to count as ready
     max_restarts: int  # of a container that is not ready: one more, and it has failed
     allow_pull: bool  # images that are not embedded may come from a registry
+    is_replaced: bool  # Heat has another deployment of this key, to which the pods belong now
 
 
 def parse(config: Mapping[str, Any]) -> Request:
@@ -41,7 +42,7 @@ def parse(config: Mapping[str, Any]) -> Request:
         deadline_s=given.number(inputs, "pods_deadline", 600),
         min_ready_s=given.number(inputs, "min_ready_seconds", 3),
         max_restarts=int(given.number(inputs, "max_restarts", 2)),
-        allow_pull=given.flag(inputs, "allow_pull"),
+        allow_pull=given.flag(inputs, "allow_pull"), is_replaced=bool(config.get(given.REPLACED)),
     )  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def _pods(config: object, inputs: Mapping[str, Any]) -> Iterator[Pod]:
     """A pod, a list of them or a List of Kubernetes, as YAML text (one document or more) or structured."""
     try:
         documents = list(yaml.safe_load_all(config)) if isinstance(config, str) else [config]
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that there is not
         raise BadRequest(f"the config is no YAML: {str(e).replace(chr(10), ' ')}") from e
     for document in documents:
         for item in _items(document):

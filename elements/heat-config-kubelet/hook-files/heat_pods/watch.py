@@ -166,6 +166,8 @@ def _late(
     """What each pod still lacks at the deadline."""
     if silence:
         yield f"after {deadline_s:.0f} s {silence}"
+    elif len(found) == len(wanted) and all(map(is_good, found.values())):
+        yield f"all pods were ready, but not for min_ready_seconds when {deadline_s:.0f} s were over"
     for name in wanted:
         pod = found.get(name)
         if pod is None:
