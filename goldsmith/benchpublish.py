@@ -34,8 +34,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     build = buildrecord.read(buildrecord.find(out, SPEC))
     disk = build.folder / build.manifest["disks"][0]["file"]
     idle, plain, ours, uploads, peaks = [], [], [], [], []
-    running = testcloud.up(_CLOUD, Options(services=("glance",)))
-    try:
+    with testcloud.owned(_CLOUD, Options(services=("glance",))) as running:
         env = {"OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml), "OS_CLOUD": _CLOUD}
         glance = Glance(_CLOUD, clouds_yaml=running.clouds_yaml)
         client = cloudenv.ensure(log_path=run.folder / "pip.log") / "bin/openstack"
@@ -51,8 +50,6 @@ def rows(run: Run) -> list[dict[str, Any]]:
             uploads.append(answer["upload_s"])
             peaks.append(answer["peak_mib"])
             _remove_all(glance)
-    finally:
-        testcloud.down(_CLOUD)
     size = disk.stat().st_size
     alone = statistics.median(plain) - statistics.median(idle)
     return [

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,22 @@ def up(name: str, options: Options | None = None) -> Cloud:
     return Cloud(name=name, clouds_yaml=here.clouds_yaml, ports=ports, seconds=seconds)
 
 
+@contextlib.contextmanager
+def owned(name: str, options: Options | None = None) -> Iterator[Cloud]:
+    """A cloud for this process alone, until the block ends; raises what up() raises.
+
+    Where the process is killed, clean_dead() ends it.
+    """
+    here = cloudplace.place(name)
+    if here.is_abandoned():
+        down(name)
+    with cloudplace.owned(here):
+        try:
+            yield up(name, options)
+        finally:
+            down(name)
+
+
 def down(name: str) -> list[str]:
     """End a cloud and remove all that is its own; a line for each thing that was removed."""
     here = cloudplace.place(name)
@@ -91,12 +107,16 @@ def down(name: str) -> list[str]:
 def clean_dead(prefix: str = "") -> list[str]:
     """Remove what is left of clouds, named PREFIX..., whose process 1 has ended without cloud-down.
 
-    A line for each thing that was removed.
+    Those that are owned() by somebody who was killed are ended first. A line for each thing that was removed.
     """
     done = []
     for here in cloudplace.places():
-        # another may be about to take the place
-        if here.name.startswith(prefix) and not here.is_live():
+        if not here.name.startswith(prefix):
+            continue
+        if here.is_live():
+            done += down(here.name) if here.is_abandoned() else []
+        elif not here.is_owned():
+            # another may be about to take the place
             with contextlib.suppress(HostError), cloudplace.claimed(here):
                 done += reap.reap(here.folder)
                 shutil.rmtree(here.folder, ignore_errors=True)
@@ -107,7 +127,7 @@ def clean_dead(prefix: str = "") -> list[str]:
 def status(name: str) -> dict[str, Any]:
     """Whether a cloud runs, and for each service its state. Raises SpecError for a bad name alone."""
     here = cloudplace.place(name)
-    if not here.is_live():
+    if not here.is_live() or not here.record.exists():  # without a record it is about to start, or to end
         return {"name": name, "running": False, "services": {}}
     record = here.read()
     answers = {name: cloudhealth.is_well(name, record["ports"], ca=here.ca) for name in record["services"]}
@@ -175,5 +195,5 @@ def _sweep(here: Place) -> None:
     """What an earlier cloud of this name left, which nobody took down."""
     cloudrooms.end(here, None)
     for path in here.folder.iterdir():
-        if path.name != "lock":
+        if path not in (here.folder / "lock", here.owner):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

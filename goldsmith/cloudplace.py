@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import workspace
+from goldsmith import locks, workspace
 from goldsmith.errors import HostError, SpecError
 
 DEFAULT = "devcloud"
@@ -70,6 +70,11 @@ class Place:
     def record(self) -> Path:
         return self.folder / "cloud.json"
 
+    @property
+    def owner(self) -> Path:
+        """A lock that is held by whom this cloud is for; there is none where it is for everybody."""
+        return self.folder / "owner"
+
     def log_of(self, service: str) -> Path:
         """Everything that a service says."""
         return self.logs / f"{service}.log"
@@ -85,7 +90,15 @@ class Place:
 
     def is_live(self) -> bool:
         """Its process 1 runs, or somebody is just starting it."""
-        return workspace.is_held(self.folder / "lock")
+        return locks.is_held(self.folder / "lock")
+
+    def is_abandoned(self) -> bool:
+        """Whom it was for has ended without taking it down."""
+        return self.owner.exists() and not self.is_owned()
+
+    def is_owned(self) -> bool:
+        """Whom it is for lives."""
+        return locks.is_held(self.owner)
 
     def read(self) -> dict[str, Any]:
         """The record of a running cloud: pid of its process 1, ports on the host. Raises HostError."""
@@ -114,6 +127,21 @@ def places() -> list[Place]:
     """Every cloud of this user's that was started and not taken down, whether it lives or not."""
     folders = sorted(workspace.scratch_root().glob("cloud-*"))
     return [Place(name=folder.name.removeprefix("cloud-"), folder=folder) for folder in folders]
+
+
+@contextlib.contextmanager
+def owned(here: Place) -> Iterator[None]:
+    """The place is for this process alone. Raises HostError if it is for another."""
+    here.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.ExitStack() as ends:
+        try:
+            ends.enter_context(locks.locked(here.owner))
+        except BlockingIOError:
+            raise HostError(
+                f"the cloud {here.name} is in use by another process of ours",
+                hint="wait until that has ended",
+            ) from None
+        yield
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def environment(here: Place, venv: Path, more: Mapping[str, str] | None = None) 
         "PATH": f"{venv}/bin:{path}", "HOME": "/run/cloud", "LANG": "C.UTF-8",
         "PYTHONPATH": f"{cloudconf.folder()}:{cloudconf.folder() / 'onehost'}",
         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore",
-        proc.RUN_MARKER: here.folder.name, **(more or {}),
+        proc.RUN_MARKER: os.fspath(here.folder), **(more or {}),
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ class Cloud:
         def ended() -> Stack | None:
             last[:] = [self.stack(stack, with_outputs=False)]
             progress.live(f"{last[0].name}: {last[0].status}")
-            return last[0] if last[0].status in (f"{action}_COMPLETE", f"{action}_FAILED") else None
+            return last[0] if last[0].status in _ends_of(action) else None
 
         try:
             wait.wait_until(ended, timeout_s=timeout_s, interval_s=_POLL_S)
@@ -192,26 +192,41 @@ class Cloud:
             return str(self._sdk.compute.get_server_console_output(server, length=200)["output"])
         return ""
 
-    def leftovers(self, name: str) -> list[str]:
-        """Servers, ports and stacks whose names contain this, a line each. See servers() for long names."""
+    def images(self, word: str) -> dict[str, str]:
+        """ID -> name of each image of this user's whose name contains this, in whatever state it is."""
+        with translated("Glance does not list the images"):
+            found = self._sdk.image.images(owner=self._sdk.current_project_id, visibility="private")
+            return {str(each.id): str(each.name) for each in found if word in str(each.name)}
+
+    def leftovers(self, name: str, *, servers: Collection[str] = ()) -> list[str]:
+        """Stacks, servers, ports and images whose names contain this, and these servers' ports, a line each.
+
+        See servers() for long names; the ports that Nova makes have none.
+        """
         with translated(f"cannot look for what is left of {name}"):
             lists: dict[str, Callable[[], Iterator[Any]]] = {
                 "stack": self._sdk.orchestration.stacks,
                 "server": self._sdk.compute.servers,
                 "port": self._sdk.network.ports,
             }
-            return [
-                f"{kind} {each.name}"
-                for kind, ask in lists.items()
-                for each in ask()
-                if name in str(each.name)
-            ]
+            found = [(kind, each) for kind, ask in lists.items() for each in ask()]
+        left = [
+            f"{kind} {each.name or each.id}"
+            for kind, each in found
+            if name in str(each.name) or (kind == "port" and each.device_id in servers)
+        ]
+        return left + [f"image {image}" for image in self.images(name).values()]
 
     def _read(self, template: Path) -> dict[str, Any]:
         """Template and the files that it names, as Heat's API takes them."""
         with translated(f"cannot read {template}"):
             attrs = self._sdk.orchestration.read_env_and_templates(template_file=str(template))
         return {key: attrs[key] for key in ("template", "files", "environment") if attrs.get(key)}
+
+
+def _ends_of(action: str) -> tuple[str, ...]:
+    # a stack with rollback: what failed is followed by Heat's own way back, and that is the end of it
+    return tuple(f"{each}_{state}" for each in (action, "ROLLBACK") for state in ("COMPLETE", "FAILED"))
 
 
 def _minutes(seconds: float) -> int:

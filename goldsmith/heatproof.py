@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from goldsmith import heatcheck, heathooks, heatreport, workspace
-from goldsmith.errors import CloudError, SpecError, VerificationError
+from goldsmith import heatbuild, heatcheck, heathooks, heatreport, workspace
+from goldsmith.errors import CloudError, VerificationError
 from goldsmith.heat import Cloud, Stack
 from goldsmith.heatreport import Report
 
@@ -39,19 +37,6 @@ class Wishes:
     poll_transport: str = "POLL_SERVER_HEAT"
     signal_transport: str = "HEAT_SIGNAL"
     config_drive: bool = True  # False: the server asks the cloud's metadata service
-
-
-def template(name: str) -> Path:
-    """One of the project's Heat templates."""
-    return workspace.project_root() / "heat-templates" / name
-
-
-def find_build(out: Path, name: str) -> Path:
-    """The latest verified build of a spec. Raises SpecError where there is none."""
-    latest = out / name / "latest"
-    if not (latest / "manifest.json").exists():
-        raise SpecError(f"there is no verified build of {name}", hint=f"run: scripts/inv build-image {name}")
-    return latest.resolve()
 
 
 def prove(build: Path, cloud: Cloud, wishes: Wishes, *, signed_by: str | None = None) -> Report:
@@ -90,28 +75,32 @@ class _Proof:
         )
         self.mark = secrets.token_hex(3)  # which stays where Heat shortens the names of a stack's servers
         self.name = f"verify-{manifest['name']}-{self.mark}"
-        self.pods = [copy.deepcopy(pod) for pod in pods_of(build)]
+        self.pods = [copy.deepcopy(pod) for pod in heatbuild.pods_of(build)]
         self.stack: Stack | None = None
         self.at_first: Mapping[str, Any] = {}  # what the server looked like when it was created
+        self.servers: set[str] = set()
 
     def run(self) -> None:
         """Every step; at the end, or at the first failure, everything of ours in the cloud is removed."""
-        image = ""
         try:
             with self.report.step("image"):
-                file = self.build / self.manifest["disks"][0]["file"]
-                image = self.cloud.upload(file, f"{self.manifest['name']} {self.manifest['build_id']}")
-            self._steps(image)
+                self._upload("first")
+            self._steps()
         except BaseException:
             self._keep_console()
             raise
         finally:
             with self.report.step("delete"):
-                self._delete(image)
+                self._delete()
 
-    def _steps(self, image: str) -> None:
+    def _upload(self, which: str) -> None:
+        """The build under the name of a release, which stays with it: what templates are given."""
+        self.image = f"{self.manifest['name']} {self.manifest['build_id']} {self.mark} {which}"
+        self.image_id = self.cloud.upload(self.build / self.manifest["disks"][0]["file"], self.image)
+
+    def _steps(self) -> None:
         with self.report.step("create"):
-            first = self._create(image)
+            first = self._create()
         with self.report.step("update"):
             second = self._update(first)
         with self.report.step("crashing pod"):
@@ -120,17 +109,18 @@ class _Proof:
             self._rolled_back(second)
         with self.report.step("reboot"):
             self._rebooted(second)
-        if heathooks.are_all(hooks_of(self.build)):
+        with self.report.step("new image"):
+            self._replaced(second)
+        if heathooks.are_all(heatbuild.hooks_of(self.build)):
             with self.report.step("every hook"):
                 self._every_hook()
 
-    def _create(self, image: str) -> Stack:
-        self.image = image
+    def _create(self) -> Stack:
         stack = self.cloud.create(
-            self.name, template("verify/verify.yaml"), self._parameters(self.pods, "created"),
+            self.name, heatbuild.template("verify/verify.yaml"), self._parameters(self.pods, "created"),
             timeout_s=self.wishes.deadline_s,
         )  # fmt: skip
-        self.stack = stack
+        self._note(stack)
         heatcheck.require_complete(stack, "CREATE")
         probe = self.at_first = heatcheck.probe(stack)
         heatcheck.require(
@@ -174,6 +164,8 @@ class _Proof:
             container.pop("readinessProbe", None)
         stack = self._updated([*self.pods, bad], "created")
         heatcheck.require_failed(stack, "pod crashing: container")
+        took = stack.outputs["timing"]["ready_at"] - stack.outputs["timing"]["written_at"]
+        heatcheck.require(took <= self.wishes.pods_deadline_s, f"the failure was seen after {took:.0f} s")
         heatcheck.require(
             "put back" in str(stack.outputs["said"]), f"the hook said {stack.outputs['said']!r}"
         )
@@ -207,34 +199,56 @@ class _Proof:
             not probe["signals_of_this_boot"], f"a second signal: {probe['signals_of_this_boot']}"
         )
 
+    def _replaced(self, before: Stack) -> None:
+        """Another release's name is another server, with the same pods; the one before is gone."""
+        self._upload("second")
+        stack = self._updated(self.pods, "replaced")
+        heatcheck.require_complete(stack, "UPDATE")
+        heatcheck.require_pods(stack, self.pods)
+        old, new = before.outputs["server"], stack.outputs["server"]
+        heatcheck.require(old != new, "the image is another one, and the server is not")
+        images = {server.id: server.image for server in self.cloud.servers()}
+        heatcheck.require(images.get(new) == self.image_id, f"the new server has the image {images.get(new)}")
+        heatcheck.require(old not in images, f"the server {old}, which was replaced, is still there")
+        heatcheck.require(heatcheck.probe(stack)["build"] == self.manifest["build_id"], "of another build")
+
     def _every_hook(self) -> None:
         """A server of the template with every kind of configuration, in place of the one before."""
         self.cloud.delete(self.name, timeout_s=self.wishes.deadline_s)
-        self.stack = heathooks.prove(
-            self.cloud, self.name, template("software-config.yaml"),
-            {
-                "image": self.image, "flavor": self.wishes.flavor, "network": self.wishes.network,
-                "polling_interval": _POLLING_S,
-            },
-            timeout_s=self.wishes.deadline_s,
+        self._note(
+            heathooks.prove(
+                self.cloud, self.name, heatbuild.template("software-config.yaml"),
+                {
+                    "image": self.image, "flavor": self.wishes.flavor, "network": self.wishes.network,
+                    "polling_interval": _POLLING_S,
+                },
+                timeout_s=self.wishes.deadline_s,
+            )
         )  # fmt: skip
 
-    def _delete(self, image: str) -> None:
-        """Stack and image, and a look at whether anything is left."""
+    def _delete(self) -> None:
+        """Stack and images, those too whose upload was cut off, and a look at whether anything is left."""
         if self.stack is not None or self.cloud.leftovers(self.mark):
             self.cloud.delete(self.name, timeout_s=self.wishes.deadline_s)
-        if image:
+        for image in self.cloud.images(self.mark):
             self.cloud.delete_image(image)
-        left = self.cloud.leftovers(self.mark)
+        left = self.cloud.leftovers(self.mark, servers=self.servers)
         heatcheck.require(not left, f"left in the cloud: {', '.join(left)}")
 
     def _updated(self, pods: list[dict[str, Any]], reason: str) -> Stack:
         assert self.stack is not None
-        self.stack = self.cloud.update(
-            self.stack, template("verify/verify.yaml"), self._parameters(pods, reason),
-            timeout_s=self.wishes.deadline_s,
+        return self._note(
+            self.cloud.update(
+                self.stack, heatbuild.template("verify/verify.yaml"), self._parameters(pods, reason),
+                timeout_s=self.wishes.deadline_s,
+            )
         )  # fmt: skip
-        return self.stack
+
+    def _note(self, stack: Stack) -> Stack:
+        self.stack = stack
+        if stack.outputs.get("server"):
+            self.servers.add(stack.outputs["server"])
+        return stack
 
     def _current(self) -> Stack:
         assert self.stack is not None
@@ -256,20 +270,3 @@ class _Proof:
             server = stack.outputs.get("server")
         if server:
             (self.build / CONSOLE).write_text(self.cloud.console(server))
-
-
-def pods_of(build: Path) -> list[dict[str, Any]]:
-    """What the image is verified with. Raises SpecError where its spec has no pods."""
-    spec = yaml.safe_load((build / "spec.yaml").read_text())
-    pods = list((spec.get("verify") or {}).get("pods") or [])
-    if not pods or not hooks_of(build):
-        raise SpecError(
-            f"{spec['name']} has no Heat agent, or no pods to run by it", hint="keys heat-agent, verify.pods"
-        )
-    return pods
-
-
-def hooks_of(build: Path) -> list[str]:
-    """Of the image's Heat agent; none where it has no agent."""
-    spec = yaml.safe_load((build / "spec.yaml").read_text())
-    return list((spec.get("heat-agent") or {}).get("hooks") or [])

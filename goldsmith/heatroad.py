@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith import attestation, heatproof, progress
+from goldsmith import attestation, heatbuild, heatproof, progress
 from goldsmith import cloud as testcloud
+from goldsmith.cloudhealth import SERVICES
+from goldsmith.cloudstart import Options
 from goldsmith.heat import Cloud
 from goldsmith.heatproof import Wishes
 
@@ -27,23 +29,22 @@ def verify(
     signed_by: a public key, whose owner has to have signed the build.
     Raises what heatproof.prove() raises, ProvenanceError, and HostError where a test cloud cannot run.
     """
-    build = heatproof.find_build(out, name)
+    build = heatbuild.find_build(out, name)
     signer = None if signed_by is None else attestation.require(build, signed_by, otherwise="proven")
     if cloud:
         return heatproof.prove(build, Cloud(cloud), wishes, signed_by=signer).as_dict()
-    with _test_cloud() as ours:
+    with _test_cloud(wishes) as ours:
         wishes = replace(wishes, network=wishes.network or _NETWORK)
         return heatproof.prove(build, ours, wishes, signed_by=signer).as_dict()
 
 
 @contextlib.contextmanager
-def _test_cloud() -> Iterator[Cloud]:
-    """A cloud for this process alone."""
+def _test_cloud(wishes: Wishes) -> Iterator[Cloud]:
+    """A cloud for this process alone, with Swift where a transport needs it."""
     for line in testcloud.clean_dead(_NAME):
         progress.note(f"of an earlier verification that was killed: {line}")
     name = f"{_NAME}{os.getpid()}"
-    try:
-        running = testcloud.up(name)
+    has_swift = any("TEMP_URL" in each for each in (wishes.poll_transport, wishes.signal_transport))
+    options = Options(services=tuple(SERVICES)) if has_swift else Options()
+    with testcloud.owned(name, options) as running:
         yield Cloud(name, clouds_yaml=running.clouds_yaml)
-    finally:
-        testcloud.down(name)

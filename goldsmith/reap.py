@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remove what a run left on the host: its processes, mounts and loop devices, and nothing else.
 
-A run's folder has a name that no other has, and all that the run starts carries that name: in its
+All that a run starts carries the path of its folder, which no other run has: in its
 environment (proc.RUN_MARKER), in its command line, as its root or working folder, or through its
 parent. `python -m goldsmith.reap FOLDER` does the same as root, behind sudo.
 """
@@ -140,14 +140,14 @@ def _attempt(*argv: str | Path) -> bool:
 
 def _belongs(pid: int, folder: Path) -> bool:
     proc_dir = Path("/proc") / str(pid)
-    name = os.fsencode(folder)
+    path = os.fsencode(folder)
     for link in ("root", "cwd"):
         with contextlib.suppress(OSError):
             if f"{(proc_dir / link).readlink()}/".startswith(f"{folder}/"):
                 return True
     for file, needle in (
-        ("environ", f"{proc.RUN_MARKER}={folder.name}".encode() + b"\0"),
-        ("cmdline", name),
+        ("environ", proc.RUN_MARKER.encode() + b"=" + path + b"\0"),
+        ("cmdline", path),
     ):
         with contextlib.suppress(OSError):
             if _contains_word((proc_dir / file).read_bytes(), needle):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import cloudplace, heatproof, progress
+from goldsmith import cloudplace, heatbuild, progress
 from goldsmith.cloudstart import Options
 from goldsmith.errors import CloudError, CommandError, GoldsmithError
 from goldsmith.heat import Cloud, Stack
@@ -72,14 +72,12 @@ class InACloud:
     def begin(self) -> None:
         """Start the cloud; it ends with finish(), or with this process."""
         atexit.register(self._broken_off)
-        testcloud.down(self.name)
-        self._ends.callback(testcloud.down, self.name)
-        running = testcloud.up(self.name, self.options)
+        running = self._ends.enter_context(testcloud.owned(self.name, self.options))
         self._cloud = Cloud(self.name, clouds_yaml=running.clouds_yaml)
 
     def create(self, template: str, parameters: Mapping[str, Any]) -> None:
         """Create the stack. Raises CloudError unless it is complete."""
-        made = self.cloud.create("soak", heatproof.template(template), parameters, timeout_s=BOOT_S)
+        made = self.cloud.create("soak", heatbuild.template(template), parameters, timeout_s=BOOT_S)
         if made.status != "CREATE_COMPLETE":
             self._ends.close()
             raise CloudError(f"the stack of the trials is {made.status}: {made.reason}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import cloudapi, cloudplace, heatcheck, heatproof, wait, workspace
+from goldsmith import cloudapi, cloudplace, heatbuild, heatcheck, wait, workspace
 from goldsmith import soakguest as guest
 from goldsmith.errors import CloudError, VerificationError
 from goldsmith.heat import Stack
@@ -44,11 +44,11 @@ class Failures(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server of the latest build of the default spec, with its pods."""
-        build = heatproof.find_build(workspace.out_root(), SPEC)
-        self.pods = heatproof.pods_of(build)
+        build = heatbuild.find_build(workspace.out_root(), SPEC)
+        self.pods = heatbuild.pods_of(build)
         self.begin()
         self.image = self.cloud.upload(next(build.glob("*.qcow2")), build.name)
-        self.probe = heatproof.template("verify/probe.py").read_text()
+        self.probe = heatbuild.template("verify/probe.py").read_text()
         self.count = 0
         self.create(_TEMPLATE, self._parameters())
         self.at_first: Mapping[str, Any] | None = heatcheck.probe(self.stack)["pods"]
@@ -71,7 +71,7 @@ class Failures(InACloud):
     def wrong_image(self) -> None:
         """An image that is not there."""
         with heatcheck.refused("image"):
-            self.cloud.create("soak-wrong", heatproof.template(_TEMPLATE), self._parameters(image="no such"),
+            self.cloud.create("soak-wrong", heatbuild.template(_TEMPLATE), self._parameters(image="no such"),
                               timeout_s=BOOT_S)  # fmt: skip
         require(not self.cloud.leftovers("soak-wrong"), "something of the refused stack is left")
 
@@ -289,7 +289,7 @@ class Failures(InACloud):
         return self.cloud.settled(self.stack.id, "UPDATE", timeout_s=BOOT_S)
 
     def _begin(self, **others: object) -> None:
-        template = heatproof.template(_TEMPLATE)
+        template = heatbuild.template(_TEMPLATE)
         self.cloud.begin_update(self.stack, template, self._parameters(**others), timeout_s=BOOT_S)
 
     def _parameters(self, **others: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from goldsmith import heatproof, procedure, workspace
+from goldsmith import heatbuild, procedure, workspace
 from goldsmith.errors import CloudError
 from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud, beside
 
@@ -30,9 +30,9 @@ class Group(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, the image of the latest build under two IDs, and the servers."""
-        build = heatproof.find_build(workspace.out_root(), SPEC)
+        build = heatbuild.find_build(workspace.out_root(), SPEC)
         disk = next(build.glob("*.qcow2"))
-        self.pods = heatproof.pods_of(build)
+        self.pods = heatbuild.pods_of(build)
         self.begin()
         self.images = [self.cloud.upload(disk, f"{build.name} {number}") for number in (1, 2)]
         self.create("heat-group.yaml", self._parameters(self.images[0]))
@@ -61,13 +61,13 @@ class Group(InACloud):
         }  # fmt: skip
 
     def _updated(self, image: str) -> None:
-        template = heatproof.template("heat-group.yaml")
+        template = heatbuild.template("heat-group.yaml")
         done = self.cloud.update(self.stack, template, self._parameters(image), timeout_s=_ROLL_S)
         if done.status != "UPDATE_COMPLETE":
             raise CloudError(f"{done.status}: {done.reason}")
 
     def _taken_through(self, image: str) -> None:
-        steps = procedure.load(heatproof.template(_PROCEDURE), {"image": image, "count": str(_SERVERS)})
+        steps = procedure.load(heatbuild.template(_PROCEDURE), {"image": image, "count": str(_SERVERS)})
         procedure.carry_out(self.cloud, self.stack.id, steps, deadline_s=_ROLL_S)
 
     def _wrong_servers(self, image: str, before: set[str]) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from goldsmith import cloud as testcloud
-from goldsmith import clouddurable, heatcheck, heatproof, heatreport, proc, workspace
+from goldsmith import clouddurable, heatbuild, heatcheck, heatreport, proc, workspace
 from goldsmith.cloudstart import Options
 from goldsmith.errors import CloudError
 from goldsmith.heat import Stack
@@ -50,7 +50,7 @@ class Updates(InACloud):
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
         """One update, to the image that the servers do not have."""
         start = time.monotonic()
-        template = heatproof.template("verify/two.yaml")
+        template = heatbuild.template("verify/two.yaml")
         try:
             done = self.cloud.update(self.stack, template, self._parameters(index + 1), timeout_s=_UPDATE_S)
             problems = [] if done.status == "UPDATE_COMPLETE" else [f"{done.status}: {done.reason}"]
@@ -74,7 +74,7 @@ class Signals(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server from the latest build of the default spec."""
-        build = heatproof.find_build(workspace.out_root(), SPEC)
+        build = heatbuild.find_build(workspace.out_root(), SPEC)
         disk = next(build.glob("*.qcow2"))
         self.begin()
         self.image = self.cloud.upload(disk, build.name)
@@ -108,7 +108,7 @@ class Signals(InACloud):
 
     def _begin_update(self, parameters: Mapping[str, Any]) -> None:
         """Ask until Heat has taken it: a request that met closed ports may or may not have been heard."""
-        template = heatproof.template("verify/signals.yaml")
+        template = heatbuild.template("verify/signals.yaml")
         while True:
             try:
                 self.cloud.begin_update(self.stack, template, parameters, timeout_s=BOOT_S)
@@ -181,8 +181,8 @@ class Idle(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server from the latest build of the default spec, with its pods."""
-        build = heatproof.find_build(workspace.out_root(), SPEC)
-        self.pods = heatproof.pods_of(build)
+        build = heatbuild.find_build(workspace.out_root(), SPEC)
+        self.pods = heatbuild.pods_of(build)
         self.begin()
         self.image = self.cloud.upload(next(build.glob("*.qcow2")), build.name)
         self.create("verify/verify.yaml", self._parameters("created"))
@@ -200,7 +200,7 @@ class Idle(InACloud):
         return {**spent, "share_of_a_core": round(share, 5), "problems": problems}
 
     def _look(self, reason: str) -> dict[str, Any]:
-        template = heatproof.template("verify/verify.yaml")
+        template = heatbuild.template("verify/verify.yaml")
         done = self.cloud.update(self.stack, template, self._parameters(reason), timeout_s=BOOT_S)
         return heatcheck.probe(done)
 

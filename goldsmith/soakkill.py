@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import proc, progress, reap, wait, workspace
+from goldsmith import locks, proc, progress, reap, wait, workspace
 from goldsmith.errors import BuildError
 from goldsmith.proc import Arg
 
@@ -66,7 +66,7 @@ class Place:
     def traces(self) -> Traces:
         """Of the builds that were just killed, as long as nobody has cleaned up after them."""
         folders = sorted(self.scratch.glob("run-*"))
-        runs = [folder for folder in folders if not workspace.is_held(folder / "lock")]
+        runs = [folder for folder in folders if not locks.is_held(folder / "lock")]
         return Traces(
             runs=tuple(folder.name for folder in runs),
             devices=tuple(device for folder in runs for device in reap.loop_devices(folder)),
@@ -82,7 +82,7 @@ class Place:
         found += [f"loop device {device} without its file" for device in lost_devices() & set(devices)]
         found += [f"file {path}" for path in sorted(self.cache.glob("*/.new-*"))]
         found += [f"file {path}" for path in self._half_written()]
-        found += [f"lock {path}" for path in sorted(self.root.rglob("*lock")) if workspace.is_held(path)]
+        found += [f"lock {path}" for path in sorted(self.root.rglob("*lock")) if locks.is_held(path)]
         return list(dict.fromkeys(found))
 
     def _half_written(self) -> Iterator[Path]:

@@ -60,9 +60,7 @@ class _Publications:
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """The builds are kept for a run that goes on; the cloud is a new one each time."""
-        testcloud.down(CLOUD)
-        self._ends.callback(testcloud.down, CLOUD)
-        running = testcloud.up(CLOUD, Options(services=("glance",)))
+        running = self._ends.enter_context(testcloud.owned(CLOUD, Options(services=("glance",))))
         self.place = PublishPlace(root=self.root, clouds_yaml=running.clouds_yaml)
         for folder in (self.place.scratch, self.place.out, self.place.cache):
             folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import fulldisk, proc, reap
+from goldsmith import fulldisk, locks, proc, reap
 from goldsmith.errors import CommandError, HostError
 
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
@@ -88,10 +87,10 @@ def run() -> Iterator[Run]:
     new = Path(tempfile.mkdtemp(prefix=_NEW, dir=scratch_root()))
     before = os.environ.get(proc.RUN_MARKER)
     try:
-        with _locked(new / "lock"):
+        with locks.locked(new / "lock"):
             # Under its final name only now that it is locked: others take one without a lock for dead.
             folder = new.rename(new.with_name("run-" + new.name.removeprefix(_NEW)))
-            os.environ[proc.RUN_MARKER] = folder.name
+            os.environ[proc.RUN_MARKER] = os.fspath(folder)
             try:
                 yield Run(folder=folder)
             except OSError as e:
@@ -110,7 +109,7 @@ def clean_dead_runs() -> list[str]:
     """Remove what runs that no longer live left behind; a line for each thing removed."""
     done = []
     for folder in sorted(scratch_root().glob("run-*")):
-        if not is_held(folder / "lock"):
+        if not locks.is_held(folder / "lock"):
             done += _remove_run(folder)
             done.append(f"removed {folder}")
     for folder in sorted(scratch_root().glob(f"{_NEW}*")):
@@ -122,7 +121,7 @@ def clean_dead_runs() -> list[str]:
 
 def live_runs() -> list[Path]:
     """The scratch folders of runs that are under way."""
-    return [folder for folder in sorted(scratch_root().glob("run-*")) if is_held(folder / "lock")]
+    return [folder for folder in sorted(scratch_root().glob("run-*")) if locks.is_held(folder / "lock")]
 
 
 def new_build_folder(out: Path, name: str, commit: str) -> Path:
@@ -185,7 +184,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         entry.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise HostError(f"cannot write to {entry.parent}: {e.strerror}", hint="set GOLDSMITH_CACHE") from e
-    with _locked(entry.with_name(f".{key}.lock"), wait=True):
+    with locks.locked(entry.with_name(f".{key}.lock"), wait=True):
         if not is_intact(entry):
             shutil.rmtree(entry, ignore_errors=True)
             _fill(entry, make)
@@ -217,7 +216,7 @@ def clean_cache(*, older_than_days: float | None = None) -> list[str]:
             why = f"unused for {age_days:.0f} days"
         else:
             continue
-        with _locked(entry.with_name(f".{entry.name}.lock"), wait=True):
+        with locks.locked(entry.with_name(f".{entry.name}.lock"), wait=True):
             shutil.rmtree(entry, ignore_errors=True)
         done.append(f"removed {entry} ({why})")
     return done
@@ -228,7 +227,10 @@ def _clean_unfinished_entries() -> list[str]:
     done = []
     for new in sorted(cache_root().glob("*/.new-*")):
         key = new.name.removeprefix(".new-").rpartition("-")[0]
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(new.with_name(f".{key}.lock")):
+        with (
+            contextlib.suppress(BlockingIOError, FileNotFoundError),
+            locks.locked(new.with_name(f".{key}.lock")),
+        ):
             shutil.rmtree(new, ignore_errors=True)
             done.append(f"removed {new}")
     return done
@@ -274,27 +276,8 @@ def _drop_disk_images(build: Path) -> list[str]:
     return [f"removed {path}" for path in unwanted]
 
 
-def is_held(lock: Path) -> bool:
-    """Somebody holds this lock; nobody does where there is none."""
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def _age_s(path: Path) -> float:
     """Seconds since something in a folder changed; 0 where it is gone already."""
     with contextlib.suppress(OSError):
         return time.time() - path.stat().st_mtime
     return 0.0
-
-
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = False) -> Iterator[None]:
-    with path.open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield

@@ -6,20 +6,20 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from goldsmith import heatproof, heatreport, junit
+from goldsmith import heatbuild, heatproof, heatreport, junit
 from goldsmith.errors import CloudError, SpecError, VerificationError
-from goldsmith.heat import Stack
+from goldsmith.heat import Server, Stack
 from goldsmith.heatproof import Wishes
 
 DIGEST = "sha256:11"
-STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "delete"]
+STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "new image", "delete"]
 
 
 def pod(name: str) -> dict[str, Any]:
@@ -43,13 +43,25 @@ class FakeCloud:
         self.good: list[dict[str, Any]] = []
         self.boot = 1
         self.left: list[str] = []
+        self.uploaded: dict[str, str] = {}
+        self.running: list[str] = []  # the images of the servers
 
     def upload(self, path: Path, name: str) -> str:
-        self.calls.append(f"upload {name}")
-        return "image-1"
+        *words, mark, which = name.split()
+        assert len(mark) == 6
+        self.calls.append(f"upload {' '.join(words)} {which}")
+        self.uploaded[f"id of {which}"] = name
+        return f"id of {which}"
+
+    def images(self, word: str) -> dict[str, str]:
+        return {id_: name for id_, name in self.uploaded.items() if word in name}
 
     def delete_image(self, image: str) -> None:
         self.calls.append(f"delete image {image}")
+        del self.uploaded[image]
+
+    def servers(self) -> list[Server]:
+        return [Server(id=f"server of {image}", image=image, addresses=()) for image in self.running]
 
     def create(self, name: str, template: Path, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
         assert template.exists()
@@ -72,12 +84,13 @@ class FakeCloud:
     def console(self, server: str) -> str:
         return "the console\n"
 
-    def leftovers(self, name: str) -> list[str]:
+    def leftovers(self, name: str, *, servers: Collection[str] = ()) -> list[str]:
         assert len(name) == 6, "Heat cuts longer ones out of the names of servers"
         return self.left
 
     def _stack(self, action: str, parameters: Mapping[str, Any]) -> Stack:
         pods, reason = parameters["pods"], parameters["reason"]
+        self.running = [id_ for id_, name in self.uploaded.items() if name == parameters["image"]]
         failure = self._failure(pods)
         if reason == "created" and action == "UPDATE":  # the script does not run in these
             reason = "crashed" if failure else "updated"
@@ -92,7 +105,8 @@ class FakeCloud:
         stack = {
             "status": f"{action}_FAILED" if failure else f"{action}_COMPLETE",
             "outputs": {
-                "server": "server-1", "addresses": {"net": ["10.0.0.1"]}, "pods": shown, "failure": failure,
+                "server": f"server of {self.running[0]}", "addresses": {"net": ["10.0.0.1"]},
+                "pods": shown, "failure": failure,
                 "pod_uids": {name: each["uid"] for name, each in shown.items()},
                 "stats": {name: {} for name in shown}, "said": "put back" if failure else "fine",
                 "timing": {"begun_at": 1.0, "written_at": 2.0, "ready_at": 5.0}, "probe": seen,
@@ -155,7 +169,10 @@ def test_a_good_image_passes_every_step_and_leaves_nothing(build: Path) -> None:
         verdict(build)["manifest_sha256"]
         == hashlib.sha256((build / "manifest.json").read_bytes()).hexdigest()
     )
-    assert cloud.calls == ["upload mine build-1", "delete stack", "delete image image-1"]
+    assert cloud.calls == [
+        "upload mine build-1 first", "upload mine build-1 second", "delete stack",
+        "delete image id of first", "delete image id of second",
+    ]  # fmt: skip
     assert junit.count(build / heatreport.JUNIT).tests == len(STEPS)
 
 
@@ -203,6 +220,7 @@ def status(value: str) -> Callable[[dict[str, Any]], None]:
         ("crashed", status("UPDATE_COMPLETE"), "crashing pod", "an update that must fail is UPDATE_COMPLETE"),
         ("crashed", in_outputs("failure", value="no"), "crashing pod", "the failure does not say why: 'no'"),
         ("crashed", in_outputs("said", value="oops"), "crashing pod", "the hook said 'oops'"),
+        ("crashed", in_outputs("timing", "ready_at", value=400.0), "crashing pod", "was seen after 398 s"),
         ("rolled back", in_outputs("pod_uids", "web", value="new"), "roll back", "the pods got other UIDs"),
         (
             "rolled back",
@@ -219,6 +237,10 @@ def status(value: str) -> Callable[[dict[str, Any]], None]:
             "3 blobs were imported anew",
         ),
         ("rebooted", in_outputs("probe", "signals_of_this_boot", value=["x"]), "reboot", "a second signal"),
+        ("replaced", status("UPDATE_FAILED"), "new image", "UPDATE_FAILED"),
+        ("replaced", in_outputs("pods", value={}), "new image", "the pods are []"),
+        ("replaced", in_outputs("server", value="server of id of first"), "new image", "the server is not"),
+        ("replaced", in_outputs("server", value="another"), "new image", "the new server has the image None"),
     ],
 )
 def test_each_thing_that_can_be_wrong_is_found(
@@ -233,9 +255,36 @@ def test_each_thing_that_can_be_wrong_is_found(
     failed = {each["name"]: each["failed"] for each in verdict(build)["steps"] if each["failed"]}
     assert list(failed) == [step]
     assert said in failed[step]
-    assert cloud.calls[-2:] == ["delete stack", "delete image image-1"], "all of ours is removed all the same"
+    assert "delete stack" in cloud.calls
+    assert cloud.uploaded == {}, "all of ours is removed all the same"
     assert (build / heatproof.CONSOLE).read_text() == "the console\n"
     assert junit.count(build / heatreport.JUNIT).failed
+
+
+def test_a_replaced_server_that_stays_is_a_failure(build: Path) -> None:
+    cloud = FakeCloud()
+
+    def stays(reason: str, stack: dict[str, Any]) -> None:
+        if reason == "replaced":
+            cloud.running.append("id of first")
+
+    cloud.change = stays
+    with pytest.raises(VerificationError, match="the server server of id of first, which was replaced, is"):
+        prove(build, cloud)
+
+
+def test_an_image_whose_upload_was_cut_off_is_removed(build: Path) -> None:
+    cloud = FakeCloud()
+    upload = cloud.upload
+
+    def cut_off(path: Path, name: str) -> str:
+        upload(path, name)
+        raise KeyboardInterrupt
+
+    cloud.upload = cut_off  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        prove(build, cloud)
+    assert cloud.uploaded == {}
 
 
 def test_what_is_left_in_the_cloud_is_a_failure(build: Path) -> None:
@@ -263,9 +312,9 @@ def test_a_spec_without_an_agent_or_pods_is_said(build: Path) -> None:
 
 
 def test_without_a_verified_build_the_next_command_is_said(build: Path, tmp_path: Path) -> None:
-    assert heatproof.find_build(tmp_path / "out", "mine") == build
+    assert heatbuild.find_build(tmp_path / "out", "mine") == build
     with pytest.raises(SpecError) as e:
-        heatproof.find_build(tmp_path / "out", "other")
+        heatbuild.find_build(tmp_path / "out", "other")
     assert e.value.hint == "run: scripts/inv build-image other"
 
 

@@ -24,7 +24,7 @@ PACKAGE = ROOT / "goldsmith"
 # it in this list, never from one below. A new module needs a place here.
 ROOMS = {
     "errors": {"errors"},
-    "ground": {"fulldisk", "spec", "proc", "progress", "rights", "wait"},
+    "ground": {"fulldisk", "locks", "spec", "proc", "progress", "rights", "wait"},
     "workspace": {"workspace", "reap"},
     "spec": {
         "specyaml", "specschema", "spectemplate", "specbuild", "specpods", "speccheck", "specfile", "specref",
@@ -53,7 +53,8 @@ ROOMS = {
         "attestation", "buildrecord", "imgsignature", "lookup", "signing", "signoff", "statement",
     },
     "heat": {
-        "cloudapi", "heat", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad", "procedure",
+        "cloudapi", "heat", "heatbuild", "heatcheck", "heathooks", "heatproof", "heatreport", "heatroad",
+        "procedure",
     },
     "publish": {
         "canary", "carryout", "glance", "imagediff", "inventory", "journal", "propertycheck",

@@ -48,7 +48,7 @@ def start() -> Iterator[Start]:
 
 
 def test_process_is_found_by_the_marker_in_its_environment(folder: Path, start: Start) -> None:
-    process = start("sleep", "60", **{proc.RUN_MARKER: folder.name})
+    process = start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
 
     assert reap.processes(folder) == [process.pid]
 
@@ -77,8 +77,14 @@ def test_children_of_a_found_process_are_found(folder: Path, start: Start) -> No
 @pytest.mark.parametrize("ending", ["", "2c", "2-x", "2.x"])
 def test_run_whose_name_only_begins_alike_is_another(folder: Path, start: Start, ending: str) -> None:
     other = STEM + ending
-    start("sleep", "60", **{proc.RUN_MARKER: other})
+    start("sleep", "60", **{proc.RUN_MARKER: str(folder.with_name(other))})
     start("sh", "-c", "sleep 60; :", str(folder.with_name(other)))
+
+    assert reap.processes(folder) == []
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_another(folder: Path, start: Start, tmp_path: Path) -> None:
+    start("sleep", "60", **{proc.RUN_MARKER: str(tmp_path / "elsewhere" / folder.name)})
 
     assert reap.processes(folder) == []
 
@@ -90,7 +96,7 @@ def test_we_ourselves_are_never_found(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_reaping_ends_what_does_not_listen(folder: Path, start: Start) -> None:
-    process = start("sh", "-c", "trap '' TERM INT; sleep 60; :", **{proc.RUN_MARKER: folder.name})
+    process = start("sh", "-c", "trap '' TERM INT; sleep 60; :", **{proc.RUN_MARKER: str(folder)})
 
     done = reap.reap(folder)
 

@@ -49,7 +49,7 @@ def filler(text: str = "content") -> Callable[[Path], None]:
 def test_run_has_a_folder_of_its_own_that_is_gone_afterwards() -> None:
     with workspace.run() as run:
         assert workspace.live_runs() == [run.folder]
-        assert os.environ[proc.RUN_MARKER] == run.id
+        assert os.environ[proc.RUN_MARKER] == str(run.folder)
 
     assert not run.folder.exists()
     assert proc.RUN_MARKER not in os.environ
@@ -58,9 +58,9 @@ def test_run_has_a_folder_of_its_own_that_is_gone_afterwards() -> None:
 def test_runs_may_lie_within_each_other() -> None:
     with workspace.run() as outer:
         with workspace.run() as inner:
-            assert os.environ[proc.RUN_MARKER] == inner.id
+            assert os.environ[proc.RUN_MARKER] == str(inner.folder)
 
-        assert os.environ[proc.RUN_MARKER] == outer.id
+        assert os.environ[proc.RUN_MARKER] == str(outer.folder)
         assert outer.folder.exists()
 
 
