@@ -37,7 +37,11 @@ TEMPLATES = [
     for path in sorted((workspace.project_root() / "heat-templates").rglob("*.yaml"))
     if path.parent.name != "environments"
 ]
+ENVIRONMENTS = sorted((workspace.project_root() / "heat-templates/environments").glob("*.yaml"))
+FOR_USERS = sorted((workspace.project_root() / "heat-templates").glob("*.yaml"))
 assert TEMPLATES
+assert ENVIRONMENTS
+assert FOR_USERS
 
 
 def task(*words: str, status: int = 0) -> str:
@@ -268,6 +272,27 @@ def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_heat_itself_takes_every_template(cloud: dict[str, Any], template: Path) -> None:
     Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(template)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("template", FOR_USERS, ids=lambda path: path.name)
+def test_heat_itself_takes_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
+    words = ("orchestration", "template", "validate", "-f", "json", "-t", str(template), "-e")
+    flavor = yaml.safe_load(environment.read_text())["parameters"]["flavor"]
+
+    said = json.loads(client(cloud, *words, str(environment)))
+
+    assert said["Parameters"]["flavor"]["Value"] == flavor
+
+
+def test_an_environment_with_a_parameter_that_no_template_has_is_said(
+    cloud: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text("parameters: {flavour: golden}\n")
+    words = ("orchestration", "template", "validate", "-t", str(FOR_USERS[0]), "-e")
+
+    with pytest.raises(AssertionError, match="flavour"):
+        client(cloud, *words, str(tmp_path / "bad.yaml"))
 
 
 def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_path: Path) -> None:
