@@ -276,7 +276,7 @@ def test_heat_itself_takes_every_template(cloud: dict[str, Any], template: Path)
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
 @pytest.mark.parametrize("template", FOR_USERS, ids=lambda path: path.name)
-def test_heat_itself_takes_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
+def test_heat_takes_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
     words = ("orchestration", "template", "validate", "-f", "json", "-t", str(template), "-e")
     flavor = yaml.safe_load(environment.read_text())["parameters"]["flavor"]
 
