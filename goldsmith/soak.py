@@ -25,6 +25,7 @@ from goldsmith import (
     soakoffline,
     soakpublish,
     soakrebuild,
+    soakroads,
     workspace,
 )
 from goldsmith.errors import SpecError, VerificationError
@@ -52,6 +53,7 @@ KINDS: dict[str, Callable[[Path], Trials]] = {
     "heat-failures": soakfailures.Failures,
     "heat-group": soakgroup.Group,
     "heat-idle": soakheat.Idle,
+    "heat-roads": soakroads.Roads,
     "heat-signal": soakheat.Signals,
     "heat-update": soakheat.Updates,
     "kill": soakkill.Kill,

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,17 @@ def second(cloud: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def remains(name: str) -> list[str]:
     folder = workspace.scratch_root() / f"cloud-{name}"
     return [*reap.leftovers(folder), *(["its folder"] if folder.exists() else [])]
+
+
+OWNER = """
+import sys
+from goldsmith import cloud
+from goldsmith.cloudstart import Options
+
+with cloud.owned(sys.argv[1], Options(services=("keystone",))):
+    print("it runs", flush=True)
+    sys.stdin.read()
+"""
 
 
 def client(cloud: dict[str, Any], *words: str, user: str = "") -> str:
@@ -561,6 +573,28 @@ def test_a_canary_that_does_not_say_that_it_runs(
     assert "tiny: no config drive" in said  # the end of its console
     assert place.answer("images") == []
     assert openstack(cloud, "server", "list") == []
+
+
+def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud: dict[str, Any]) -> None:
+    """In another scratch folder, as another user's would be."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:
+        env = {**os.environ, "CI": "true", "GOLDSMITH_SCRATCH": elsewhere}
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, NAME], env=env, cwd=workspace.project_root(), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        with owner:
+            assert owner.stdout is not None
+            assert "it runs\n" in owner.stdout
+            owner.kill()
+        folder = Path(elsewhere) / f"cloud-{NAME}"
+        lived_on = reap.processes(folder)
+        done = subprocess.run([INV, "clean"], env=env, capture_output=True, text=True, check=True)
+
+        assert lived_on
+        assert f"removed {folder}" in done.stdout
+        assert reap.leftovers(folder) == []
+    assert all(answer("cloud-status", "--name", NAME)["services"].values())
 
 
 def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:

@@ -64,7 +64,8 @@ ROOMS = {
     "around it": {
         "bench", "benchpublish", "cli", "elementlint", "housekeeping", "provenancereport", "publishreport",
         "selftest", "soak", "soakcloud", "soakembed", "soakfailures", "soakgroup", "soakguest", "soakheat",
-        "soakkill", "soakmutate", "soakoffline", "soakpublish", "soakrebuild", "summary", "treediff",
+        "soakkill", "soakmutate", "soakoffline", "soakpublish", "soakrebuild", "soakroads", "summary",
+        "treediff",
     },
     "tasks": {"cloudtasks", "provenancetasks", "publishtasks", "tasks"},
 }  # fmt: skip

@@ -10,8 +10,21 @@ from typing import Any
 
 import pytest
 
-from goldsmith import accelerator, artifact, reap, soak, soakcloud, soakfailures, soakkill, workspace
+from goldsmith import (
+    accelerator,
+    artifact,
+    heatroad,
+    reap,
+    soak,
+    soakcloud,
+    soakfailures,
+    soakkill,
+    soakroads,
+    workspace,
+)
 from goldsmith.errors import SpecError, VerificationError
+from goldsmith.heatproof import Wishes
+from goldsmith.soakcloud import SPEC
 from goldsmith.soakfailures import Failures
 
 
@@ -50,6 +63,26 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> type[Dice]:
 
 def thrown(report: Path) -> list[int]:
     return [trial["thrown"] for trial in json.loads(report.read_text())["trials"]]
+
+
+def test_each_road_is_a_trial_and_one_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verify(_out: Path, name: str, *, cloud: str, wishes: Wishes) -> dict[str, Any]:
+        if name != SPEC:
+            raise VerificationError("a hook did not answer")
+        steps = [{"name": "create", "seconds": 5.0}]
+        return {"image_sha256": wishes.poll_transport, "steps": steps, "figures": {}}
+
+    monkeypatch.setattr(heatroad, "verify", verify)
+    roads = soakroads.Roads(tmp_path)
+
+    trials = [roads.one(index, random.Random(1)) for index in range(len(soakroads.ROADS))]  # noqa: S311
+
+    assert [trial["road"] for trial in trials] == roads.prepare({})["roads"]
+    assert [trial["problems"] for trial in trials] == [[], [], ["a hook did not answer"], []]
+    assert trials[0]["image_sha256"] == "POLL_TEMP_URL"
+    assert trials[1]["seconds"] == {"create": 5.0}
 
 
 def test_report_says_what_was_tried_where(tmp_path: Path) -> None:
