@@ -106,7 +106,7 @@ def _needs_api(pod: Pod) -> Iterator[str]:
         if pod["spec"].get(key):
             yield f"spec.{key} needs an API server, and there is none"
     for volume in pod["spec"].get("volumes") or []:
-        sources = [source for source in volume.values() if isinstance(source, dict)]
+        sources = [s for kind, s in volume.items() if isinstance(s, dict) and kind not in _NEEDS_API]
         secrets = [key for key in _SECRETS_OF_VOLUMES if any(key in source for source in sources)]
         for kind in (*(kind for kind in _NEEDS_API if kind in volume), *secrets):
             yield f"volume {volume.get('name')}: {kind} needs an API server, and there is none"
