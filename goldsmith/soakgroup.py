@@ -14,7 +14,7 @@ from goldsmith import heatbuild, procedure, workspace
 from goldsmith.errors import CloudError
 from goldsmith.soakcloud import BOOT_S, FLAVOR, NETWORK, SPEC, InACloud, beside
 
-_SERVERS, _POLLING_S = 2, 2
+_SERVERS, _POLLING_S = 2, 10  # a poll takes a second of a core from a guest without KVM
 _EVERY_S = 2.0  # between two looks at the site
 _ROLL_S = 3600
 _PROCEDURE = "procedures/new-image.yaml.j2"
