@@ -16,7 +16,7 @@ from goldsmith.heatproof import Wishes
 
 pytestmark = pytest.mark.integration
 
-STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "delete"]
+STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "new image", "delete"]
 
 
 @pytest.fixture(scope="module")
