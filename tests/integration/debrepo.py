@@ -40,6 +40,7 @@ class Repository:
         self._suite("debian", SUITE, paragraphs)
         self._suite("debian", f"{SUITE}-updates", [])
         self._suite("security", f"{SUITE}-security", [])
+        proc.capture(["gpgconf", "--homedir", self._home, "--kill", "gpg-agent"])
 
     def sha256(self, name: str, version: str) -> str:
         """Of the package as it was built."""
