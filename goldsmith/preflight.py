@@ -252,7 +252,7 @@ def check_memory(spec: ImageSpec | None) -> Check:
     return Check(
         name="memory", ok=available >= needed,
         found=f"{human_bytes(available)} available, {human_bytes(needed)} needed",
-        remedy="" if available >= needed else "end other programs, or lower verify.memory-mib in the spec",
+        remedy="" if available >= needed else "end other programs, or lower verify.memory in the spec",
     )  # fmt: skip
 
 

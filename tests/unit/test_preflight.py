@@ -176,7 +176,7 @@ def test_too_little_memory_is_told_with_what_is_needed(
 
     assert not check.ok
     assert check.found == "1.0 GiB available, 1.5 GiB needed"
-    assert "verify.memory-mib" in check.remedy
+    assert "lower verify.memory in the spec" in check.remedy
 
 
 def test_an_image_is_built_in_memory_only_where_as_much_again_is_left(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -135,3 +137,20 @@ def test_every_shipped_spec_begins_with_the_line_that_editors_read() -> None:
         first = (folder / f"{name}.yaml.j2").read_text().splitlines()[0]
         relative = first.removeprefix("# yaml-language-server: $schema=")
         assert (folder / relative).resolve() == specschema.SCHEMA_PATH
+
+
+def test_every_key_that_a_message_names_is_one() -> None:
+    known = {path.replace("[]", "") for path, _, _ in KEYS}
+    sections = "|".join({path.partition(".")[0] for path in known if "." in path})
+    dotted = re.compile(rf"(?<![\w./*-])(?:{sections})(?:\.[a-z][a-z0-9-]*+)++(?!\w)")
+    named = {
+        (path.name, key)
+        for path in sorted((workspace.project_root() / "goldsmith").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+        for key in dotted.findall(node.value)
+        if not key.endswith((".json", ".log", ".py"))
+    }
+
+    assert len(named) > 5
+    assert {(file, key) for file, key in named if key not in known} == set()
