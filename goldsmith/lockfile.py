@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import workspace
+from goldsmith import specyaml, workspace
 from goldsmith.errors import ProvenanceError, SpecError
 
 SCHEMA, VERSION = "goldsmith.lock", 1
@@ -86,12 +86,17 @@ def merge(old: Lock | None, new: Lock, upgrade: tuple[str, ...]) -> Lock:
 def read(path: Path) -> Lock:
     """A lock. Raises ProvenanceError where there is none, or it is none of ours."""
     try:
-        found = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - the safe loader, in C
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as e:
         name = path.name.removesuffix(SUFFIX)
         raise ProvenanceError(f"there is no {path.name}", hint=f"make it: scripts/inv lock {name}") from e
-    except (OSError, yaml.YAMLError) as e:
+    except (OSError, UnicodeDecodeError) as e:
         raise ProvenanceError(f"cannot read {path.name}: {e}") from e
+    document = specyaml.parse(text, lambda line: (path.name, line), in_c=True)
+    if document.problems:
+        lines = "".join(f"\n  | {problem}" for problem in document.problems)
+        raise ProvenanceError(f"cannot read {path.name}{lines}", hint="mend it, or make it anew")
+    found = document.data
     if not isinstance(found, dict) or (found.get("schema"), found.get("version")) != (SCHEMA, VERSION):
         raise ProvenanceError(f"{path.name} is no lock of version {VERSION}", hint="make it anew")
     missing = [part for part in PARTS if part not in found]
@@ -117,9 +122,6 @@ def parts(words: str) -> tuple[str, ...]:
     if unknown:
         raise SpecError(f"a lock has no part {unknown[0]!r}", hint=f"parts: all {' '.join(PARTS)}")
     return chosen
-
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _line(package: Mapping[str, Any]) -> str:

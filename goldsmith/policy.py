@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 
-from goldsmith import workspace
+from goldsmith import specyaml, workspace
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.spec import ImageSpec
+from goldsmith.specyaml import Document, KeyPath
 
 FILE = Path("image-specs/policy.yaml")
 _KINDS = ("sigstore-key", "sigstore-identity", "gpg-key", "accept-unsigned")
@@ -98,15 +99,16 @@ def load(path: Path | None = None) -> Policy:
         if path is not None:
             raise SpecError(f"there is no policy {path}", hint="correct the key 'policy' of the spec")
         return Policy()
+    shown = str(named.relative_to(root) if named.is_relative_to(root) else named.name)
     try:
-        data = yaml.safe_load(named.read_text())
-    except (OSError, yaml.YAMLError) as e:
-        raise SpecError(f"cannot read the policy {named.name}: {e}") from e
-    problems: list[str] = []
-    made = _parse(data or {}, named, root, problems)
-    if problems:
-        shown = "".join(f"\n  | {problem}" for problem in problems)
-        raise SpecError(f"the policy {named.name} is wrong{shown}", hint=_DOCS)
+        text = named.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise SpecError(f"cannot read the policy {shown}: {e}") from e
+    document = specyaml.parse(text, lambda line: (shown, line))
+    made = Policy() if document.broken else _parse(document, shown, root)
+    if document.problems:
+        lines = "".join(f"\n  | {problem}" for problem in document.problems)
+        raise SpecError(f"the policy {named.name} is wrong{lines}", hint=_DOCS)
     return made
 
 
@@ -115,71 +117,81 @@ def of_spec(spec: ImageSpec) -> Policy:
     return load(None if spec.policy is None else Path(spec.policy))
 
 
-def _parse(data: Any, named: Path, root: Path, problems: list[str]) -> Policy:  # noqa: ANN401 - YAML
-    if not isinstance(data, dict):
-        problems.append("it has to be a mapping")
+def _parse(document: Document, shown: str, root: Path) -> Policy:
+    """What the policy says; what is wrong with it goes to the document's problems."""
+    if document.data is not None and not isinstance(document.data, dict):
+        _wrong(document, (), "it has to be a mapping")
         return Policy()
-    problems += [f"unknown key {key!r}; known: engine, registries" for key in data if key not in _TOP]
+    data = document.data or {}
+    for key in data:
+        if key not in _TOP:
+            _wrong(document, (key,), f"unknown key {key!r}; known: engine, registries")
     engine = data.get("engine") or {}
     if not isinstance(engine, dict) or set(engine) - {"accept-unsigned"}:
-        problems.append("engine takes accept-unsigned alone")
+        _wrong(document, ("engine",), "engine takes accept-unsigned alone")
         engine = {}
     reason = engine.get("accept-unsigned", "")
     if "accept-unsigned" in engine and not _is_text(reason):
-        problems.append(f"engine: accept-unsigned has to be a reason, got {reason!r}")
+        at = ("engine", "accept-unsigned")
+        _wrong(document, at, f"engine: accept-unsigned has to be a reason, got {reason!r}")
         reason = ""
     registries = data.get("registries") or {}
     if not isinstance(registries, dict):
-        problems.append("registries has to be a mapping from a registry or repository to its rule")
+        message = "registries has to be a mapping from a registry or repository to its rule"
+        _wrong(document, ("registries",), message)
         registries = {}
-    rules = [_rule(str(prefix), said, root, problems) for prefix, said in registries.items()]
-    return Policy(
-        origin=str(named.relative_to(root) if named.is_relative_to(root) else named.name),
-        rules=tuple(rule for rule in rules if rule), engine=reason,
-    )  # fmt: skip
+    rules = [_rule(document, prefix, said, root) for prefix, said in registries.items()]
+    return Policy(origin=shown, rules=tuple(rule for rule in rules if rule), engine=reason)
 
 
 _TOP = ("engine", "registries")
 
 
-def _rule(prefix: str, said: Any, root: Path, problems: list[str]) -> Rule | None:  # noqa: ANN401 - YAML
+def _wrong(document: Document, path: KeyPath, message: str) -> None:
+    document.problems.append(document.problem(path, message))
+
+
+def _rule(document: Document, prefix: str, said: Any, root: Path) -> Rule | None:  # noqa: ANN401 - YAML
+    at = ("registries", prefix)
     if (wrong := _wrong_prefix(prefix)) is not None:
-        problems.append(f"{prefix}: {wrong}")
+        _wrong(document, at, f"{prefix}: {wrong}")
         return None
     kinds = [kind for kind in _KINDS if isinstance(said, dict) and kind in said]
     if len(kinds) != 1:
-        problems.append(f"{prefix}: needs one of {', '.join(_KINDS)}")
+        _wrong(document, at, f"{prefix}: needs one of {', '.join(_KINDS)}")
         return None
     (kind,) = kinds
     unknown = set(said) - {kind, *_MORE.get(kind, ())}
     if unknown:
-        problems.append(f"{prefix}: {kind} does not go with {', '.join(sorted(unknown))}")
+        _wrong(document, at, f"{prefix}: {kind} does not go with {', '.join(sorted(unknown))}")
         return None
     values = {key: said[key] for key in said if not _is_text(said[key])}
+    for key, value in values.items():
+        _wrong(document, (*at, key), f"{prefix}: {key} has to be text, got {value!r}")
     if values:
-        problems += [f"{prefix}: {key} has to be text, got {value!r}" for key, value in values.items()]
         return None
     if kind == "accept-unsigned":
         return Rule(prefix=prefix, accepted=str(said[kind]))
     if kind == "sigstore-identity":
-        return _keyless(prefix, said, root, problems)
+        return _keyless(document, prefix, said, root)
     key = root / str(said[kind])
     if not key.is_file():
-        problems.append(f"{prefix}: there is no key {said[kind]}")
+        _wrong(document, (*at, kind), f"{prefix}: there is no key {said[kind]}")
         return None
     if kind == "sigstore-key":
         return Rule(prefix=prefix, sigstore_key=key)
     return Rule(prefix=prefix, gpg_key=key, lookaside=str(said.get("lookaside", "")))
 
 
-def _keyless(prefix: str, said: Mapping[str, Any], root: Path, problems: list[str]) -> Rule | None:
+def _keyless(document: Document, prefix: str, said: Mapping[str, Any], root: Path) -> Rule | None:
+    at = ("registries", prefix)
     missing = [key for key in _MORE["sigstore-identity"] if not said.get(key)]
     if missing:
-        problems.append(f"{prefix}: sigstore-identity needs {' and '.join(missing)} too")
+        _wrong(document, at, f"{prefix}: sigstore-identity needs {' and '.join(missing)} too")
         return None
     trusted_root = root / str(said["trusted-root"])
     if not trusted_root.is_file():
-        problems.append(f"{prefix}: there is no trusted root {said['trusted-root']}")
+        _wrong(document, (*at, "trusted-root"), f"{prefix}: there is no trusted root {said['trusted-root']}")
         return None
     return Rule(
         prefix=prefix, identity=str(said["sigstore-identity"]), issuer=str(said["issuer"]),

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from goldsmith import contexts, debindex, proc, rights
+from goldsmith import contexts, debindex, proc, rights, specyaml
 from goldsmith.errors import SpecError
 
 _TIMEOUT_S = 900
@@ -34,11 +32,14 @@ class Recipe:
 def read(folder: Path) -> Recipe:
     """The recipe in a context folder. Raises SpecError for what is no recipe."""
     path = folder / contexts.ROOTFS
+    document = specyaml.parse(path.read_text(), lambda line: (str(path), line))
+    if document.problems:
+        lines = "".join(f"\n  | {problem}" for problem in document.problems)
+        raise SpecError(f"{path} is no recipe{lines}", hint="see docs/containers.md")
     try:
-        raw = yaml.safe_load(path.read_text())
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.data.items()}
         return Recipe(**fields)
-    except (yaml.YAMLError, TypeError, AttributeError) as e:
+    except (TypeError, AttributeError) as e:
         raise SpecError(f"{path} is no recipe: {e}", hint="see docs/containers.md") from e
 
 

@@ -15,6 +15,8 @@ Origin = Callable[[int], tuple[str, int]]  # a line of the text -> the file and 
 
 MAX_NODES = 50_000  # aliases that multiply themselves end here
 
+_IN_C = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
@@ -62,11 +64,14 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def parse(text: str, origin: Origin) -> Document:
-    """Read one YAML document. Nothing is raised: what is wrong stands in problems."""
+def parse(text: str, origin: Origin, *, in_c: bool = False) -> Document:
+    """Read one YAML document. Nothing is raised: what is wrong stands in problems.
+
+    in_c: by libyaml where there is one, for long documents that programs write; it says less of wrong syntax.
+    """
     document = Document(origin=origin)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_IN_C if in_c else yaml.SafeLoader)
         if root is not None:
             document.data = _Reader(document).read(root, ())
     except yaml.MarkedYAMLError as e:
@@ -83,7 +88,8 @@ def parse(text: str, origin: Origin) -> Document:
         document.broken = True
         line = text.count("\n", 0, e.position) + 1
         file, line = origin(line)
-        message = f"not valid YAML: the character U+{ord(str(e.character)):04X} is not allowed"
+        code = e.character if isinstance(e.character, int) else ord(str(e.character))
+        message = f"not valid YAML: the character U+{code:04X} is not allowed"
         document.problems.append(Problem(file=file, line=line, message=message))
     return document
 

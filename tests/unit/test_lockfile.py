@@ -71,6 +71,11 @@ def test_a_lock_is_read_as_it_was_written_and_has_a_line_for_each_package(tmp_pa
     [
         (None, "there is no mine.lock.yaml"),
         ("a: [", "cannot read"),
+        (
+            yaml.safe_dump(LOCK) + "packages: []\n",
+            r"mine.lock.yaml:\d+: key 'packages' stands twice \(first in mine.lock.yaml:\d+\)",
+        ),
+        ("a: \x07", r"mine.lock.yaml:1: not valid YAML: the character U\+0007 is not allowed"),
         ("[]", "is no lock of version 1"),
         (yaml.safe_dump({**LOCK, "version": 2}), "is no lock of version 1"),
         (yaml.safe_dump({k: v for k, v in LOCK.items() if k != "packages"}), "lacks packages"),

@@ -133,7 +133,20 @@ def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
             "a: there is no trusted root none.json",
         ),
         ([], "has to be a mapping"),
-        ("a: [", "cannot read the policy"),
+        ("a: [", "policy.yaml:1: not valid YAML"),
+        (
+            "engine: {accept-unsigned: first}\nengine: {accept-unsigned: second}\n",
+            r"policy.yaml:2: key 'engine' stands twice \(first in policy.yaml:1\)",
+        ),
+        (
+            "registries:\n  a: {accept-unsigned: x}\n  b: {accept-unsigned: x}\n  a: {gpg-key: k}\n",
+            "policy.yaml:4: key 'a' stands twice",
+        ),
+        ("registries:\n  10: {accept-unsigned: x}\n", "policy.yaml:2: a key must be text, got 10"),
+        (
+            "# ours\nregistries:\n  a:\n    accept-unsigned: 1\n",
+            "policy.yaml:4: a: accept-unsigned has to be",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_policy_is_said(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith import rootfs
-from goldsmith.errors import HostError
+from goldsmith.errors import HostError, SpecError
 
 Make = Callable[[], Path]
 
@@ -53,3 +53,19 @@ def test_without_root_nothing_is_begun(
 
     assert e.value.hint == "build as root, or run: sudo -v, and then again"
     assert calls.read_text().splitlines() == ["-n true"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("suite: trixie\nsuite: bookworm\n", r"rootfs.yaml:2: key 'suite' stands twice"),
+        ("suite: [\n", "rootfs.yaml:2: not valid YAML"),
+        ("suite: trixie\nsuit: x\n", "unexpected keyword argument 'suit'"),
+        ("- trixie\n", "is no recipe"),
+    ],
+)
+def test_what_is_no_recipe_is_said(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "rootfs.yaml").write_text(text)
+
+    with pytest.raises(SpecError, match=why):
+        rootfs.read(tmp_path)
