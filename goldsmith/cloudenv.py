@@ -40,6 +40,11 @@ def ensure(*, log_path: Path) -> Path:
     return venv
 
 
+def pip_settings() -> dict[str, str]:
+    """The variables of our environment by which pip finds packages; there may be a login in them."""
+    return {name: os.environ[name] for name in _PIP_SETTINGS if name in os.environ}
+
+
 def _version() -> str:
     if not PYTHON.exists():
         raise HostError(f"{PYTHON} is missing", hint="run: scripts/inv cloud-up, which names the packages")
@@ -48,7 +53,6 @@ def _version() -> str:
 
 def _make(venv: Path, lock: Path, log_path: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
-    settings = {name: os.environ[name] for name in _PIP_SETTINGS if name in os.environ}
     try:
         proc.run([PYTHON, "-m", "venv", venv], log_path=log_path)
         for words in (("-r", lock.with_name("build.lock")), (*_SOURCES, "-r", lock)):
@@ -57,7 +61,7 @@ def _make(venv: Path, lock: Path, log_path: Path) -> None:
                     venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
                     "--require-hashes", "--only-binary", ":all:", *words,
                 ],
-                log_path=log_path, env=proc.environment(settings), on_line=progress.live,
+                log_path=log_path, env=proc.environment(pip_settings()), on_line=progress.live,
             )  # fmt: skip
         _link_libvirt(venv)
         (venv / _DONE).touch()

@@ -173,9 +173,16 @@ def build(plan: DibPlan, *, log_path: Path, door: Door | None = None) -> Path:
 
 
 def environment(plan: DibPlan) -> dict[str, str]:
-    """What disk-image-create sees: the plan's variables, and its own programs first on PATH."""
-    env = proc.environment(plan.env)
-    return {**env, "PATH": f"{os.path.dirname(sys.executable)}:{env['PATH']}"}
+    """What disk-image-create sees: the plan's variables, and its own programs first on PATH.
+
+    Of goldsmith's own variables it sees the run's marker alone: no image may depend on the others.
+    """
+    env = {
+        name: value
+        for name, value in proc.environment().items()
+        if not name.startswith("GOLDSMITH_") or name == proc.RUN_MARKER
+    }
+    return {**env, **plan.env, "PATH": f"{os.path.dirname(sys.executable)}:{env['PATH']}"}
 
 
 class _Watch:

@@ -29,15 +29,17 @@ TAIL_LINES = 20
 # Every process of a run carries this variable, so that what outlives a killed run can be found (reap.py).
 RUN_MARKER = "GOLDSMITH_RUN"
 
-# What a child may see of our environment. Everything else has to be asked for by name.
+# What a child may see of our environment. Everything else has to be asked for by name. Ours are among it, for
+# what we start may be goldsmith again; tests/unit/test_proc.py holds that none is missing.
 _INHERITED = (
     "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
+    "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
     "GOCACHE", "GOFLAGS", "GOMODCACHE", "GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB",
-    "GOLDSMITH_CACHE", "GOLDSMITH_OUT", RUN_MARKER,
+    "GOLDSMITH_BUILDER", "GOLDSMITH_CACHE", "GOLDSMITH_DEBIAN_MIRROR", "GOLDSMITH_DEBIAN_SECURITY_MIRROR",
+    "GOLDSMITH_OUT", "GOLDSMITH_SCRATCH", "GOLDSMITH_VULNERABILITIES", RUN_MARKER,
 )  # fmt: skip
 
 

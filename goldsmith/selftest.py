@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from goldsmith import elementlint, proc, progress
+from goldsmith import cloudenv, elementlint, proc, progress
 from goldsmith.errors import CommandError, VerificationError
 from goldsmith.workspace import project_root
 
@@ -47,7 +47,9 @@ def test(junit: Path) -> None:
         "-o", "junit_family=xunit2", "-v",
     ]  # fmt: skip
     with progress.step("tests"):
-        status = proc.interactive(argv, cwd=project_root())
+        # tests make environments of their own, by pip
+        env = proc.environment(cloudenv.pip_settings())
+        status = proc.interactive(argv, env=env, cwd=project_root())
     if status != 0:
         raise VerificationError(f"pytest exited with {status}", hint=f"see {junit}")
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Mapping
@@ -42,8 +41,7 @@ class Offline:
         """A build that reaches nothing, held to the lock by itself, and compared with it once more."""
         log = self.place / f"build-{index + 1}.log"
         words = ("build-image", self.spec, "--locked", "--out", self.place / "out")
-        ours = {name: value for name, value in os.environ.items() if name.startswith("GOLDSMITH_")}
-        with soakkill.invoked(proc.environment(ours), *words, log=log, behind=CUT_OFF) as building:
+        with soakkill.invoked(proc.environment(), *words, log=log, behind=CUT_OFF) as building:
             problems = building.expect(0, timeout_s=_BUILD_S)
         if problems:
             return {"problems": problems}

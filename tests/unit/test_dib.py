@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from goldsmith import dib, progress
+from goldsmith import dib, proc, progress
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.spec import (
     Arch,
@@ -227,6 +227,8 @@ def test_a_build_writes_its_block_device_and_hands_its_environment_over(
 ) -> None:
     monkeypatch.setenv("DIB_RELEASE", "left over")
     monkeypatch.setenv("OS_PASSWORD", "hunter2")
+    monkeypatch.setenv("GOLDSMITH_DEBIAN_MIRROR", "http://me:hunter2@mirror.test/debian")
+    monkeypatch.setenv(proc.RUN_MARKER, str(tmp_path))
     fake("disk-image-create", f'env > "{tmp_path}/env"; touch "{tmp_path}/mine-amd64.qcow2"')
 
     image = dib.build(real_plan, log_path=tmp_path / "log")
@@ -236,6 +238,7 @@ def test_a_build_writes_its_block_device_and_hands_its_environment_over(
     seen = (tmp_path / "env").read_text().splitlines()
     assert "DIB_RELEASE=trixie" in seen
     assert not [line for line in seen if line.startswith("OS_")]
+    assert [line for line in seen if line.startswith("GOLDSMITH_")] == [f"GOLDSMITH_RUN={tmp_path}"]
 
 
 def test_a_failed_build_names_the_hook(

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import ast
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from goldsmith import proc
+from goldsmith import cloudenv, proc
 from goldsmith.errors import CommandError, CommandTimeout, HostError
+from goldsmith.workspace import project_root
 
 
 @pytest.fixture
@@ -211,6 +214,71 @@ def test_children_see_only_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> N
     assert "DIB_RELEASE" not in env
     assert env["HTTPS_PROXY"] == "http://proxy.test"
     assert env["MORE"] == "1"
+
+
+NOT_HANDED_ON = {
+    "GITHUB_ACTIONS": "groups of a log do not nest",
+    "GOLDSMITH_KEY_PASSPHRASE": "a secret: no program is to see it",
+    "OS_AUTH_URL": "the way into a cloud is nobody else's business",
+    "OS_CLOUD": "the same",
+    **dict.fromkeys(cloudenv._PIP_SETTINGS, "there may be a login in them; pip is given them by name"),
+}
+
+
+def test_every_variable_that_our_code_reads_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = {name for path in sources() for name in variables_read(ast.parse(path.read_text()))}
+    shell = "".join(path.read_text() for path in (project_root() / "scripts").rglob("*.sh"))
+    read |= set(re.findall(r"\$\{?(GOLDSMITH_\w+)", shell))
+    for name in read:
+        monkeypatch.setenv(name, "said")
+
+    handed_on = {name for name in read if name in proc.environment()}
+
+    assert len(read) > 15
+    assert read - handed_on == NOT_HANDED_ON.keys()
+
+
+def sources() -> list[Path]:
+    return [project_root() / "tasks.py", *sorted((project_root() / "goldsmith").rglob("*.py"))]
+
+
+def variables_read(tree: ast.Module) -> set[str]:
+    """What a module reads of os.environ, by names that stand in it, or in a constant of its own."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    loops = {
+        each.target.id: each.iter
+        for node in ast.walk(tree)
+        if isinstance(node, ast.DictComp)
+        for each in node.generators
+        if isinstance(each.target, ast.Name)
+    }
+    return {name for key in _keys(tree) for name in _texts(key, {**constants, **loops})}
+
+
+def _keys(tree: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            yield node.slice
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.environ.get", "os.getenv"):
+            yield node.args[0]
+
+
+def _texts(key: ast.expr, known: dict[str, ast.expr]) -> list[str]:
+    if isinstance(key, ast.Constant):
+        return [str(key.value)]
+    if isinstance(key, ast.Tuple):
+        return [text for each in key.elts for text in _texts(each, known)]
+    if isinstance(key, ast.Name) and key.id in known:
+        return _texts(known[key.id], known)
+    if ast.unparse(key) in ("proc.RUN_MARKER", "RUN_MARKER"):
+        return [proc.RUN_MARKER]
+    raise AssertionError(f"what variable is {ast.unparse(key)}? Name it by a constant of its module")
 
 
 def test_programs_of_sbin_are_found_whatever_the_users_path(monkeypatch: pytest.MonkeyPatch) -> None:

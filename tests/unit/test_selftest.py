@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +99,22 @@ def test_tests_that_fail_or_are_not_there_fail(
         selftest.test(junit)
 
     assert junit.parent.is_dir()
+
+
+def test_the_tests_see_the_variables_that_goldsmith_reads(
+    linters: None, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    use(monkeypatch, "good")
+    fake("pytest-of-ours", f'env > "{tmp_path}/env"')
+    monkeypatch.setattr(sys, "executable", "pytest-of-ours")
+    given = {
+        "GOLDSMITH_DEBIAN_MIRROR": "http://a.test", "GOLDSMITH_DEBIAN_SECURITY_MIRROR": "http://b.test",
+        "GOLDSMITH_SCRATCH": "/var/tmp/x", "GOLDSMITH_VULNERABILITIES": "db", "PIP_INDEX_URL": "http://c.test",
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    selftest.test(tmp_path / "junit.xml")
+
+    seen = dict(line.partition("=")[::2] for line in (tmp_path / "env").read_text().splitlines())
+    assert {name: seen.get(name) for name in given} == given
