@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,14 +41,6 @@ _JSON = "answer with JSON on standard output"
 _REFRESH = "look for new packages even if the cache is fresh, and build the container images anew"
 
 
-def _out(path: str) -> Path:
-    from goldsmith import workspace
-
-    if path:
-        os.environ["GOLDSMITH_OUT"] = str(Path(path).absolute())
-    return workspace.out_root()
-
-
 @task(
     positional=["name"],
     iterable=["var"],
@@ -72,12 +63,12 @@ def build_image(
     json: bool = False,
 ) -> None:
     """Build, boot and verify an image; leave it in out/NAME/, latest pointing to it. Publishes nothing."""
-    from goldsmith import pipeline, summary
+    from goldsmith import pipeline, summary, workspace
 
     with cli.reported(as_json=json):
         options = pipeline.Options(
-            variables=cli.variables(var or ()), out=_out(out), keep=keep, refresh=refresh, start=from_,
-            locked=locked,
+            variables=cli.variables(var or ()), out=workspace.out_root(out), keep=keep, refresh=refresh,
+            start=from_, locked=locked,
         )  # fmt: skip
         result = pipeline.build(name, options)
         summary.show(result)

@@ -143,7 +143,7 @@ def verify_heat(
 
     with cli.reported(as_json=json):
         report = heatroad.verify(
-            Path(out) if out else workspace.out_root(), name, cloud=cloud,
+            workspace.out_root(out), name, cloud=cloud,
             wishes=Wishes(
                 flavor=flavor, network=network, signal_transport=signal, poll_transport=poll,
                 config_drive=config_drive,

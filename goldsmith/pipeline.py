@@ -95,11 +95,12 @@ def build(name: str, options: Options) -> Result:
     timings = Timings()
     with timings.stage("spec"):
         loaded = specfile.load(name, options.variables)
-    with workspace.run(), timings.stage("preflight"):
+    with workspace.run(out=options.out), timings.stage("preflight"):
         _check_buildable(loaded.spec)
         vulnerabilities.needed(loaded.spec.fail_on)
         # what a locked build needs of a mirror may all be in the cache
-        preflight.require(loaded.spec, left_out=("mirrors",) if options.locked else ())
+        optional = ("mirrors",) if options.locked else ()
+        preflight.require(loaded.spec, out=options.out, left_out=optional)
     if options.start in resume.RESUMABLE:
         folder = resume.find(options.out / loaded.spec.name, loaded)
     else:
@@ -130,7 +131,7 @@ class _Build:
     def run(self) -> Result:
         """All stages from kubelet on, or from boot on where a failed build is resumed."""
         progress.note(f"build {self.identity.build_id} in {self.folder}")
-        with workspace.run() as run, self._kept_if_asked():
+        with workspace.run(out=self.options.out) as run, self._kept_if_asked():
             run.claim_build(self.folder)
             if self.options.start in resume.RESUMABLE:
                 manifest = resume.manifest(self.folder)

@@ -37,14 +37,17 @@ class Check:
     remedy: str = ""
 
 
-def host_checks(spec: ImageSpec | None = None, *, run: workspace.Run | None = None) -> list[Check]:
+def host_checks(
+    spec: ImageSpec | None = None, *, run: workspace.Run | None = None, out: Path | None = None
+) -> list[Check]:
     """Every check that building spec calls for, or of any spec where it is None; never raises for a bad host.
 
     Without a run one is made for the time that it takes: accelerator and partitions are really tried.
+    out: where the build is to go, if not to workspace.out_root().
     """
     try:
         with _folder(run) as folder:
-            return list(_all_checks(spec, folder))
+            return list(_all_checks(spec, folder, out or workspace.out_root()))
     except OSError as e:
         return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
     except HostError as e:
@@ -52,13 +55,17 @@ def host_checks(spec: ImageSpec | None = None, *, run: workspace.Run | None = No
 
 
 def require(
-    spec: ImageSpec, *, run: workspace.Run | None = None, left_out: Collection[str] = ()
+    spec: ImageSpec,
+    *,
+    run: workspace.Run | None = None,
+    out: Path | None = None,
+    left_out: Collection[str] = (),
 ) -> list[Check]:
     """The checks, all of them good; raises HostError that lists those which are not, with remedies.
 
     left_out: names of those that may be bad.
     """
-    checks = host_checks(spec, run=run)
+    checks = host_checks(spec, run=run, out=out)
     bad = [check for check in checks if not check.ok and check.name not in left_out]
     if bad:
         listed = "".join(f"\n  {check.name}: {check.found}\n    {check.remedy}" for check in bad)
@@ -112,7 +119,7 @@ def as_json(checks: Sequence[Check]) -> str:
     return json.dumps(document, indent=2)
 
 
-def _all_checks(spec: ImageSpec | None, folder: Path) -> Iterator[Check]:
+def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Check]:
     for tool in hosttools.for_needs(needs_of(spec)):
         yield check_tool(tool)
     yield check_sudo()
@@ -120,9 +127,9 @@ def _all_checks(spec: ImageSpec | None, folder: Path) -> Iterator[Check]:
         yield _guarded("Docker engine", check_engine)
     yield _guarded("accelerator", lambda: check_accelerator(folder / "preflight.log"))
     yield _guarded("loop devices and partitions", check_partitions)
-    yield from check_disk(spec)
+    yield from check_disk(spec, out)
     yield check_memory(spec)
-    yield check_output(workspace.out_root())
+    yield check_output(out)
     if needs_mirror(spec):
         yield _guarded("mirrors", lambda: check_mirrors(spec))
 
@@ -217,10 +224,10 @@ def check_partitions() -> Check:
     return Check(name="loop devices and partitions", ok=True, found=found)
 
 
-def check_disk(spec: ImageSpec | None) -> Iterator[Check]:
+def check_disk(spec: ImageSpec | None, out: Path) -> Iterator[Check]:
     """One check a file system: what lies on the same one shares its space."""
     shares: dict[int, list[tuple[Path, int]]] = {}
-    for folder, mib in _disk_needs(spec):
+    for folder, mib in _disk_needs(spec, out):
         shares.setdefault(_existing(folder).stat().st_dev, []).append((folder, mib))
     for share in shares.values():
         needed = sum(mib for _, mib in share) * _MIB
@@ -233,14 +240,14 @@ def check_disk(spec: ImageSpec | None) -> Iterator[Check]:
         )  # fmt: skip
 
 
-def _disk_needs(spec: ImageSpec | None) -> tuple[tuple[Path, int], ...]:
+def _disk_needs(spec: ImageSpec | None, out: Path) -> tuple[tuple[Path, int], ...]:
     """MiB, from above: diskimage-builder holds the tree and the raw disk at once."""
     image = (spec.disk.size_mib if spec else None) or 3072
     raw = image if spec and DiskFormat.raw in spec.disk.formats else 0
     cache = (3072 if builds_kubelet(spec) else 0) + (1024 if spec is None or spec.containers else 64)
     return (
         (workspace.scratch_root(), 2 * image + 1024),
-        (workspace.out_root(), image // 2 + raw),
+        (out, image // 2 + raw),
         (workspace.cache_root(), cache),
     )
 

@@ -42,7 +42,7 @@ def lock(
 
     with cli.reported(as_json=json):
         loaded = specfile.load(name, cli.variables(var or ()))
-        root = Path(out).absolute() if out else workspace.out_root()
+        root = workspace.out_root(out)
         folder = buildrecord.find(root, loaded.spec.name, build)
         buildrecord.read(folder, error=ProvenanceError, name=loaded.spec.name)
         path, moved = lockroad.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
@@ -93,7 +93,7 @@ def sign(
 
     with cli.reported(as_json=json):
         done = signoff.sign(
-            Path(out).absolute() if out else workspace.out_root(), name, build,
+            workspace.out_root(out), name, build,
             Path(key) if key else None,
             builder=builder, accepted=accept_dirty, certificate=certificate,
         )  # fmt: skip
@@ -128,7 +128,7 @@ def known_vulnerabilities(
     from goldsmith import lookup, vulnerabilities, workspace
 
     with cli.reported(as_json=json):
-        root = Path(out).absolute() if out else workspace.out_root()
+        root = workspace.out_root(out)
         report = lookup.look_up(name, root, build, database=database, budget=fail_on)
         if json:
             cli.print_json("goldsmith.vulnerabilities", report.as_dict())

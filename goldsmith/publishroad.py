@@ -109,13 +109,13 @@ class Publisher:
     def publish(self) -> list[Result]:
         """One result for each cloud, in their order. Raises what concerns them all."""
         build, disks = self._disks()
-        with workspace.run() as run:
+        with workspace.run(out=self.options.out) as run:
             return self._everywhere(lambda cloud: self._publish(cloud, build, disks[cloud.format], run))
 
     def plan(self) -> list[Result]:
         """What publish() would do. Changes nothing."""
         build, disks = self._disks()
-        with workspace.run() as run:
+        with workspace.run(out=self.options.out) as run:
             return self._everywhere(lambda cloud: self._plan(cloud, build, disks[cloud.format], run))
 
     def rollback(self, to: str) -> list[Result]:

@@ -33,7 +33,7 @@ def _options(cloud: Any, var: Any, out: str, record: str, **more: Any) -> Option
     from goldsmith.publishroad import Options
 
     return Options(
-        out=Path(out).absolute() if out else workspace.out_root(), variables=cli.variables(var or ()),
+        out=workspace.out_root(out), variables=cli.variables(var or ()),
         clouds=tuple(cloud or ()), records=Path(record) if record else None, **more,
     )  # fmt: skip
 

@@ -30,9 +30,9 @@ def project_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-def out_root() -> Path:
-    """Where builds go: $GOLDSMITH_OUT, else out/ in the checkout."""
-    return Path(os.environ.get("GOLDSMITH_OUT") or project_root() / "out").absolute()
+def out_root(named: str | Path = "") -> Path:
+    """Where builds go: the folder that --out names, else $GOLDSMITH_OUT, else out/ in the checkout."""
+    return Path(named or os.environ.get("GOLDSMITH_OUT") or project_root() / "out").absolute()
 
 
 def cache_root() -> Path:
@@ -43,8 +43,10 @@ def cache_root() -> Path:
     return Path(base).absolute() / "goldsmith"
 
 
-def _roots() -> dict[Path, str]:
-    return {scratch_root(): "GOLDSMITH_SCRATCH", out_root(): "GOLDSMITH_OUT", cache_root(): "GOLDSMITH_CACHE"}
+def _roots(out: Path | None = None) -> dict[Path, str]:
+    """The folders that we write to, and what moves each; out: that of the run, if it has one."""
+    roots = {scratch_root(): "GOLDSMITH_SCRATCH", cache_root(): "GOLDSMITH_CACHE"}
+    return {**roots, out or out_root(): "GOLDSMITH_OUT" if out in (None, out_root()) else "--out"}
 
 
 def scratch_root() -> Path:
@@ -81,8 +83,11 @@ class Run:
 
 
 @contextlib.contextmanager
-def run() -> Iterator[Run]:
-    """A new run. Cleans up after dead ones first, and after itself at the end, whatever happens."""
+def run(*, out: Path | None = None) -> Iterator[Run]:
+    """A new run. Cleans up after dead ones first, and after itself at the end, whatever happens.
+
+    out: where its results go, if not to out_root().
+    """
     clean_dead_runs()
     new = Path(tempfile.mkdtemp(prefix=_NEW, dir=scratch_root()))
     before = os.environ.get(proc.RUN_MARKER)
@@ -94,7 +99,7 @@ def run() -> Iterator[Run]:
             try:
                 yield Run(folder=folder)
             except OSError as e:
-                fulldisk.raise_if_full(e, _roots())
+                fulldisk.raise_if_full(e, _roots(out))
                 raise
             finally:
                 _remove_run(folder)

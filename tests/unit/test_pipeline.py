@@ -84,6 +84,23 @@ def test_a_host_that_cannot_do_it_is_told_before_anything_is_made(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_host_is_asked_about_the_folder_that_the_build_goes_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def refuse(_spec: object, *, out: Path | None = None, **_options: object) -> None:
+        asked.append(out)
+        raise HostError("no loop device")
+
+    monkeypatch.setattr("goldsmith.preflight.require", refuse)
+
+    with pytest.raises(HostError):
+        pipeline.build("debian-kubelet", Options(out=tmp_path / "elsewhere"))
+
+    assert asked == [tmp_path / "elsewhere"]
+
+
 def test_a_stage_that_there_is_not_is_the_users_mistake() -> None:
     with pytest.raises(SpecError, match="no stage is called 'boott'") as e:
         pipeline.build("debian-kubelet", Options(start="boott"))

@@ -46,7 +46,7 @@ def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) ->
 
 
 def checks_are(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:
-    def given(spec: ImageSpec | None, folder: Path) -> Iterator[Check]:
+    def given(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Check]:
         return iter(checks)
 
     monkeypatch.setattr(preflight, "_all_checks", given)
@@ -192,15 +192,15 @@ def test_an_image_is_built_in_memory_only_where_as_much_again_is_left(
     assert answers == [False, True]
 
 
-def test_disk_space_on_one_file_system_is_added_up() -> None:
-    (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=2048)))
+def test_disk_space_on_one_file_system_is_added_up(tmp_path: Path) -> None:
+    (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=2048)), tmp_path / "out")
 
     assert "6.1 GiB" in check.found
     assert check.found.count(", ") == 2
 
 
-def test_an_image_larger_than_the_disk_is_told_before_it_is_made() -> None:
-    (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=1 << 40)))
+def test_an_image_larger_than_the_disk_is_told_before_it_is_made(tmp_path: Path) -> None:
+    (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=1 << 40)), tmp_path / "out")
 
     assert not check.ok
     assert "GOLDSMITH_SCRATCH" in check.remedy
@@ -218,6 +218,22 @@ def test_an_output_folder_that_cannot_be_written_is_told(
 
     assert not check.ok
     assert "--out DIR" in check.remedy
+
+
+def test_the_folder_that_the_build_goes_to_is_the_one_that_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("check_engine", "check_accelerator", "check_partitions", "check_mirrors"):
+        monkeypatch.setattr(preflight, name, lambda *_given: _GOOD)
+    monkeypatch.setattr(hosttools, "for_needs", lambda _needs: [])
+    monkeypatch.setattr(preflight, "check_sudo", lambda: _GOOD)
+
+    found = {check.name: check.found for check in preflight.host_checks(_SPEC, out=elsewhere)}
+
+    assert found["output"] == f"{elsewhere} can be written"
+    assert str(elsewhere) in found["disk space"]
+    assert str(tmp_path / "out") not in found["disk space"]
 
 
 def test_an_output_folder_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from invoke.main import program
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
+from goldsmith import pipeline
+from goldsmith.errors import HostError
 from goldsmith.workspace import project_root
 
 sys.path.insert(0, str(project_root()))  # where Invoke finds tasks.py
@@ -142,3 +146,20 @@ def test_a_mistake_is_json_for_programs(invoke: Invoke) -> None:
 
 def test_cleaning_an_empty_host_says_so(invoke: Invoke) -> None:
     assert invoke("clean")[1] == "nothing to remove\n"
+
+
+def test_out_is_handed_to_the_build_and_not_put_into_the_environment(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, asked = dict(os.environ), []
+
+    def refuse(_name: str, options: pipeline.Options) -> None:
+        asked.append((options.out, dict(os.environ)))
+        raise HostError("no loop device")
+
+    monkeypatch.setattr(pipeline, "build", refuse)
+
+    code, _, _ = invoke("build-image", "--out", str(tmp_path / "elsewhere"))
+
+    assert code == 3
+    assert asked == [(tmp_path / "elsewhere", before)]

@@ -158,6 +158,20 @@ def test_full_disk_is_told_with_the_variable_that_moves_it() -> None:
     assert re.search(r"set GOLDSMITH_(SCRATCH|OUT|CACHE) to a larger disk", e.value.hint or "")
 
 
+def test_a_full_disk_of_results_is_told_with_the_word_that_named_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    free = types.SimpleNamespace
+    monkeypatch.setattr("shutil.disk_usage", lambda path: free(free=0 if path == elsewhere else 1))
+
+    with pytest.raises(HostError, match=f"{elsewhere} is full") as e, workspace.run(out=elsewhere):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert str(e.value.hint).endswith("set --out to a larger disk")
+
+
 def test_full_disk_is_seen_among_many_errors() -> None:
     with pytest.raises(HostError, match="is full"), workspace.run():
         raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
