@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -39,13 +40,42 @@ _INHERITED = (
     "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
     "GOCACHE", "GOFLAGS", "GOMODCACHE", "GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB",
     "GOLDSMITH_BUILDER", "GOLDSMITH_CACHE", "GOLDSMITH_DEBIAN_MIRROR", "GOLDSMITH_DEBIAN_SECURITY_MIRROR",
-    "GOLDSMITH_OUT", "GOLDSMITH_SCRATCH", "GOLDSMITH_VULNERABILITIES", RUN_MARKER,
+    "GOLDSMITH_OUT", "GOLDSMITH_SCRATCH", "GOLDSMITH_VULNERABILITIES",
 )  # fmt: skip
+
+# The runs of this process, the latest last; and the one that a thread works in, where it was told.
+_RUNS: list[str] = []
+_RUN: ContextVar[str | None] = ContextVar("goldsmith_run", default=None)
+
+
+@contextlib.contextmanager
+def marking(run: Path) -> Iterator[None]:
+    """What is started in the block carries this folder as its run's marker.
+
+    That holds for threads, too: for one with a copy of our context (contextvars.copy_context()) as for
+    ourselves, for any other one unless another run of this process has begun since.
+    """
+    name, outer = os.fspath(run), _RUN.get()
+    _RUNS.append(name)
+    _RUN.set(name)
+    try:
+        yield
+    finally:
+        _RUN.set(outer)
+        _RUNS.remove(name)
+
+
+def mark() -> dict[str, str]:
+    """The variable that marks what we start: our run's, else that of the run that started us."""
+    name = _RUN.get()
+    if name not in _RUNS:  # none was told, or its run has ended
+        name = _RUNS[-1] if _RUNS else os.environ.get(RUN_MARKER)
+    return {RUN_MARKER: name} if name else {}
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The allow-listed part of our environment, with sbin on PATH, and extra on top."""
-    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    """The allow-listed part of our environment, the run's marker, sbin on PATH, and extra on top."""
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ} | mark()
     have = env.get("PATH", "/usr/bin:/bin").split(":")
     missing = [d for d in ("/usr/local/sbin", "/usr/sbin", "/sbin") if d not in have]
     env["PATH"] = ":".join([*have, *missing])
@@ -62,9 +92,8 @@ def as_root(argv: Sequence[Arg]) -> tuple[Arg, ...]:
     """argv as it is for root, else behind a sudo that never asks and that keeps the run's marker."""
     if os.geteuid() == 0:
         return tuple(argv)
-    marker = os.environ.get(RUN_MARKER)
-    keep = ("env", f"{RUN_MARKER}={marker}") if marker else ()
-    return ("sudo", "-n", *keep, *argv)
+    keep = [f"{name}={value}" for name, value in mark().items()]
+    return ("sudo", "-n", *(("env", *keep) if keep else ()), *argv)
 
 
 def run(
@@ -93,9 +122,8 @@ def run(
         sink.write(f"+ {shown}\n".encode())
         process = _popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd)
         assert process.stdout is not None
-        pump = threading.Thread(
-            target=_pump, args=(process.stdout, sink, tail, secrets, on_line, unwritten), daemon=True
-        )
+        words = (process.stdout, sink, tail, secrets, on_line, unwritten)
+        pump = threading.Thread(target=copy_context().run, args=(_pump, *words), daemon=True)
         try:
             pump.start()  # here, for an interrupt may come with the program's first line
             returncode = process.wait(timeout_s)

@@ -124,7 +124,8 @@ def _step(cloud: Cloud, stack: Stack, step: Step, deadline_s: float) -> Stack:
 
 def _command(script: str, cloud: Cloud, stack: Stack, deadline_s: float) -> None:
     """In the user's own environment, which has what their clients need."""
-    env = {**os.environ, "STACK": stack.name, **({"OS_CLOUD": cloud.name} if cloud.name else {})}
+    ours = {"STACK": stack.name, **({"OS_CLOUD": cloud.name} if cloud.name else {})}
+    env = {**os.environ, **proc.mark(), **ours}
     data = json.dumps(dict(stack.outputs)).encode()
     try:
         proc.capture(["sh", "-euc", script], stdin=data, env=env, timeout_s=deadline_s)

@@ -90,12 +90,10 @@ def run(*, out: Path | None = None) -> Iterator[Run]:
     """
     clean_dead_runs()
     new = Path(tempfile.mkdtemp(prefix=_NEW, dir=scratch_root()))
-    before = os.environ.get(proc.RUN_MARKER)
-    try:
-        with locks.locked(new / "lock"):
-            # Under its final name only now that it is locked: others take one without a lock for dead.
-            folder = new.rename(new.with_name("run-" + new.name.removeprefix(_NEW)))
-            os.environ[proc.RUN_MARKER] = os.fspath(folder)
+    with locks.locked(new / "lock"):
+        # Under its final name only now that it is locked: others take one without a lock for dead.
+        folder = new.rename(new.with_name("run-" + new.name.removeprefix(_NEW)))
+        with proc.marking(folder):
             try:
                 yield Run(folder=folder)
             except OSError as e:
@@ -103,11 +101,6 @@ def run(*, out: Path | None = None) -> Iterator[Run]:
                 raise
             finally:
                 _remove_run(folder)
-    finally:
-        if before is None:
-            os.environ.pop(proc.RUN_MARKER, None)
-        else:
-            os.environ[proc.RUN_MARKER] = before
 
 
 def clean_dead_runs() -> list[str]:

@@ -203,6 +203,23 @@ def test_nothing_starts_programs_past_proc() -> None:
     assert not found
 
 
+def test_nobody_changes_our_own_environment() -> None:
+    """What depends on it then depends on who called before: hand a value over instead."""
+    changed = {
+        f"{module}:{node.lineno}"
+        for module, node in nodes(ast.Subscript)
+        if ast.unparse(node.value) == "os.environ" and not isinstance(node.ctx, ast.Load)
+    }
+    calls = re.compile(r"os\.(environ\.(pop|update|setdefault|clear|popitem)|putenv|unsetenv)")
+    changed |= {
+        f"{module}:{node.lineno}"
+        for module, node in nodes(ast.Call)
+        if calls.fullmatch(ast.unparse(node.func))
+    }
+
+    assert not changed
+
+
 def test_only_the_edge_ends_the_program() -> None:
     names = re.compile(r"exit|quit|SystemExit|Exit|sys\.exit|os\._exit")
     found = [

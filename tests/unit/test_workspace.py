@@ -11,6 +11,7 @@ import threading
 import time
 import types
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -49,19 +50,78 @@ def filler(text: str = "content") -> Callable[[Path], None]:
 def test_run_has_a_folder_of_its_own_that_is_gone_afterwards() -> None:
     with workspace.run() as run:
         assert workspace.live_runs() == [run.folder]
-        assert os.environ[proc.RUN_MARKER] == str(run.folder)
+        assert proc.environment()[proc.RUN_MARKER] == str(run.folder)
+        assert proc.RUN_MARKER not in os.environ
 
     assert not run.folder.exists()
-    assert proc.RUN_MARKER not in os.environ
+    assert proc.RUN_MARKER not in proc.environment()
 
 
 def test_runs_may_lie_within_each_other() -> None:
     with workspace.run() as outer:
         with workspace.run() as inner:
-            assert os.environ[proc.RUN_MARKER] == str(inner.folder)
+            assert proc.environment()[proc.RUN_MARKER] == str(inner.folder)
 
-        assert os.environ[proc.RUN_MARKER] == str(outer.folder)
+        assert proc.environment()[proc.RUN_MARKER] == str(outer.folder)
         assert outer.folder.exists()
+
+
+def test_within_a_run_of_another_process_a_run_marks_what_it_starts_as_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(proc.RUN_MARKER, "run-of-who-started-us")
+
+    with workspace.run() as run:
+        marked = proc.capture(["sh", "-c", f"echo ${proc.RUN_MARKER}"])
+
+    assert marked.strip() == str(run.folder)
+    assert proc.environment()[proc.RUN_MARKER] == "run-of-who-started-us"
+
+
+def test_threads_of_a_run_mark_what_they_start(tmp_path: Path) -> None:
+    found: dict[str, str] = {}
+
+    def start(name: str) -> None:
+        found[name] = proc.capture(["sh", "-c", f"echo ${proc.RUN_MARKER}"]).strip()
+
+    with workspace.run() as run:
+        threads = [
+            threading.Thread(target=start, args=("bare",)),
+            threading.Thread(target=copy_context().run, args=(start, "told")),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert found == {"bare": str(run.folder), "told": str(run.folder)}
+
+
+def test_runs_of_two_threads_do_not_take_each_others_mark() -> None:
+    both, wrong = threading.Barrier(2, timeout=10), []
+
+    def work() -> None:
+        with workspace.run() as run:
+            both.wait()  # the other's has begun
+            wrong.extend([run.folder] if proc.mark() != {proc.RUN_MARKER: str(run.folder)} else [])
+            both.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+    assert proc.mark() == {}
+
+
+def test_a_thread_that_outlives_its_run_works_for_the_one_around() -> None:
+    with workspace.run() as outer:
+        with workspace.run():
+            late = copy_context()
+
+        assert late.run(proc.mark) == {proc.RUN_MARKER: str(outer.folder)}
 
 
 def test_run_is_never_seen_without_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
