@@ -9,6 +9,7 @@ import sqlite3
 import tarfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +138,8 @@ class Start:
         wanted = self.services if self.seed is None else ("heat",) if self.options.durable else ()
         if wanted:
             with progress.step("databases"), ThreadPoolExecutor(len(wanted)) as pool:
-                list(pool.map(make, wanted))
+                running = [pool.submit(copy_context().run, make, project) for project in wanted]
+                [each.result() for each in running]
 
     def _start_services(self) -> None:
         rooms, ports = self.rooms, self.ports

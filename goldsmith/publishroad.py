@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,8 @@ class Publisher:
             return [one(self.clouds[0])]
         with ThreadPoolExecutor(len(self.clouds)) as pool:
             try:
-                return list(pool.map(one, self.clouds))
+                running = [pool.submit(copy_context().run, one, cloud) for cloud in self.clouds]
+                return [each.result() for each in running]
             except BaseException:
                 self.stop.set()
                 raise

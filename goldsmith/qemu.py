@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def _console_followed(console: Path) -> Iterator[None]:
             if lines:
                 progress.live(f"console: {lines[-1]}")
 
-    thread = threading.Thread(target=follow, daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(follow,), daemon=True)
     thread.start()
     try:
         yield

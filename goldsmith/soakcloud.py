@@ -8,6 +8,7 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
         except GoldsmithError as e:
             failures.append(e)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=copy_context().run, args=(run,))
     thread.start()
     try:
         yield

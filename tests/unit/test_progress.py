@@ -4,7 +4,10 @@ from __future__ import annotations
 import io
 import re
 import sys
+import threading
 import time
+from collections.abc import Callable
+from contextvars import copy_context
 
 import pytest
 
@@ -67,6 +70,61 @@ def test_github_folds_outer_steps_only(
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("::")] == ["::group::outer", "::endgroup::"]
     assert lines[-1].startswith("outer done in")
+
+
+def in_threads(*works: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_steps_of_two_threads_do_not_move_each_other_in(capsys: pytest.CaptureFixture[str]) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def publish(cloud: str) -> None:
+        with progress.step(f"{cloud} outer"):
+            both.wait()  # the other is as deep
+            progress.note(f"{cloud} inside")
+            with progress.step(f"{cloud} inner"):
+                both.wait()
+            both.wait()
+        progress.note(f"{cloud} after")
+
+    in_threads(lambda: publish("left"), lambda: publish("right"))
+
+    lines = [re.sub(r" \d+\.\d s$", "", line) for line in capsys.readouterr().err.splitlines()]
+    for cloud in ("left", "right"):
+        assert [line for line in lines if cloud in line] == [
+            f"{cloud} outer ...", f"  {cloud} inside", f"  {cloud} inner ...", f"  {cloud} inner done in",
+            f"{cloud} outer done in", f"{cloud} after",
+        ]  # fmt: skip
+
+
+def test_a_thread_with_our_context_begins_where_we_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.step("outer"):
+        beside = copy_context()
+        in_threads(lambda: beside.run(progress.note, "within"))
+
+    assert "\n  within\n" in capsys.readouterr().err
+
+
+def test_github_folds_no_steps_that_run_side_by_side(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One group is open at a time: the end of one thread's would end the other's."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    both = threading.Barrier(2, timeout=10)
+
+    def publish() -> None:
+        with progress.step("cloud"):
+            both.wait()
+
+    in_threads(publish, publish)
+
+    assert "::" not in capsys.readouterr().err
 
 
 def test_a_live_line_is_erased_by_the_next_and_by_what_stays(monkeypatch: pytest.MonkeyPatch) -> None:
