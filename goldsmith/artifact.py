@@ -19,13 +19,12 @@ from typing import Any
 
 from diskimage_builder import element_dependencies
 
-from goldsmith import hashing, proc
+from goldsmith import hashing, proc, sealed
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.spec import DiskFormat, ImageSpec
-from goldsmith.workspace import is_verified, sha256_of, write_atomically
+from goldsmith.workspace import LATEST, is_verified, sha256_of, write_atomically
 
 BUILD_SCHEMA, MANIFEST_SCHEMA, TIMINGS_SCHEMA = "goldsmith.build", "goldsmith.manifest", "goldsmith.timings"
-LOCK_INSIDE = "/usr/lib/goldsmith/images.lock.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +73,7 @@ def build_json(spec: ImageSpec, identity: Identity, kubelet: Mapping[str, Any] |
         "release": spec.release,
         "arch": spec.arch.value,
         "embed": spec.embed.value,
-        "images_lock": LOCK_INSIDE if spec.containers else None,
+        "images_lock": sealed.LOCK_JSON if spec.containers else None,
         "kubelet": None if kubelet is None else {k: kubelet[k] for k in ("version", "source", "sha256")},
         "heat_agent": None if spec.heat_agent is None else {"hooks": list(spec.heat_agent.hooks)},
         "mirror": spec.mirror,
@@ -209,7 +208,7 @@ def move_latest(build: Path) -> bool:
     """Point `latest` at a verified build, in one step; false where a newer one has it already."""
     if not is_verified(build):
         raise BuildError(f"{build} is not verified; latest stays where it is")
-    latest = build.parent / "latest"
+    latest = build.parent / LATEST
     with (build.parent / ".latest.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):

@@ -31,7 +31,7 @@ _TRIALS = 5
 def rows(run: Run) -> list[dict[str, Any]]:
     """Medians of both, in seconds; of ours the largest peak of memory. Raises SpecError without a build."""
     out = workspace.out_root()
-    build = buildrecord.read(buildrecord.find(out, SPEC))
+    build = buildrecord.read(workspace.find_build(out, SPEC))
     disk = build.folder / build.manifest["disks"][0]["file"]
     idle, plain, ours, uploads, peaks = [], [], [], [], []
     with testcloud.owned(_CLOUD, Options(services=("glance",))) as running:

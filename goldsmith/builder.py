@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import platform
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from goldsmith import (
     contexts,
     debindex,
     dockersave,
+    hosttools,
     imagestore,
     mirror,
     oci,
@@ -38,7 +38,6 @@ from goldsmith.policy import Policy
 from goldsmith.workspace import Run
 
 _FORMAT = "1"  # raise it when images come out differently from the same context
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -204,7 +203,7 @@ def _provide(shop: Workshop, context: Context, by_ref: Mapping[str, str], fresh:
 def _docker_build(shop: Workshop, context: Context) -> str:
     """The ID of the image that the engine built."""
     arguments = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
-    foreign_arch = _MACHINES.get(platform.machine()) != shop.arch
+    foreign_arch = hosttools.host_arch() != shop.arch
     local = {image: _from_store(shop, image) for image in context.foreign if registry.is_pinned(image)}
     with tempfile.TemporaryFile(dir=shop.run.folder) as packed:
         contexts.pack(context.folder, packed, dockerfile=contexts.pinned_to(context.folder, local))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import hashing, proc, progress, workspace
-from goldsmith.errors import CommandError, GoldsmithError, PublishError, SpecError
+from goldsmith.errors import CommandError, GoldsmithError, PublishError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.record", 1
 _CONVERT_S = 1800
@@ -50,17 +50,6 @@ class Build:
     @property
     def id(self) -> str:
         return str(self.manifest["build_id"])
-
-
-def find(out: Path, name: str, build_id: str = "") -> Path:
-    """The folder of a build, by default the latest verified one. Raises SpecError where there is none."""
-    folder = out / name / (build_id or "latest")
-    if not (folder / "manifest.json").exists():
-        which = f"build {build_id}" if build_id else "verified build"
-        raise SpecError(
-            f"there is no {which} of {name} in {out}", hint=f"run: scripts/inv build-image {name}"
-        )
-    return folder.resolve()
 
 
 def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str = "") -> Build:

@@ -26,19 +26,6 @@ from goldsmith.spec import (
     KubeletSource,
 )
 
-# Variables of the plan itself; a spec that sets one of them would break what the rest relies on.
-RESERVED = frozenset(
-    {
-        "ARCH", "DIB_BLOCK_DEVICE_CONFIG", "DIB_IMAGE_CACHE", "DIB_LOCKFILES", "DIB_OFFLINE",
-        "DIB_RELEASE", "DIB_DISTRIBUTION_MIRROR", "DIB_DEBIAN_SECURITY_MIRROR",
-        "DIB_CLOUD_INIT_DATASOURCES", "DIB_LOCAL_IMAGE", "DIB_IDENTITY_DIR",
-        "DIB_KUBELET_BINARY", "DIB_KUBELET_PACKAGE", "DIB_KUBELET_PAUSE_IMAGE", "DIB_EMBED_BUNDLE",
-        "DIB_EMBED_LOCK", "DIB_EMBED_STRATEGY", "DIB_HEAT_HOOKS", "DIB_HEAT_POLLING_INTERVAL",
-        "DIB_HEAT_POD_SCHEMA", "DIB_GUEST_UNATTENDED_UPGRADES", "DIB_SEAL_MIRROR",
-        "ELEMENTS_PATH", "SOURCE_DATE_EPOCH", "TMP_DIR",
-    }
-)  # fmt: skip
-
 _DEFAULTS = {
     "DIB_GRUB_TIMEOUT": "1",
     "DIB_BOOTLOADER_DEFAULT_CMDLINE": "",

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import proc, progress, workspace
+from goldsmith import hosttools, proc, progress, workspace
 from goldsmith.errors import BuildError, CommandError, HostError
+from goldsmith.spec import Arch
 
 PIN_FILE = "toolchain.json"
 MODULE = "golang.org/toolchain"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname's name: Go's name
 
 Version = tuple[int, int, int]
 
@@ -111,11 +111,6 @@ def satisfies(pin: Pin, minimum: str) -> bool:
     return _version(pin.version) >= _version(minimum)
 
 
-def host_arch() -> str | None:
-    """Go's name for this machine; None for one that no image is made for."""
-    return ARCHITECTURES.get(platform.machine())
-
-
 def module_version(version: str, arch: str) -> str:
     """The toolchain module's name, e.g. golang.org/toolchain@v0.0.1-go1.26.10.linux-amd64."""
     return f"{MODULE}@v0.0.1-go{version}.linux-{arch}"
@@ -171,7 +166,7 @@ def versions(go: Path, module: str) -> list[str]:
 def newest_pin(minimum: str) -> Pin:
     """The newest patch release of minimum's line that the proxy has for every architecture."""
     go = any_go()
-    arches = sorted(ARCHITECTURES.values())
+    arches = sorted(arch.value for arch in Arch)
     listed = set(versions(go, MODULE))
     line = ".".join(minimum.split(".")[:2])
     found = {m[1] for v in listed if (m := re.search(rf"-go({re.escape(line)}(?:\.\d+)?)\.linux-", v))}
@@ -231,7 +226,7 @@ def _describe(go: Path) -> str:
 
 
 def _pinned_arch(minimum: str, pin: Pin) -> str:
-    arch = host_arch()
+    arch = hosttools.host_arch()
     if arch is None or arch not in pin.sums:
         raise HostError(
             f"no toolchain module is pinned for {platform.machine()}",

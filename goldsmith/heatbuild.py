@@ -17,14 +17,6 @@ def template(name: str) -> Path:
     return workspace.project_root() / "heat-templates" / name
 
 
-def find_build(out: Path, name: str) -> Path:
-    """The latest verified build of a spec. Raises SpecError where there is none."""
-    latest = out / name / "latest"
-    if not (latest / "manifest.json").exists():
-        raise SpecError(f"there is no verified build of {name}", hint=f"run: scripts/inv build-image {name}")
-    return latest.resolve()
-
-
 def pods_of(build: Path) -> list[dict[str, Any]]:
     """What the image is verified with. Raises SpecError where its spec has no pods."""
     spec = yaml.safe_load((build / "spec.yaml").read_text())

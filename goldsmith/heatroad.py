@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith import attestation, heatbuild, heatproof, progress
+from goldsmith import attestation, heatproof, progress, workspace
 from goldsmith import cloud as testcloud
 from goldsmith.cloudhealth import SERVICES
 from goldsmith.cloudstart import Options
@@ -29,7 +29,7 @@ def verify(
     signed_by: a public key, whose owner has to have signed the build.
     Raises what heatproof.prove() raises, ProvenanceError, and HostError where a test cloud cannot run.
     """
-    build = heatbuild.find_build(out, name)
+    build = workspace.find_build(out, name)
     signer = None if signed_by is None else attestation.require(build, signed_by, otherwise="proven")
     if cloud:
         return heatproof.prove(build, Cloud(cloud), wishes, signed_by=signer).as_dict()

@@ -11,11 +11,17 @@ from pathlib import Path
 
 from goldsmith import proc
 from goldsmith.errors import CommandError, HostError
+from goldsmith.spec import Arch
 from goldsmith.workspace import project_root
 
 _COLUMNS = {"debian": 2, "ubuntu": 3, "fedora": 4}
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _ASKED_OTHERWISE = {"go": "version", "kpartx": None, "ssh": None, "ssh-keygen": None, "mkfs.ext4": None}
+
+
+def host_arch() -> Arch | None:
+    """What this machine is; None for one that no image is made for."""
+    return next((arch for arch in Arch if arch.machine == platform.machine()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

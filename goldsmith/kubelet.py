@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goldsmith import download, gotoolchain, podschema, proc, progress, workspace
+from goldsmith import download, gotoolchain, hosttools, podschema, proc, progress, workspace
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.spec import Arch, KubeletSource, KubeletSpec
 
@@ -218,7 +218,7 @@ def _embedded(go: Path, binary: Path, version: str) -> str:
 
 def _check_version(binary: Path, version: str, arch: Arch) -> None:
     """Ask the kubelet itself, where this host can run it."""
-    if arch.value != gotoolchain.host_arch():
+    if arch is not hosttools.host_arch():
         return
     said = proc.capture([binary, "--version"], timeout_s=120).strip()
     if said != f"Kubernetes v{version}":

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goldsmith import buildrecord, osv, sbom, vulnerabilities
+from goldsmith import osv, sbom, vulnerabilities, workspace
 from goldsmith.errors import SpecError
 from goldsmith.vulnerabilities import Report
 
@@ -24,5 +24,5 @@ def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> 
         raise SpecError(
             "there is no database to look in", hint=f"add --database PATH, or set {vulnerabilities.VARIABLE}"
         )
-    bill = Path(name) if Path(name).is_file() else buildrecord.find(out, name, build) / sbom.FILE
+    bill = Path(name) if Path(name).is_file() else workspace.find_build(out, name, build) / sbom.FILE
     return vulnerabilities.find(bill, osv.load(path))

@@ -56,12 +56,7 @@ def boot_shell(name: str, *, memory_mib: int) -> int:
     """A shell in a throw-away VM; name is a spec's, or a disk image. Returns the shell's exit status."""
     image = Path(name)
     if not image.is_file():
-        images = sorted((workspace.out_root() / name / "latest").glob("*.qcow2"))
-        if not images:
-            raise SpecError(
-                f"there is no build of {name} to boot", hint=f"run: scripts/inv build-image {name}"
-            )
-        image = images[0]
+        image = workspace.find_qcow2(workspace.out_root(), name)
     with workspace.run() as run, guest.booted(image, run=run, memory_mib=memory_mib, cpus=2) as booted:
         progress.note(f"console: {booted.vm.console}; leave the shell to end the VM")
         return proc.interactive(["ssh", "-t", "-F", booted.ssh_config, "guest"])

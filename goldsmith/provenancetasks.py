@@ -43,7 +43,7 @@ def lock(
     with cli.reported(as_json=json):
         loaded = specfile.load(name, cli.variables(var or ()))
         root = workspace.out_root(out)
-        folder = buildrecord.find(root, loaded.spec.name, build)
+        folder = workspace.find_build(root, loaded.spec.name, build)
         buildrecord.read(folder, error=ProvenanceError, name=loaded.spec.name)
         path, moved = lockroad.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
         provenancereport.show_moves(moved, "goldsmith.locked", as_json=json, path=str(path))

@@ -150,7 +150,7 @@ class Publisher:
 
     def _disks(self) -> tuple[Build, dict[Any, DiskFile]]:
         trusted = trust.choose(self.spec.publish, self.options.signed_by, self.options.accept_unsigned)
-        folder = buildrecord.find(self.options.out, self.spec.name, self.options.build)
+        folder = workspace.find_build(self.options.out, self.spec.name, self.options.build)
         build = buildrecord.read(folder, name=self.spec.name)
         trusted.require(folder)
         formats = {cloud.format for cloud in self.clouds}

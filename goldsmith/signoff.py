@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import attestation, buildrecord, imgsignature, signing
+from goldsmith import attestation, buildrecord, imgsignature, signing, workspace
 from goldsmith.errors import ProvenanceError, SpecError
 
 BUILDER = "GOLDSMITH_BUILDER"
@@ -53,7 +53,7 @@ def sign(
             "a signature has to say who built it, by a URI",
             hint=f"add --builder https://ci.example.org/nightly, or set {BUILDER}",
         )
-    folder = buildrecord.find(out, name, build)
+    folder = workspace.find_build(out, name, build)
     private = signing.private_key(key)
     disks = buildrecord.read(folder, error=ProvenanceError).manifest["disks"]
     properties = {

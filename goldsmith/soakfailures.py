@@ -44,7 +44,7 @@ class Failures(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server of the latest build of the default spec, with its pods."""
-        build = heatbuild.find_build(workspace.out_root(), SPEC)
+        build = workspace.find_build(workspace.out_root(), SPEC)
         self.pods = heatbuild.pods_of(build)
         self.begin()
         self.image = self.cloud.upload(next(build.glob("*.qcow2")), build.name)

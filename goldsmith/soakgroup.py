@@ -30,7 +30,7 @@ class Group(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, the image of the latest build under two IDs, and the servers."""
-        build = heatbuild.find_build(workspace.out_root(), SPEC)
+        build = workspace.find_build(workspace.out_root(), SPEC)
         disk = next(build.glob("*.qcow2"))
         self.pods = heatbuild.pods_of(build)
         self.begin()

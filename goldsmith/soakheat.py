@@ -74,7 +74,7 @@ class Signals(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server from the latest build of the default spec."""
-        build = heatbuild.find_build(workspace.out_root(), SPEC)
+        build = workspace.find_build(workspace.out_root(), SPEC)
         disk = next(build.glob("*.qcow2"))
         self.begin()
         self.image = self.cloud.upload(disk, build.name)
@@ -181,7 +181,7 @@ class Idle(InACloud):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """A cloud, and a server from the latest build of the default spec, with its pods."""
-        build = heatbuild.find_build(workspace.out_root(), SPEC)
+        build = workspace.find_build(workspace.out_root(), SPEC)
         self.pods = heatbuild.pods_of(build)
         self.begin()
         self.image = self.cloud.upload(next(build.glob("*.qcow2")), build.name)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import proc, sealed, verify, workspace
-from goldsmith.errors import BootError, BuildError
+from goldsmith import contents, proc, sealed, verify, workspace
+from goldsmith.errors import BootError
 
 SPEC = "debian-kubelet"
-_STORE = "var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
-_LOCK = "usr/lib/goldsmith/images.lock.json"
+_STORE, _LOCK = contents.STORE.lstrip("/"), sealed.LOCK_JSON.lstrip("/")
 _UNIT = """[Unit]
 Description=A mutation
 After=containerd.service
@@ -139,11 +138,8 @@ class Mutate:
         self.place = place
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Find the image; raises BuildError where none was built."""
-        found = sorted((workspace.out_root() / SPEC / "latest").glob("*.qcow2"))
-        if not found:
-            raise BuildError(f"there is no verified {SPEC} to mutate", hint="run: scripts/inv build-image")
-        self.image = found[0]
+        """Find the image; raises SpecError where none was built."""
+        self.image = workspace.find_qcow2(workspace.out_root(), SPEC)
         return {"image_sha256": workspace.sha256_of(self.image)}
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Offline:
             problems = building.expect(0, timeout_s=_BUILD_S)
         if problems:
             return {"problems": problems}
-        build = (self.place / "out" / SPEC / "latest").resolve()
+        build = workspace.find_build(self.place / "out", SPEC)
         manifest = json.loads((build / "manifest.json").read_text())
         locked = lockfile.read(lockroad.path_of(specfile.load(str(self.spec), {})))
         moved = lockfile.compare(locked, lockfile.read(build / lockroad.FILE))

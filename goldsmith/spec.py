@@ -16,6 +16,11 @@ class Arch(enum.StrEnum):
     amd64 = enum.auto()
     arm64 = enum.auto()
 
+    @property
+    def machine(self) -> str:
+        """The name that uname(1) and OpenStack have for it."""
+        return {"amd64": "x86_64", "arm64": "aarch64"}[self.value]
+
 
 class Distribution(enum.StrEnum):
     debian = enum.auto()

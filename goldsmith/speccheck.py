@@ -17,15 +17,16 @@ from pathlib import Path
 from goldsmith import specpods
 from goldsmith.specyaml import Document, KeyPath, Problem, dotted
 
-# Variables that goldsmith sets itself -> the key that stands for them, or None.
-_RESERVED: Mapping[str, str | None] = {
+# Variables that goldsmith sets itself, such as those of dib.plan() -> the key that stands for them, or None.
+# A spec that set one of them would break what the rest relies on.
+RESERVED: Mapping[str, str | None] = {
     "ARCH": "arch", "DIB_BLOCK_DEVICE_CONFIG": "disk", "DIB_CLOUD_INIT_DATASOURCES": "cloud-init.datasources",
     "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_IMAGE_CACHE": None,
     "DIB_IMAGE_SIZE": "disk.size", "DIB_LOCAL_IMAGE": "base-image", "DIB_LOCKFILES": None,
     "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "SOURCE_DATE_EPOCH": None,
     "TMP_DIR": None,
 }  # fmt: skip
-_RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
+RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
     "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HEAT_": "heat-agent",
     "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
@@ -107,9 +108,9 @@ def _elements(document: Document, surroundings: Surroundings) -> Iterator[Proble
 def _dib_env(document: Document) -> Iterator[Problem]:
     given = document.get(dict, "dib-env")
     by_prefix = {
-        name: key for name in given for prefix, key in _RESERVED_PREFIXES.items() if name.startswith(prefix)
+        name: key for name in given for prefix, key in RESERVED_PREFIXES.items() if name.startswith(prefix)
     }
-    reserved = {**_RESERVED, **by_prefix}
+    reserved = {**RESERVED, **by_prefix}
     for name, value in given.items():
         path = ("dib-env", name)
         if _SECRET.search(name) or (isinstance(value, str) and _LOGIN_IN_URL.search(value)):

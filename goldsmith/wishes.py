@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from goldsmith.buildrecord import Build, DiskFile
 from goldsmith.release import Line, Wanted
-from goldsmith.spec import Arch, Distribution, ImageSpec, PublishCloud, Visibility
+from goldsmith.spec import Distribution, ImageSpec, PublishCloud, Visibility
 
 _VERSIONS = {"bookworm": "12", "trixie": "13"}  # os_version is the number of a release
-_MACHINES = {Arch.amd64: "x86_64", Arch.arm64: "aarch64"}
 
 
 def line_of(spec: ImageSpec) -> Line:
@@ -67,7 +66,7 @@ def seen_by(spec: ImageSpec, cloud: PublishCloud) -> tuple[Visibility, frozenset
 
 def _standard(spec: ImageSpec) -> dict[str, str]:
     """Properties that every OpenStack knows, from the spec."""
-    found = {"hw_architecture": _MACHINES[spec.arch], "os_type": "linux"}
+    found = {"hw_architecture": spec.arch.machine, "os_type": "linux"}
     if spec.distribution is not Distribution.custom:
         found |= {
             "os_distro": spec.distribution.value, "os_version": _VERSIONS.get(spec.release, spec.release),

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith import fulldisk, locks, proc, reap
-from goldsmith.errors import CommandError, HostError
+from goldsmith.errors import CommandError, HostError, SpecError
 
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
 ENVIRONMENTS = "environments"  # in the cache, but scripts/inv's: we may be running in one of them
+LATEST = "latest"  # the link to a spec's newest verified build
 _NEW = "new-"  # a run's folder for the moment in which its lock is made
 _NEW_FOR_S = 60
 _SEAL = ".files.json"  # names, sizes and hashes of a cache entry's files
@@ -138,6 +139,26 @@ def new_build_folder(out: Path, name: str, commit: str) -> Path:
             ) from e
         else:
             return folder
+
+
+def find_build(out: Path, name: str, build_id: str = "") -> Path:
+    """The folder of a build, by default the latest verified one. Raises SpecError where there is none."""
+    folder = out / name / (build_id or LATEST)
+    if not (folder / "manifest.json").exists():
+        which = f"build {build_id}" if build_id else "verified build"
+        raise SpecError(
+            f"there is no {which} of {name} in {out}", hint=f"run: scripts/inv build-image {name}"
+        )
+    return folder.resolve()
+
+
+def find_qcow2(out: Path, name: str) -> Path:
+    """The disk image of the latest verified build of a spec. Raises SpecError where there is none."""
+    build = find_build(out, name)
+    found = sorted(build.glob("*.qcow2"))
+    if not found:
+        raise SpecError(f"{build} has no disk image any more", hint=f"run: scripts/inv build-image {name}")
+    return found[0]
 
 
 def is_verified(build: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import gotoolchain, kubelet, proc, workspace
+from goldsmith import gotoolchain, hosttools, kubelet, proc, workspace
 from goldsmith.errors import BuildError
 from goldsmith.spec import Arch, KubeletSpec
 
@@ -29,11 +29,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[workspace.R
 
 def obtain(run: workspace.Run, log: Path, module: Path | None = None) -> kubelet.KubeletBinary:
     spec = KubeletSpec(version=kubelet.pinned_version())
-    return kubelet.obtain(spec, Arch(_host_arch()), run=run, log_path=log, module=module)
+    return kubelet.obtain(spec, _host_arch(), run=run, log_path=log, module=module)
 
 
-def _host_arch() -> str:
-    arch = gotoolchain.host_arch()
+def _host_arch() -> Arch:
+    arch = hosttools.host_arch()
     assert arch is not None, "no image is made for this machine"
     return arch
 

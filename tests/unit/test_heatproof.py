@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from goldsmith import heatbuild, heatproof, heatreport, junit
+from goldsmith import heatproof, heatreport, junit, workspace
 from goldsmith.errors import CloudError, SpecError, VerificationError
 from goldsmith.heat import Server, Stack
 from goldsmith.heatproof import Wishes
@@ -312,9 +312,9 @@ def test_a_spec_without_an_agent_or_pods_is_said(build: Path) -> None:
 
 
 def test_without_a_verified_build_the_next_command_is_said(build: Path, tmp_path: Path) -> None:
-    assert heatbuild.find_build(tmp_path / "out", "mine") == build
+    assert workspace.find_build(tmp_path / "out", "mine") == build
     with pytest.raises(SpecError) as e:
-        heatbuild.find_build(tmp_path / "out", "other")
+        workspace.find_build(tmp_path / "out", "other")
     assert e.value.hint == "run: scripts/inv build-image other"
 
 

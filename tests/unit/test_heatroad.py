@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import cloud, cloudplace, heatbuild, heatproof, heatroad, locks
+from goldsmith import cloud, cloudplace, heatproof, heatroad, locks, workspace
 from goldsmith.cloudstart import Options
 from goldsmith.errors import HostError
 
@@ -23,7 +23,7 @@ def test_a_verification_removes_what_a_killed_one_left_and_no_other_cloud(
     other.folder.mkdir()
     monkeypatch.setattr(cloud, "up", fail)
     monkeypatch.setattr(cloud, "down", lambda name: [])
-    monkeypatch.setattr(heatbuild, "find_build", lambda out, name: tmp_path)
+    monkeypatch.setattr(workspace, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
         heatroad.verify(tmp_path, "tiny", cloud="", wishes=heatproof.Wishes(flavor="one"))
@@ -50,7 +50,7 @@ def test_a_cloud_for_temporary_urls_has_swift(
         fail(name, options)
 
     monkeypatch.setattr(cloud, "up", up)
-    monkeypatch.setattr(heatbuild, "find_build", lambda out, name: tmp_path)
+    monkeypatch.setattr(workspace, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
         heatroad.verify(tmp_path, "tiny", cloud="", wishes=wishes)

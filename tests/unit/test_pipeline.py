@@ -180,7 +180,7 @@ def test_an_image_over_its_budget_is_not_verified(
 
 
 def test_a_shell_needs_a_build() -> None:
-    with pytest.raises(SpecError, match="no build of never to boot") as e:
+    with pytest.raises(SpecError, match="no verified build of never") as e:
         onestage.boot_shell("never", memory_mib=512)
 
     assert e.value.hint == "run: scripts/inv build-image never"

@@ -124,7 +124,7 @@ def test_a_disk_that_was_changed(build: Path) -> None:
 
 def test_no_build_is_said_with_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no verified build of mine") as caught:
-        buildrecord.find(tmp_path, "mine")
+        workspace.find_build(tmp_path, "mine")
     assert caught.value.hint == "run: scripts/inv build-image mine"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import dib, specfile, workspace
+from goldsmith import speccheck, specfile, workspace
 from goldsmith.errors import SpecError
 from goldsmith.spec import Arch, ContainerSpec, Distribution, ImageSpec, KubeletSource
 
@@ -423,7 +423,8 @@ def test_a_login_within_a_url_is_refused_without_showing_it(checkout: Path) -> N
 
 
 def test_every_variable_that_the_build_sets_is_refused(checkout: Path) -> None:
-    names = sorted({*dib.RESERVED, "DIB_IMAGE_SIZE", "DIB_KUBELET_ANYTHING", "GOLDSMITH_RUN"})
+    of_elements = {f"{prefix}ANYTHING" for prefix in speccheck.RESERVED_PREFIXES}
+    names = sorted({*speccheck.RESERVED, *of_elements})
 
     found = problems(checkout, MINIMAL + "dib-env:\n" + "".join(f"  {name}: x\n" for name in names))
 

@@ -98,7 +98,7 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("plan", "--var", "embed"), 2, "NAME=VALUE"),
         (("build-image", "--from", "somewhere"), 2, "no stage is called 'somewhere'"),
         (("verify-image", "no-such.qcow2"), 2, "there is no disk image"),
-        (("boot", "never-built"), 2, "no build of never-built"),
+        (("boot", "never-built"), 2, "no verified build of never-built"),
         (("sign", "never-built"), 2, "nothing says what to sign with"),
     ],
 )

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from goldsmith import sealed
-
-STORE = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
-ARCHIVE = "/var/lib/goldsmith/bundle.tar"
+from goldsmith.contents import ARCHIVE, STORE
 
 pytestmark = pytest.mark.needs("containers")
 
