@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -19,7 +18,7 @@ from typing import Any
 
 from diskimage_builder import element_dependencies
 
-from goldsmith import hashing, proc, sealed
+from goldsmith import hashing, locks, proc, sealed
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.spec import DiskFormat, ImageSpec
 from goldsmith.workspace import LATEST, is_verified, sha256_of, write_atomically
@@ -209,8 +208,7 @@ def move_latest(build: Path) -> bool:
     if not is_verified(build):
         raise BuildError(f"{build} is not verified; latest stays where it is")
     latest = build.parent / LATEST
-    with (build.parent / ".latest.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.locked(build.parent / ".latest.lock", wait=True):
         with contextlib.suppress(OSError):
             if latest.readlink().name > build.name and latest.exists():
                 return False

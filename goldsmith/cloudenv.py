@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 from pathlib import Path
 
-from goldsmith import proc, progress, workspace
+from goldsmith import locks, proc, progress, workspace
 from goldsmith.errors import CommandError, HostError
 
 PYTHON = Path("/usr/bin/python3")  # the distribution's, for which its module of libvirt is made
@@ -32,8 +31,7 @@ def ensure(*, log_path: Path) -> Path:
     key = hashlib.sha256(lock.read_bytes() + _version().encode()).hexdigest()[:16]
     venv = workspace.cache_root() / workspace.ENVIRONMENTS / f"cloud-{key}"
     venv.parent.mkdir(parents=True, exist_ok=True)
-    with venv.with_suffix(".lock").open("ab") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    with locks.locked(venv.with_suffix(".lock"), wait=True):
         if not (venv / _DONE).exists():
             with progress.step("make the environment of the cloud's services"):
                 _make(venv, lock, log_path)

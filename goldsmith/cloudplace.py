@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -133,14 +131,10 @@ def places() -> list[Place]:
 def owned(here: Place) -> Iterator[None]:
     """The place is for this process alone. Raises HostError if it is for another."""
     here.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.ExitStack() as ends:
-        try:
-            ends.enter_context(locks.locked(here.owner))
-        except BlockingIOError:
-            raise HostError(
-                f"the cloud {here.name} is in use by another process of ours",
-                hint="wait until that has ended",
-            ) from None
+    taken = HostError(
+        f"the cloud {here.name} is in use by another process of ours", hint="wait until that has ended"
+    )
+    with locks.locked(here.owner, taken=taken):
         yield
 
 
@@ -148,16 +142,9 @@ def owned(here: Place) -> Iterator[None]:
 def claimed(here: Place) -> Iterator[int]:
     """The place is ours; yields the file descriptor that says so. Raises HostError if it is taken."""
     here.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(here.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise HostError(
-            f"the cloud {here.name} runs already",
-            hint=f"run: scripts/inv cloud-down --name {here.name}, or give yours another --name",
-        ) from None
-    try:
+    taken = HostError(
+        f"the cloud {here.name} runs already",
+        hint=f"run: scripts/inv cloud-down --name {here.name}, or give yours another --name",
+    )
+    with locks.locked(here.folder / "lock", taken=taken) as lock:
         yield lock
-    finally:
-        os.close(lock)

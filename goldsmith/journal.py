@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import workspace
+from goldsmith import locks, workspace
 from goldsmith.errors import HostError, PublishError
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.publication", 1
@@ -105,21 +104,19 @@ class Journal:
 @contextlib.contextmanager
 def locked(folder: Path, cloud: str) -> Iterator[None]:
     """Nobody else publishes this spec to this cloud on this machine. Raises PublishError, HostError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f".publish-{_word(cloud)}.lock").open("ab")
-    except OSError as e:
-        raise HostError(
-            f"cannot write to {folder}: {e.strerror}", hint="name a folder that you can write: GOLDSMITH_OUT"
-        ) from e
-    with lock:
+    taken = PublishError(
+        f"{cloud}: {folder.name} is being published by another process on this machine",
+        hint="wait for it to end",
+    )
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PublishError(
-                f"{cloud}: {folder.name} is being published by another process on this machine",
-                hint="wait for it to end",
-            ) from None
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.locked(folder / f".publish-{_word(cloud)}.lock", taken=taken))
+        except OSError as e:
+            raise HostError(
+                f"cannot write to {folder}: {e.strerror}",
+                hint="name a folder that you can write: --out DIR, or GOLDSMITH_OUT",
+            ) from e
         yield
 
 

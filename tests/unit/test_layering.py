@@ -180,7 +180,8 @@ def test_errors_and_the_spec_import_nothing_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "door"), [("subprocess", "proc"), ("openstack", "cloudapi"), ("pycdlib", "seed")]
+    ("library", "door"),
+    [("subprocess", "proc"), ("openstack", "cloudapi"), ("pycdlib", "seed"), ("fcntl", "locks")],
 )
 def test_some_libraries_have_one_door(library: str, door: str) -> None:
     users = {module for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}
