@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from goldsmith import debindex, proc, progress
+from debian.debian_support import NativeVersion
+
+from goldsmith import debindex, progress
 from goldsmith.debindex import IndexState
-from goldsmith.errors import BuildError, CommandError, HostError
+from goldsmith.errors import BuildError, HostError
 from goldsmith.mirror import Mirrors
 
 _FILE = "main/binary-{arch}/Packages.xz"
@@ -38,7 +40,7 @@ def offers(state: IndexState, arch: str, mirrors: Mirrors) -> dict[tuple[str, st
 
 
 def newest(found: list[Offer]) -> Offer:
-    """The offer with the highest version, as dpkg compares them."""
+    """The offer with the highest version, the first of several with the same."""
     best = found[0]
     for offer in found[1:]:
         if is_newer(offer.version, best.version):
@@ -47,16 +49,11 @@ def newest(found: list[Offer]) -> Offer:
 
 
 def is_newer(version: str, than: str) -> bool:
-    """As dpkg orders versions (deb-version(7))."""
-    if version == than:
-        return False
+    """As Debian orders versions (deb-version(7)). Raises BuildError for what is no version."""
     try:
-        proc.capture(["dpkg", "--compare-versions", version, "gt", than])
-    except CommandError as e:
-        if e.returncode == 1:
-            return False
-        raise
-    return True
+        return bool(NativeVersion(version) > NativeVersion(than))
+    except ValueError as e:
+        raise BuildError(f"cannot compare the versions {version!r} and {than!r}: {e}") from e
 
 
 def _listed(

@@ -16,7 +16,7 @@ from typing import Any
 
 from cvss import CVSS3, CVSS4
 from cvss.exceptions import CVSSError
-from debian.debian_support import Version as DebianVersion
+from debian.debian_support import NativeVersion
 
 from goldsmith.errors import ProvenanceError
 
@@ -149,8 +149,8 @@ def _in_range(events: Iterable[Mapping[str, str]], here: Any, order: Any) -> tup
     return hit, fixed if hit else None
 
 
-def _debian(version: str) -> DebianVersion:
-    return DebianVersion(version)
+def _debian(version: str) -> NativeVersion:
+    return NativeVersion(version)
 
 
 def _semver(version: str) -> tuple[Any, ...]:

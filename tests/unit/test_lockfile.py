@@ -192,7 +192,6 @@ SHA256: {"e" * 64}
 """
 
 
-@pytest.mark.programs("dpkg")
 def test_the_lists_are_those_that_were_signed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     state = index_of(PACKAGES, monkeypatch, tmp_path)
 
@@ -206,6 +205,28 @@ def test_the_lists_are_those_that_were_signed(monkeypatch: pytest.MonkeyPatch, t
     assert debpackages.newest(found["bash", "amd64"]).version == "5.2-10"
 
 
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("5.2-1", "5.2-10"), ("1.0~rc1-1", "1.0-1"), ("1.0", "1.0+deb13u1"), ("9.0", "1:0.1"),
+        ("1.0-1~bpo12+1", "1.0-1"), ("2.7.9", "2.7.10"), ("1.0a", "1.0b"), ("1.0-1", "1.0-1+b1"),
+    ],
+)  # fmt: skip
+def test_versions_are_ordered_as_debian_orders_them(older: str, newer: str) -> None:
+    assert debpackages.is_newer(newer, older)
+    assert not debpackages.is_newer(older, newer)
+    assert not debpackages.is_newer(older, older)
+
+
+def test_the_same_version_written_otherwise_is_not_newer() -> None:
+    assert not debpackages.is_newer("0:1.0-0", "1.0")
+
+
+def test_what_is_no_version_is_said() -> None:
+    with pytest.raises(BuildError, match="cannot compare the versions '1 0' and '1'"):
+        debpackages.is_newer("1 0", "1")
+
+
 def test_a_list_that_is_another_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     state = index_of(PACKAGES, monkeypatch, tmp_path, spoil=True)
 
@@ -213,7 +234,6 @@ def test_a_list_that_is_another_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         debpackages.offers(state, "amd64", MIRRORS)
 
 
-@pytest.mark.programs("dpkg")
 @pytest.mark.parametrize(
     ("offers", "found"),
     [
