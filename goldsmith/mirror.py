@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from debian.deb822 import Deb822
+
 from goldsmith.errors import HostError
 
 DEBIAN_VARIABLE = "GOLDSMITH_DEBIAN_MIRROR"
@@ -108,28 +110,8 @@ def _one_line(text: str) -> Iterator[_Entry]:
 
 
 def _deb822(text: str) -> Iterator[_Entry]:
-    for fields in _stanzas(text):
-        enabled = fields.get("enabled", "yes").strip().lower() not in ("no", "false", "off", "0")
-        types = fields.get("types", "").split()
-        if enabled and "deb" in types and "main" in fields.get("components", "").split():
-            yield _Entry(
-                uris=tuple(fields.get("uris", "").split()), suites=tuple(fields.get("suites", "").split())
-            )
-
-
-def _stanzas(text: str) -> Iterator[dict[str, str]]:
-    fields: dict[str, str] = {}
-    name = ""
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("#"):
-            continue
-        if not line.strip():
-            if fields:
-                yield fields
-            fields = {}
-        elif line[0].isspace():
-            fields[name] = f"{fields.get(name, '')} {line.strip()}"
-        else:
-            name, _, value = line.partition(":")
-            name = name.strip().lower()
-            fields[name] = value.strip()
+    for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+        fields = {name: stanza.get(name, "").split() for name in ("Types", "Components", "URIs", "Suites")}
+        enabled = stanza.get("Enabled", "yes").lower() not in ("no", "false", "off", "0")
+        if enabled and "deb" in fields["Types"] and "main" in fields["Components"]:
+            yield _Entry(uris=tuple(fields["URIs"]), suites=tuple(fields["Suites"]))

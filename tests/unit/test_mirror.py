@@ -45,6 +45,16 @@ def test_deb822_sources_are_understood(apt: Path) -> None:
     )
 
 
+def test_a_key_within_the_sources_and_what_is_no_field_are_passed_over(apt: Path) -> None:
+    key = "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n URIs: http://evil.test\n -----END-----\n"
+    (apt / "sources.list.d/debian.sources").write_text(
+        "# Debian's own\n\n"
+        + DEB822.replace("Suites: bookworm\n", f"{key}no field\nsuites:\n# c\n bookworm\n")
+    )
+
+    assert mirror.find(apt=apt).debian == "http://mirror.test/debian"
+
+
 def test_one_line_sources_are_understood(apt: Path) -> None:
     (apt / "sources.list").write_text(ONE_LINE)
     found = mirror.find(apt=apt)
