@@ -8,6 +8,7 @@ user_data, vendor_data.json below openstack/latest/).
 from __future__ import annotations
 
 import io
+import ipaddress
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -108,10 +109,11 @@ def _networks(nic: Nic, link: str) -> list[dict[str, Any]]:
             {"id": f"{link}-dhcp", "link": link, "type": "ipv4_dhcp", "network_id": str(uuid.uuid4())}
         )
     else:
+        at = ipaddress.IPv4Interface(nic.ipv4)
         networks.append(
             {
                 "id": f"{link}-ipv4", "link": link, "type": "ipv4", "network_id": str(uuid.uuid4()),
-                "ip_address": nic.ipv4.split("/")[0], "netmask": _netmask(nic.ipv4),
+                "ip_address": str(at.ip), "netmask": str(at.netmask),
                 "routes": _default_route(nic.gateway),
             }
         )  # fmt: skip
@@ -129,12 +131,6 @@ def _default_route(gateway: str | None) -> list[Mapping[str, str]]:
     if gateway is None:
         return []
     return [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": gateway}]  # noqa: S104 - a route
-
-
-def _netmask(cidr: str) -> str:
-    bits = int(cidr.split("/")[1])
-    value = (0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF
-    return ".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0))
 
 
 def _json(value: object) -> bytes:

@@ -118,7 +118,15 @@ def test_a_card_without_gateway_gives_no_default_route() -> None:
      ("10.0.0.1/0", "0.0.0.0")],  # noqa: S104 - a mask
 )  # fmt: skip
 def test_netmasks(cidr: str, mask: str) -> None:
-    assert seed._netmask(cidr) == mask
+    (network,) = seed.network_data([Nic(mac="52:54:00:00:00:03", ipv4=cidr)])["networks"]
+
+    assert (network["ip_address"], network["netmask"]) == ("10.0.0.1", mask)
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.256/24", "10.0.0.1/33", "somewhere/24"])
+def test_what_is_no_address_is_not_handed_over(cidr: str) -> None:
+    with pytest.raises(ValueError, match=r"256|33|somewhere"):
+        seed.network_data([Nic(mac="52:54:00:00:00:03", ipv4=cidr)])
 
 
 def test_user_data_is_handed_over_as_it_is(tmp_path: Path) -> None:
