@@ -10,29 +10,11 @@ from typing import Any
 from invoke.context import Context
 from invoke.tasks import task
 
-from goldsmith import cli
-from goldsmith.cloudtasks import (  # noqa: F401
-    cloud_down,
-    cloud_env,
-    cloud_service,
-    cloud_status,
-    cloud_up,
-    stack_procedure,
-    verify_heat,
-)
-from goldsmith.provenancetasks import known_vulnerabilities, lock, outdated, sign, verify_release  # noqa: F401
-from goldsmith.publishtasks import (  # noqa: F401
-    diff,
-    images,
-    plan_publish,
-    publish,
-    resolve,
-    rollback,
-)
+from goldsmith.cli import common
 
 # Modules are imported by the task that needs them: --list and --help answer at once.
 
-cli.make_optional({"name": "debian-kubelet"})
+common.make_optional({"name": "debian-kubelet"})
 
 _NAME = "a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: debian-kubelet"
 _VAR = "NAME=VALUE, a variable of the spec; may be repeated"
@@ -63,18 +45,20 @@ def build_image(
     json: bool = False,
 ) -> None:
     """Build, boot and verify an image; leave it in out/NAME/, latest pointing to it. Publishes nothing."""
-    from goldsmith import pipeline, summary, workspace
+    from goldsmith import pipeline
+    from goldsmith.cli import output
+    from goldsmith.core import paths
 
-    with cli.reported(as_json=json):
+    with common.reported(as_json=json):
         options = pipeline.Options(
-            variables=cli.variables(var or ()), out=workspace.out_root(out), keep=keep, refresh=refresh,
+            variables=common.variables(var or ()), out=paths.out_root(out), keep=keep, refresh=refresh,
             start=from_, locked=locked,
         )  # fmt: skip
         result = pipeline.build(name, options)
-        summary.show(result)
+        output.show(result)
         if json:
             answer = result.as_dict()
-            cli.print_json(answer.pop("schema"), answer)
+            common.print_json(answer.pop("schema"), answer)
         else:
             print(result.folder / result.manifest["disks"][0]["file"])
 
@@ -82,23 +66,24 @@ def build_image(
 @task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR})
 def render(c: Context, name: Any = None, var: Any = None) -> None:
     """Print a spec as YAML, rendered and checked."""
-    from goldsmith import specfile
+    from goldsmith.spec import load
 
-    with cli.reported():
-        sys.stdout.write(specfile.load(name, cli.variables(var or ())).rendered)
+    with common.reported():
+        sys.stdout.write(load.load(name, common.variables(var or ())).rendered)
 
 
 @task(positional=["name"], iterable=["var"], help={"name": _NAME, "var": _VAR, "json": _JSON})
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Print what a build would call. Touches nothing, asks the host nothing."""
-    from goldsmith import imageplan, summary
+    from goldsmith.cli import output
+    from goldsmith.image import prepare
 
-    with cli.reported(as_json=json):
-        loaded, dib_plan = imageplan.plan(name, cli.variables(var or ()))
+    with common.reported(as_json=json):
+        loaded, dib_plan = prepare.plan(name, common.variables(var or ()))
         if json:
-            cli.print_json("goldsmith.plan", summary.plan_as_dict(loaded, dib_plan))
+            common.print_json("goldsmith.plan", output.plan_as_dict(loaded, dib_plan))
         else:
-            sys.stdout.write(summary.plan_as_text(loaded, dib_plan))
+            sys.stdout.write(output.plan_as_text(loaded, dib_plan))
 
 
 @task(
@@ -113,13 +98,15 @@ def export_images(
     c: Context, name: Any = None, var: Any = None, out: str = "", refresh: bool = False, json: bool = False
 ) -> None:
     """Write a spec's container images into one OCI archive, with its lock beside it."""
-    from goldsmith import onestage, summary, workspace
+    from goldsmith.cli import output
+    from goldsmith.containers import bundler
+    from goldsmith.core import paths
 
-    with cli.reported(as_json=json):
-        target = Path(out) if out else workspace.out_root() / f"{Path(name).name}-images"
-        bundle = onestage.export_images(name, cli.variables(var or ()), target, refresh=refresh)
+    with common.reported(as_json=json):
+        target = Path(out) if out else paths.out_root() / f"{Path(name).name}-images"
+        bundle = bundler.export_images(name, common.variables(var or ()), target, refresh=refresh)
         if json:
-            cli.print_json("goldsmith.bundle", summary.bundle_as_dict(bundle))
+            common.print_json("goldsmith.bundle", output.bundle_as_dict(bundle))
         else:
             print(bundle.path)
 
@@ -145,11 +132,12 @@ def verify_image(
     json: bool = False,
 ) -> None:
     """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
-    from goldsmith import onestage, summary
+    from goldsmith.cli import output
+    from goldsmith.verify import session
 
-    with cli.reported(as_json=json):
+    with common.reported(as_json=json):
         target = Path(out) if out else Path(f"verify-{Path(file).stem}")
-        verdict = onestage.verify_file(
+        verdict = session.verify_file(
             Path(file),
             manifest=Path(manifest) if manifest else None,
             out=target,
@@ -157,9 +145,9 @@ def verify_image(
             fail_fast=fail_fast,
         )
         if json:
-            cli.print_json("goldsmith.verdict", verdict.as_dict())
+            common.print_json("goldsmith.verdict", verdict.as_dict())
         else:
-            print(summary.verdict_as_text(verdict))
+            print(output.verdict_as_text(verdict))
         verdict.require(target)
 
 
@@ -170,30 +158,31 @@ def verify_image(
 )  # fmt: skip
 def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
     """Open a shell in a throw-away VM of an image, network cut; its disk is thrown away at the end."""
-    from goldsmith import onestage
+    from goldsmith.verify import guest
 
-    with cli.reported():
-        sys.exit(onestage.boot_shell(name, memory_mib=memory))
+    with common.reported():
+        sys.exit(guest.boot_shell(name, memory_mib=memory))
 
 
 @task(help={"json": _JSON, "spec": "NAME of a spec whose needs are checked; default: debian-kubelet"})
 def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None:
     """Check this host, a line a check, each with its remedy."""
-    from goldsmith import onestage, preflight
+    from goldsmith.cli import output
+    from goldsmith.host import preflight
 
-    with cli.reported(as_json=json):
-        checks = onestage.doctor(spec)
-        print(preflight.as_json(checks) if json else preflight.as_lines(checks))
+    with common.reported(as_json=json):
+        checks = preflight.doctor(spec)
+        print(output.as_json(checks) if json else output.as_lines(checks))
         sys.exit(0 if all(check.ok for check in checks) else 3)
 
 
 @task(help={"version": "a Kubernetes release, such as 1.35.4"})
 def kubelet_bump(c: Context, version: str) -> None:
     """Move the pin of the kubelet's Go module, and of the Go it needs, to another release."""
-    from goldsmith import kubelet
+    from goldsmith.kubernetes import pin
 
-    with cli.reported():
-        kubelet.bump(version)
+    with common.reported():
+        pin.bump(version)
 
 
 @task(
@@ -205,16 +194,17 @@ def kubelet_bump(c: Context, version: str) -> None:
 )
 def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, json: bool = False) -> None:
     """Remove what dead runs left and broken cache entries; nothing of a live build, nothing verified."""
-    from goldsmith import housekeeping, workspace
+    from goldsmith import clean
+    from goldsmith.core import paths
 
-    with cli.reported(as_json=json):
-        done = housekeeping.clean(
-            workspace.out_root(),
+    with common.reported(as_json=json):
+        done = clean.clean(
+            paths.out_root(),
             cache_older_than_days=None if cache_older_than < 0 else cache_older_than,
             keep_builds=None if keep_builds < 0 else keep_builds,
         )
         if json:
-            cli.print_json("goldsmith.clean", {"removed": done})
+            common.print_json("goldsmith.clean", {"removed": done})
         else:
             print("\n".join(done) or "nothing to remove")
 
@@ -222,32 +212,33 @@ def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, jso
 @task
 def lint(c: Context) -> None:
     """Check style and types of all code: Python, shell, YAML, elements, spelling."""
-    from goldsmith import selftest
+    from tests.lint import linters
 
-    with cli.reported():
-        selftest.lint()
+    with common.reported():
+        linters.lint()
 
 
 @task(help={"junit": "file for the JUnit report; default: out/test/junit.xml"})
 def test(c: Context, junit: str = "") -> None:
     """Run all tests: lint, unit, elements, integration with the real tools, and the whole main job."""
-    from goldsmith import selftest, workspace
+    from goldsmith.cli import development
+    from goldsmith.core import paths
 
-    with cli.reported():
-        selftest.test(Path(junit) if junit else workspace.out_root() / "test" / "junit.xml")
+    with common.reported():
+        development.test(Path(junit) if junit else paths.out_root() / "test" / "junit.xml")
 
 
 @task(help={"what": "export, image or publish; default: all", "json": _JSON})
 def bench(c: Context, what: str = "", json: bool = False) -> None:
     """Compare our export and our image stage with the plain tools, on the same work, in one run."""
-    from goldsmith import bench as benchmark
+    from tests.bench import runner
 
-    with cli.reported(as_json=json):
-        report = benchmark.run(what)
+    with common.reported(as_json=json):
+        report = runner.run(what)
         if json:
-            cli.print_json("goldsmith.bench", report)
+            common.print_json("goldsmith.bench", report)
         else:
-            print(benchmark.as_table(report))
+            print(runner.as_table(report))
 
 
 @task(
@@ -266,9 +257,9 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
 )  # fmt: skip
 def soak(c: Context, name: str, times: int = 20, seed: int = 1, report: str = "") -> None:
     """Trials that are counted in tens: seeded, and resumed where they were broken off."""
-    from goldsmith import soak as trials
-    from goldsmith import workspace
+    from goldsmith.core import paths
+    from tests.soak import runner
 
-    with cli.reported():
-        path = Path(report) if report else workspace.out_root() / "soak" / f"{name}-{seed}.json"
-        trials.run(name, times=times, seed=seed, report=path)
+    with common.reported():
+        path = Path(report) if report else paths.out_root() / "soak" / f"{name}-{seed}.json"
+        runner.run(name, times=times, seed=seed, report=path)

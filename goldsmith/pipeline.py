@@ -13,40 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import (
-    aptproxy,
-    artifact,
-    baseimage,
-    containers,
-    dib,
-    imageplan,
-    kubelet,
-    lockfile,
-    lockroad,
-    mirror,
-    preflight,
-    progress,
-    resume,
-    sbom,
-    secrecy,
-    specfile,
-    verify,
-    vulnerabilities,
-    workspace,
-)
-from goldsmith import policy as policies
-from goldsmith.artifact import Disk, Identity
-from goldsmith.containers import Bundle
-from goldsmith.debindex import IndexState
+from goldsmith import resume
+from goldsmith.apt import mirror, proxy
+from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.apt.netns import Door
+from goldsmith.containers import bundler, policy
+from goldsmith.containers.bundler import Bundle
+from goldsmith.core import builds, files, paths, progress, scratch
+from goldsmith.core.scratch import Run
 from goldsmith.errors import SpecError
-from goldsmith.kubelet import KubeletBinary
-from goldsmith.lockfile import Lock
-from goldsmith.mirror import Mirrors
-from goldsmith.netcut import Door
-from goldsmith.spec import Arch, ImageSpec
-from goldsmith.specfile import LoadedSpec
-from goldsmith.timings import Timings
-from goldsmith.workspace import Run
+from goldsmith.host import preflight
+from goldsmith.image import base_image, dib, dib_plan, disk, manifest, prepare
+from goldsmith.image.disk import Disk
+from goldsmith.image.manifest import Identity
+from goldsmith.kubernetes import kubelet
+from goldsmith.kubernetes.kubelet import KubeletBinary
+from goldsmith.provenance import lockfile, spec_lock
+from goldsmith.provenance.lockfile import Lock
+from goldsmith.scan import sbom, secrets, vulnerabilities
+from goldsmith.spec import load
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import Arch, ImageSpec
+from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
 STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
@@ -57,7 +46,7 @@ class Options:
     """How to build: see the help of the task build-image."""
 
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    out: Path = dataclasses.field(default_factory=workspace.out_root)
+    out: Path = dataclasses.field(default_factory=paths.out_root)
     keep: bool = False
     refresh: bool = False
     start: str = STAGES[0]
@@ -94,8 +83,8 @@ def build(name: str, options: Options) -> Result:
         )
     timings = Timings()
     with timings.stage("spec"):
-        loaded = specfile.load(name, options.variables)
-    with workspace.run(out=options.out), timings.stage("preflight"):
+        loaded = load.load(name, options.variables)
+    with scratch.run(out=options.out), timings.stage("preflight"):
         _check_buildable(loaded.spec)
         vulnerabilities.needed(loaded.spec.fail_on)
         # what a locked build needs of a mirror may all be in the cache
@@ -109,8 +98,8 @@ def build(name: str, options: Options) -> Result:
 
 
 def _new_folder(spec: ImageSpec, options: Options) -> Path:
-    commit, _ = artifact.commit_of(workspace.project_root())
-    return workspace.new_build_folder(options.out, spec.name, commit[:7])
+    commit, _ = manifest.commit_of(paths.project_root())
+    return builds.new_build_folder(options.out, spec.name, commit[:7])
 
 
 class _Build:
@@ -120,9 +109,9 @@ class _Build:
         self.loaded, self.spec = loaded, loaded.spec
         self.folder, self.options, self.timings = folder, options, timings
         self.log = folder / "build.log"
-        self.policy = policies.of_spec(self.spec)
+        self.policy = policy.of_spec(self.spec)
         self.index: IndexState | None = None
-        commit, dirty = artifact.commit_of(workspace.project_root())
+        commit, dirty = manifest.commit_of(paths.project_root())
         self.identity = Identity(
             name=self.spec.name, build_id=folder.name, commit=commit, dirty=dirty,
             spec_sha256=loaded.sha256,
@@ -131,7 +120,7 @@ class _Build:
     def run(self) -> Result:
         """All stages from kubelet on, or from boot on where a failed build is resumed."""
         progress.note(f"build {self.identity.build_id} in {self.folder}")
-        with workspace.run(out=self.options.out) as run, self._kept_if_asked():
+        with scratch.run(out=self.options.out) as run, self._kept_if_asked():
             run.claim_build(self.folder)
             if self.options.start in resume.RESUMABLE:
                 manifest = resume.manifest(self.folder)
@@ -142,31 +131,31 @@ class _Build:
             return self._prove(run, manifest)
 
     def _make(self, run: Run) -> dict[str, Any]:
-        locked = lockfile.read(lockroad.path_of(self.loaded)) if self.options.locked else None
+        locked = lockfile.read(spec_lock.path_of(self.loaded)) if self.options.locked else None
         if locked is not None:
-            lockfile.require(locked, lockroad.checkout(self.loaded), self.spec.name)
+            lockfile.require(locked, spec_lock.checkout(self.loaded), self.spec.name)
         (self.folder / "spec.yaml").write_text(self.loaded.rendered)
         with self.timings.stage("kubelet"):
             binary = self._kubelet(run)
         with self.timings.stage("containers"):
             with progress.share("index"):
-                self.index = lockroad.index(self.spec, locked)
+                self.index = spec_lock.index(self.spec, locked)
             bundle = self._bundle(run)
         with self.timings.stage("image"):
             image = self._image(run, binary, bundle)
         with self.timings.stage("artifact"):
-            disks = artifact.take_in(image, self.spec, self.folder)
-            artifact.write_sums(self.folder, disks)
+            disks = disk.take_in(image, self.spec, self.folder)
+            disk.write_sums(self.folder, disks)
             with progress.share("lock"):
                 self._lock(binary, locked)
             return self._manifest(disks, binary, bundle)
 
     def _lock(self, binary: KubeletBinary | None, locked: Lock | None) -> None:
         """Note what the build turned out to be made of; it has to be what was locked, if anything was."""
-        found = lockroad.of_build(
-            self.loaded, self.identity, self.folder, kubelet=imageplan.about(binary), index=self.index
+        found = spec_lock.of_build(
+            self.loaded, self.identity, self.folder, kubelet=kubelet.about(binary), index=self.index
         )
-        lockfile.write(self.folder / lockroad.FILE, found)
+        lockfile.write(self.folder / spec_lock.FILE, found)
         if locked is not None:
             lockfile.require(locked, found, self.spec.name)
 
@@ -179,7 +168,7 @@ class _Build:
         if not self.spec.containers:
             progress.note("no container images: the spec's list is empty")
             return None
-        bundle = containers.export(
+        bundle = bundler.export(
             self.spec.containers, layers=self.spec.layers, arch=self.spec.arch, run=run,
             refresh=self.options.refresh, log_path=self.log, policy=self.policy,
             index=None if self.index is None else {self.spec.release: self.index},
@@ -190,9 +179,9 @@ class _Build:
     def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
         base = self.spec.base_image
         with self._packages(run) as (mirrors, door):
-            made = imageplan.make(
+            made = prepare.make(
                 self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
-                base_image=None if base is None else baseimage.fetch(base, log_path=self.log),
+                base_image=None if base is None else base_image.fetch(base, log_path=self.log),
                 pod_schema=self._pod_schema(), mirrors=mirrors,
                 epoch=None if self.index is None else self.index.epoch,
             )  # fmt: skip
@@ -212,33 +201,33 @@ class _Build:
             yield None, None
             return
         found, path = mirror.find(self.spec.mirror), run.folder / "door" if self.options.locked else None
-        with aptproxy.serve(found, self.index, self.spec.arch.value, door=path) as address:
+        with proxy.serve(found, self.index, self.spec.arch.value, door=path) as address:
             mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
             yield mirrors, None if path is None else Door(path=path, port=int(address.rpartition(":")[2]))
 
     def _pod_schema(self) -> Path | None:
         kubelet_spec = self.spec.kubelet
-        return kubelet.pod_schema(kubelet_spec) if kubelet_spec and imageplan.knows_pods(self.spec) else None
+        return kubelet.pod_schema(kubelet_spec) if kubelet_spec and prepare.knows_pods(self.spec) else None
 
     def _manifest(
         self, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
     ) -> dict[str, Any]:
-        return artifact.manifest(
-            self.spec, self.identity, self.folder, disks=disks, kubelet=imageplan.about(binary),
+        return manifest.manifest(
+            self.spec, self.identity, self.folder, disks=disks, kubelet=kubelet.about(binary),
             images=() if bundle is None else json.loads(bundle.lock_path.read_text())["images"],
-            elements=artifact.element_hashes(dib.elements(self.spec), self.loaded.elements),
-            base_image=baseimage.about(self.spec.base_image),
+            elements=manifest.element_hashes(dib_plan.elements(self.spec), self.loaded.elements),
+            base_image=base_image.about(self.spec.base_image),
             accepted_unsigned=self.policy.used,
         )  # fmt: skip
 
     def _prove(self, run: Run, manifest: dict[str, Any]) -> Result:
-        subject = verify.Subject(
+        subject = session.Subject(
             image=self.folder / manifest["disks"][0]["file"], out=self.folder, manifest=manifest,
-            tests=[workspace.project_root() / folder for folder in self.spec.verify.tests],
+            tests=[paths.project_root() / folder for folder in self.spec.verify.tests],
         )  # fmt: skip
         start = time.monotonic()
         known = vulnerabilities.needed(self.spec.fail_on)
-        verdict = verify.verify(subject, run=run, log_path=self.log)
+        verdict = session.verify(subject, run=run, log_path=self.log)
         with progress.share("vulnerabilities"):
             report = vulnerabilities.of_build(self.folder, known) if verdict.passed else None
         if report is not None and report.fails(self.spec.fail_on):
@@ -246,23 +235,23 @@ class _Build:
         boot_s = verdict.durations_s["boot"]
         self.timings.stages["boot"] = boot_s
         self.timings.stages["verify"] = round(time.monotonic() - start - boot_s, 2)
-        artifact.write_json(self.folder / "timings.json", self.timings.as_dict())
+        files.write_json(self.folder / "timings.json", self.timings.as_dict())
         manifest = {
             **manifest, "verification": verdict.as_dict(), "stages_s": dict(self.timings.stages),
             "files": manifest["files"]
-            | {path.name: workspace.sha256_of(path) for path in self._found()},
+            | {path.name: files.sha256_of(path) for path in self._found()},
         }  # fmt: skip
-        artifact.write_json(self.folder / "manifest.json", manifest)
+        files.write_json(self.folder / "manifest.json", manifest)
         if report is not None:
             vulnerabilities.require(report, self.spec.fail_on)
         verdict.require(self.folder)
-        is_latest = artifact.move_latest(self.folder)
+        is_latest = builds.move_latest(self.folder)
         resume.forget(self.folder)
         return Result(folder=self.folder, manifest=manifest, is_latest=is_latest)
 
     def _found(self) -> Iterator[Path]:
         """What the verification wrote that the manifest vouches for."""
-        for name in (sbom.FILE, secrecy.FILE, vulnerabilities.FILE, "junit.xml"):
+        for name in (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml"):
             if (self.folder / name).exists():
                 yield self.folder / name
 
@@ -288,3 +277,23 @@ def _check_buildable(spec: ImageSpec) -> None:
             f"{spec.name}: {spec.arch} images can be planned but not built yet",
             hint=f"run: scripts/inv plan {spec.name}",
         )
+
+
+class Timings:
+    """Seconds per stage, as they are spent."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        progress.shares()
+
+    def stage(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Announce a stage and take its time."""
+        return progress.timed(name, self.stages)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of timings.json; what provenance took is within the stages' seconds."""
+        total = round(sum(self.stages.values()), 2)
+        return {
+            "schema": manifest.TIMINGS_SCHEMA, "version": 1, "stages_s": dict(self.stages), "total_s": total,
+            "provenance_s": progress.shares(),
+        }  # fmt: skip

@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from goldsmith import artifact, kubelet, lockroad
+from goldsmith.core import files
+from goldsmith.core.builds import is_verified
+from goldsmith.core.files import sha256_of
 from goldsmith.errors import BuildError
-from goldsmith.spec import KubeletSource
-from goldsmith.specfile import LoadedSpec
-from goldsmith.workspace import is_verified, sha256_of
+from goldsmith.kubernetes import pin
+from goldsmith.provenance import spec_lock
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import KubeletSource
 
 # Earlier stages keep their results in the cache, so a new build is at the image in seconds anyway.
 RESUMABLE = ("boot", "verify")
@@ -27,12 +30,12 @@ def inputs(loaded: LoadedSpec) -> dict[str, Any]:
     """What a disk image is made of and the checkout holds, by content: for save(), from before the build."""
     source = loaded.spec.kubelet
     compiled = source is not None and source.source is KubeletSource.go_module
-    return {**lockroad.checkout(loaded), "kubelet": kubelet.module_hashes() if compiled else None}
+    return {**spec_lock.checkout(loaded), "kubelet": pin.module_hashes() if compiled else None}
 
 
 def save(build: Path, manifest: dict[str, Any], made_of: dict[str, Any]) -> None:
     """Note, after the artifact stage, what a later --from needs."""
-    artifact.write_json(build / _STATE, {"manifest": manifest, "inputs": made_of})
+    files.write_json(build / _STATE, {"manifest": manifest, "inputs": made_of})
 
 
 def forget(build: Path) -> None:

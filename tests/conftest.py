@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith import wait
+from goldsmith.core import wait
 
 _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
 _OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")

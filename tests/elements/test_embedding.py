@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.workspace import project_root
+from goldsmith.core.paths import project_root
 
 ELEMENT = project_root() / "elements/heat-config-kubelet"
 LOCK = {

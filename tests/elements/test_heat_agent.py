@@ -18,7 +18,7 @@ import pytest
 from heat_config import agent, deployment, given, metadata, record, signalling
 from heat_config.agent import Paths
 
-from goldsmith.workspace import project_root
+from goldsmith.core.paths import project_root
 
 FILES = project_root() / "elements/heat-agent/agent-files"
 

@@ -15,7 +15,7 @@ from heat_config import given
 from heat_pods import check, hook, manifests, node, request, watch
 from heat_pods.hook import Place
 
-from goldsmith import podschema
+from goldsmith.kubernetes import pod_schema
 
 NGINX = {
     "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
@@ -530,7 +530,7 @@ def test_pods_are_held_to_the_schema_of_the_kubelet(place: Place) -> None:
             "unneeded": {"type": "object"},
         }
     }  # fmt: skip
-    schema = podschema.pod_schema(swagger)
+    schema = pod_schema.pod_schema(swagger)
     place.schema.write_text(json.dumps(schema))
 
     answer = deploy(place, {**NGINX, "spec": {**NGINX["spec"], "nodename": "x", "nodeName": 3}})  # type: ignore[dict-item]

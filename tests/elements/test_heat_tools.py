@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from heat_config import tools
 
-from goldsmith.workspace import project_root
+from goldsmith.core.paths import project_root
 
 Tool = Callable[..., dict[str, Any]]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith.workspace import project_root
+from goldsmith.core.paths import project_root
 
 ELEMENT = project_root() / "elements/goldsmith-identity"
 DPKG = "bash\\t5.2-1\\tamd64\\tii \\nold\\t1\\tall\\trc \\nlocal\\t1\\tall\\tii \\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith.workspace import project_root
+from goldsmith.core.paths import project_root
 
 ELEMENT = project_root() / "elements/kubelet"
 EXTRA_DATA = ELEMENT / "extra-data.d/50-kubelet"

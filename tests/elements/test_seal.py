@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.workspace import project_root
+from goldsmith.core.paths import project_root
 
 HOOK = project_root() / "elements/goldsmith-seal/cleanup.d/90-goldsmith-seal"
 CHROOT = project_root() / "tests/fakes/chroot"

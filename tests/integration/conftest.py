@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backgroundproof import Proof
-from inv import INV, inv
-from tinyplace import TinyPlace
 
-from goldsmith import proc, workspace
-from goldsmith.soakkill import SPEC, lost_devices
-from goldsmith.soakoffline import CUT_OFF
+from goldsmith.core import paths, proc
+from tests.soak.offline import CUT_OFF
+from tests.support.builds import SPEC, lost_devices
+from tests.support.heat_in_background import Proof
+from tests.support.inv import INV, inv
+from tests.support.tiny_builds import TinyPlace
 
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
@@ -89,7 +89,7 @@ def proof(signed: dict[str, Any], out: Path, keys: dict[str, Path]) -> Iterator[
 @pytest.fixture(scope="session")
 def make_place() -> Iterator[Callable[[], TinyPlace]]:
     """make_place(): a new place, whose cache holds what the tiny image is made of."""
-    parts = Path(proc.capture([sys.executable, _PARTS], cwd=workspace.project_root(), timeout_s=600).strip())
+    parts = Path(proc.capture([sys.executable, _PARTS], cwd=paths.project_root(), timeout_s=600).strip())
     made: list[TinyPlace] = []
     lost_before = lost_devices()
 

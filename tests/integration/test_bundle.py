@@ -18,11 +18,14 @@ from urllib.parse import urlsplit
 import docker
 import pytest
 
-from goldsmith import containers, engine, mirror, oci, proc, wait, workspace
-from goldsmith.containers import Bundle
+from goldsmith.apt import mirror
+from goldsmith.containers import bundler, oci
+from goldsmith.containers.bundler import Bundle
+from goldsmith.core import files, paths, privilege, proc, scratch, wait
+from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, CommandError
-from goldsmith.spec import ContainerSpec, Layers
-from goldsmith.workspace import Run
+from goldsmith.host import docker_engine
+from goldsmith.spec.model import ContainerSpec, Layers
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +39,7 @@ NOWHERE = "unix:///nonexistent/docker.sock"  # whoever asks for an engine is tol
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    with workspace.run() as made:
+    with scratch.run() as made:
         yield made
 
 
@@ -47,17 +50,17 @@ def log(run: Run) -> Path:
 
 @pytest.fixture(scope="module", params=list(Layers))
 def bundle(request: pytest.FixtureRequest, run: Run, log: Path) -> Bundle:
-    return containers.export(SPECS, layers=request.param, run=run, log_path=log)
+    return bundler.export(SPECS, layers=request.param, run=run, log_path=log)
 
 
 @pytest.fixture(scope="module")
 def plain(run: Run, log: Path) -> Bundle:
-    return containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
+    return bundler.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
 
 
 @pytest.fixture(scope="module")
 def client(run: Run, log: Path) -> Iterator[docker.DockerClient]:
-    with engine.private(run, log) as made:
+    with docker_engine.private(run, log) as made:
         yield made
 
 
@@ -149,17 +152,17 @@ def test_containerd_imports_it_with_the_digests_of_the_lock(bundle: Bundle, tmp_
     argv: list[proc.Arg] = ["containerd", "--config", config, "--root", tmp_path / "root",
                             "--state", tmp_path / "state", "--address", address]  # fmt: skip
     ctr: list[proc.Arg] = ["ctr", "--address", address, "--namespace", "k8s.io"]
-    with proc.background(proc.as_root(argv), log_path=tmp_path / "log") as process:
+    with proc.background(privilege.as_root(argv), log_path=tmp_path / "log") as process:
         wait.wait_until(address.exists, timeout_s=30, alive=lambda: process.poll() is None)
-        proc.capture(proc.as_root([*ctr, "images", "import", "--no-unpack", bundle.path]), timeout_s=120)
-        rows = proc.capture(proc.as_root([*ctr, "images", "list"])).splitlines()[1:]
-        proc.capture(proc.as_root([*ctr, "images", "check"]))
+        proc.capture(privilege.as_root([*ctr, "images", "import", "--no-unpack", bundle.path]), timeout_s=120)
+        rows = proc.capture(privilege.as_root([*ctr, "images", "list"])).splitlines()[1:]
+        proc.capture(privilege.as_root([*ctr, "images", "check"]))
     assert {row.split()[0]: row.split()[2] for row in rows} == digests(bundle)
 
 
 def test_podman_loads_it(plain: Bundle, run: Run, tmp_path: Path) -> None:
     short = run.folder / "p"  # podman takes no more than 50 characters
-    podman = proc.as_root(["podman", "--root", tmp_path, "--runroot", short])
+    podman = privilege.as_root(["podman", "--root", tmp_path, "--runroot", short])
     proc.capture([*podman, "load", "--quiet", "--input", plain.path], timeout_s=200)
     rows = json.loads(proc.capture([*podman, "images", "--format", "json", "--no-trunc"]))
     assert {f"sha256:{row['Id']}" for row in rows} == {image.config_digest for image in plain.images}
@@ -211,7 +214,7 @@ def test_an_unchanged_spec_needs_no_engine_and_writes_nothing(
     plain: Bundle, run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", NOWHERE)
-    again = containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
+    again = bundler.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
     assert again.reused
     assert (again.sha256, again.images) == (plain.sha256, plain.images)
 
@@ -221,17 +224,17 @@ def test_written_anew_the_bytes_are_the_same(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", NOWHERE)
     shutil.rmtree(plain.path.parent)
-    again = containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
+    again = bundler.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log)
     assert not again.reused
-    assert again.sha256 == plain.sha256 == workspace.sha256_of(again.path)
+    assert again.sha256 == plain.sha256 == files.sha256_of(again.path)
 
 
 def test_a_change_of_one_container_leaves_the_others_as_they_are(
     plain: Bundle, run: Run, log: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(workspace.project_root() / "containers", tmp_path / "containers")
+    shutil.copytree(paths.project_root() / "containers", tmp_path / "containers")
     (tmp_path / "containers/nginx/index.html").write_text("changed\n")
-    changed = containers.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log, root=tmp_path)
+    changed = bundler.export(SPECS, layers=Layers.uncompressed, run=run, log_path=log, root=tmp_path)
     before, after = ({image.ref: image for image in bundle.images} for bundle in (plain, changed))
     assert before[NGINX].digest != after[NGINX].digest
     assert before[NGINX].layers[0] == after[NGINX].layers[0]
@@ -241,10 +244,10 @@ def test_a_change_of_one_container_leaves_the_others_as_they_are(
 def test_a_broken_dockerfile_fails_with_its_last_lines(run: Run, log: Path, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/Dockerfile").write_text("FROM goldsmith.local/base:13\nRUN echo it-broke-here; false\n")
-    shutil.copytree(workspace.project_root() / "containers", tmp_path / "containers")
+    shutil.copytree(paths.project_root() / "containers", tmp_path / "containers")
     spec = ContainerSpec(ref="example.test/bad:1", build="bad")
     with pytest.raises(BuildError, match="it-broke-here"):
-        containers.export([spec], layers=Layers.gzip, run=run, log_path=log, root=tmp_path)
+        bundler.export([spec], layers=Layers.gzip, run=run, log_path=log, root=tmp_path)
 
 
 def test_images_of_the_engine_come_out_small_and_in_flat_memory(
@@ -267,7 +270,7 @@ def test_images_of_the_engine_come_out_small_and_in_flat_memory(
         tmp_path / "out.tar",
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    proc.capture([*argv, PAUSE, NGINX, REDIS], cwd=workspace.project_root())
+    proc.capture([*argv, PAUSE, NGINX, REDIS], cwd=paths.project_root())
     peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert peak_kib < 100 * 1024 or peak_kib == before
     saved = tmp_path / "saved.tar"

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 import yaml
-from inv import INV
-from pubplace import PubPlace, write_spec
-from tinyplace import TinyPlace
 
-from goldsmith import cloud as testcloud
-from goldsmith import cloudconf, cloudenv, cloudplace, reap, wait, workspace
+from goldsmith.core import paths, reaper, wait
+from goldsmith.devcloud import config, instance, lifecycle, venv
 from goldsmith.errors import CloudError
-from goldsmith.heat import Cloud
+from goldsmith.heat.client import Cloud
+from tests.support.inv import INV, task
+from tests.support.publications import PubPlace, write_spec
+from tests.support.tiny_builds import TinyPlace
 
 # openstacksdk warns of its own use of its own old names
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
@@ -35,24 +35,14 @@ STORE_MIB = 30
 SERVICES = ("keystone", "placement", "glance", "neutron", "heat", "nova")
 TEMPLATES = [
     path
-    for path in sorted((workspace.project_root() / "heat-templates").rglob("*.yaml"))
+    for path in sorted((paths.project_root() / "heat-templates").rglob("*.yaml"))
     if path.parent.name != "environments"
 ]
-ENVIRONMENTS = sorted((workspace.project_root() / "heat-templates/environments").glob("*.yaml"))
-FOR_USERS = sorted((workspace.project_root() / "heat-templates").glob("*.yaml"))
+ENVIRONMENTS = sorted((paths.project_root() / "heat-templates/environments").glob("*.yaml"))
+FOR_USERS = sorted((paths.project_root() / "heat-templates").glob("*.yaml"))
 assert TEMPLATES
 assert ENVIRONMENTS
 assert FOR_USERS
-
-
-def task(*words: str, status: int = 0) -> str:
-    """What a task prints, on standard output where it succeeds; it has to end with this status."""
-    done = subprocess.run(
-        [INV, *words], env={**os.environ, "CI": "true"}, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout if status == 0 else done.stdout + done.stderr
 
 
 def answer(*words: str) -> dict[str, Any]:
@@ -93,14 +83,14 @@ def second(cloud: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def remains(name: str) -> list[str]:
-    folder = workspace.scratch_root() / f"cloud-{name}"
-    return [*reap.leftovers(folder), *(["its folder"] if folder.exists() else [])]
+    folder = paths.scratch_root() / f"cloud-{name}"
+    return [*reaper.leftovers(folder), *(["its folder"] if folder.exists() else [])]
 
 
 OWNER = """
 import sys
 from goldsmith import cloud
-from goldsmith.cloudstart import Options
+from goldsmith.devcloud.start import Options
 
 with cloud.owned(sys.argv[1], Options(services=("keystone",))):
     print("it runs", flush=True)
@@ -110,7 +100,7 @@ with cloud.owned(sys.argv[1], Options(services=("keystone",))):
 
 def client(cloud: dict[str, Any], *words: str, user: str = "") -> str:
     """What the plain client prints."""
-    program = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/openstack"
+    program = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/openstack"
     env = {**os.environ, "OS_CLIENT_CONFIG_FILE": cloud["clouds_yaml"], "OS_CLOUD": f"{cloud['name']}{user}"}
     done = subprocess.run(
         [program, *words], env=env, capture_output=True, text=True, timeout=900, check=False
@@ -140,7 +130,7 @@ def test_clouds_yaml_is_its_own_and_for_its_owner_alone(cloud: dict[str, Any]) -
     clouds = yaml.safe_load(path.read_text())["clouds"]
     assert set(clouds) == {NAME, f"{NAME}-admin"}
     overrides = [key for key in clouds[NAME] if key.endswith("_endpoint_override")]
-    assert len(overrides) == len(cloudplace.PORTS)
+    assert len(overrides) == len(instance.PORTS)
     assert task("cloud-env", "--name", NAME).splitlines() == [
         f"export OS_CLIENT_CONFIG_FILE={path}",
         f"export OS_CLOUD={NAME}",
@@ -148,7 +138,7 @@ def test_clouds_yaml_is_its_own_and_for_its_owner_alone(cloud: dict[str, Any]) -
 
 
 def test_mounts_of_others_are_not_kept_busy(cloud: dict[str, Any], neighbour: Path) -> None:
-    pid = cloudplace.place(NAME).read()["pid"]
+    pid = instance.place(NAME).read()["pid"]
 
     assert "/dev/loop" in Path("/proc/self/mountinfo").read_text()
     assert "/dev/loop" not in Path(f"/proc/{pid}/mountinfo").read_text()
@@ -230,17 +220,17 @@ def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
 
 
 def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) -> None:
-    pid = (cloudplace.place(NAME).state / "pids" / "heat").read_text()
+    pid = (instance.place(NAME).state / "pids" / "heat").read_text()
     task("cloud-service", "stop", "heat-api", "--name", NAME)
     stopped = answer("cloud-status", "--name", NAME)["services"]
     task("cloud-service", "start", "heat-api", "--name", NAME)
     for _ in range(10):  # at once, while the thread that served them still waits for news of the port
-        testcloud.service("stop", "heat-api", cloud=NAME)
-        testcloud.service("start", "heat-api", cloud=NAME)
+        lifecycle.service("stop", "heat-api", cloud=NAME)
+        lifecycle.service("start", "heat-api", cloud=NAME)
 
     assert stopped["heat"] is False
     assert openstack(cloud, "stack", "list") == []
-    assert (cloudplace.place(NAME).state / "pids" / "heat").read_text() == pid
+    assert (instance.place(NAME).state / "pids" / "heat").read_text() == pid
 
 
 def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
@@ -248,7 +238,7 @@ def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, An
     (tmp_path / "stack.yaml").write_text(STACK)
     heat = Cloud(OTHER, clouds_yaml=Path(second["clouds_yaml"]))
     made = heat.create("durable", tmp_path / "stack.yaml", {"word": "first"}, timeout_s=120)
-    assert testcloud.rooms(OTHER).signal("heat-engine", signal.SIGKILL)
+    assert lifecycle.rooms(OTHER).signal("heat-engine", signal.SIGKILL)
     answers: list[str] = []
 
     def update() -> None:
@@ -320,7 +310,7 @@ def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], 
     heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty", "1M"], check=True)
     image = heat.upload(tmp_path / "empty", "empty")
-    template = workspace.project_root() / "heat-templates/heat-standalone.yaml"
+    template = paths.project_root() / "heat-templates/heat-standalone.yaml"
     words = ("-t", str(template), "--parameter", f"image={image}", "--parameter", "flavor=golden.small")
     client(cloud, "stack", "create", "nowhere", *words)
 
@@ -407,7 +397,7 @@ def test_the_shipped_procedure_goes_through_its_steps_and_stops_where_a_containe
     (tmp_path / "group.yaml").write_text(GROUP)
     heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
     made = heat.create("group", tmp_path / "group.yaml", {"image": "old", "count": 2}, timeout_s=120)
-    shipped = workspace.project_root() / "heat-templates/procedures/new-image.yaml.j2"
+    shipped = paths.project_root() / "heat-templates/procedures/new-image.yaml.j2"
     words = ["stack-procedure", "--stack", "group", "--procedure", str(shipped), "--cloud", NAME]
 
     wrong = task(*words, "--var", "image=new", "--var", "count=5", status=8)
@@ -440,9 +430,9 @@ print(len(group.threads))
 
 
 def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
-    python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
+    python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, cloudconf.folder()], text=True)
+    said = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, config.folder()], text=True)
 
     assert said == "0\n"
 
@@ -480,9 +470,9 @@ print(cancelled)
 
 def test_heat_does_not_cancel_the_update_that_it_is_at() -> None:
     """Only that of another template; once its work has ended, nobody knows who has the lock."""
-    python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
+    python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, cloudconf.folder()], text=True)
+    said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, config.folder()], text=True)
 
     assert said == "[2, 1]\n"
 
@@ -504,9 +494,9 @@ print(next(signals) == signal.SIGUSR1)
 
 
 def test_a_service_hears_a_signal_that_another_of_its_threads_got() -> None:
-    python = cloudenv.ensure(log_path=Path(os.devnull)) / "bin/python"
+    python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-c", SIGNALLED, cloudconf.folder()], text=True, timeout=60)
+    said = subprocess.check_output([python, "-c", SIGNALLED, config.folder()], text=True, timeout=60)
 
     assert said == "True\n"
 
@@ -549,9 +539,9 @@ print(door.getresponse().read().decode())
 def assert_knows_itself_without_a_drive(server: dict[str, Any]) -> None:
     """DHCP has its address, and the metadata service tells whoever has that address who it is."""
     (ip,) = server["addresses"]["golden"]
-    offers = [path.read_text() for path in (cloudplace.place(NAME).state / "dhcp").iterdir()]
+    offers = [path.read_text() for path in (instance.place(NAME).state / "dhcp").iterdir()]
     assert [offer.strip().partition(",")[2] for offer in offers] == [ip]
-    inside = ["nsenter", "--net", "--target", str(cloudplace.place(NAME).read()["pid"])]
+    inside = ["nsenter", "--net", "--target", str(instance.place(NAME).read()["pid"])]
     subprocess.run([*inside, "ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
     said = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
     subprocess.run([*inside, "ip", "address", "delete", f"{ip}/32", "dev", "lo"], check=True)
@@ -580,7 +570,7 @@ def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:
         env = {**os.environ, "CI": "true", "GOLDSMITH_SCRATCH": elsewhere}
         owner = subprocess.Popen(
-            [sys.executable, "-c", OWNER, NAME], env=env, cwd=workspace.project_root(), text=True,
+            [sys.executable, "-c", OWNER, NAME], env=env, cwd=paths.project_root(), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         with owner:
@@ -588,18 +578,18 @@ def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud:
             assert "it runs\n" in owner.stdout
             owner.kill()
         folder = Path(elsewhere) / f"cloud-{NAME}"
-        lived_on = reap.processes(folder)
+        lived_on = reaper.processes(folder)
         done = subprocess.run([INV, "clean"], env=env, capture_output=True, text=True, check=True)
 
         assert lived_on
         assert f"removed {folder}" in done.stdout
-        assert reap.leftovers(folder) == []
+        assert reaper.leftovers(folder) == []
     assert all(answer("cloud-status", "--name", NAME)["services"].values())
 
 
 def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
     """kill -9 in the middle of its start, when nothing but the processes' marks tells whose they are."""
-    place = cloudplace.place(THIRD)
+    place = instance.place(THIRD)
     with subprocess.Popen(
         [INV, "cloud-up", "--name", THIRD], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,

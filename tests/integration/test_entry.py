@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from checkout import copy_of_the_project, pip_settings
+
+from tests.support.checkout import copy_of_the_project, pip_settings
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tinyplace import TinyPlace
 
-from goldsmith import proc, workspace
-from goldsmith.soakkill import SPEC, invoked
+from goldsmith.core import paths, proc
+from tests.support.builds import SPEC, invoked
+from tests.support.tiny_builds import TinyPlace
 
 pytestmark = pytest.mark.integration
 
@@ -185,7 +185,7 @@ def test_download_with_another_hash_is_refused(place: TinyPlace, tmp_path: Path)
 def clone(at: Path) -> None:
     """What is in this checkout, committed or not."""
     shutil.copytree(
-        workspace.project_root(), at, symlinks=True,
+        paths.project_root(), at, symlinks=True,
         ignore=shutil.ignore_patterns(".venv", "out", ".*_cache", "__pycache__"),
     )  # fmt: skip
 
@@ -202,7 +202,7 @@ def test_image_is_not_verified_when_no_test_runs(
     place: TinyPlace, tiny_build: Path, checkout: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(checkout, tmp_path / "untested")
-    suites = list((tmp_path / "untested/tests/image").glob("*/test_*.py"))
+    suites = list((tmp_path / "untested/goldsmith/verify/suites").glob("*/test_*.py"))
     assert suites
     for suite in suites:
         suite.unlink()

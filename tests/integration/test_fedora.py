@@ -17,40 +17,30 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import fedora_standin
 import pytest
 import yaml
 
-from goldsmith import (
-    artifact,
-    dib,
-    download,
-    partmap,
-    preflight,
-    proc,
-    reap,
-    sbom,
-    sealed,
-    secrecy,
-    secretscan,
-    specfile,
-    workspace,
-)
-from goldsmith.artifact import Identity
+from goldsmith.core import download, files, paths, proc, reaper, scratch
+from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, CommandError, HostError
-from goldsmith.workspace import Run
+from goldsmith.host import partitions
+from goldsmith.image import dib, dib_plan, manifest, mount
+from goldsmith.image.manifest import Identity
+from goldsmith.scan import sbom, secret_scanner, secrets
+from goldsmith.spec import load
+from tests.support import fedora_root
 
 pytestmark = pytest.mark.integration
 
 PAUSE = "goldsmith.local/pause:1"
-ROOT = workspace.project_root()
+ROOT = paths.project_root()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StandIn:
     """A repository that is served where `served` points, and the cloud image made from it."""
 
-    repository: fedora_standin.Repository
+    repository: fedora_root.Repository
     served: Path
     image: Path
     filesystem: str
@@ -74,11 +64,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    with workspace.run() as made:
+    with scratch.run() as made:
         yield made
-        assert not reap.mounts(made.folder)
-        assert not reap.loop_devices(made.folder)
-        assert not reap.processes(made.folder)
+        assert not reaper.mounts(made.folder)
+        assert not reaper.loop_devices(made.folder)
+        assert not reaper.processes(made.folder)
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +76,16 @@ def stand_in(run: Run) -> Iterator[StandIn]:
     folder = run.folder / "fedora"
     folder.mkdir()
     link = folder / "served"
-    with fedora_standin.served(link) as url:
-        repository = fedora_standin.Repository(folder, url)
+    with fedora_root.served(link) as url:
+        repository = fedora_root.Repository(folder, url)
         repository.make()
         link.symlink_to(repository.repo)
         root = folder / "root"
         root.mkdir()
-        fedora_standin.make_root(root, repository.log)
+        fedora_root.make_root(root, repository.log)
         repository.install(root)
         filesystem = "btrfs" if knows("btrfs") else "ext4"
-        image = fedora_standin.make_image(root, folder, repository.log, filesystem=filesystem)
+        image = fedora_root.make_image(root, folder, repository.log, filesystem=filesystem)
         shutil.rmtree(root)
         yield StandIn(repository=repository, served=link, image=image, filesystem=filesystem)
 
@@ -144,23 +134,23 @@ def build(name: str, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> 
     scratch.mkdir()
     variables = {
         "fedora_base_url": stand_in.image.as_uri(),
-        "fedora_base_sha256": workspace.sha256_of(stand_in.image),
+        "fedora_base_sha256": files.sha256_of(stand_in.image),
     }
-    loaded = specfile.load("fedora-kubelet", variables)
+    loaded = load.load("fedora-kubelet", variables)
     spec, log = loaded.spec, scratch / "build.log"
     assert spec.base_image is not None
     said = Identity(name=spec.name, build_id="1", commit="c", dirty=False, spec_sha256=loaded.sha256)
     identity = scratch / "identity"
     kubelet = {"version": "1.35", "source": "package", "sha256": None}
-    artifact.write_identity(identity, artifact.build_json(spec, said, kubelet))
+    manifest.write_identity(identity, manifest.build_json(spec, said, kubelet))
     elements = scratch / "elements"  # diskimage-builder takes no path with a space, as the checkout's may be
     shutil.copytree(ROOT / "elements", elements)
-    inputs = dib.Inputs(
+    inputs = dib_plan.Inputs(
         elements=elements, identity=identity, scratch=scratch, bundle=bundle[0], lock=bundle[1],
-        base_image=download.fetch(spec.base_image, log_path=log),
-        blkpg=preflight.partition_mapper() == "blkpg",
+        base_image=download.fetch(spec.base_image.url, spec.base_image.sha256, log_path=log),
+        blkpg=partitions.partition_mapper() == "blkpg",
     )  # fmt: skip
-    return dib.build(dib.plan(spec, inputs), log_path=log), identity
+    return dib.build(dib_plan.plan(spec, inputs), log_path=log), identity
 
 
 @pytest.fixture(scope="module")
@@ -178,12 +168,12 @@ def built(cache: Path, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -
 
 @pytest.fixture(scope="module")
 def root(built: Built, run: Run) -> Iterator[Path]:
-    with sealed.opened(built.image, format_="qcow2", scratch=run.folder) as opened:
+    with mount.opened(built.image, format_="qcow2", scratch=run.folder) as opened:
         yield opened
 
 
 def text(root: Path, path: str) -> str:
-    return sealed.resolve(root, path).read_text()
+    return mount.resolve(root, path).read_text()
 
 
 def link(root: Path, path: str) -> str | None:
@@ -261,7 +251,7 @@ def test_the_kubelet_is_the_packages_under_our_unit(root: Path) -> None:
     assert "--config=/etc/kubernetes/kubelet.yaml" in text(root, unit)
     assert {"kubelet.service", "kubelet-certificates.service", "containerd.service"} <= enabled(root)
     assert link(root, "/etc/systemd/system/multi-user.target.wants/kubelet.service") == unit
-    dropin = sealed.resolve(root, "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
+    dropin = mount.resolve(root, "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
     assert dropin.is_file(), "recommended by the package, so it comes along"
     assert link(root, f"{unit}.d/10-kubeadm.conf") == "/dev/null"
 
@@ -290,7 +280,7 @@ def test_every_package_is_listed_as_it_was_fetched(built: Built, stand_in: Stand
     file = stand_in.repository.packages("containerd-2*")[0]
 
     assert containerd["version"] == "2.1.4-1.fc44"
-    assert containerd["sha256"] == workspace.sha256_of(file)
+    assert containerd["sha256"] == files.sha256_of(file)
     assert containerd["suite"] == "fedora"
     assert bash["sha256"] is None, "it came with the base image"
     assert len(bash["header_sha256"]) == 64
@@ -309,12 +299,12 @@ def test_the_bill_of_materials_lists_what_rpm_installed(built: Built, root: Path
 def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, run: Run) -> None:
     (run.folder / sbom.FILE).write_text(sbom.make(root))
     expect = {
-        **json.loads(built.expect.read_text()), "image_sha256": workspace.sha256_of(built.image),
+        **json.loads(built.expect.read_text()), "image_sha256": files.sha256_of(built.image),
         "sbom": sbom.read(run.folder / sbom.FILE).as_dict(),
-        "secrets": secrecy.judge({"": secretscan.disk(root).as_dict()}, ()).as_dict(),
+        "secrets": secrets.judge({"": secret_scanner.disk(root).as_dict()}, ()).as_dict(),
     }  # fmt: skip
     built.expect.write_text(json.dumps(expect))
-    suites = ROOT / "tests/image"
+    suites = ROOT / "goldsmith/verify/suites"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", suites / "pytest.ini", "--expect", built.expect,
          "--sealed-root", root, suites / "sealed"],
@@ -356,7 +346,7 @@ def test_a_tampered_package_ends_the_build(
 def unpack(stand_in: StandIn, run: Run) -> Callable[..., Path]:
     """Run the hook that unpacks a base image, by itself; raises CommandError as it fails."""
 
-    def call(image: Path = stand_in.image, release: str = fedora_standin.RELEASE, path: str = "") -> Path:
+    def call(image: Path = stand_in.image, release: str = fedora_root.RELEASE, path: str = "") -> Path:
         folder = Path(tempfile.mkdtemp(dir=run.folder))
         (folder / "target").mkdir()
         env = proc.environment({
@@ -367,7 +357,7 @@ def unpack(stand_in: StandIn, run: Run) -> Callable[..., Path]:
         try:
             proc.capture([ROOT / "elements/goldsmith-fedora/root.d/10-goldsmith-fedora"], env=env)
         finally:
-            assert not reap.leftovers(folder)
+            assert not reaper.leftovers(folder)
             assert not list(folder.glob("base-image.*"))
         return folder / "target"
 
@@ -380,7 +370,7 @@ def test_another_release_than_the_specs_is_refused(unpack: Callable[..., Path]) 
 
 
 def test_a_disk_without_an_operating_system_is_refused(unpack: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "disk").write_bytes(partmap.disk_with_one_partition())
+    (tmp_path / "disk").write_bytes(partitions.disk_with_one_partition())
     proc.capture(["qemu-img", "convert", "-O", "qcow2", tmp_path / "disk", tmp_path / "disk.qcow2"])
 
     with pytest.raises(CommandError, match=r"no partition of .*disk\.qcow2 holds a root file system"):
@@ -409,7 +399,7 @@ def test_a_repository_that_checks_no_signature_is_refused(unpack: Callable[..., 
 
 def test_the_stand_in_packages_are_those_of_the_plan() -> None:
     """What the elements ask for by Fedora's names is there by those names."""
-    stubs = {stub.name for stub in fedora_standin.stubs({})}
+    stubs = {stub.name for stub in fedora_root.stubs({})}
     pkg_map = json.loads((ROOT / "elements/goldsmith-guest/pkg-map").read_text())
     names = pkg_map["family"]["redhat"]
     wanted = yaml.safe_load((ROOT / "elements/goldsmith-guest/package-installs.yaml").read_text())

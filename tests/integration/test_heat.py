@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backgroundproof import Proof
 
-from goldsmith import cloudplace, heatreport, heatroad, junit, reap, workspace
+from goldsmith.core import files, paths, reaper
+from goldsmith.devcloud import instance
 from goldsmith.errors import ProvenanceError
-from goldsmith.heatproof import Wishes
+from goldsmith.heat import report, verify
+from goldsmith.heat.acceptance import Wishes
+from goldsmith.verify import junit
+from tests.support.heat_in_background import Proof
 
 pytestmark = pytest.mark.integration
 
@@ -23,13 +26,13 @@ STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "ne
 def verdict(proof: Proof, built: dict[str, Any]) -> dict[str, Any]:
     """What the verification wrote beside the manifest, once it has come to its end."""
     proof.ended_well()
-    return dict(json.loads((Path(built["folder"]) / heatreport.VERDICT).read_text()))
+    return dict(json.loads((Path(built["folder"]) / report.VERDICT).read_text()))
 
 
 def test_what_somebody_else_signed_is_not_proven(proof: Proof, out: Path, keys: dict[str, Path]) -> None:
     theirs = keys["theirs"].with_suffix(".pub")
     with pytest.raises(ProvenanceError, match="not by the key"):
-        heatroad.verify(out, "debian-kubelet", cloud="", wishes=Wishes(flavor="golden"), signed_by=theirs)
+        verify.verify(out, "debian-kubelet", cloud="", wishes=Wishes(flavor="golden"), signed_by=theirs)
 
 
 def test_every_step_goes_well(verdict: dict[str, Any], signed: dict[str, Any]) -> None:
@@ -43,21 +46,21 @@ def test_the_verdict_is_on_the_very_build_and_lies_beside_its_manifest(
 ) -> None:
     build = Path(built["folder"])
 
-    assert verdict["manifest_sha256"] == workspace.sha256_of(build / "manifest.json")
+    assert verdict["manifest_sha256"] == files.sha256_of(build / "manifest.json")
     assert verdict["image_sha256"] == built["manifest"]["disks"][0]["sha256"]
-    assert junit.count(build / heatreport.JUNIT) == junit.Counts(tests=len(STEPS))
+    assert junit.count(build / report.JUNIT) == junit.Counts(tests=len(STEPS))
 
 
 def test_an_update_is_measured_in_its_parts(verdict: dict[str, Any]) -> None:
     parts = verdict["figures"]["update_s"]
 
-    assert set(parts) == {*heatreport.PARTS, "total"}
+    assert set(parts) == {*report.PARTS, "total"}
     assert verdict["figures"]["agent_in_3_changes"]["cpu_host_s"] > 0
     assert verdict["figures"]["agent_in_3_changes"]["largest_pass_cpu_host_s"] < 2, "hook and signal"
 
 
 def test_the_cloud_of_the_verification_is_gone(verdict: dict[str, Any]) -> None:
-    left = list(workspace.scratch_root().glob("cloud-verify-*"))
+    left = list(paths.scratch_root().glob("cloud-verify-*"))
 
     assert left == []
-    assert reap.leftovers(cloudplace.place(verdict["cloud"]).folder) == []
+    assert reaper.leftovers(instance.place(verdict["cloud"]).folder) == []

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tinyplace import TinyPlace, faulty
 
-from goldsmith import reap, wait
-from goldsmith.soakkill import SPEC, Invocation, Traces, invoked
+from goldsmith.core import reaper, wait
+from tests.support.builds import SPEC, Invocation, Traces, invoked
+from tests.support.tiny_builds import TinyPlace, faulty
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +88,7 @@ def test_next_build_removes_what_a_killed_verification_left(place: TinyPlace, wh
 def test_interrupted_build_cleans_up_after_itself(place: TinyPlace, signum: signal.Signals) -> None:
     with building(place, fault="hang") as build:
         wait_for_mounts(place, build)
-        devices = tuple(reap.loop_devices(place.scratch))
+        devices = tuple(reaper.loop_devices(place.scratch))
         start = time.monotonic()
         os.killpg(build.process.pid, signum)  # as a terminal does it
         problems = build.expect(130, timeout_s=90)
@@ -102,9 +102,9 @@ def test_interrupted_build_cleans_up_after_itself(place: TinyPlace, signum: sign
 def test_clean_leaves_a_live_build_alone(place: TinyPlace) -> None:
     with building(place, fault="hang") as build:
         wait_for_mounts(place, build)
-        before = reap.leftovers(place.scratch)
+        before = reaper.leftovers(place.scratch)
         cleaned = place.inv("clean")
-        after = reap.leftovers(place.scratch)
+        after = reaper.leftovers(place.scratch)
         build.process.send_signal(signal.SIGTERM)
         build.expect(130, timeout_s=90)
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import gotoolchain, hosttools, kubelet, proc, workspace
+from goldsmith.core import proc, scratch
 from goldsmith.errors import BuildError
-from goldsmith.spec import Arch, KubeletSpec
+from goldsmith.host import tools
+from goldsmith.kubernetes import go_toolchain, kubelet
+from goldsmith.kubernetes.pin import module_folder, pinned_version
+from goldsmith.spec.model import Arch, KubeletSpec
 
 pytestmark = pytest.mark.integration
 
@@ -20,20 +23,20 @@ _PT_INTERP = 3
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[workspace.Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[scratch.Run]:
     """A run with an empty cache of ours; Go's own caches are the user's."""
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
-    with workspace.run() as run:
+    with scratch.run() as run:
         yield run
 
 
-def obtain(run: workspace.Run, log: Path, module: Path | None = None) -> kubelet.KubeletBinary:
-    spec = KubeletSpec(version=kubelet.pinned_version())
+def obtain(run: scratch.Run, log: Path, module: Path | None = None) -> kubelet.KubeletBinary:
+    spec = KubeletSpec(version=pinned_version())
     return kubelet.obtain(spec, _host_arch(), run=run, log_path=log, module=module)
 
 
 def _host_arch() -> Arch:
-    arch = hosttools.host_arch()
+    arch = tools.host_arch()
     assert arch is not None, "no image is made for this machine"
     return arch
 
@@ -53,10 +56,10 @@ def _builds(log: Path) -> int:
 
 
 def test_the_kubelet_is_compiled_once_and_again_only_for_a_changed_input(
-    run: workspace.Run, tmp_path: Path
+    run: scratch.Run, tmp_path: Path
 ) -> None:
     log, module = tmp_path / "log", tmp_path / "module"
-    shutil.copytree(kubelet.module_folder(), module)
+    shutil.copytree(module_folder(), module)
 
     first = obtain(run, log, module)
     second = obtain(run, log, module)
@@ -64,7 +67,7 @@ def test_the_kubelet_is_compiled_once_and_again_only_for_a_changed_input(
     assert first == second
     assert _builds(log) == 1
     assert first.path is not None
-    assert proc.capture([first.path, "--version"]) == f"Kubernetes v{kubelet.pinned_version()}\n"
+    assert proc.capture([first.path, "--version"]) == f"Kubernetes v{pinned_version()}\n"
     assert _PT_INTERP not in _segments(first.path)  # static: no dynamic loader is asked for
 
     (module / "tools.go").write_text((module / "tools.go").read_text() + "\n// changed\n")
@@ -76,13 +79,13 @@ def test_the_kubelet_is_compiled_once_and_again_only_for_a_changed_input(
 
 
 def test_a_toolchain_module_that_is_not_the_pinned_one_is_refused(
-    run: workspace.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: scratch.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "module"
-    shutil.copytree(kubelet.module_folder(), module)
-    pin = gotoolchain.read_pin(module)
+    shutil.copytree(module_folder(), module)
+    pin = go_toolchain.read_pin(module)
     wrong = {arch: f"h1:{'A' * 43}=" for arch in pin.sums}
-    (module / gotoolchain.PIN_FILE).write_bytes(gotoolchain.Pin(version=pin.version, sums=wrong).to_json())
+    (module / go_toolchain.PIN_FILE).write_bytes(go_toolchain.Pin(version=pin.version, sums=wrong).to_json())
     _hide_fitting_gos(monkeypatch, tmp_path)
 
     with pytest.raises(BuildError, match="is not the one that is pinned"):
@@ -92,15 +95,15 @@ def test_a_toolchain_module_that_is_not_the_pinned_one_is_refused(
 
 
 def test_the_pinned_toolchain_module_compiles(
-    run: workspace.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: scratch.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pin = gotoolchain.read_pin(kubelet.module_folder())
+    pin = go_toolchain.read_pin(module_folder())
     _hide_fitting_gos(monkeypatch, tmp_path)
 
-    go = gotoolchain.command(gotoolchain.choose("1.25.0", pin))
+    go = go_toolchain.command(go_toolchain.choose("1.25.0", pin))
 
     (tmp_path / "hello.go").write_text('package main\n\nfunc main() { println("hello") }\n')
-    env = gotoolchain.environment(go, {"CGO_ENABLED": "0"})
+    env = go_toolchain.environment(go, {"CGO_ENABLED": "0"})
     proc.capture([go, "build", "-o", tmp_path / "hello", "hello.go"], env=env, cwd=tmp_path, timeout_s=300)
     assert proc.capture([go, "version"], env=env).startswith(f"go version go{pin.version} linux/")
     assert (tmp_path / "hello").stat().st_mode & 0o111
@@ -108,7 +111,7 @@ def test_the_pinned_toolchain_module_compiles(
 
 def _hide_fitting_gos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Leave one Go that fetches modules and calls itself too old to compile: the real one, in disguise."""
-    real = gotoolchain.any_go()
+    real = go_toolchain.any_go()
     (tmp_path / "bin").mkdir()
     disguise = tmp_path / "bin" / "go"
     disguise.write_text(
@@ -117,5 +120,5 @@ def _hide_fitting_gos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         f'exec {real} "$@"\n'
     )
     disguise.chmod(0o755)
-    monkeypatch.setattr(gotoolchain, "_ELSEWHERE", ())
+    monkeypatch.setattr(go_toolchain, "_ELSEWHERE", ())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tinyplace import TinyPlace
 
-from goldsmith import lockfile, workspace
-from goldsmith.soakkill import SPEC
+from goldsmith.core import paths
+from goldsmith.provenance import lockfile
+from tests.support.builds import SPEC
+from tests.support.tiny_builds import TinyPlace
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +36,7 @@ def build(place: TinyPlace, tiny_build: Path) -> Path:
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     """The tiny spec in a folder of its own, where its lock may lie beside it."""
-    shutil.copytree(workspace.project_root() / SPEC.parent, tmp_path / "specs")
+    shutil.copytree(paths.project_root() / SPEC.parent, tmp_path / "specs")
     return tmp_path / "specs" / SPEC.name
 
 

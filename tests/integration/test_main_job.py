@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inv import inv
 
-from goldsmith import proc, sbom, workspace
+from goldsmith.core import files, paths, proc
+from goldsmith.scan import sbom
+from tests.support.inv import inv
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +46,7 @@ def test_manifest_says_verified_and_names_the_hash_of_the_file(built: dict[str, 
     with (folder / disk["file"]).open("rb") as image:
         assert hashlib.file_digest(image, "sha256").hexdigest() == disk["sha256"]
     for name, digest in manifest["files"].items():
-        assert workspace.sha256_of(folder / name) == digest, name
+        assert files.sha256_of(folder / name) == digest, name
 
 
 def test_every_package_has_a_hash_and_a_suite(built: dict[str, Any]) -> None:
@@ -131,5 +132,5 @@ def test_nothing_of_the_run_is_left_on_the_host(built: dict[str, Any]) -> None:
     mounts = Path("/proc/self/mountinfo").read_text()
     backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
 
-    assert str(workspace.scratch_root()) not in mounts
-    assert [file for file in backing if str(workspace.scratch_root()) in file] == []
+    assert str(paths.scratch_root()) not in mounts
+    assert [file for file in backing if str(paths.scratch_root()) in file] == []

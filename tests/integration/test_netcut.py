@@ -18,11 +18,13 @@ from types import MappingProxyType
 
 import pytest
 
-from goldsmith import aptproxy, dib, netcut, proc
-from goldsmith.debindex import IndexState
+from goldsmith.apt import netns, proxy
+from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.apt.netns import Door
+from goldsmith.core import proc
 from goldsmith.errors import BuildError
-from goldsmith.mirror import Mirrors
-from goldsmith.netcut import Door
+from goldsmith.image import dib, dib_plan
 
 pytestmark = pytest.mark.integration
 
@@ -37,10 +39,10 @@ def door(tmp_path: Path) -> Iterator[Door]:
     folder.mkdir(mode=0o755)
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
     files = {UNLISTED: b"evil", "debian/dists/y/InRelease": b"another index"}
-    with aptproxy.serve(nowhere, IndexState(releases=files), "amd64") as upstream:
+    with proxy.serve(nowhere, IndexState(releases=files), "amd64") as upstream:
         mirrors = Mirrors(debian=f"{upstream}/debian", security=f"{upstream}/security")
         state = IndexState(releases={INDEX: b"the index"})
-        with aptproxy.serve(mirrors, state, "amd64", door=folder / "door") as address:
+        with proxy.serve(mirrors, state, "amd64", door=folder / "door") as address:
             with urllib.request.urlopen(f"{address}/{UNLISTED}", timeout=10) as answer:  # noqa: S310
                 assert answer.read() == b"evil", "outside the mirror's files are passed on"
             port = urllib.parse.urlsplit(address).port
@@ -52,7 +54,7 @@ def door(tmp_path: Path) -> Iterator[Door]:
 def built(script: str, door: Door | None, tmp_path: Path) -> str:
     """What the script, in the place of disk-image-create, wrote as its image."""
     image = tmp_path / "image"
-    plan = dib.DibPlan(
+    plan = dib_plan.DibPlan(
         argv=("sh", "-euc", script, "sh", str(image)), env=MappingProxyType({"MINE": "a 'word'"}),
         block_device="", block_device_path=tmp_path / "block", image=image,
     )  # fmt: skip
@@ -78,11 +80,11 @@ def test_what_the_index_does_not_list_is_not_there(door: Door, tmp_path: Path, p
 def test_who_says_nothing_at_the_door_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aptproxy, "_HAND_IN_S", 1)
+    monkeypatch.setattr(proxy, "_HAND_IN_S", 1)
     path, start = Path("/var/tmp") / f"gs-silent-{os.getpid()}", time.monotonic()
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
     with (
-        aptproxy.serve(nowhere, IndexState(releases={}), "amd64", door=path),
+        proxy.serve(nowhere, IndexState(releases={}), "amd64", door=path),
         socket.socket(socket.AF_UNIX) as silent,
     ):
         silent.connect(str(path))
@@ -135,7 +137,7 @@ def test_an_ordinary_user_stays_one(door: Door, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "geteuid", lambda: nobody.pw_uid)
     monkeypatch.setattr(os, "getuid", lambda: nobody.pw_uid)
     env = {"PATH": "/usr/bin:/bin", "MINE": "kept"}
-    argv = netcut.behind(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, door)
+    argv = netns.behind(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, door)
 
     shown = proc.capture(argv).splitlines()
 

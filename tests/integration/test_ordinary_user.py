@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkout import copy_of_the_project, pip_settings
-from tinyplace import TinyPlace
 
-from goldsmith import cloudenv, workspace
-from goldsmith.soakkill import SPEC
+from goldsmith.core import cache, paths
+from goldsmith.devcloud import venv
+from tests.support.builds import SPEC
+from tests.support.checkout import copy_of_the_project, pip_settings
+from tests.support.tiny_builds import TinyPlace
 
 pytestmark = pytest.mark.integration
 
@@ -91,13 +92,13 @@ def test_an_ordinary_user_with_sudo_gets_a_verified_image(user: User) -> None:
 @pytest.fixture
 def cloud(user: User) -> Path:
     """What root's cloud was made from is the user's, too, in a copy; the programs of its environment."""
-    ours = cloudenv.ensure(log_path=Path(os.devnull))
-    theirs = user.place.cache / workspace.ENVIRONMENTS / ours.name
+    ours = venv.ensure_environment(log_path=Path(os.devnull))
+    theirs = user.place.cache / cache.ENVIRONMENTS / ours.name
     shutil.copytree(ours, theirs, symlinks=True)
     for program in (theirs / "bin").iterdir():
         if program.is_file() and not program.is_symlink():
             program.write_bytes(program.read_bytes().replace(os.fsencode(ours), os.fsencode(theirs)))
-    seeds = workspace.cache_root() / "cloud-seed"
+    seeds = paths.cache_root() / "cloud-seed"
     if seeds.exists():
         shutil.copytree(seeds, user.place.cache / "cloud-seed", symlinks=True)
     subprocess.run(["chown", "-R", _USER, user.place.cache], check=True)

@@ -17,17 +17,18 @@ from typing import Any
 
 import pytest
 import yaml
-from glanceproxy import GlanceProxy
-from inv import INV
-from pubplace import PubPlace, write_clouds, write_spec
-from test_cloud import task
-from tinyplace import TinyPlace
 
-from goldsmith import attestation, cloudapi, cloudplace, release
-from goldsmith import cloud as testcloud
+from goldsmith.core import openstack
+from goldsmith.devcloud import instance, lifecycle
 from goldsmith.errors import PublishError
-from goldsmith.glance import Glance
-from goldsmith.release import GlanceImage
+from goldsmith.provenance import attestation
+from goldsmith.publish import release
+from goldsmith.publish.glance import Glance
+from goldsmith.publish.release import GlanceImage
+from tests.support.glance_proxy import GlanceProxy
+from tests.support.inv import INV, task
+from tests.support.publications import PubPlace, write_clouds, write_spec
+from tests.support.tiny_builds import TinyPlace
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
@@ -69,17 +70,17 @@ def clouds(clouds_yaml: Path, proxy: GlanceProxy, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def converting(clouds_yaml: Path) -> Iterator[None]:
     """Glance makes raw of what is imported, as sites with Ceph have it."""
-    path = cloudplace.place(NAME).state / "etc" / "glance-api.conf"
+    path = instance.place(NAME).state / "etc" / "glance-api.conf"
     before = path.read_text()
     plugins = "image_import_plugins = []"
     assert plugins in before
     converts = "image_import_plugins = [image_conversion]"
     path.write_text(before.replace(plugins, converts) + "\n[image_conversion]\noutput_format = raw\n")
-    testcloud.service("stop", "glance", cloud=NAME)
+    lifecycle.service("stop", "glance", cloud=NAME)
     ensure_glance()
     yield
     path.write_text(before)
-    testcloud.service("stop", "glance", cloud=NAME)
+    lifecycle.service("stop", "glance", cloud=NAME)
     ensure_glance()
 
 
@@ -117,7 +118,7 @@ def place(make: MakePlace) -> PubPlace:
 
 
 def ensure_glance() -> None:
-    testcloud.service("start", "glance", cloud=NAME)
+    lifecycle.service("start", "glance", cloud=NAME)
 
 
 def images_of(glance: Glance, alias: str) -> list[GlanceImage]:
@@ -327,7 +328,7 @@ def test_an_application_credential_is_enough(
     make: MakePlace, tiny_build: Path, clouds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It can be taken away without changing anybody's password."""
-    sdk = cloudapi.connect(NAME, clouds_yaml=clouds, error=PublishError)
+    sdk = openstack.connect(NAME, clouds_yaml=clouds, error=PublishError)
     user = sdk.current_user_id
     made = sdk.identity.create_application_credential(user, name=f"nightly-{os.getpid()}")
     document = yaml.safe_load(clouds.read_text())
@@ -354,9 +355,9 @@ def test_an_application_credential_is_enough(
 
 
 def test_glance_fetches_the_image_itself(make: MakePlace, tiny_build: Path, tiny_place: TinyPlace) -> None:
-    place = make(clouds=[{"name": NAME, "web-download": f"http://{cloudplace.ADDRESS}:8099"}])
+    place = make(clouds=[{"name": NAME, "web-download": f"http://{instance.ADDRESS}:8099"}])
     words = ["python3", "-m", "http.server", "8099", "--directory", str(tiny_place.out)]
-    server = testcloud.rooms(NAME).start("files", words)
+    server = lifecycle.rooms(NAME).start("files", words)
     try:
         time.sleep(2)
         place.publish(tiny_build)
@@ -367,7 +368,7 @@ def test_glance_fetches_the_image_itself(make: MakePlace, tiny_build: Path, tiny
 
 
 def test_glance_cannot_fetch_the_image(make: MakePlace, tiny_build: Path) -> None:
-    place = make(clouds=[{"name": NAME, "web-download": f"http://{cloudplace.ADDRESS}:8098"}])
+    place = make(clouds=[{"name": NAME, "web-download": f"http://{instance.ADDRESS}:8098"}])
 
     refused(place, tiny_build, "Glance could not import", words=("--deadline", "30"))
 
@@ -587,7 +588,7 @@ def test_glance_stopped_for_good(place: PubPlace, twins: list[Path], proxy: Glan
         }[moment]
         if here and not stopped:
             stopped.append(path)
-            testcloud.service("stop", "glance", cloud=NAME)
+            lifecycle.service("stop", "glance", cloud=NAME)
 
     proxy.before = stop
     done = place.publish(twins[1], status=7, cloud="proxied")
@@ -612,7 +613,7 @@ def test_glance_stopped_for_some_seconds_before_the_alias_moves(
     def stop(method: str, path: str) -> None:
         if method == "PATCH" and not stopped:
             stopped.append(path)
-            testcloud.service("stop", "glance", cloud=NAME)
+            lifecycle.service("stop", "glance", cloud=NAME)
             threading.Timer(2, ensure_glance).start()
 
     proxy.before = stop

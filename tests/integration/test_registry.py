@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sigstoreca
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sigstoreca import Sigstore
 
-from goldsmith import containers, cosign, keyless, movedtags, oci, proc, wait, workspace
-from goldsmith.containers import Bundle
+from goldsmith.containers import bundler, cosign, cosign_keyless, oci
+from goldsmith.containers.bundler import Bundle
+from goldsmith.containers.policy import Policy, Rule
+from goldsmith.core import proc, scratch, wait
+from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
-from goldsmith.policy import Policy, Rule
-from goldsmith.spec import ContainerSpec, Distribution, ImageSpec, Layers
-from goldsmith.workspace import Run
+from goldsmith.provenance import spec_lock
+from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, Layers
+from tests.support import sigstore_ca
+from tests.support.sigstore_ca import Sigstore
 
 pytestmark = pytest.mark.integration
 
@@ -174,12 +176,12 @@ def export(
 ) -> Bundle:
     spec = ContainerSpec(ref="example.test/app:1", registry=f"{registry.host}/team/app{tag}@{digest}")
     rules = policy or Policy(rules=(Rule(prefix=registry.host, accepted="a test"),))
-    return containers.export([spec], layers=Layers.gzip, run=run, log_path=tmp_path / "log", policy=rules)
+    return bundler.export([spec], layers=Layers.gzip, run=run, log_path=tmp_path / "log", policy=rules)
 
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    with workspace.run() as made:
+    with scratch.run() as made:
         yield made
 
 
@@ -284,12 +286,12 @@ def test_a_tag_that_moved_is_found(
     )  # fmt: skip
     by_image = ContainerSpec(ref="example.test/app:9", registry=f"{name}:1.0@{first.oci}")
     unknown = ContainerSpec(ref="example.test/app:8", registry=f"{name}:gone@{first.oci}")
-    assert list(movedtags.find(dataclasses.replace(spec, containers=(by_image, unknown)), run)) == []
+    assert list(spec_lock.find(dataclasses.replace(spec, containers=(by_image, unknown)), run)) == []
     assert f"whether the tag of {name}:gone has moved is not known" in capsys.readouterr().err
-    before = {move.what for move in movedtags.find(spec, run)}
+    before = {move.what for move in spec_lock.find(spec, run)}
     second = _push(registry, b"\4" * 10240)
 
-    moved = {(move.what, move.locked, move.found) for move in movedtags.find(spec, run)}
+    moved = {(move.what, move.locked, move.found) for move in spec_lock.find(spec, run)}
 
     assert before == {f"{name}:oci"}
     assert moved == {
@@ -448,11 +450,11 @@ def put_bundle(registry: Registry, digest: str, bundle: dict[str, Any]) -> None:
     data = json.dumps(bundle).encode()
     empty = "application/vnd.oci.empty.v1+json"
     blob = registry.put("team/app", "blobs", data, "")
-    layer = {"mediaType": sigstoreca.BUNDLE, "size": len(data), "digest": blob}
+    layer = {"mediaType": sigstore_ca.BUNDLE, "size": len(data), "digest": blob}
     config = {"mediaType": empty, "size": 2, "digest": registry.put("team/app", "blobs", b"{}", "")}
     manifest = oci.canonical(
         {
-            "schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "artifactType": sigstoreca.BUNDLE,
+            "schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "artifactType": sigstore_ca.BUNDLE,
             "config": config, "layers": [layer],
         }
     )  # fmt: skip
@@ -460,10 +462,10 @@ def put_bundle(registry: Registry, digest: str, bundle: dict[str, Any]) -> None:
     registry.put("team/app", f"manifests/{name}", manifest, oci.OCI_MANIFEST)
     entry = {
         "mediaType": oci.OCI_MANIFEST, "size": len(manifest), "digest": name,
-        "artifactType": sigstoreca.BUNDLE,
+        "artifactType": sigstore_ca.BUNDLE,
     }  # fmt: skip
     index = oci.canonical({"schemaVersion": 2, "mediaType": oci.OCI_INDEX, "manifests": [entry]})
-    registry.put("team/app", f"manifests/{keyless.tag(digest)}", index, oci.OCI_INDEX)
+    registry.put("team/app", f"manifests/{cosign_keyless.tag(digest)}", index, oci.OCI_INDEX)
 
 
 @pytest.fixture
@@ -474,7 +476,7 @@ def keyless_policy(registry: Registry, tmp_path: Path) -> tuple[Sigstore, Policy
     root = tmp_path / "trusted_root.json"
     root.write_text(sigstore.trusted_root())
     rule = Rule(
-        prefix=f"{registry.host}/team", identity=sigstoreca.IDENTITY, issuer=sigstoreca.ISSUER,
+        prefix=f"{registry.host}/team", identity=sigstore_ca.IDENTITY, issuer=sigstore_ca.ISSUER,
         trusted_root=root,
     )  # fmt: skip
     return sigstore, Policy(rules=(rule,))
@@ -563,7 +565,7 @@ def test_an_image_that_is_built_on_reaches_the_engine_out_of_our_store_alone(
     spec = ContainerSpec(ref="example.test/app:2", build="app")
 
     def build(policy: Policy) -> Bundle:
-        return containers.export(
+        return bundler.export(
             [spec], layers=Layers.uncompressed, run=run, log_path=tmp_path / "log", policy=policy,
             root=tmp_path,
         )  # fmt: skip

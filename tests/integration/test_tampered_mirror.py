@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tinyplace import TinyPlace
 
-from goldsmith import debindex, mirror
+from goldsmith.apt import indexes, mirror
+from tests.support.tiny_builds import TinyPlace
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +38,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         try:
-            with debindex.open_url(f"{self.server.upstream}{self.path}") as answer:
+            with indexes.open_url(f"{self.server.upstream}{self.path}") as answer:
                 data = answer.read()
         except urllib.error.HTTPError as e:
             self.send_error(e.code)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tinyplace import TinyPlace
 
-from goldsmith.workspace import sha256_of
+from goldsmith.core.files import sha256_of
+from tests.support.tiny_builds import TinyPlace
 
 pytestmark = pytest.mark.integration
 

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from debrepo import SUITE, Repository
 
-from goldsmith import aptproxy, debindex, lockfile, lockroad, outdated, proc, specfile, workspace
-from goldsmith.debindex import IndexState
+from goldsmith.apt import indexes, proxy
+from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.core import paths, proc
 from goldsmith.errors import BuildError
-from goldsmith.lockfile import Lock
-from goldsmith.mirror import Mirrors
-from goldsmith.specfile import LoadedSpec
+from goldsmith.provenance import lockfile, outdated, spec_lock
+from goldsmith.provenance.lockfile import Lock
+from goldsmith.spec import load
+from goldsmith.spec.load import LoadedSpec
+from tests.support.apt_repository import SUITE, Repository
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +38,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """In its first state."""
     made = Repository(tmp_path / "repository")
     made.publish(FIRST)
-    monkeypatch.setattr(debindex, "KEYRING", made.keyring)
+    monkeypatch.setattr(indexes, "KEYRING", made.keyring)
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
     return made
 
@@ -78,7 +81,7 @@ def apt(repository: Repository, tmp_path: Path) -> Apt:
 def loaded(tmp_path: Path) -> LoadedSpec:
     path = tmp_path / "locked.yaml.j2"
     path.write_text(SPEC)
-    return specfile.load(str(path), {})
+    return load.load(str(path), {})
 
 
 def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
@@ -91,30 +94,30 @@ def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
     made = {
         "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": "locked",
         "build": {"id": "one", "commit": "none"},
-        "index": {path: debindex.about(text, path) for path, text in state.releases.items()},
-        **lockroad.checkout(loaded), "kubelet": None, "containers": {"images": []}, "packages": packages,
+        "index": {path: indexes.about(text, path) for path, text in state.releases.items()},
+        **spec_lock.checkout(loaded), "kubelet": None, "containers": {"images": []}, "packages": packages,
     }  # fmt: skip
-    lockfile.write(lockroad.path_of(loaded), made)
-    return lockfile.read(lockroad.path_of(loaded))
+    lockfile.write(spec_lock.path_of(loaded), made)
+    return lockfile.read(spec_lock.path_of(loaded))
 
 
 def test_what_was_locked_is_fetched_from_what_was_kept(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, apt: Apt
 ) -> None:
-    state = lockroad.index(loaded.spec, None)
+    state = spec_lock.index(loaded.spec, None)
     assert state is not None
-    with aptproxy.serve(mirrors, state, "amd64") as address:
+    with proxy.serve(mirrors, state, "amd64") as address:
         apt(address, *FIRST)
     locked = lock(loaded, state, repository)
     assert outdated.find(loaded) == ()
     repository.publish(SECOND)
 
     moved = {(move.what, move.locked, move.found) for move in outdated.find(loaded)}
-    before, today = lockroad.index(loaded.spec, locked), lockroad.index(loaded.spec, None)
+    before, today = spec_lock.index(loaded.spec, locked), spec_lock.index(loaded.spec, None)
     assert before is not None and today is not None  # noqa: PT018 - for the type alone
-    with aptproxy.serve(mirrors, before, "amd64") as address:
+    with proxy.serve(mirrors, before, "amd64") as address:
         kept = sorted(path.name for path in apt(address, *FIRST).iterdir())
-    with aptproxy.serve(mirrors, today, "amd64") as address:
+    with proxy.serve(mirrors, today, "amd64") as address:
         news = sorted(path.name for path in apt(address, *SECOND).iterdir())
 
     assert moved == {
@@ -128,18 +131,18 @@ def test_what_was_locked_is_fetched_from_what_was_kept(
 def test_what_nobody_kept_and_the_mirror_dropped_is_named(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, apt: Apt
 ) -> None:
-    state = lockroad.index(loaded.spec, None)
+    state = spec_lock.index(loaded.spec, None)
     assert state is not None
     locked = lock(loaded, state, repository)
-    with aptproxy.serve(mirrors, state, "amd64") as address:
+    with proxy.serve(mirrors, state, "amd64") as address:
         apt(address, "stays")
     repository.publish(SECOND)
-    before = lockroad.index(loaded.spec, locked)
+    before = spec_lock.index(loaded.spec, locked)
     assert before is not None
 
     with (
         pytest.raises(BuildError, match=r"no longer has 2 files of the package index") as e,
-        aptproxy.serve(mirrors, before, "amd64") as address,
+        proxy.serve(mirrors, before, "amd64") as address,
     ):
         apt(address, *FIRST)
 
@@ -155,20 +158,20 @@ def test_another_key_signs_no_index(
     shutil.copytree(stranger.folder, repository.folder, dirs_exist_ok=True)
 
     with pytest.raises(BuildError, match=r"the signature of .* does not hold"):
-        lockroad.index(loaded.spec, None)
-    assert not (workspace.cache_root() / "debian").exists()
+        spec_lock.index(loaded.spec, None)
+    assert not (paths.cache_root() / "debian").exists()
 
 
 def test_an_index_that_was_not_kept_leaves_todays(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec
 ) -> None:
-    state = lockroad.index(loaded.spec, None)
+    state = spec_lock.index(loaded.spec, None)
     assert state is not None
     locked = lock(loaded, state, repository)
-    shutil.rmtree(workspace.cache_root())
+    shutil.rmtree(paths.cache_root())
     repository.publish(SECOND)
 
-    now = lockroad.index(loaded.spec, locked)
+    now = spec_lock.index(loaded.spec, locked)
 
     assert now is not None
     assert now.releases != state.releases

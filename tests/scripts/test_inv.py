@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import workspace
-from goldsmith.workspace import project_root
+from goldsmith.core import cache
+from goldsmith.core.paths import project_root
 
 _SCRIPTS = project_root() / "scripts"
 
@@ -298,7 +298,7 @@ def test_cleaning_the_cache_leaves_environments_alone(host: Host, monkeypatch: p
     broken = host.folder / "cache" / "bundle" / "0"
     broken.mkdir(parents=True)
 
-    workspace.clean_cache(older_than_days=0)
+    cache.clean_cache(older_than_days=0)
 
     assert place.exists()
     assert not broken.exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import workspace
+from goldsmith.core import paths
 
 
 def test_no_test_connects_to_the_outside() -> None:
@@ -50,11 +50,11 @@ def test_fakes_and_what_is_missing_are_as_always(fake: Callable[..., Path]) -> N
 
 
 def test_the_users_own_folders_are_out_of_reach(tmp_path: Path) -> None:
-    assert workspace.cache_root().is_relative_to(tmp_path)
-    assert workspace.out_root().is_relative_to(tmp_path)
-    assert not workspace.scratch_root().is_relative_to("/var/tmp")
+    assert paths.cache_root().is_relative_to(tmp_path)
+    assert paths.out_root().is_relative_to(tmp_path)
+    assert not paths.scratch_root().is_relative_to("/var/tmp")
     assert "GOLDSMITH_RUN" not in os.environ
 
 
 def test_nothing_is_left_of_the_scratch_folder_of_the_last_test() -> None:
-    assert list(workspace.scratch_root().iterdir()) == []
+    assert list(paths.scratch_root().iterdir()) == []

@@ -12,25 +12,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith import (
-    artifact,
-    imageplan,
-    onestage,
-    pipeline,
-    resume,
-    specfile,
-    verify,
-    vulnerabilities,
-    workspace,
-)
+from goldsmith import pipeline, resume
+from goldsmith.containers import bundler
+from goldsmith.core import builds, paths
+from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
-from goldsmith.kubelet import KubeletBinary
-from goldsmith.pipeline import Options
-from goldsmith.spec import Distribution, KubeletSource
-from goldsmith.timings import Timings
-from goldsmith.verdict import Verdict
-from goldsmith.vulnerabilities import Finding, Report
-from goldsmith.workspace import Run
+from goldsmith.image import manifest, prepare
+from goldsmith.kubernetes import kubelet
+from goldsmith.kubernetes.kubelet import KubeletBinary
+from goldsmith.pipeline import Options, Timings
+from goldsmith.scan import vulnerabilities
+from goldsmith.scan.vulnerabilities import Finding, Report
+from goldsmith.spec import load
+from goldsmith.spec.model import Distribution, KubeletSource
+from goldsmith.verify import guest, session
+from goldsmith.verify.verdict import Verdict
 
 
 def test_stages_are_those_of_the_design_in_their_order() -> None:
@@ -44,19 +40,19 @@ def test_a_plan_touches_nothing_and_knows_no_path_of_this_host(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # nothing can be asked of the host
 
-    _, plan = imageplan.plan("debian-kubelet", {})
+    _, plan = prepare.plan("debian-kubelet", {})
 
     text = f"{plan.argv} {dict(plan.env)} {plan.block_device}"
-    assert str(workspace.project_root()) not in text
+    assert str(paths.project_root()) not in text
     assert os.environ["HOME"] not in text
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", specfile.names())
+@pytest.mark.parametrize("name", load.names())
 def test_every_shipped_spec_can_be_planned(name: str) -> None:
     variables = {"fedora_base_sha256": "f" * 64} if "fedora" in name else {}
 
-    loaded, plan = imageplan.plan(name, variables)
+    loaded, plan = prepare.plan(name, variables)
 
     assert plan.argv[-1]
     assert loaded.spec.name == name
@@ -76,7 +72,7 @@ def test_a_host_that_cannot_do_it_is_told_before_anything_is_made(
     def refuse(_spec: object, **_options: object) -> None:
         raise HostError("no loop device")
 
-    monkeypatch.setattr("goldsmith.preflight.require", refuse)
+    monkeypatch.setattr("goldsmith.host.preflight.require", refuse)
 
     with pytest.raises(HostError, match="no loop device"):
         pipeline.build("debian-kubelet", Options())
@@ -93,7 +89,7 @@ def test_the_host_is_asked_about_the_folder_that_the_build_goes_to(
         asked.append(out)
         raise HostError("no loop device")
 
-    monkeypatch.setattr("goldsmith.preflight.require", refuse)
+    monkeypatch.setattr("goldsmith.host.preflight.require", refuse)
 
     with pytest.raises(HostError):
         pipeline.build("debian-kubelet", Options(out=tmp_path / "elsewhere"))
@@ -109,7 +105,7 @@ def test_a_stage_that_there_is_not_is_the_users_mistake() -> None:
 
 
 def test_without_a_failed_build_there_is_nothing_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("goldsmith.preflight.require", lambda _spec, **_options: [])
+    monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
 
     with pytest.raises(BuildError, match="no failed build of debian-kubelet"):
         pipeline.build("debian-kubelet", Options(start="verify"))
@@ -123,7 +119,7 @@ def test_a_manifest_that_cannot_be_read_is_the_users_mistake(tmp_path: Path, con
         manifest.write_bytes(content.encode(errors="surrogateescape"))
 
     with pytest.raises(SpecError, match="cannot read the manifest"):
-        onestage.verify_file(image, manifest=manifest, out=tmp_path / "v", tests=())
+        session.verify_file(image, manifest=manifest, out=tmp_path / "v", tests=())
 
 
 def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None:
@@ -131,7 +127,7 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
     spec.write_text("name: bare\ndistribution: debian\nrelease: trixie\ncontainers: []\n")
 
     with pytest.raises(SpecError, match="bare lists no container images"):
-        onestage.export_images(str(spec), {}, tmp_path / "target", refresh=False)
+        bundler.export_images(str(spec), {}, tmp_path / "target", refresh=False)
 
     assert not (tmp_path / "target").exists()
 
@@ -139,13 +135,13 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
 def test_what_is_known_of_the_kubelet_can_be_written_into_a_lock(tmp_path: Path) -> None:
     binary = KubeletBinary(path=tmp_path, version="1.35.4", source=KubeletSource.go_module, sha256="a")
 
-    about = imageplan.about(binary)
+    about = kubelet.about(binary)
 
     assert yaml.safe_load(yaml.safe_dump(about)) == about
 
 
 def build_of(tmp_path: Path, budget: str | None) -> pipeline._Build:
-    loaded = specfile.load("debian-kubelet")
+    loaded = load.load("debian-kubelet")
     loaded = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, fail_on=budget))
     (tmp_path / "build").mkdir()
     return pipeline._Build(loaded, tmp_path / "build", Options(), Timings())
@@ -164,16 +160,16 @@ def test_an_image_over_its_budget_is_not_verified(
     report = Report(findings=(finding,), looked_up=1, unknown=(), records=1)
     monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
     monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: report)
-    monkeypatch.setattr(verify, "verify", lambda *_args, **_options: good)
-    monkeypatch.setattr(artifact, "move_latest", lambda _folder: True)
-    monkeypatch.setattr(artifact, "commit_of", lambda _checkout: ("abc", False))
+    monkeypatch.setattr(session, "verify", lambda *_args, **_options: good)
+    monkeypatch.setattr(builds, "move_latest", lambda _folder: True)
+    monkeypatch.setattr(manifest, "commit_of", lambda _checkout: ("abc", False))
     monkeypatch.setattr(resume, "forget", lambda _folder: None)
     build = build_of(tmp_path, budget)
-    manifest = {"disks": [{"file": "x.qcow2"}], "files": {}}
+    found = {"disks": [{"file": "x.qcow2"}], "files": {}}
 
     over = contextlib.nullcontext() if passes else pytest.raises(ProvenanceError, match="over the budget")
     with over:
-        build._prove(Run(folder=tmp_path), manifest)
+        build._prove(Run(folder=tmp_path), found)
 
     written = json.loads((tmp_path / "build/manifest.json").read_text())
     assert written["verification"]["result"] == ("passed" if passes else "failed")
@@ -181,7 +177,7 @@ def test_an_image_over_its_budget_is_not_verified(
 
 def test_a_shell_needs_a_build() -> None:
     with pytest.raises(SpecError, match="no verified build of never") as e:
-        onestage.boot_shell("never", memory_mib=512)
+        guest.boot_shell("never", memory_mib=512)
 
     assert e.value.hint == "run: scripts/inv build-image never"
 
@@ -192,10 +188,10 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     def none(*_words: object, **_options: object) -> None:
         raise HostError("no Debian mirror is known")
 
-    monkeypatch.setattr("goldsmith.mirror.find", none)
-    spec = specfile.load("debian-kubelet").spec
+    monkeypatch.setattr("goldsmith.apt.mirror.find", none)
+    spec = load.load("debian-kubelet").spec
 
-    assert imageplan._mirrors(dataclasses.replace(spec, distribution=Distribution.custom), None) == {}
+    assert prepare._mirrors(dataclasses.replace(spec, distribution=Distribution.custom), None) == {}
 
 
 def test_a_lock_is_not_held_against_what_was_built_without_it() -> None:

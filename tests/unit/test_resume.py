@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import artifact, kubelet, pipeline, resume, workspace
+from goldsmith import pipeline, resume
+from goldsmith.core import files, paths
 from goldsmith.errors import BuildError
-from goldsmith.spec import ContainerSpec, Distribution, ImageSpec, KubeletSource, KubeletSpec
-from goldsmith.specfile import LoadedSpec
+from goldsmith.kubernetes import pin
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSource, KubeletSpec
 
 SPEC = ImageSpec(
     name="mine", distribution=Distribution.debian, release="trixie", containers=(), elements=("ours",)
@@ -23,7 +25,7 @@ def loaded(tmp_path: Path) -> LoadedSpec:
     (tmp_path / "elements/ours/README.rst").write_text("ours")
     return LoadedSpec(
         spec=SPEC, rendered="", path=tmp_path / "mine.yaml.j2", sha256="5" * 64,
-        elements=(tmp_path / "elements", workspace.project_root() / "elements"),
+        elements=(tmp_path / "elements", paths.project_root() / "elements"),
     )  # fmt: skip
 
 
@@ -61,14 +63,14 @@ def test_it_is_the_newest_one(builds: Path, loaded: LoadedSpec) -> None:
 
 def test_a_build_whose_tests_failed_can_be_tried_again(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
-    artifact.write_json(folder / "manifest.json", {"verification": {"result": "failed"}})
+    files.write_json(folder / "manifest.json", {"verification": {"result": "failed"}})
 
     assert resume.find(builds, loaded) == folder
 
 
 def test_a_verified_build_has_nothing_to_go_on_with(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
-    artifact.write_json(folder / "manifest.json", {"verification": {"result": "passed"}})
+    files.write_json(folder / "manifest.json", {"verification": {"result": "passed"}})
 
     with pytest.raises(BuildError, match="no failed build of mine"):
         resume.find(builds, loaded)
@@ -122,7 +124,7 @@ def test_a_moved_pin_of_the_kubelet_is_noticed(
     pinned = KubeletSpec(version="1.2.3", source=KubeletSource.go_module)
     loaded = dataclasses.replace(loaded, spec=dataclasses.replace(SPEC, kubelet=pinned))
     failed_build(builds, loaded)
-    monkeypatch.setattr(kubelet, "module_hashes", lambda: {"go.sum": "other"})
+    monkeypatch.setattr(pin, "module_hashes", lambda: {"go.sum": "other"})
 
     with pytest.raises(BuildError, match=r"these have changed: the kubelet's Go module$"):
         resume.find(builds, loaded)

@@ -5,8 +5,8 @@ import types
 
 import pytest
 
-from goldsmith import progress
-from goldsmith.timings import Timings
+from goldsmith.core import progress
+from goldsmith.pipeline import Timings
 
 
 def test_stages_that_ended_are_kept() -> None:

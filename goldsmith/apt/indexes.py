@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signed state of Debian's package index: what apt would install now, as a value to key caches with."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import hashlib
+import http.client
+import json
+import re
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.core import files, paths, proc, progress
+from goldsmith.errors import BuildError, CommandError, HostError
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_TIMEOUT_S = 20
+_RELEASE_MAX = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexState:
+    """releases: verified InRelease files, by path below a build's mirror (debian/dists/trixie/InRelease)."""
+
+    releases: Mapping[str, bytes]
+
+    def key(self, arch: str) -> str:
+        """Changes when a package of main may have changed, not when an index was only signed anew."""
+        digest = hashlib.sha256()
+        for path, text in sorted(self.releases.items()):
+            digest.update(f"{path} {_packages_hash(text, arch, path)}\n".encode())
+        return digest.hexdigest()
+
+    @property
+    def epoch(self) -> int:
+        """When the newest of the indexes was made, in seconds since 1970: for SOURCE_DATE_EPOCH."""
+        return max(_date(text, path) for path, text in self.releases.items())
+
+
+def current(suite: str, mirrors: Mirrors) -> IndexState:
+    """The state that the mirrors serve, all signatures checked; without a network the last one known.
+
+    Raises BuildError where a signature does not hold, HostError when there is no state at all.
+    """
+    if not KEYRING.exists():
+        raise HostError(f"{KEYRING} is missing", hint="run: sudo apt-get install debian-archive-keyring")
+    urls = _urls(suite, mirrors)
+    try:
+        with ThreadPoolExecutor(len(urls)) as pool:
+            texts = list(pool.map(_fetch, urls.values()))
+    except urllib.error.HTTPError as e:
+        if e.code < 500:
+            raise HostError(f"{e.url} answers {e.code} {e.reason}", hint="check the mirror's address") from e
+        return _last_known(suite, e)
+    except OSError as e:
+        return _last_known(suite, e)
+    for url, text in zip(urls.values(), texts, strict=True):
+        _verify(text, url)
+    state = IndexState(releases=dict(zip(urls, texts, strict=True)))
+    _remember(suite, state)
+    return state
+
+
+def about(text: bytes, path: str) -> dict[str, str]:
+    """Hash and date (RFC 5322) of a signed index, path below a build's mirror."""
+    date = email.utils.formatdate(_date(text, path), usegmt=True)
+    return {"sha256": hashlib.sha256(text).hexdigest(), "date": date}
+
+
+def open_url(url: str) -> http.client.HTTPResponse:
+    """An answer to read from; a user and password in the address go into a header. Raises OSError."""
+    parts = urllib.parse.urlsplit(url)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    request = urllib.request.Request(bare, headers={"User-Agent": "goldsmith"})  # noqa: S310 - see mirror.py
+    if parts.username:
+        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    return cast(http.client.HTTPResponse, urllib.request.urlopen(request, timeout=_TIMEOUT_S))  # noqa: S310
+
+
+def _fetch(url: str) -> bytes:
+    with open_url(url) as response:
+        return response.read(_RELEASE_MAX)
+
+
+def _urls(suite: str, mirrors: Mirrors) -> dict[str, str]:
+    return {
+        f"debian/dists/{suite}/InRelease": f"{mirrors.debian}/dists/{suite}/InRelease",
+        f"debian/dists/{suite}-updates/InRelease": f"{mirrors.debian}/dists/{suite}-updates/InRelease",
+        f"security/dists/{suite}-security/InRelease": f"{mirrors.security}/dists/{suite}-security/InRelease",
+    }
+
+
+def _verify(text: bytes, url: str) -> None:
+    """A mirror can serve what it likes: only Debian's own signature makes it an index."""
+    shown = urllib.parse.urlsplit(url)
+    name = f"{shown.hostname}{shown.path}"
+    with tempfile.NamedTemporaryFile(prefix="goldsmith-index-") as file:
+        file.write(text)
+        file.flush()
+        try:
+            proc.capture(["gpgv", "--quiet", "--keyring", KEYRING, file.name])
+        except CommandError as e:
+            raise BuildError(
+                f"the signature of {name} does not hold",
+                hint="use another mirror; on an old host: sudo apt-get install debian-archive-keyring",
+            ) from e
+    begin, end = b"-----BEGIN PGP SIGNED MESSAGE-----\n", b"\n-----END PGP SIGNATURE-----"
+    if not (text.startswith(begin) and text.rstrip().endswith(end)):
+        raise BuildError(f"{name} has text outside of what is signed", hint="use another mirror")
+
+
+def _state_file(suite: str) -> Path:
+    return paths.cache_root() / "index" / f"{suite}.json"
+
+
+def _remember(suite: str, state: IndexState) -> None:
+    path = _state_file(suite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(
+        path, json.dumps({name: text.decode() for name, text in state.releases.items()}).encode()
+    )
+
+
+def _last_known(suite: str, why: OSError) -> IndexState:
+    try:
+        kept = json.loads(_state_file(suite).read_text())
+    except (OSError, ValueError):
+        raise HostError(
+            f"Debian's index cannot be fetched and no earlier one is known: {why}",
+            hint="check the network, or name a mirror in GOLDSMITH_DEBIAN_MIRROR",
+        ) from why
+    releases = {name: text.encode() for name, text in kept.items()}
+    for name, text in releases.items():
+        _verify(text, f"file://cache/{name}")
+    dated = email.utils.formatdate(IndexState(releases=releases).epoch, usegmt=True)
+    progress.note(f"the mirrors cannot be reached ({why}): Debian's index of {dated} is used")
+    return IndexState(releases=releases)
+
+
+def _packages_hash(text: bytes, arch: str, path: str) -> str:
+    pattern = rf"^ ([0-9a-f]{{64}}) +\d+ main/binary-{re.escape(arch)}/Packages$"
+    found = re.search(pattern, text.decode(), re.MULTILINE)
+    if found is None:
+        raise BuildError(
+            f"{path} lists no packages for {arch}", hint="use an architecture that this suite has"
+        )
+    return found[1]
+
+
+def _date(text: bytes, path: str) -> int:
+    found = re.search(r"^Date: (.+)$", text.decode(), re.MULTILINE)
+    if found is None:
+        raise BuildError(f"{path} has no date", hint="use another mirror")
+    return int(email.utils.parsedate_to_datetime(found[1]).timestamp())

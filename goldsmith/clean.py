@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clean-up on demand: what dead runs left, broken and old cache entries, builds no longer wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from goldsmith.core import cache, scratch
+from goldsmith.core.builds import is_verified
+from goldsmith.devcloud import lifecycle
+
+
+def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> list[str]:
+    """Remove what nobody needs; a line for each thing removed.
+
+    Without the two options: only what dead runs left, and broken cache entries.
+    """
+    done = scratch.clean_dead_runs() + lifecycle.clean_dead()
+    done += cache.clean_cache(older_than_days=cache_older_than_days)
+    if keep_builds is not None:
+        for folder in sorted(path for path in out.glob("*") if path.is_dir()):
+            done += clean_builds(folder, keep=keep_builds)
+    return done
+
+
+def clean_builds(folder: Path, *, keep: int) -> list[str]:
+    """Remove a spec's builds but the newest `keep`, the newest verified one, and published ones.
+
+    A published build has a publish*.json beside its manifest; the one to roll back to has it too.
+    """
+    builds = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    spared = set(builds[len(builds) - keep :] if keep else [])
+    spared |= {build for build in builds if list(build.glob("publish*.json"))}
+    spared |= _live_builds()
+    verified = [build for build in builds if is_verified(build)]
+    spared |= set(verified[-1:])
+    done = []
+    for build in builds:
+        if build not in spared:
+            shutil.rmtree(build)
+            done.append(f"removed {build}")
+    return done
+
+
+def _live_builds() -> set[Path]:
+    found = set()
+    for run in scratch.live_runs():
+        with contextlib.suppress(OSError):
+            found.add(Path((run / "build").read_text()))
+    return found

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks: parse, call, report. No logic.
+
+Others use: common, development, output.
+"""

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks around publishing, for tasks.py. They hold no logic either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from goldsmith.cli import common
+
+if TYPE_CHECKING:
+    from goldsmith.publish.publisher import CloudResult, Options
+
+_NAME = "a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: debian-kubelet"
+_VAR = "NAME=VALUE, a variable of the spec; may be repeated"
+_CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of the spec, else OS_CLOUD"
+_OUT = "folder where builds are; default: $GOLDSMITH_OUT, else out/"
+_BUILD = "ID of the build; default: the latest verified one"
+_SIGNED = {
+    "signed-by": "PEM file with the public key of who has to have signed it; default: the spec's",
+    "accept-unsigned": "REASON to publish a build that nobody has signed",
+}
+_RECORD = "keep and look for records of builds in this folder, instead of in Glance"
+_JSON = "answer with JSON on standard output"
+_COMMON = {"name": _NAME, "cloud": _CLOUD, "var": _VAR, "out": _OUT, "record": _RECORD, "json": _JSON}
+
+
+def _options(cloud: Any, var: Any, out: str, record: str, **more: Any) -> Options:
+    from goldsmith.core import paths
+    from goldsmith.publish.publisher import Options
+
+    return Options(
+        out=paths.out_root(out), variables=common.variables(var or ()),
+        clouds=tuple(cloud or ()), records=Path(record) if record else None, **more,
+    )  # fmt: skip
+
+
+def _report(results: list[CloudResult], schema: str, *, as_json: bool) -> None:
+    """Every cloud's answer is printed, and then what failed decides on the exit code."""
+    from goldsmith.cli import output
+    from goldsmith.publish import publisher
+
+    with common.reported():
+        output.show_publications(results, schema, as_json=as_json)
+        publisher.require(results)
+
+
+@task(
+    positional=["name"],
+    iterable=["cloud", "var"],
+    help={**_COMMON, **_SIGNED, "build": _BUILD, "deadline": "seconds for each cloud; default: 7200"},
+)
+def publish(
+    c: Context,
+    name: Any = None,
+    cloud: Any = None,
+    build: str = "",
+    deadline: float = 7200,
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    signed_by: str = "",
+    accept_unsigned: str = "",
+    json: bool = False,
+) -> None:
+    """Put a verified build into Glance, and move the alias to it when it has been compared."""
+    from goldsmith.publish import publisher
+
+    with common.reported(as_json=json):
+        options = _options(
+            cloud, var, out, record, build=build, deadline_s=deadline,
+            signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
+        )  # fmt: skip
+        results = publisher.Publisher(name, options).publish()
+    _report(results, "goldsmith.publish", as_json=json)
+
+
+@task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, **_SIGNED, "build": _BUILD})
+def plan_publish(
+    c: Context,
+    name: Any = None,
+    cloud: Any = None,
+    build: str = "",
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    signed_by: str = "",
+    accept_unsigned: str = "",
+    json: bool = False,
+) -> None:
+    """Show what publish would change in each cloud, as a diff. Changes nothing."""
+    from goldsmith.publish import publisher
+
+    with common.reported(as_json=json):
+        options = _options(
+            cloud, var, out, record, build=build,
+            signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
+        )  # fmt: skip
+        results = publisher.Publisher(name, options).plan()
+    _report(results, "goldsmith.publish-plan", as_json=json)
+
+
+@task(
+    positional=["name"],
+    iterable=["cloud", "var"],
+    help={**_COMMON, "to": "ID of the build; default: the one that held the alias before"},
+)
+def rollback(
+    c: Context,
+    name: Any = None,
+    cloud: Any = None,
+    to: str = "",
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """Give the alias back to the release before. Nothing is uploaded, nothing deleted."""
+    from goldsmith.publish import publisher
+
+    with common.reported(as_json=json):
+        options = _options(cloud, var, out, record)
+        results = publisher.Publisher(name, options).rollback(to)
+    _report(results, "goldsmith.rollback", as_json=json)
+
+
+@task(
+    positional=["name"],
+    iterable=["cloud", "var"],
+    help={
+        **_COMMON, "orphans": "list what publications left that were broken off, instead of releases",
+        "clean": "remove those", "force": "also those that another machine may just be publishing",
+    },
+)  # fmt: skip
+def images(
+    c: Context,
+    name: Any = None,
+    cloud: Any = None,
+    orphans: bool = False,
+    clean: bool = False,
+    force: bool = False,
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """List the releases of a spec in each cloud: their alias, use and content."""
+    from goldsmith.cli import output
+    from goldsmith.publish.publisher import Publisher
+
+    with common.reported(as_json=json):
+        publisher = Publisher(name, _options(cloud, var, out, record))
+        if orphans or clean:
+            found = publisher.orphans(clean=clean, force=force)
+            output.show_orphans(found, cleaned=clean, as_json=json)
+        else:
+            output.show_images(publisher.images(), as_json=json)
+
+
+@task(
+    positional=["name"],
+    iterable=["var"],
+    help={
+        "name": _NAME, "var": _VAR, "cloud": "a cloud of clouds.yaml; default: OS_CLOUD", "json": _JSON,
+        "build": "ID of a build: its release, whether it holds the alias or not",
+        "project": "ID of the project whose releases count; default: all that we can see",
+    },
+)  # fmt: skip
+def resolve(
+    c: Context,
+    name: Any = None,
+    cloud: str = "",
+    build: str = "",
+    project: str = "",
+    var: Any = None,
+    json: bool = False,
+) -> None:
+    """Print the ID of the image that the alias stands for, by the documented rule."""
+    from goldsmith.publish import publisher
+
+    with common.reported(as_json=json):
+        options = _options([cloud] if cloud else [], var, "", "")
+        found = publisher.Publisher(name, options).resolve(project=project, build=build)
+        if json:
+            common.print_json("goldsmith.resolve", found)
+        else:
+            print(found["image"])
+
+
+@task(
+    positional=["old", "new"],
+    iterable=["cloud", "var"],
+    help={
+        "old": "ID of a build", "new": "ID of a build", "name": _NAME, "out": _OUT, "var": _VAR,
+        "json": _JSON,
+        "cloud": "a cloud that has the records of builds which are not here", "record": _RECORD,
+    },
+)  # fmt: skip
+def diff(
+    c: Context,
+    old: str,
+    new: str,
+    name: str = "debian-kubelet",
+    cloud: Any = None,
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """Say what changed between two builds: kernel, kubelet, container images, packages, elements, size."""
+    from goldsmith.publish import publisher
+
+    with common.reported(as_json=json):
+        found = publisher.difference(name, _options(cloud, var, out, record), old, new)
+        if json:
+            common.print_json("goldsmith.diff", found.as_dict())
+        else:
+            print(found.text())

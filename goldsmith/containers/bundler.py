@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The containers of a spec, from wherever they come, as one archive and the lock that says what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from goldsmith.apt.indexes import IndexState
+from goldsmith.containers import build, build_context, docker_save, oci, policy, registry, store
+from goldsmith.containers.build import Workshop
+from goldsmith.containers.build_context import Context
+from goldsmith.containers.policy import Policy
+from goldsmith.containers.store import Built
+from goldsmith.core import cache, files, paths, progress, scratch
+from goldsmith.core.scratch import Run
+from goldsmith.errors import BuildError, SpecError
+from goldsmith.spec import load
+from goldsmith.spec.model import Arch, ContainerSpec, Into, Layers
+
+BUNDLE = "bundle.tar"
+LOCK = "images.lock.json"
+_SUM = "bundle.sha256"
+_FORMAT = "1"  # raise it when the archive is written differently from the same images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedImage:
+    """An entry of images.lock.json; docs/containers.md says what the fields mean."""
+
+    ref: str
+    names: tuple[str, ...]
+    digest: str
+    index_digest: str | None
+    config_digest: str
+    media_type: str
+    size: int
+    layers: tuple[Mapping[str, str | int], ...]
+    source: str
+    into: Into
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """The archive and its lock, both in the cache: copy what is to stay. reused: nothing was done anew."""
+
+    path: Path
+    lock_path: Path
+    images: tuple[LockedImage, ...]
+    size_bytes: int
+    sha256: str
+    reused: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Origin:
+    """What a container turned out to be: an image built here or the engine's, or a registry's."""
+
+    container: ContainerSpec
+    key: str = ""  # of built, in the image store
+    built: Built | None = None
+    pulled: registry.Pulled | None = None
+
+    @property
+    def identity(self) -> tuple[str | None, ...]:
+        found = self.built.id if self.built else None
+        pulled = self.pulled
+        names = (pulled.index_digest, oci.sha256(pulled.manifest)) if pulled else (None, None)
+        c = self.container
+        return (c.ref, c.into.value, c.build and "build", c.registry, found, *names)
+
+
+class _LostLayersError(Exception):
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def export(
+    containers: Sequence[ContainerSpec],
+    *,
+    layers: Layers,
+    arch: Arch = Arch.amd64,
+    policy: Policy | None = None,
+    run: Run,
+    log_path: Path,
+    refresh: bool = False,
+    mirror: str | None = None,
+    index: Mapping[str, IndexState] | None = None,
+    root: Path | None = None,
+) -> Bundle:
+    """The bundle of containers, in this order, from the cache where nothing changed.
+
+    policy: which images may come in; by default none but those built here from nothing else.
+    index: Debian's, by suite, for a build that is held to it; else today's.
+    refresh: build and save anew what is cached. root: the folder that build paths are relative to.
+    Raises BuildError, HostError, and ProvenanceError for an image that the policy does not allow.
+    """
+    if not containers:
+        progress.note("the spec lists no containers: the bundle is empty")
+    _check_names(containers)
+    with contextlib.ExitStack() as stack:
+        shop = Workshop(
+            run=run, log_path=log_path, arch=arch.value, preferred_mirror=mirror, stack=stack,
+            policy=policy or Policy(), states=dict(index or {}),
+        )  # fmt: skip
+        made = build_context.collect(containers, root or paths.project_root())
+        keys = build.keys(shop, made)
+        if refresh:
+            store.forget(*keys.values())
+        try:
+            return _bundle(shop, containers, made, keys, layers, refresh=refresh)
+        except _LostLayersError as lost:
+            progress.note("layers are missing in the cache: their image is made anew")
+            store.forget(lost.key)
+            return _bundle(shop, containers, made, keys, layers, refresh=False)
+
+
+def archive_engine_images(client: docker.DockerClient, refs: Sequence[str], target: Path, spool: Path) -> str:
+    """Write images of an engine to target as they are, without any cache; returns its sha256 (hex).
+
+    spool: an empty folder on a disk with room for all layers.
+    """
+    ids = [str(docker_save.inspect(client, ref)["Id"]) for ref in refs]
+    images, blobs = [], dict[str, oci.Content]()
+    for ref, saved in zip(refs, docker_save.save(client, ids, spool), strict=True):
+        files = dict(saved.layers)
+        built = Built(config=saved.config, diff_ids=tuple(files))
+        images.append(_image(_Origin(container=ContainerSpec(ref=ref), built=built), _plain(files)))
+        blobs |= {**files, built.id: built.config}
+    with target.open("wb", buffering=0) as sink:
+        return oci.write(images, blobs, sink)
+
+
+def _bundle(
+    shop: Workshop,
+    containers: Sequence[ContainerSpec],
+    made: Sequence[Context],
+    keys: Mapping[str, str],
+    layers: Layers,
+    *,
+    refresh: bool,
+) -> Bundle:
+    listed = [c.ref for c in containers if c.build is not None]
+    build.make(shop, made, keys, [ref for ref in listed if store.lookup(keys[ref]) is None])
+    origins = _origins(shop, containers, keys, refresh=refresh)
+    parts = {"format": _FORMAT, "layers": layers.value, "images": [origin.identity for origin in origins]}
+    fresh = []
+
+    def fill(folder: Path) -> None:
+        fresh.append(folder)
+        with progress.step("write the bundle of container images"):
+            _fill(folder, origins, layers)
+
+    entry = cache.cached("bundle", hashlib.sha256(oci.canonical(parts)).hexdigest(), fill)
+    return _read(entry, reused=not fresh)
+
+
+def _check_names(containers: Sequence[ContainerSpec]) -> None:
+    names = [oci.full_name(c.ref) for c in containers]
+    for name in names:
+        if names.count(name) > 1:
+            raise BuildError(f"the spec lists {name} twice", hint="give each container a name of its own")
+
+
+def _origins(
+    shop: Workshop, containers: Sequence[ContainerSpec], keys: Mapping[str, str], *, refresh: bool
+) -> list[_Origin]:
+    held = _from_engine(shop, [c.ref for c in containers if not (c.build or c.registry)], refresh=refresh)
+    found = []
+    for c in containers:
+        if c.registry is not None:
+            with progress.step(f"fetch {c.registry}"):
+                pulled = registry.pull(
+                    c.registry, arch=shop.arch, policy=shop.policy, run=shop.run, log_path=shop.log_path
+                )
+            found.append(_Origin(container=c, pulled=pulled))
+        else:
+            key = keys[c.ref] if c.build else held[c.ref]
+            built = store.lookup(key)
+            if built is None:
+                raise _LostLayersError(key)
+            found.append(_Origin(container=c, key=key, built=built))
+    return found
+
+
+def _from_engine(shop: Workshop, refs: Sequence[str], *, refresh: bool) -> dict[str, str]:
+    """Have the engine's images in the store; their keys by ref."""
+    ids = {}
+    for ref in refs:
+        shop.policy.allow_engine(ref)
+        about = docker_save.inspect(shop.client, ref)
+        if about["Architecture"] != shop.arch:
+            raise BuildError(
+                f"the engine's {ref} is for {about['Architecture']}, the image for {shop.arch}",
+                hint=f"run: docker pull --platform linux/{shop.arch} {ref}",
+            )
+        ids[ref] = str(about["Id"])
+    keys = {ref: f"engine-{image.partition(':')[2]}" for ref, image in ids.items()}
+    missing = [ref for ref in refs if refresh or not build.is_there(keys[ref])]
+    if missing:
+        with progress.step(f"take {', '.join(missing)} from the Docker engine"):
+            saved = docker_save.save(shop.client, [ids[ref] for ref in missing], shop.folder())
+            for ref, one in zip(missing, saved, strict=True):
+                store.keep(keys[ref], one.config, dict(one.layers))
+    return keys
+
+
+def _fill(folder: Path, origins: Sequence[_Origin], layers: Layers) -> None:
+    images: list[oci.Image] = []
+    blobs: dict[str, oci.Content] = {}
+    for origin in origins:
+        if origin.pulled is not None:
+            blobs |= origin.pulled.blobs
+            images.append(_pulled_image(origin.container, origin.pulled))
+            continue
+        assert origin.built is not None
+        files = store.layers(origin.built)
+        if files is None:
+            raise _LostLayersError(origin.key)
+        parts = _plain(files) if layers is Layers.uncompressed else _gzipped(files)
+        blobs |= {layer.digest: path for layer, path in parts}
+        blobs[origin.built.id] = origin.built.config
+        images.append(_image(origin, parts))
+    with (folder / BUNDLE).open("wb", buffering=0) as sink:
+        digest = oci.write(images, blobs, sink)
+    (folder / LOCK).write_bytes(oci.lock(images))
+    (folder / _SUM).write_text(digest)
+
+
+_Parts = Sequence[tuple[oci.Layer, Path]]
+
+
+def _plain(files: Mapping[str, Path]) -> _Parts:
+    return [(oci.Layer(digest=x, size=path.stat().st_size, diff_id=x), path) for x, path in files.items()]
+
+
+def _gzipped(files: Mapping[str, Path]) -> _Parts:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [(layer, path) for path, layer in pool.map(store.gzipped, files)]
+
+
+def _image(origin: _Origin, parts: _Parts) -> oci.Image:
+    assert origin.built is not None
+    config = oci.Layer(digest=origin.built.id, size=len(origin.built.config), diff_id=origin.built.id)
+    layers = tuple(layer for layer, _ in parts)
+    return oci.Image(
+        ref=origin.container.ref,
+        names=(oci.full_name(origin.container.ref),),
+        manifest=oci.manifest_of(config, layers),
+        media_type=oci.OCI_MANIFEST,
+        config=config,
+        layers=layers,
+        source="build" if origin.container.build else "engine",
+        into=origin.container.into,
+    )
+
+
+def _pulled_image(container: ContainerSpec, pulled: registry.Pulled) -> oci.Image:
+    """Named by tag, and by both digests: a pod may be pinned by either, and containerd goes by names."""
+    assert container.registry is not None
+    bases = dict.fromkeys((oci.repository(container.ref), oci.repository(container.registry)))
+    digests = [oci.sha256(pulled.manifest), *([pulled.index_digest] if pulled.index_digest else [])]
+    pinned = [f"{base}@{digest}" for base in bases for digest in digests]
+    return oci.Image(
+        ref=container.ref,
+        names=tuple(dict.fromkeys([oci.full_name(container.ref), *pinned])),
+        manifest=pulled.manifest,
+        media_type=pulled.media_type,
+        config=pulled.config,
+        layers=pulled.layers,
+        source="registry",
+        into=container.into,
+        index_digest=pulled.index_digest,
+    )
+
+
+def _read(entry: Path, *, reused: bool) -> Bundle:
+    parsed = json.loads((entry / LOCK).read_text())
+    images = [
+        LockedImage(
+            **{**x, "names": tuple(x["names"]), "layers": tuple(x["layers"]), "into": Into(x["into"])}
+        )
+        for x in parsed["images"]
+    ]
+    path = entry / BUNDLE
+    return Bundle(
+        path=path, lock_path=entry / LOCK, images=tuple(images), size_bytes=path.stat().st_size,
+        sha256=(entry / _SUM).read_text(), reused=reused,
+    )  # fmt: skip
+
+
+def export_images(name: str, variables: Mapping[str, str], target: Path, *, refresh: bool) -> Bundle:
+    """Write a spec's bundle and its lock into the folder target."""
+    loaded = load.load(name, variables)
+    if not loaded.spec.containers:
+        raise SpecError(f"{loaded.spec.name} lists no container images", hint="see its key containers")
+    target.mkdir(parents=True, exist_ok=True)
+    with scratch.run() as run:
+        bundle = export(
+            loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
+            refresh=refresh, log_path=run.folder / "export.log", policy=policy.of_spec(loaded.spec),
+        )  # fmt: skip
+        partial = target / ".bundle.tar.part"
+        shutil.copyfile(bundle.path, partial)
+        partial.replace(target / "bundle.tar")
+        files.write_atomically(target / "images.lock.json", bundle.lock_path.read_bytes())
+    return dataclasses.replace(bundle, path=target / "bundle.tar", lock_path=target / "images.lock.json")

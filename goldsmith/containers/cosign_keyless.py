@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keyless signatures of container images: Sigstore bundles that lie in a registry beside the image.
+
+Judged by Sigstore's own library, without a network: certificates and logs are those of a trusted root on
+disk. Formats: https://docs.sigstore.dev/about/bundle/, and the fallback of the OCI distribution specification
+for registries without an API for referrers: an index under the tag sha256-DIGEST.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sigstore.models import Bundle
+
+if TYPE_CHECKING:
+    from sigstore.verify import Verifier
+
+
+from goldsmith.errors import ProvenanceError
+
+BUNDLE = "application/vnd.dev.sigstore.bundle"  # begins the media type; a version follows
+_STATEMENT = "application/vnd.in-toto+json"
+_SIGNED = "https://sigstore.dev/cosign/sign/v1"
+
+
+def tag(digest: str) -> str:
+    """Under which tag what refers to an image is listed."""
+    return digest.replace(":", "-")
+
+
+def bundles(index: bytes) -> tuple[str, ...]:
+    """The digests of the manifests, in the list under tag(), that hold a bundle."""
+    try:
+        entries = json.loads(index).get("manifests", [])
+        return tuple(
+            str(entry["digest"]) for entry in entries if str(entry.get("artifactType")).startswith(BUNDLE)
+        )
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return ()
+
+
+def blobs(manifest: bytes) -> tuple[str, ...]:
+    """The digests of the bundles in such a manifest."""
+    layers = json.loads(manifest).get("layers", [])
+    return tuple(str(each["digest"]) for each in layers if str(each["mediaType"]).startswith(BUNDLE))
+
+
+def check(
+    found: Iterable[bytes], digest: str, name: str, *, identity: str, issuer: str, trusted_root: Path
+) -> None:
+    """Raise ProvenanceError unless one of the bundles is a signature of identity's over digest.
+
+    identity: the subject of the certificate, as issuer vouched for it; both to the letter.
+    """
+    from sigstore.verify import policy as identities
+
+    verifier = _verifier(trusted_root)
+    wanted = identities.Identity(identity=identity, issuer=issuer)
+    refused = []
+    for each in found:
+        why = _refused(each, digest, lambda bundle: verifier.verify_dsse(bundle, wanted))
+        if why is None:
+            return
+        refused.append(why)
+    shown = "; ".join(dict.fromkeys(refused)) or "it has no keyless signature"
+    raise ProvenanceError(
+        f"{name}@{digest} is not signed as the policy wants it: {shown}",
+        hint=f"ask its owner; the policy wants {identity} as {issuer} knows it",
+    )
+
+
+def _refused(data: bytes, digest: str, verified: Callable[[Bundle], tuple[str, bytes]]) -> str | None:
+    """Why a bundle does not count, None where it does."""
+    from sigstore.errors import Error as SigstoreError
+    from sigstore.models import Bundle
+
+    try:
+        kind, payload = verified(Bundle.from_json(data))
+    except SigstoreError as e:
+        return f"a signature does not count ({str(e).splitlines()[0]})"
+    except (ValueError, KeyError, TypeError) as e:
+        return f"a signature is broken ({type(e).__name__})"
+    if kind != _STATEMENT:
+        return f"a signature is over {kind}"
+    said: Any = json.loads(payload)
+    if said.get("predicateType") != _SIGNED:
+        return f"a statement is no signature but {said.get('predicateType')}"
+    subjects = [subject.get("digest", {}).get("sha256") for subject in said.get("subject", [])]
+    if digest.removeprefix("sha256:") not in subjects:
+        return f"a signature is for {', '.join(f'sha256:{each}' for each in subjects)}"
+    return None
+
+
+def _verifier(trusted_root: Path) -> Verifier:
+    from sigstore.errors import Error as SigstoreError
+    from sigstore.models import TrustedRoot
+    from sigstore.verify import Verifier
+
+    try:
+        return Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
+    except (OSError, ValueError, SigstoreError) as e:
+        raise ProvenanceError(
+            f"cannot use the trusted root {trusted_root.name} of the policy: {str(e).splitlines()[0]}"
+        ) from e

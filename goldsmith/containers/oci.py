@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Container images as one archive that docker, containerd, podman and skopeo all read.
+
+The archive is an OCI image layout (image-layout.md of the OCI image specification) with the manifest.json
+of docker-archive beside it, whose paths point at the same blobs; so each blob is there once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from goldsmith.core.files import Sha256, write_all
+from goldsmith.errors import BuildError
+from goldsmith.spec.model import Into
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+LOCK_SCHEMA = "goldsmith.images-lock"
+LOCK_VERSION = 1
+_CHUNK = 1 << 20
+
+Content = bytes | Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """digest and size are of the blob in the archive, diff_id of the tar archive in it."""
+
+    digest: str
+    size: int
+    diff_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """An image whose manifest is fixed. names: all full names that it can be started by."""
+
+    ref: str
+    names: tuple[str, ...]
+    manifest: bytes
+    media_type: str
+    config: Layer  # its diff_id is the digest once more
+    layers: tuple[Layer, ...]
+    source: str  # build, engine or registry
+    into: Into = Into.containerd
+    index_digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.manifest)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its blobs."""
+        return len(self.manifest) + self.config.size + sum(layer.size for layer in self.layers)
+
+
+def sha256(data: bytes) -> str:
+    """sha256:HEX, as digests are written."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def manifest_of(config: Layer, layers: Sequence[Layer]) -> bytes:
+    """The OCI manifest of an image that came without one; its layers are tar archives or gzipped ones."""
+    return canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": OCI_CONFIG, "digest": config.digest, "size": config.size},
+            "layers": [
+                {
+                    "mediaType": OCI_LAYER if x.digest == x.diff_id else f"{OCI_LAYER}+gzip",
+                    "digest": x.digest,
+                    "size": x.size,
+                }
+                for x in layers
+            ],
+        }
+    )
+
+
+def full_name(ref: str) -> str:
+    """ref as containerd and the kubelet store it: with a registry, and a tag unless it has a digest."""
+    name, at, digest = ref.partition("@")
+    head, slash, _ = name.partition("/")
+    if not slash or not ("." in head or ":" in head or head == "localhost"):
+        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    if not at and ":" not in name.rpartition("/")[2]:
+        name += ":latest"
+    return f"{name}{at}{digest}"
+
+
+def repository(ref: str) -> str:
+    """ref in full, without tag and digest."""
+    name = full_name(ref).partition("@")[0]
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/{last.partition(':')[0]}"
+
+
+def write(images: Sequence[Image], blobs: Mapping[str, Content], sink: IO[bytes]) -> str:
+    """Write the archive and return its sha256 (hex); every blob is hashed on its way.
+
+    blobs: content by digest, of configs and layers. Raises BuildError for one that is not what its name
+    says. The same images give the same bytes; memory use does not depend on their size.
+    """
+    with Sha256() as total, Sha256() as each:
+        writer = _Writer(sink, total, each)
+        writer.add("oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
+        for name in ("blobs", "blobs/sha256"):
+            writer.add_folder(name)
+        for digest, content in _blobs_in_order(images, blobs):
+            writer.add(_path(digest), content, digest)
+        writer.add("manifest.json", canonical([_docker_entry(image) for image in images]))
+        writer.add("index.json", canonical(_index(images)))
+        return writer.end()
+
+
+def lock(images: Sequence[Image]) -> bytes:
+    """images.lock.json: what is in the archive, for other programs."""
+    return (json.dumps(_lock(images), sort_keys=True, indent=1) + "\n").encode()
+
+
+def _lock(images: Sequence[Image]) -> dict[str, Any]:
+    return {
+        "schema": LOCK_SCHEMA,
+        "version": LOCK_VERSION,
+        "images": [
+            {
+                "ref": image.ref,
+                "names": list(image.names),
+                "digest": image.digest,
+                "index_digest": image.index_digest,
+                "config_digest": image.config.digest,
+                "media_type": image.media_type,
+                "size": image.size,
+                "layers": [{"digest": x.digest, "size": x.size, "diff_id": x.diff_id} for x in image.layers],
+                "source": image.source,
+                "into": image.into.value,
+            }
+            for image in images
+        ],
+    }
+
+
+def _blobs_in_order(images: Sequence[Image], blobs: Mapping[str, Content]) -> Iterator[tuple[str, Content]]:
+    seen = set()
+    for image in images:
+        parts: list[tuple[str, Content]] = [
+            (x.digest, blobs[x.digest]) for x in (*image.layers, image.config)
+        ]
+        for digest, content in [*parts, (image.digest, image.manifest)]:
+            if digest not in seen:
+                seen.add(digest)
+                yield digest, content
+
+
+def _path(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _docker_entry(image: Image) -> dict[str, Any]:
+    return {
+        "Config": _path(image.config.digest),
+        "RepoTags": [name for name in image.names if "@" not in name],
+        "Layers": [_path(layer.digest) for layer in image.layers],
+    }
+
+
+def _index(images: Sequence[Image]) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [
+            {
+                "mediaType": image.media_type,
+                "digest": image.digest,
+                "size": len(image.manifest),
+                "annotations": {
+                    "io.containerd.image.name": name,
+                    "org.opencontainers.image.ref.name": name,
+                },
+            }
+            for image in images
+            for name in image.names
+        ],
+    }
+
+
+class _Writer:
+    """A tar archive without anything of this host or hour in it, hashed while it is written."""
+
+    def __init__(self, sink: IO[bytes], total: Sha256, each: Sha256) -> None:
+        self._sink = sink
+        self._total = total
+        self._each = each
+        self._written = 0
+
+    def add_folder(self, name: str) -> None:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        self._put(entry.tobuf(tarfile.GNU_FORMAT))
+
+    def add(self, name: str, content: Content, digest: str | None = None) -> None:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        self._put(entry.tobuf(tarfile.GNU_FORMAT))
+        size = 0
+        for chunk in _chunks(content):
+            self._each.update(chunk)
+            self._put(chunk)
+            size += len(chunk)
+        found = f"sha256:{self._each.take()}"
+        if size != entry.size or (digest is not None and found != digest):
+            raise BuildError(
+                f"the content of blob {digest or name} is not what its name says",
+                hint="run: scripts/inv clean, then build again",
+            )
+        self._put(bytes(-size % tarfile.BLOCKSIZE))
+
+    def end(self) -> str:
+        self._put(bytes(2 * tarfile.BLOCKSIZE))
+        self._put(bytes(-self._written % tarfile.RECORDSIZE))
+        return self._total.take()
+
+    def _put(self, data: bytes) -> None:
+        self._total.update(data)
+        write_all(self._sink, data)
+        self._written += len(data)
+
+
+def _chunks(content: Content) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb", buffering=0) as source:
+        while chunk := source.read(_CHUNK):
+            yield chunk

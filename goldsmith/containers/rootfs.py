@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Debian root from signed packages, as the one layer of a container image."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith.apt import indexes
+from goldsmith.containers import build_context
+from goldsmith.core import privilege, proc
+from goldsmith.errors import SpecError
+from goldsmith.spec.document import parse_document
+
+_TIMEOUT_S = 900
+_TRACES = "etc/apt/sources.list etc/apt/apt.conf.d/99mmdebstrap etc/hostname etc/resolv.conf"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """A rootfs.yaml; docs/containers.md says what its keys mean."""
+
+    suite: str
+    variant: str = "apt"
+    packages: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ("bash",)
+
+
+def read(folder: Path) -> Recipe:
+    """The recipe in a context folder. Raises SpecError for what is no recipe."""
+    path = folder / build_context.ROOTFS
+    document = parse_document(path.read_text(), lambda line: (str(path), line))
+    if document.problems:
+        lines = "".join(f"\n  | {problem}" for problem in document.problems)
+        raise SpecError(f"{path} is no recipe{lines}", hint="see docs/containers.md")
+    try:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.data.items()}
+        return Recipe(**fields)
+    except (TypeError, AttributeError) as e:
+        raise SpecError(f"{path} is no recipe: {e}", hint="see docs/containers.md") from e
+
+
+def make(
+    folder: Path, target: Path, *, arch: str, epoch: int, source: str, work: Path, log_path: Path
+) -> None:
+    """Write the root that folder describes to target, a tar archive; work is an empty folder of ours.
+
+    source: address of aptproxy.serve(). The same recipe, index and epoch give the same bytes.
+    Raises HostError without root, and BuildError.
+    """
+    privilege.require_root("a container's root file system", otherwise="build as root")
+    recipe = read(folder)
+    files = _files(folder, work)
+    argv: list[proc.Arg] = [
+        "mmdebstrap", "--quiet", "--mode=root", "--format=tar",
+        f"--architectures={arch}", f"--variant={recipe.variant}",
+        *(["--include=" + ",".join(recipe.packages)] if recipe.packages else []),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude),
+        *(f"--dpkgopt=path-include={pattern}" for pattern in recipe.include),
+        "--dpkgopt=force-unsafe-io",  # nobody waits for a disk inside an image
+        "--aptopt=Acquire::http::Proxy \"DIRECT\"",
+        f"--customize-hook=cd \"$1\" && rm -f {_TRACES}",
+        *([f"--customize-hook=cp -R --preserve=mode {files}/. \"$1\"/"] if files else []),
+        recipe.suite, target, *_sources(recipe.suite, source),
+    ]  # fmt: skip
+    env = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": os.fspath(work), "LC_ALL": "C.UTF-8"}
+    target.touch()  # so that it is ours, whoever writes it
+    root_argv = privilege.as_root(("env", *(f"{name}={value}" for name, value in env.items()), *argv))
+    proc.run(root_argv, log_path=log_path, timeout_s=_TIMEOUT_S)
+
+
+def config(folder: Path, *, arch: str, epoch: int, diff_id: str) -> Mapping[str, Any]:
+    """The image configuration of the root (OCI image specification, config.md)."""
+    created = datetime.datetime.fromtimestamp(epoch, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    recipe = read(folder)
+    return {
+        "architecture": arch,
+        "os": "linux",
+        "created": created,
+        "config": {
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "Cmd": list(recipe.cmd),
+        },
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created": created, "created_by": f"goldsmith: Debian {recipe.suite} from packages"}],
+    }
+
+
+def _sources(suite: str, source: str) -> list[str]:
+    by = f"deb [signed-by={indexes.KEYRING}]"
+    return [
+        f"{by} {source}/debian {suite} main",
+        f"{by} {source}/debian {suite}-updates main",
+        f"{by} {source}/security {suite}-security main",
+    ]
+
+
+def _files(folder: Path, work: Path) -> Path | None:
+    """A copy of the context's files/ with the modes that a fresh checkout under any umask would not have."""
+    if not (folder / "files").is_dir():
+        return None
+    staged = work / "files"
+    for path in sorted((folder / "files").rglob("*")):
+        target = staged / path.relative_to(folder / "files")
+        if path.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    for path in [staged, *(path for path in staged.rglob("*") if path.is_dir())]:
+        path.chmod(0o755)
+    return staged

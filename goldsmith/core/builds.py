@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things are on disk: the output, the cache, a run's scratch folder; locks and clean-up."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import time
+from pathlib import Path
+
+from goldsmith.core import locks
+from goldsmith.errors import BuildError, HostError, SpecError
+
+DISK_SUFFIXES = (".qcow2", ".raw", ".part")
+LATEST = "latest"  # the link to a spec's newest verified build
+
+
+def new_build_folder(out: Path, name: str, commit: str) -> Path:
+    """Make out/NAME/BUILD_ID; BUILD_ID is UTC time and commit, and sorts by age."""
+    while True:
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = out / name / f"{stamp}-{commit}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            time.sleep(0.2)  # another build of this name began in this very second
+        except OSError as e:
+            raise HostError(
+                f"cannot write to {out}: {e.strerror}",
+                hint="name a folder that you can write: --out DIR, or GOLDSMITH_OUT",
+            ) from e
+        else:
+            return folder
+
+
+def find_build(out: Path, name: str, build_id: str = "") -> Path:
+    """The folder of a build, by default the latest verified one. Raises SpecError where there is none."""
+    folder = out / name / (build_id or LATEST)
+    if not (folder / "manifest.json").exists():
+        which = f"build {build_id}" if build_id else "verified build"
+        raise SpecError(
+            f"there is no {which} of {name} in {out}", hint=f"run: scripts/inv build-image {name}"
+        )
+    return folder.resolve()
+
+
+def find_qcow2(out: Path, name: str) -> Path:
+    """The disk image of the latest verified build of a spec. Raises SpecError where there is none."""
+    build = find_build(out, name)
+    found = sorted(build.glob("*.qcow2"))
+    if not found:
+        raise SpecError(f"{build} has no disk image any more", hint=f"run: scripts/inv build-image {name}")
+    return found[0]
+
+
+def is_verified(build: Path) -> bool:
+    """The build's manifest is there and says that verification passed."""
+    try:
+        manifest = json.loads((build / "manifest.json").read_text())
+        return bool(manifest["verification"]["result"] == "passed")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def drop_disk_images(build: Path) -> list[str]:
+    """Of a build that did not get as far as a good verdict: its disk image, and files half written."""
+    half = [path for path in build.iterdir() if path.name.startswith(".")]
+    images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
+    unwanted = half if (build / "keep").exists() or is_verified(build) else [*half, *images]
+    for path in unwanted:
+        path.unlink()
+    return [f"removed {path}" for path in unwanted]
+
+
+def move_latest(build: Path) -> bool:
+    """Point `latest` at a verified build, in one step; false where a newer one has it already."""
+    if not is_verified(build):
+        raise BuildError(f"{build} is not verified; latest stays where it is")
+    latest = build.parent / LATEST
+    with locks.locked(build.parent / ".latest.lock", wait=True):
+        with contextlib.suppress(OSError):
+            if latest.readlink().name > build.name and latest.exists():
+                return False
+        new = build.parent / ".latest.new"
+        new.unlink(missing_ok=True)
+        new.symlink_to(build.name)
+        new.replace(latest)
+    return True

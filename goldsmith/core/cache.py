@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things are on disk: the output, the cache, a run's scratch folder; locks and clean-up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from goldsmith.core import locks, paths
+from goldsmith.core.files import sha256_of
+from goldsmith.errors import HostError
+
+ENVIRONMENTS = "environments"  # in the cache, but scripts/inv's: we may be running in one of them
+_SEAL = ".files.json"  # names, sizes and hashes of a cache entry's files
+
+
+def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The cache entry KIND/KEY, a folder; make(folder) fills it when it is missing or broken.
+
+    An entry appears whole or not at all, under a lock, and each of its files is hashed before use.
+    """
+    if key in ("", ".", "..") or "/" in key:
+        raise ValueError(f"no name for a cache entry: {key!r}")
+    entry = paths.cache_root() / kind / key
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise HostError(f"cannot write to {entry.parent}: {e.strerror}", hint="set GOLDSMITH_CACHE") from e
+    with locks.locked(entry.with_name(f".{key}.lock"), wait=True):
+        if not is_intact(entry):
+            shutil.rmtree(entry, ignore_errors=True)
+            _fill(entry, make)
+    os.utime(entry)  # age of an entry: when it was last used
+    return entry
+
+
+def is_intact(entry: Path) -> bool:
+    """Every file of a cache entry is there with the hash it was stored with."""
+    try:
+        sealed = json.loads((entry / _SEAL).read_text())
+        return bool(sealed == _hashes(entry))
+    except (OSError, ValueError):
+        return False
+
+
+def clean_cache(*, older_than_days: float | None = None) -> list[str]:
+    """Remove broken cache entries and unfinished ones of dead runs, and old ones if asked."""
+    done = clean_unfinished_entries()
+    for entry in sorted(paths.cache_root().glob("*/*")):
+        if entry.parent.name == ENVIRONMENTS:
+            continue
+        if not entry.is_dir() or entry.name.startswith("."):
+            continue
+        age_days = (time.time() - entry.stat().st_mtime) / 86400
+        if not is_intact(entry):
+            why = "broken"
+        elif older_than_days is not None and age_days > older_than_days:
+            why = f"unused for {age_days:.0f} days"
+        else:
+            continue
+        with locks.locked(entry.with_name(f".{entry.name}.lock"), wait=True):
+            shutil.rmtree(entry, ignore_errors=True)
+        done.append(f"removed {entry} ({why})")
+    return done
+
+
+def clean_unfinished_entries() -> list[str]:
+    """Remove what was being put into the cache by somebody who no longer holds the entry's lock."""
+    done = []
+    for new in sorted(paths.cache_root().glob("*/.new-*")):
+        key = new.name.removeprefix(".new-").rpartition("-")[0]
+        with (
+            contextlib.suppress(BlockingIOError, FileNotFoundError),
+            locks.locked(new.with_name(f".{key}.lock")),
+        ):
+            shutil.rmtree(new, ignore_errors=True)
+            done.append(f"removed {new}")
+    return done
+
+
+def _fill(entry: Path, make: Callable[[Path], None]) -> None:
+    new = Path(tempfile.mkdtemp(prefix=f".new-{entry.name}-", dir=entry.parent))
+    try:
+        make(new)
+        (new / _SEAL).write_text(json.dumps(_hashes(new)))
+        new.chmod(0o755)
+        new.rename(entry)
+    except OSError as e:
+        paths.raise_if_full(e, paths.roots())
+        raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _hashes(entry: Path) -> dict[str, str]:
+    files = (path for path in sorted(entry.rglob("*")) if path.is_file() and path.name != _SEAL)
+    return {str(path.relative_to(entry)): sha256_of(path) for path in files}

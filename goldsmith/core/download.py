@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files by URL, streamed into the cache and checked before anybody sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO
+
+from goldsmith.core import cache, progress
+from goldsmith.errors import BuildError
+
+SCHEMES = ("https", "http", "file")
+
+_ATTEMPTS = 4
+_PAUSE_S = 1.0  # before the second attempt; twice as long before each further one
+_STALL_S = 60.0  # a connection that says nothing for so long is given up
+_SLOWEST = 1024  # bytes a second, over _STALL_S: one that drips is no better
+_CHUNK = 1 << 18
+_PASSING = frozenset(
+    (
+        HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
+    )
+)  # fmt: skip
+
+
+class _Passing(Exception):
+    """What may go well at the next attempt."""
+
+
+def fetch(url: str, sha256: str, *, log_path: Path) -> Path:
+    """The file, in the cache under its sha256 and with the name that it has in the URL.
+
+    Follows redirects, takes up again where a broken transfer ended, and appends a line on what it did
+    to log_path. Raises BuildError when the file cannot be had or is another one; then nothing is kept.
+    """
+    shown = _checked_scheme(url)
+
+    def fill(folder: Path) -> None:
+        start = time.monotonic()
+        size = _store(url, sha256, folder / _file_name(url), shown)
+        took = f"{progress.human_bytes(size)} in {time.monotonic() - start:.1f} s"
+        with log_path.open("a", encoding="utf-8") as log:
+            log.write(f"fetched {shown}: {took}, sha256 {sha256}\n")
+
+    entry = cache.cached("download", sha256.lower(), fill)
+    return next(path for path in sorted(entry.iterdir()) if not path.name.startswith("."))
+
+
+def to_file(url: str, target: Path) -> None:
+    """What is at a URL, whatever it is: for what says itself who made it. Raises BuildError."""
+    shown = _checked_scheme(url)
+    with target.open("w+b") as sink:
+        _transfer(url, sink, shown)
+
+
+def _checked_scheme(url: str) -> str:
+    """The URL as it may be shown."""
+    shown, scheme = _shown(url), urllib.parse.urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise BuildError(f"cannot fetch {shown}: {scheme or 'no scheme'}", hint=f"use {', '.join(SCHEMES)}")
+    return shown
+
+
+def _store(url: str, sha256: str, target: Path, shown: str) -> int:
+    with target.open("w+b") as sink:
+        _transfer(url, sink, shown)
+        sink.seek(0)
+        got = hashlib.file_digest(sink, "sha256").hexdigest()
+        size = sink.tell()
+    if got != sha256.lower():
+        raise BuildError(
+            f"{shown} is not the file that was asked for: expected sha256 {sha256}, got {got}",
+            hint="compare with the checksum that its publisher states; nothing was kept",
+        )
+    return size
+
+
+def _transfer(url: str, sink: IO[bytes], shown: str) -> None:
+    pause_s = _PAUSE_S
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _attempt(url, sink, shown)
+        except _Passing as e:
+            if attempt == _ATTEMPTS:
+                hint = "look at the network, the proxy variables and the URL, then build again"
+                raise BuildError(f"cannot fetch {shown}, tried {attempt} times: {e}", hint=hint) from e
+            progress.note(f"{shown}: {e}; again in {pause_s:.0f} s")
+            time.sleep(pause_s)
+            pause_s *= 2
+        else:
+            return
+
+
+def _attempt(url: str, sink: IO[bytes], shown: str) -> None:
+    """Bring sink to its full length; raises _Passing, or BuildError where a retry makes no sense."""
+    request = urllib.request.Request(url, headers={"User-Agent": "goldsmith"})  # noqa: S310 - see SCHEMES
+    if sink.tell():
+        request.add_header("Range", f"bytes={sink.tell()}-")
+    try:
+        with urllib.request.urlopen(request, timeout=_STALL_S) as response:  # noqa: S310
+            if response.status != HTTPStatus.PARTIAL_CONTENT:
+                _empty(sink)
+            _receive(response, sink, shown)
+    except urllib.error.HTTPError as e:
+        e.close()
+        if e.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            _empty(sink)
+        elif e.code not in _PASSING:
+            raise BuildError(f"cannot fetch {shown}: {e.code} {e.reason}", hint="check the URL") from e
+        raise _Passing(f"{e.code} {e.reason}") from e
+    except urllib.error.URLError as e:
+        raise _judged(e.reason, request.type, shown) from e
+    except http.client.InvalidURL:  # its own message would show a password
+        raise BuildError(f"cannot fetch {shown}: not a URL without user and password") from None
+    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
+        raise _Passing(str(e) or type(e).__name__) from e
+
+
+def _judged(reason: str | BaseException, scheme: str, shown: str) -> Exception:
+    """What to raise when no answer came at all."""
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        hint = "an authority of your own is named by SSL_CERT_FILE"
+        return BuildError(f"cannot fetch {shown}: {reason}", hint=hint)
+    if scheme == "file":
+        return BuildError(f"cannot fetch {shown}: {reason}", hint="check the URL")
+    return _Passing(str(reason))
+
+
+def _receive(response: http.client.HTTPResponse, sink: IO[bytes], shown: str) -> None:
+    length = response.headers.get("Content-Length")
+    total = None if length is None else sink.tell() + int(length)
+    mark_s, mark = time.monotonic(), sink.tell()
+    # read1 returns what has come; read() would wait for a whole chunk, however slow
+    read = getattr(response, "read1", response.read)
+    while data := read(_CHUNK):
+        sink.write(data)
+        now_s = time.monotonic()
+        if now_s - mark_s >= _STALL_S:
+            if sink.tell() - mark < _SLOWEST * _STALL_S:
+                raise _Passing(f"less than {_SLOWEST} bytes a second")
+            mark_s, mark = now_s, sink.tell()
+        of = "" if total is None else f" of {progress.human_bytes(total)}"
+        progress.live(f"fetching {shown}: {progress.human_bytes(sink.tell())}{of}")
+    if total is not None and sink.tell() != total:
+        raise _Passing(f"the connection ended after {sink.tell()} of {total} bytes")
+
+
+def _empty(sink: IO[bytes]) -> None:
+    sink.seek(0)
+    sink.truncate()
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be a secret: user, password and query."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _file_name(url: str) -> str:
+    """The last part of the URL's path, in characters that every file system takes."""
+    last = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", last).lstrip(".")[-120:] or "file"

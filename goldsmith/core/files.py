@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sha256 beside the work: hashlib lets go of the interpreter lock, so hashing and writing overlap."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+_PIECE = 1 << 20
+_AHEAD = 4  # pieces that may wait to be hashed: what bounds the memory
+
+
+class Sha256:
+    """Like hashlib's, in a thread of its own that ends with the block; several hashes, one after another."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)  # one: pieces are hashed in their order
+        self._hash = hashlib.sha256()
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Sha256:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+    def update(self, data: bytes) -> None:
+        self._pending.append(self._pool.submit(self._hash.update, data))
+        if len(self._pending) > _AHEAD:
+            self._pending.popleft().result()
+
+    def take(self) -> str:
+        """The hex digest of what came since the last one was taken."""
+        while self._pending:
+            self._pending.popleft().result()
+        digest, self._hash = self._hash.hexdigest(), hashlib.sha256()
+        return digest
+
+
+def hashes_of(path: Path) -> tuple[str, str, int]:
+    """Hex sha256, hex sha512 and size of a file, in one pass."""
+    sha512, size = hashlib.sha512(), 0
+    with path.open("rb") as source, Sha256() as sha256:
+        while piece := source.read(_PIECE):
+            sha256.update(piece)
+            sha512.update(piece)
+            size += len(piece)
+        return sha256.take(), sha512.hexdigest(), size
+
+
+def write_all(sink: IO[bytes], data: bytes) -> None:
+    """Write all of data: an unbuffered file may take less, and tells of a full disk only the next time."""
+    done = sink.write(data)
+    while done < len(data):
+        done += sink.write(memoryview(data)[done:])
+
+
+def write_json(path: Path, value: object) -> None:
+    """A JSON file with sorted keys, whole or not at all."""
+    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file appears whole or not at all."""
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+            os.fchmod(sink.fileno(), 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Can this host do it: one small function a check, all of them told together, before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.request
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.apt import mirror
+from goldsmith.core import paths, privilege, proc, scratch
+from goldsmith.core.progress import human_bytes
+from goldsmith.errors import GoldsmithError, HostError
+from goldsmith.host import accelerator, docker_engine, partitions, tools
+from goldsmith.spec import load
+from goldsmith.spec.model import DiskFormat, Distribution, ImageSpec, KubeletSource
+
+_MIB = 1024 * 1024
+_MIRROR_TIMEOUT_S = 15
+_BUILD_IN_MEMORY_MIB = 5120
+_MEMINFO = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """found: what is there; remedy: what to type or change, empty where nothing needs to be."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def host_checks(
+    spec: ImageSpec | None = None, *, run: scratch.Run | None = None, out: Path | None = None
+) -> list[Check]:
+    """Every check that building spec calls for, or of any spec where it is None; never raises for a bad host.
+
+    Without a run one is made for the time that it takes: accelerator and partitions are really tried.
+    out: where the build is to go, if not to workspace.out_root().
+    """
+    try:
+        with scratch.run_folder(run) as folder:
+            return list(_all_checks(spec, folder, out or paths.out_root()))
+    except OSError as e:
+        return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
+    except HostError as e:
+        return [Check(name="scratch folder", ok=False, found=str(e), remedy=e.hint or "")]
+
+
+def require(
+    spec: ImageSpec,
+    *,
+    run: scratch.Run | None = None,
+    out: Path | None = None,
+    left_out: Collection[str] = (),
+) -> list[Check]:
+    """The checks, all of them good; raises HostError that lists those which are not, with remedies.
+
+    left_out: names of those that may be bad.
+    """
+    checks = host_checks(spec, run=run, out=out)
+    bad = [check for check in checks if not check.ok and check.name not in left_out]
+    if bad:
+        listed = "".join(f"\n  {check.name}: {check.found}\n    {check.remedy}" for check in bad)
+        raise HostError(
+            f"this host cannot build {spec.name} as it is{listed}", hint="run: scripts/inv doctor"
+        )
+    return checks
+
+
+def has_memory_to_build_in() -> bool:
+    """The tree of an image and its disk fit in memory, and as much again stays for the rest of the host."""
+    return _available_memory() >= 2 * _BUILD_IN_MEMORY_MIB * _MIB
+
+
+def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Check]:
+    for tool in tools.for_needs(needs_of(spec)):
+        yield check_tool(tool)
+    yield check_sudo()
+    if needs_engine(spec):
+        yield _guarded("Docker engine", check_engine)
+    yield _guarded("accelerator", lambda: check_accelerator(folder / "preflight.log"))
+    yield _guarded("loop devices and partitions", check_partitions)
+    yield from check_disk(spec, out)
+    yield check_memory(spec)
+    yield check_output(out)
+    if needs_mirror(spec):
+        yield _guarded("mirrors", lambda: check_mirrors(spec))
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """A check whose tools raise: what they say is what was found."""
+    try:
+        return check()
+    except GoldsmithError as e:
+        return Check(name=name, ok=False, found=str(e), remedy=e.hint or "")
+
+
+def needs_of(spec: ImageSpec | None) -> tuple[str, ...]:
+    """The needs of scripts/task-needs.tsv that building spec has."""
+    if spec is None:
+        return ("disk", "vm", "containers", "kubelet")
+    needs = ["disk", "vm"]
+    if spec.containers:
+        needs.append("containers")
+    if builds_kubelet(spec):
+        needs.append("kubelet")
+    return tuple(needs)
+
+
+def needs_engine(spec: ImageSpec | None) -> bool:
+    """A container is built, or taken from the engine."""
+    return spec is None or any(container.registry is None for container in spec.containers)
+
+
+def needs_mirror(spec: ImageSpec | None) -> bool:
+    """Debian packages are fetched, for the image or for a container that is built."""
+    if spec is None or spec.distribution is Distribution.debian:
+        return True
+    return any(container.build is not None for container in spec.containers)
+
+
+def builds_kubelet(spec: ImageSpec | None) -> bool:
+    """The kubelet is compiled here."""
+    return spec is None or (spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module)
+
+
+def check_tool(tool: tools.Tool) -> Check:
+    path = tool.path()
+    if path is not None:
+        found = f"{path} {tool.version() or ''}".rstrip()
+        return Check(name=tool.probe.rpartition("/")[2], ok=True, found=found)
+    remedy = "run: scripts/inv --yes build-image"
+    if tool.packages:
+        remedy += f" (it installs {tool.packages})"
+    return Check(name=tool.probe.rpartition("/")[2], ok=False, found="not installed", remedy=remedy)
+
+
+def check_sudo() -> Check:
+    if os.geteuid() == 0:
+        return Check(name="root", ok=True, found="we are root")
+    if not privilege.can_be_root():
+        return Check(
+            name="root", ok=False, found="sudo asks for a password",
+            remedy="run: sudo -v, or allow it without one (NOPASSWD), or build as root",
+        )  # fmt: skip
+    return Check(name="root", ok=True, found="sudo works without a password")
+
+
+def check_engine() -> Check:
+    client = docker_engine.answering()
+    if client is not None:
+        try:
+            return Check(name="Docker engine", ok=True, found=f"answers, {client.version()['Version']}")
+        finally:
+            client.close()
+    dockerd = proc.which("dockerd")
+    if dockerd is None:
+        return Check(
+            name="Docker engine", ok=False, found="none answers, and there is no dockerd to start one",
+            remedy="run: scripts/inv --yes build-image, or set DOCKER_HOST",
+        )  # fmt: skip
+    return Check(
+        name="Docker engine", ok=True, found=f"none answers; {dockerd} is started for the time of a build"
+    )
+
+
+def check_accelerator(log_path: Path) -> Check:
+    found = accelerator.find(log_path=log_path)
+    return Check(
+        name="accelerator", ok=True, found=f"{found.name}, deadlines x {found.slowness} ({found.note})"
+    )
+
+
+def check_partitions() -> Check:
+    how = {"kpartx": "by kpartx (device-mapper)", "blkpg": "by partx (BLKPG): kpartx does not work here"}
+    found = f"work, {how[partitions.partition_mapper()]}"
+    return Check(name="loop devices and partitions", ok=True, found=found)
+
+
+def check_disk(spec: ImageSpec | None, out: Path) -> Iterator[Check]:
+    """One check a file system: what lies on the same one shares its space."""
+    shares: dict[int, list[tuple[Path, int]]] = {}
+    for folder, mib in _disk_needs(spec, out):
+        shares.setdefault(_existing(folder).stat().st_dev, []).append((folder, mib))
+    for share in shares.values():
+        needed = sum(mib for _, mib in share) * _MIB
+        free = shutil.disk_usage(_existing(share[0][0])).free
+        where = ", ".join(str(folder) for folder, _ in share)
+        yield Check(
+            name="disk space", ok=free >= needed,
+            found=f"{human_bytes(free)} of {human_bytes(needed)} that may be needed: {where}",
+            remedy="" if free >= needed else "run: scripts/inv clean, or set GOLDSMITH_SCRATCH, _CACHE, _OUT",
+        )  # fmt: skip
+
+
+def _disk_needs(spec: ImageSpec | None, out: Path) -> tuple[tuple[Path, int], ...]:
+    """MiB, from above: diskimage-builder holds the tree and the raw disk at once."""
+    image = (spec.disk.size_mib if spec else None) or 3072
+    raw = image if spec and DiskFormat.raw in spec.disk.formats else 0
+    cache = (3072 if builds_kubelet(spec) else 0) + (1024 if spec is None or spec.containers else 64)
+    return (
+        (paths.scratch_root(), 2 * image + 1024),
+        (out, image // 2 + raw),
+        (paths.cache_root(), cache),
+    )
+
+
+def check_memory(spec: ImageSpec | None) -> Check:
+    vm = spec.verify.memory_mib if spec else 2048
+    needed = max(vm + 512, 2048 if builds_kubelet(spec) else 0) * _MIB
+    available = _available_memory()
+    return Check(
+        name="memory", ok=available >= needed,
+        found=f"{human_bytes(available)} available, {human_bytes(needed)} needed",
+        remedy="" if available >= needed else "end other programs, or lower verify.memory in the spec",
+    )  # fmt: skip
+
+
+def _available_memory() -> int:
+    """Bytes (proc_meminfo(5), MemAvailable)."""
+    for line in _MEMINFO.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise HostError(f"{_MEMINFO} has no MemAvailable", hint="Linux 3.14 or newer is needed")
+
+
+def check_output(out: Path) -> Check:
+    if os.access(_existing(out), os.W_OK):
+        return Check(name="output", ok=True, found=f"{out} can be written")
+    return Check(
+        name="output", ok=False, found=f"{out} cannot be written",
+        remedy="name another folder: --out DIR, or GOLDSMITH_OUT",
+    )  # fmt: skip
+
+
+def _existing(path: Path) -> Path:
+    """path, or the nearest folder above it that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def check_mirrors(spec: ImageSpec | None) -> Check:
+    """Found, and both answer for the release: the disk image needs them, whatever is cached."""
+    mirrors = mirror.find(spec.mirror if spec else None)
+    release = spec.release if spec and spec.distribution is Distribution.debian else "stable"
+    found = f"{mirrors.debian}, {mirrors.security}"
+    for base, suite in ((mirrors.debian, release), (mirrors.security, f"{release}-security")):
+        url = f"{base}/dists/{suite}/InRelease"
+        try:
+            # mirror.find() returns http and https alone, or what the user asked for by name.
+            with urllib.request.urlopen(url, timeout=_MIRROR_TIMEOUT_S) as answer:  # noqa: S310
+                answer.read(1)
+        except (OSError, ValueError) as e:
+            return Check(
+                name="mirrors", ok=False, found=f"{url} cannot be read: {e}",
+                remedy=f"set {mirror.DEBIAN_VARIABLE} and {mirror.SECURITY_VARIABLE} to mirrors that answer",
+            )  # fmt: skip
+    return Check(name="mirrors", ok=True, found=found)
+
+
+def doctor(name: str) -> list[Check]:
+    """Every check of this host, against the needs of a spec."""
+    return host_checks(load.load(name, {}).spec)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cloud image that a build starts from: pinned by its hash, and listed in what its publisher signed.
+
+Fedora signs a file of checksums inline (gpg --clearsign); a line of it is "SHA256 (FILE) = HASH", as
+`sha256sum --tag` writes it. "HASH  FILE", as it writes otherwise, is read too. Lists with a signature in
+another file (Debian, Ubuntu) are not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import urllib.parse
+from pathlib import Path
+
+from goldsmith.core import cache, download, files, paths, proc, progress
+from goldsmith.errors import BuildError, CommandError, ProvenanceError
+from goldsmith.spec.model import BaseImage
+
+_LINES = (
+    re.compile(r"^([0-9a-fA-F]{64}) [ *](\S+)$", re.MULTILINE),
+    re.compile(r"^SHA256 \((?P<name>[^)]+)\) = (?P<digest>[0-9a-fA-F]{64})$", re.MULTILINE),
+)
+
+
+def fetch(base: BaseImage, *, log_path: Path) -> Path:
+    """The file, with the hash that the spec gives, after a look at what its publisher signed.
+
+    Raises BuildError where something cannot be had, ProvenanceError where it is not signed as it should be.
+    """
+    if base.checksums is not None:
+        key = hashlib.sha256(f"{base.url} {base.sha256} {about(base)}".encode()).hexdigest()
+        # what was found right once needs no network again, as long as neither image nor keyring change
+        with progress.share("signatures"):
+            cache.cached("base-signed", key, lambda _: _check(base, log_path))
+    return download.fetch(base.url, base.sha256, log_path=log_path)
+
+
+def about(base: BaseImage | None) -> dict[str, str] | None:
+    """What manifest and lock say of a base image."""
+    if base is None:
+        return None
+    said = {"url": base.url, "sha256": base.sha256}
+    if base.checksums is None:
+        return said
+    return {**said, "checksums": base.checksums, "keyring_sha256": files.sha256_of(_keyring(base))}
+
+
+def _check(base: BaseImage, log_path: Path) -> None:
+    assert base.checksums is not None
+    name = urllib.parse.unquote(urllib.parse.urlsplit(base.url).path.rpartition("/")[2])
+    with progress.step(f"check who signed {name}"), tempfile.TemporaryDirectory() as scratch:
+        listed = Path(scratch) / "checksums"
+        download.to_file(base.checksums, listed)
+        text = _signed_text(listed, _keyring(base), base.checksums)
+        found = sums(text).get(name)
+        if found != base.sha256:
+            raise ProvenanceError(
+                f"{name} is {base.sha256} in the spec, and {found or 'not listed'} in what was signed",
+                hint=f"compare with {base.checksums}",
+            )
+        with log_path.open("a", encoding="utf-8") as log:
+            log.write(f"{base.checksums} is signed, and lists {name} as {base.sha256}\n")
+
+
+def sums(text: str) -> dict[str, str]:
+    """File -> hex sha256 in small letters, of a list in one of the two forms."""
+    plain, tagged = _LINES
+    found = {name: digest for digest, name in plain.findall(text)}
+    found |= {match["name"]: match["digest"] for match in tagged.finditer(text)}
+    return {name: digest.lower() for name, digest in found.items()}
+
+
+def _signed_text(listed: Path, keyring: Path, shown: str) -> str:
+    """What the signature covers, and nothing that somebody wrote around it."""
+    signed = listed.with_suffix(".signed")
+    try:
+        proc.capture(["gpgv", "--quiet", "--keyring", keyring, "--output", signed, listed])
+        return signed.read_text()
+    except (CommandError, OSError, UnicodeDecodeError) as e:
+        raise ProvenanceError(
+            f"{shown} is not signed by a key of {keyring.name}: {str(e).splitlines()[-1].strip(' |')}",
+            hint="get the publisher's keyring from where you trust it; armoured keys: gpg --dearmor",
+        ) from e
+
+
+def _keyring(base: BaseImage) -> Path:
+    assert base.keyring is not None
+    path = paths.project_root() / base.keyring
+    if not path.is_file():
+        raise BuildError(f"there is no keyring {base.keyring}", hint="base-image.keyring names it")
+    return path

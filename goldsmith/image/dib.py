@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""diskimage-builder: what to call for an ImageSpec (pure), and the call."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from goldsmith.apt import netns
+from goldsmith.apt.netns import Door
+from goldsmith.core import proc, progress
+from goldsmith.errors import BuildError, CommandError
+from goldsmith.image.dib_plan import DibPlan
+
+_CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  # hides what went wrong
+_HOOK = re.compile(r"dib-run-parts (Running) \S*/([\w-]+)\.d/(\S+)")
+
+
+def build(plan: DibPlan, *, log_path: Path, door: Door | None = None) -> Path:
+    """Run the plan; the output goes to log_path, phase and script to the screen. Returns the image.
+
+    door: it reaches this port alone, and no network.
+    """
+    plan.block_device_path.write_text(plan.block_device)
+    watch, env = _Watch(), environment(plan)
+    argv = plan.argv if door is None else netns.behind(plan.argv, env, door)
+    try:
+        proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
+    except CommandError as e:
+        where = f" in {watch.hook}" if watch.hook else ""
+        message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in watch.tail)
+        raise BuildError(message, hint=e.hint) from e
+    if not plan.image.exists():
+        raise BuildError("diskimage-builder ended well but made no image", hint=f"see {log_path}")
+    return plan.image
+
+
+def environment(plan: DibPlan) -> dict[str, str]:
+    """What disk-image-create sees: the plan's variables, and its own programs first on PATH.
+
+    Of goldsmith's own variables it sees the run's marker alone: no image may depend on the others.
+    """
+    env = {
+        name: value
+        for name, value in proc.environment().items()
+        if not name.startswith("GOLDSMITH_") or name == proc.RUN_MARKER
+    }
+    return {**env, **plan.env, "PATH": f"{os.path.dirname(sys.executable)}:{env['PATH']}"}
+
+
+class _Watch:
+    """Follows dib-run-parts' output and says where the build is."""
+
+    def __init__(self) -> None:
+        self.hook: str | None = None
+        self._count = 0
+        self.tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
+        self._start = time.monotonic()
+
+    def line(self, line: str) -> None:
+        if not _CLEANUP.search(line):
+            self.tail.append(line)
+        if match := _HOOK.search(line):
+            self.hook = f"{match[2]}.d/{match[3]}"
+            self._count += 1
+        if self.hook is not None:
+            elapsed_s = time.monotonic() - self._start
+            progress.live(f"{self.hook} ({self._count}) {elapsed_s:.0f} s")

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build leaves behind: the disks with their hashes, build.json, the manifest, `latest`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith.core import files, proc
+from goldsmith.core.files import write_atomically
+from goldsmith.errors import BuildError, CommandError
+from goldsmith.spec.model import DiskFormat, ImageSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """A finished disk image in the build folder; sizes in bytes."""
+
+    file: str
+    format: str
+    sha256: str
+    sha512: str
+    size: int
+    virtual_size: int
+
+
+def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
+    """Move the finished qcow2 into the build folder, make the other formats from it, hash them all.
+
+    Another format counts only if qemu-img calls it identical; raises BuildError if it does not.
+    """
+    qcow2 = build / f"{spec.name}-{spec.arch}.qcow2"
+    partial = qcow2.with_name(qcow2.name + ".part")
+    shutil.move(image, partial)
+    partial.rename(qcow2)
+    disks = [_disk(qcow2, DiskFormat.qcow2)]
+    if DiskFormat.raw in spec.disk.formats:
+        raw = qcow2.with_suffix(".raw")
+        partial = raw.with_name(raw.name + ".part")
+        proc.capture(["qemu-img", "convert", "-O", "raw", qcow2, partial], timeout_s=900)
+        partial.rename(raw)
+        try:
+            proc.capture(["qemu-img", "compare", "-f", "qcow2", "-F", "raw", qcow2, raw], timeout_s=900)
+        except CommandError as e:
+            raise BuildError(f"{raw.name} differs from {qcow2.name}: {' '.join(e.tail)}") from e
+        disks.append(_disk(raw, DiskFormat.raw))
+    return tuple(disks)
+
+
+def write_sums(build: Path, disks: Iterable[Disk]) -> None:
+    """NAME.sha256 beside each disk, in the format that sha256sum --check reads."""
+    for disk in disks:
+        write_atomically(build / f"{disk.file}.sha256", f"{disk.sha256}  {disk.file}\n".encode())
+
+
+def _disk(path: Path, format_: DiskFormat) -> Disk:
+    sha256, sha512, size = files.hashes_of(path)
+    info = json.loads(proc.capture(["qemu-img", "info", "--output=json", "-f", format_.value, path]))
+    return Disk(
+        file=path.name, format=format_.value, sha256=sha256, sha512=sha512, size=size,
+        virtual_size=int(info["virtual-size"]),
+    )  # fmt: skip
+
+
+def as_dict(disk: Disk) -> dict[str, Any]:
+    return {
+        "file": disk.file, "format": disk.format, "sha256": disk.sha256, "sha512": disk.sha512,
+        "size": disk.size, "virtual_size": disk.virtual_size,
+    }  # fmt: skip

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of the image stage: a spec, what the stages before made of it, and what this host is like."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith.apt import mirror
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.containers.bundler import Bundle
+from goldsmith.host import partitions, preflight
+from goldsmith.image import dib_plan, manifest
+from goldsmith.image.manifest import Identity
+from goldsmith.kubernetes import kubelet
+from goldsmith.kubernetes.kubelet import KubeletBinary
+from goldsmith.spec import load
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import Distribution, HeatHook, ImageSpec, KubeletSource
+
+_SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # of root file systems, ours
+
+
+def make(
+    loaded: LoadedSpec,
+    scratch: Path,
+    *,
+    binary: KubeletBinary | None,
+    bundle: Bundle | None,
+    identity: Identity | None = None,
+    base_image: Path | None = None,
+    pod_schema: Path | None = None,
+    mirrors: Mirrors | None = None,
+    epoch: int | None = None,
+) -> dib_plan.DibPlan:
+    """What the image stage calls on this host; the elements and who the image is are put in scratch.
+
+    mirrors: where Debian's packages are fetched; by default from the host's mirrors themselves.
+    epoch: what stands for now in the image, in seconds since 1970; by default now itself.
+    """
+    spec = loaded.spec
+    who = identity or Identity(
+        name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
+    )
+    manifest.write_identity(scratch / "identity", manifest.build_json(spec, who, kubelet.about(binary)))
+    for folder in reversed(loaded.elements):  # where two have one name, the first folder's counts
+        shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
+    inputs = dib_plan.Inputs(
+        elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
+        bundle=None if bundle is None else bundle.path,
+        lock=None if bundle is None else bundle.lock_path,
+        kubelet=None if binary is None else binary.path,
+        pod_schema=pod_schema, base_image=base_image, epoch=epoch,
+        root_uuid=str(uuid.uuid5(_SPACE, loaded.sha256)),
+        blkpg=partitions.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
+        **_mirrors(spec, mirrors),
+    )  # fmt: skip
+    return dib_plan.plan(spec, inputs)
+
+
+def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib_plan.DibPlan]:
+    """What a build of this spec would call, with the host's paths left out. Touches nothing."""
+    loaded = load.load(name, variables)
+    spec = loaded.spec
+    here = Path("SCRATCH")
+    has_bundle = bool(spec.containers)
+    inputs = dib_plan.Inputs(
+        elements=here / "elements", identity=here / "identity", scratch=here,
+        bundle=Path("BUNDLE") if has_bundle else None, lock=Path("LOCK") if has_bundle else None,
+        kubelet=Path("KUBELET") if spec.kubelet else None,
+        pod_schema=Path("POD-SCHEMA") if knows_pods(spec) else None,
+        base_image=Path("BASE-IMAGE") if spec.base_image else None,
+        debian_mirror=spec.mirror or "MIRROR", debian_security_mirror="SECURITY-MIRROR",
+    )  # fmt: skip
+    return loaded, dib_plan.plan(spec, inputs)
+
+
+def knows_pods(spec: ImageSpec) -> bool:
+    """There is a hook that checks pods by the schema of the kubelet's own module."""
+    wants = spec.heat_agent is not None and HeatHook.kubelet in spec.heat_agent.hooks
+    return wants and spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module
+
+
+def _mirrors(spec: ImageSpec, given: Mirrors | None) -> dict[str, Any]:
+    if spec.distribution is not Distribution.debian:
+        return {}
+    found = given or mirror.find(spec.mirror)
+    return {"debian_mirror": found.debian, "debian_security_mirror": found.security}

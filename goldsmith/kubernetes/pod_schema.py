@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema of a pod, as the kubelet that is compiled knows it: a JSON schema from its own module.
+
+Kubernetes describes its API in api/openapi-spec/swagger.json (OpenAPI 2.0). What a pod consists of is cut
+out, and keys that are not in it are forbidden: the kubelet itself would pass over them without a word.
+A null, which Kubernetes takes for a key that is not there, is not allowed for: leave such keys out first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith.core import cache, progress
+from goldsmith.errors import BuildError
+from goldsmith.kubernetes import go_toolchain
+
+FILE = "pod-schema.json"
+_POD = "io.k8s.api.core.v1.Pod"
+_REF = "#/definitions/"
+_VERSION = 1  # of what this module makes of the same input
+
+
+def obtain_schema(module: str, version: str, go_sum: str) -> Path:
+    """The schema's file, of MODULE v VERSION, held to the sum that go_sum has for it. Raises BuildError."""
+    line = next((x for x in go_sum.splitlines() if x.startswith(f"{module} v{version} h1:")), None)
+    if line is None:
+        raise BuildError(f"kubelet/go.sum has no sum of {module} v{version}")
+    expected = line.split()[2]
+
+    def fill(folder: Path) -> None:
+        with progress.step(f"schema of a pod of v{version}"):
+            got = go_toolchain.download(go_toolchain.any_go(), f"{module}@v{version}")
+            if got["Sum"] != expected:
+                raise BuildError(f"{module} v{version} has the sum {got['Sum']}, must be {expected}")
+            swagger = json.loads(Path(got["Dir"], "api/openapi-spec/swagger.json").read_text())
+            (folder / FILE).write_text(json.dumps(pod_schema(swagger), sort_keys=True))
+
+    key = hashlib.sha256(f"{_VERSION} {line}".encode()).hexdigest()[:32]
+    return cache.cached("pod-schema", key, fill) / FILE
+
+
+def pod_schema(swagger: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON schema (draft 2020-12) of a pod, of the OpenAPI description of all of Kubernetes."""
+    definitions = swagger["definitions"]
+    needed: dict[str, Any] = {}
+    waiting = [_POD]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed[name] = _closed(definitions[name])
+            waiting += [child.removeprefix(_REF) for child in _references(definitions[name])]
+    needed[_POD]["required"] = ["apiVersion", "kind", "metadata", "spec"]
+    text = json.dumps({"$ref": _REF + _POD, "definitions": needed}).replace(_REF, "#/$defs/")
+    schema = json.loads(text)
+    return {"$ref": schema["$ref"], "$defs": schema["definitions"]}
+
+
+def _closed(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """One definition without its prose; one that lists properties allows no others."""
+    plain: dict[str, Any] = _plain(definition)
+    if plain.get("format") == "int-or-string":
+        return {"type": ["integer", "string"]}
+    if plain.get("type") == "string" and not plain.get("format"):
+        return {"type": ["string", "number"]}  # a quantity: 1 as well as "1Gi"
+    if "properties" in plain:
+        plain["additionalProperties"] = False
+    return plain
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of the description
+    if isinstance(value, dict):
+        return {
+            name: _plain(child)
+            for name, child in value.items()
+            if not (name == "description" and isinstance(child, str)) and not name.startswith("x-")
+        }
+    return [_plain(child) for child in value] if isinstance(value, list) else value
+
+
+def _references(value: object) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [ref for child in value.values() for ref in _references(child)]
+    return [ref for child in value for ref in _references(child)] if isinstance(value, list) else []

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locks, signatures and statements about where a build is from, and the check of a release by them.
+
+Others use: attestation, dsse, glance_signature, lockfile, outdated, release_check, spec_lock.
+"""

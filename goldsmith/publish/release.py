@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Releases as they stand in Glance: how they are marked, and the rule by which the alias is looked up.
+
+The rule, which everybody may follow with their own client: of the images that carry the alias as their
+name and the tag goldsmith, and are active, the one with the highest goldsmith_release.
+docs/decisions/0009 says why.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldsmith.errors import PublishError
+from goldsmith.spec.model import Canary, Retired, Visibility
+
+TAG = "goldsmith"
+RECORD_TAG = "goldsmith-record"  # and never TAG: a record is no image to boot
+PREFIX = "goldsmith_"
+BUILD_ID, SHA256 = f"{PREFIX}build_id", f"{PREFIX}sha256"
+ALIAS, NUMBER, STATE = f"{PREFIX}alias", f"{PREFIX}release", f"{PREFIX}state"
+FORMAT = f"{PREFIX}format"  # as it was sent; Glance may have converted it
+PREVIOUS = f"{PREFIX}previous"  # ID of the image that held the alias before
+RUN = f"{PREFIX}run"  # of the publication that created the image: a random word
+OWN = f"{PREFIX}properties"  # names of the properties that we set, separated by commas
+_IDS = uuid.UUID("5b0ed0a5-8f3e-4d0c-9a53-6d1b0c1f2a77")
+
+
+class State(enum.StrEnum):
+    staged = enum.auto()  # on its way: private, hidden, never under the alias
+    released = enum.auto()  # holds the alias, or held it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GlanceImage:
+    """An image as Glance shows it; sizes in bytes, min_disk in GiB, min_ram in MiB."""
+
+    id: str
+    name: str
+    status: str
+    owner: str
+    visibility: str
+    hidden: bool
+    protected: bool
+    tags: frozenset[str]
+    properties: Mapping[str, str]
+    size: int | None
+    disk_format: str
+    hash_algo: str | None
+    hash_value: str | None
+    created: str  # ISO 8601, UTC, by Glance's clock
+    min_disk: int
+    min_ram: int
+
+    @property
+    def build_id(self) -> str:
+        return self.properties.get(BUILD_ID, "")
+
+    @property
+    def number(self) -> int:
+        """Counts up with each release under an alias; 0 for what is none of ours."""
+        text = self.properties.get(NUMBER, "")
+        return int(text) if text.isdecimal() else 0
+
+    @property
+    def is_released(self) -> bool:
+        return self.properties.get(STATE) == State.released
+
+    @property
+    def is_ours(self) -> bool:
+        """A release, staged or released, that goldsmith made."""
+        return TAG in self.tags and bool(self.build_id) and self.number > 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """The releases of one spec under one alias, and what becomes of old ones."""
+
+    name: str  # of the spec
+    alias: str
+    protected: bool = False
+    keep: int = 3
+    retired: Retired = Retired.hidden
+
+    def release_name(self, build_id: str) -> str:
+        """The name of an image that does not hold the alias."""
+        return f"{self.name}-{build_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What a release has to be in one cloud."""
+
+    line: Line
+    build_id: str
+    disk_format: str
+    size: int
+    sha256: str
+    sha512: str
+    min_disk: int
+    min_ram: int
+    visibility: Visibility = Visibility.private
+    standard: Mapping[str, str] = field(default_factory=dict)  # properties that follow from the spec
+    properties: Mapping[str, str] = field(default_factory=dict)  # those that it lists
+    tags: frozenset[str] = frozenset()
+    members: frozenset[str] = frozenset()
+    canary: Canary = Canary.none
+    records: bool = True  # the record of the build is kept in Glance, beside the image
+
+    def all_properties(self) -> dict[str, str]:
+        """Those of the spec, and ours that never change."""
+        chosen = {**self.standard, **self.properties}
+        return {
+            **chosen,
+            BUILD_ID: self.build_id,
+            SHA256: self.sha256,
+            ALIAS: self.line.alias,
+            FORMAT: self.disk_format,
+            OWN: ",".join(sorted(chosen)),
+        }
+
+
+def image_id(project: str, alias: str, number: int) -> str:
+    """The ID of a release's image: of two publishers who take one number, Glance tells the second."""
+    return str(uuid.uuid5(_IDS, f"{project}/{alias}/{number}"))
+
+
+def holder(images: Iterable[GlanceImage], alias: str) -> GlanceImage | None:
+    """The image that the alias stands for, by the rule; None where nothing holds it.
+
+    Raises PublishError where releases of several projects do.
+    """
+    found = [
+        image
+        for image in images
+        if image.name == alias and image.is_ours and image.status == "active" and not image.hidden
+    ]
+    if len({image.owner for image in found}) > 1:
+        owners = ", ".join(sorted({image.owner for image in found}))
+        raise PublishError(
+            f"releases of several projects are called {alias}: {owners}",
+            hint="name one of them: --project ID",
+        )
+    return max(found, key=lambda image: image.number, default=None)
+
+
+def from_api(data: Mapping[str, Any]) -> GlanceImage:
+    """From an image of Glance's API v2 (https://docs.openstack.org/api-ref/image/v2/)."""
+    known = {
+        "id", "name", "status", "owner", "visibility", "os_hidden", "protected", "tags", "size",
+        "disk_format", "os_hash_algo", "os_hash_value", "created_at", "min_disk", "min_ram", "updated_at",
+        "container_format", "virtual_size", "checksum", "self", "file", "schema", "locations", "direct_url",
+    }  # fmt: skip
+    return GlanceImage(
+        id=data["id"], name=data.get("name") or "", status=data["status"],
+        owner=data.get("owner") or "", visibility=data["visibility"],
+        hidden=bool(data.get("os_hidden")), protected=bool(data["protected"]),
+        tags=frozenset(data.get("tags", ())),
+        properties={key: str(value) for key, value in data.items() if key not in known},
+        size=data.get("size"), disk_format=data.get("disk_format") or "", hash_algo=data.get("os_hash_algo"),
+        hash_value=data.get("os_hash_value"), created=data["created_at"],
+        min_disk=data.get("min_disk") or 0, min_ram=data.get("min_ram") or 0,
+    )  # fmt: skip

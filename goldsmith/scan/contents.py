@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sealed disk holds: its packages, and the container images in its store with theirs.
+
+Found in the disk itself. What the build meant to put in plays no part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from goldsmith.containers import oci
+from goldsmith.core import proc
+from goldsmith.errors import ProvenanceError
+from goldsmith.image import mount
+
+STORE = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
+ARCHIVE = "/var/lib/goldsmith/bundle.tar"
+_DPKG = "var/lib/dpkg/status"
+_APK = "lib/apk/db/installed"
+_RELEASE = ("usr/lib/os-release", "etc/os-release")  # the second counts, where it is a file
+_DATABASES = re.compile(
+    rf"{'|'.join(_RELEASE)}|{_DPKG}|{_DPKG}\.d/[^/]+|{_APK}|(?:var/lib|usr/lib/sysimage)/rpm/[^/]+"
+)
+_RPM_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
+_MOST_MANIFEST = 1 << 20  # bytes; a larger blob is a layer
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(frozen=True, order=True, kw_only=True, slots=True)
+class Package:
+    """family: deb, rpm or apk. source: name and version of what it was built from, where that differs."""
+
+    family: str
+    name: str
+    version: str
+    arch: str
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Container:
+    """digest: of its manifest. unread: why its packages are not known, empty where they are.
+
+    release: what it says it is (os-release(5)), such as debian-13; empty where it does not.
+    """
+
+    digest: str
+    release: str
+    layers: tuple[str, ...]
+    packages: tuple[Package, ...]
+    unread: str = ""
+
+
+Changes = Mapping[str, bytes | None]  # path -> content, or None for what a layer takes away
+
+
+def packages(root: Path) -> tuple[Package, ...]:
+    """The packages of a root file system, sorted. Raises HostError where rpm is needed and missing."""
+    status = mount.resolve(root, f"/{_DPKG}")
+    if status.is_file():
+        return tuple(sorted(_dpkg(status.read_text(errors="replace"))))
+    for folder in (mount.resolve(root, path) for path in _RPM_FOLDERS):
+        if folder.is_dir():
+            return tuple(sorted(_rpm(folder)))
+    return ()
+
+
+def containers(root: Path) -> tuple[Container, ...]:
+    """The container images of a sealed disk, every blob of theirs hashed. Raises ProvenanceError."""
+    with blobs_of(root) as blobs:
+        return _containers(blobs)
+
+
+@contextlib.contextmanager
+def blobs_of(root: Path) -> Iterator[Store | Archive]:
+    """The blobs of a sealed disk's container images, in containerd's store or in the archive it imports."""
+    archive = mount.resolve(root, ARCHIVE)
+    if archive.is_file():
+        with tarfile.open(archive) as bundle:
+            yield Archive(bundle)
+    else:
+        yield Store(mount.resolve(root, STORE))
+
+
+def layers_of(blobs: Store | Archive) -> tuple[str, ...]:
+    """The digests of the images' layers, each once, sorted. Raises ProvenanceError."""
+    found = (_manifest(blobs, digest) for digest, size in blobs.sizes().items() if size <= _MOST_MANIFEST)
+    return tuple(sorted({layer["digest"] for manifest in found if manifest for layer in manifest["layers"]}))
+
+
+def documents_of(blobs: Store | Archive) -> Iterator[tuple[str, str]]:
+    """Digest and text of the images' manifests and configurations, and of what else is no layer."""
+    layers = set(layers_of(blobs))
+    for digest, size in sorted(blobs.sizes().items()):
+        if size <= _MOST_MANIFEST and digest not in layers:
+            with blobs.open(digest) as source:
+                yield digest, source.read().decode(errors="replace")
+
+
+class Store:
+    """Blobs as containerd keeps them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {f"sha256:{path.name}": path for path in folder.iterdir()} if folder.is_dir() else {}
+
+    def sizes(self) -> dict[str, int]:
+        """Digest -> bytes."""
+        return {digest: path.stat().st_size for digest, path in self._files.items()}
+
+    def open(self, digest: str) -> IO[bytes]:
+        """A blob's content."""
+        return self._files[digest].open("rb")
+
+
+class Archive:
+    """Blobs in an OCI archive."""
+
+    def __init__(self, bundle: tarfile.TarFile) -> None:
+        self._bundle = bundle
+        self._members = {
+            f"sha256:{member.name.rpartition('/')[2]}": member
+            for member in bundle
+            if member.isfile() and member.name.startswith("blobs/sha256/")
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Digest -> bytes."""
+        return {digest: member.size for digest, member in self._members.items()}
+
+    def open(self, digest: str) -> IO[bytes]:
+        """A blob's content."""
+        source = self._bundle.extractfile(self._members[digest])
+        assert source is not None
+        return source
+
+
+def _containers(blobs: Store | Archive) -> tuple[Container, ...]:
+    sizes = blobs.sizes()
+    manifests = {digest: _manifest(blobs, digest) for digest, n in sizes.items() if n <= _MOST_MANIFEST}
+    layers: dict[str, Changes | str] = {}
+    found = []
+    for digest, manifest in sorted(manifests.items()):
+        if manifest is None:
+            continue
+        listed = tuple(layer["digest"] for layer in manifest["layers"])
+        for needed in (manifest["config"]["digest"], *listed):
+            check(blobs, needed, sizes, f"the image {digest}")
+        for layer in listed:
+            if layer not in layers:
+                layers[layer] = _databases(blobs, layer)
+        found.append(_container(digest, listed, [layers[layer] for layer in listed]))
+    return tuple(found)
+
+
+def _manifest(blobs: Store | Archive, digest: str) -> dict[str, Any] | None:
+    """An image's manifest, None for any other blob."""
+    with blobs.open(digest) as source, contextlib.suppress(ValueError):
+        data = source.read()
+        parsed = json.loads(data)
+        if isinstance(parsed, dict) and {"config", "layers"} <= parsed.keys():
+            if oci.sha256(data) != digest:
+                raise ProvenanceError(f"content in the unbooted disk: the manifest {digest} is another one")
+            return parsed
+    return None
+
+
+def check(blobs: Store | Archive, digest: str, sizes: Mapping[str, int], owner: str) -> None:
+    """Raise ProvenanceError unless a blob of owner's is there, and has the digest that it is called by."""
+    if digest not in sizes:
+        raise ProvenanceError(f"content in the unbooted disk: {digest} of {owner} is missing")
+    with blobs.open(digest) as source:
+        found = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"  # type: ignore[arg-type]
+    if found != digest:
+        raise ProvenanceError(f"content in the unbooted disk: {digest} of {owner} has {found}")
+
+
+def _databases(blobs: Store | Archive, layer: str) -> Changes | str:
+    """What a layer does to package databases; a text where it cannot be read."""
+    try:
+        with blobs.open(layer) as source, tarfile.open(fileobj=source, mode="r:*") as archive:
+            return dict(_changes(archive))
+    except tarfile.ReadError:
+        return f"the layer {layer} is compressed in a way that is not read here"
+
+
+def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
+    for member in archive:
+        path = member.name.removeprefix("./").strip("/")
+        folder, _, name = path.rpartition("/")
+        if name == _OPAQUE:
+            yield f"{folder}/", None
+        elif name.startswith(_WHITEOUT):
+            yield f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"), None
+        elif (member.isfile() or member.islnk()) and _DATABASES.fullmatch(path):
+            source = archive.extractfile(member)
+            assert source is not None
+            yield path, source.read()
+
+
+def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes | str]) -> Container:
+    files: dict[str, bytes] = {}
+    for change in changes:
+        if isinstance(change, str):
+            return Container(digest=digest, layers=layers, packages=(), unread=change, release="")
+        _apply(files, change)
+    unread = "it has an rpm database" if any("/rpm/" in path for path in files) else ""
+    found: list[Package] = []
+    for path, data in files.items():
+        text = data.decode(errors="replace")
+        if path.startswith(_DPKG) and not path.endswith(".md5sums"):
+            found += _dpkg(text)
+        elif path == _APK:
+            found += _apk(text)
+    said = [files[path].decode(errors="replace") for path in _RELEASE if path in files]
+    return Container(
+        digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread,
+        release=release_of(said[-1]) if said else "",
+    )  # fmt: skip
+
+
+def release_of(text: str) -> str:
+    """ID and version of an os-release(5) file, such as debian-13; empty where it names none."""
+    fields = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    words = [fields.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
+    return "-".join(word for word in words if word)
+
+
+def _apply(files: dict[str, bytes], change: Changes) -> None:
+    """A layer upon those below: what it takes away goes first (OCI image-spec, layer.md, whiteouts)."""
+    for gone in [path for path, data in change.items() if data is None]:
+        inside = f"{gone.rstrip('/')}/" if gone.strip("/") else ""  # empty: of the root, so everything
+        for path in [path for path in files if path == gone or path.startswith(inside)]:
+            del files[path]
+    files.update({path: data for path, data in change.items() if data is not None})
+
+
+def _dpkg(text: str) -> Iterator[Package]:
+    """The installed ones of a dpkg status file (deb-control(5)); those without a status count too."""
+    for paragraph in text.split("\n\n"):
+        fields = dict(re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE))
+        if "Package" in fields and fields.get("Status", "ok installed").endswith("ok installed"):
+            name, version = fields["Package"], fields["Version"]
+            match = re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", ""))
+            source = f"{match[1]} {match[2] or version}" if match else ""
+            yield Package(
+                family="deb", name=name, version=version, arch=fields["Architecture"], source=source
+            )
+
+
+def _apk(text: str) -> Iterator[Package]:
+    """Alpine's database: P name, V version, A architecture, o origin."""
+    for paragraph in text.split("\n\n"):
+        fields = dict(re.findall(r"^([PVAo]):(.*)$", paragraph, re.MULTILINE))
+        if "P" in fields:
+            source = f"{fields['o']} {fields['V']}" if "o" in fields else ""
+            yield Package(
+                family="apk", name=fields["P"], version=fields["V"], arch=fields["A"], source=source
+            )
+
+
+def _rpm(database: Path) -> Iterator[Package]:
+    """Asked of a copy: rpm wants to write beside a database that it reads."""
+    form = "%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SOURCERPM}\\n"
+    with tempfile.TemporaryDirectory(prefix="goldsmith-rpm-") as scratch:
+        copy = shutil.copytree(database, Path(scratch) / "rpm")
+        rows = proc.capture(["rpm", "--dbpath", copy, "-qa", "--qf", form]).splitlines()
+    for line in rows:
+        name, version, arch, source = line.split("\t")
+        if name != "gpg-pubkey":
+            yield Package(family="rpm", name=name, version=version, arch=arch, source=source)

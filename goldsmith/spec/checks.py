@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a schema cannot say: whether things exist, and whether keys agree with each other.
+
+Runs on whatever the schema made of the spec, so that all problems come together: a value of the
+wrong type is passed over here, as the schema has reported it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from goldsmith.spec.document import Document, KeyPath, Problem, dotted
+from goldsmith.spec.fields import reference
+
+# Variables that goldsmith sets itself, such as those of dib.plan() -> the key that stands for them, or None.
+# A spec that set one of them would break what the rest relies on.
+RESERVED: Mapping[str, str | None] = {
+    "ARCH": "arch", "DIB_BLOCK_DEVICE_CONFIG": "disk", "DIB_CLOUD_INIT_DATASOURCES": "cloud-init.datasources",
+    "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_IMAGE_CACHE": None,
+    "DIB_IMAGE_SIZE": "disk.size", "DIB_LOCAL_IMAGE": "base-image", "DIB_LOCKFILES": None,
+    "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "SOURCE_DATE_EPOCH": None,
+    "TMP_DIR": None,
+}  # fmt: skip
+RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
+    "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HEAT_": "heat-agent",
+    "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
+}  # fmt: skip
+
+_SECRET = re.compile(r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE_?KEY|API_?KEY", re.IGNORECASE)
+_LOGIN_IN_URL = re.compile(r"://[^/\s@]+:[^/\s@]+@")
+_DEBIAN_NUMBERS = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """Where a spec's elements and folders may lie."""
+
+    elements: tuple[Path, ...]  # folders of elements, the user's own included
+    find: Callable[[str], Path | None]  # a folder that the spec names
+
+
+def dib_elements() -> Path:
+    """diskimage-builder's own elements, found without importing it."""
+    found = importlib.util.find_spec("diskimage_builder")
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]) / "elements"
+
+
+def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    """Every problem between a spec's keys, and between them and the files around it."""
+    if not isinstance(document.data, dict):
+        return
+    yield from _distribution(document)
+    yield from _elements(document, surroundings)
+    yield from _dib_env(document)
+    yield from _logins(document)
+    yield from _kubelet(document)
+    yield from _heat_agent(document)
+    yield from _containers(document, surroundings)
+    yield from _must_hold(document, ("disk", "formats"), "qcow2", "it is what boots in the verification")
+    why = "the verification boots with one, as OpenStack does"
+    yield from _must_hold(document, ("cloud-init", "datasources"), "ConfigDrive", why)
+    yield from check_pods(document)
+    yield from _tests(document, surroundings)
+    yield from _publish(document)
+
+
+def _distribution(document: Document) -> Iterator[Problem]:
+    distribution = document.get(str, "distribution")
+    release = document.get(str, "release")
+    has_base = "base-image" in document.data
+    if distribution == "debian" and (name := _DEBIAN_NUMBERS.get(release)):
+        yield document.problem(
+            ("release",), f"release must be Debian's code name, got '{release}'", f"write {name}"
+        )
+    if distribution == "fedora" and release and not release.isdigit():
+        yield document.problem(("release",), f"release must be Fedora's number in quotes, got '{release}'")
+    if distribution == "fedora" and not has_base:
+        hint = "base-image: {url: ..., sha256: ...}, a Fedora Cloud Base Generic qcow2"
+        yield document.problem(("distribution",), "fedora needs the key 'base-image' to start from", hint)
+    if distribution == "debian" and has_base:
+        hint = "remove it, or write distribution: custom"
+        yield document.problem(
+            ("base-image",), "debian is built from its packages, not from a base-image", hint
+        )
+    if distribution == "custom" and not document.get(list, "elements"):
+        message = "a custom distribution needs elements that bring an operating system"
+        yield document.problem(("distribution",), message, "add the key 'elements'")
+
+
+def _elements(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    folders = [*surroundings.elements, dib_elements()]
+    known = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
+    known.discard("__pycache__")
+    for index, name in enumerate(document.get(list, "elements")):
+        if isinstance(name, str) and name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "looked in elements/ and in diskimage-builder"
+            yield document.problem(("elements", index), f"no element '{name}'", hint)
+
+
+def _dib_env(document: Document) -> Iterator[Problem]:
+    given = document.get(dict, "dib-env")
+    by_prefix = {
+        name: key for name in given for prefix, key in RESERVED_PREFIXES.items() if name.startswith(prefix)
+    }
+    reserved = {**RESERVED, **by_prefix}
+    for name, value in given.items():
+        path = ("dib-env", name)
+        if _SECRET.search(name) or (isinstance(value, str) and _LOGIN_IN_URL.search(value)):
+            hint = "these variables end up in logs and perhaps in the image; hand secrets over at boot"
+            yield document.problem(path, f"dib-env.{name} looks like a secret", hint)
+        elif name in reserved:
+            key = reserved[name]
+            hint = f"use the key '{key}'" if key else "remove it"
+            yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
+
+
+def _logins(document: Document) -> Iterator[Problem]:
+    for path in (("mirror",), ("base-image", "url"), ("base-image", "checksums"), ("kubelet", "url")):
+        if _LOGIN_IN_URL.search(document.get(str, *path)):
+            hint = "it would stand in the manifest, and perhaps in the image"
+            yield document.problem(path, f"{dotted(path)} holds a login", hint)
+
+
+def _kubelet(document: Document) -> Iterator[Problem]:
+    kubelet = document.data.get("kubelet")
+    if not isinstance(kubelet, dict):
+        if document.get(list, "containers") and document.get(str, "distribution") != "custom":
+            message = "container images are embedded beside a kubelet, and there is none"
+            yield document.problem(("containers",), message, "add the key 'kubelet'")
+        return
+    source = kubelet.get("source")
+    version = kubelet.get("version")
+    for key in ("url", "sha256"):
+        if key in kubelet and source != "release":
+            hint = "write source: release, or remove it"
+            yield document.problem(("kubelet", key), f"kubelet.{key} is for a release alone", hint)
+    if source != "package" and isinstance(version, str) and re.fullmatch(r"\d+\.\d+", version):
+        message = f"kubelet.version must have three parts here, got '{version}'"
+        yield document.problem(("kubelet", "version"), message, f'such as "{version}.4"')
+    into = destinations(document)
+    if not any(re.search(r"/pause[:@]", ref or "") and into[ref] == "containerd" for ref in into):
+        message = "a kubelet needs the image of a pod's sandbox, and no container is called pause"
+        hint = "add to containers: {ref: goldsmith.local/pause:1, build: containers/pause}"
+        yield document.problem(("kubelet",), message, hint)
+
+
+def _heat_agent(document: Document) -> Iterator[Problem]:
+    if not isinstance(document.data.get("heat-agent"), dict):
+        return
+    if document.get(str, "distribution") == "fedora":
+        hint = "remove the key: Fedora does not package the agent"
+        yield document.problem(("heat-agent",), "heat-agent is for Debian alone", hint)
+    if "kubelet" in document.get(list, "heat-agent", "hooks") and document.data.get("kubelet") is None:
+        message = "the hook kubelet needs a kubelet"
+        yield document.problem(("heat-agent", "hooks"), message, "add the key 'kubelet'")
+
+
+def _publish(document: Document) -> Iterator[Problem]:
+    clouds = [each for each in document.get(list, "publish", "clouds") if isinstance(each, dict)]
+    names = [cloud.get("name") for cloud in clouds]
+    for index, cloud in enumerate(clouds):
+        at = ("publish", "clouds", index)
+        if cloud.get("canary") in ("server", "both") and "flavor" not in cloud:
+            yield document.problem(
+                (*at, "canary"), "a server as canary needs a flavor", "add the key 'flavor'"
+            )
+        if cloud.get("name") in names[:index]:
+            yield document.problem((*at, "name"), f"the cloud {names[index]} is listed twice", "remove one")
+    if document.get(list, "publish", "share") and document.get(str, "publish", "visibility") != "shared":
+        message = "an image can be offered to projects only if its visibility is shared"
+        yield document.problem(("publish", "share"), message, "set publish.visibility to shared")
+
+
+def _containers(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, container in enumerate(document.get(list, "containers")):
+        if not isinstance(container, dict):
+            continue
+        path: KeyPath = ("containers", index)
+        if "build" in container and "registry" in container:
+            yield document.problem(
+                path, f"{dotted(path)} has both 'build' and 'registry'", "keep one of them"
+            )
+        yield from _context(document, surroundings, (*path, "build"), container.get("build"))
+        ref = reference_of(container)
+        if ref is None:
+            continue
+        if "ref" not in container and ":" not in ref.rpartition("/")[2]:
+            hint = f"add a tag before the digest, or ref: {ref}:TAG"
+            yield document.problem(path, f"{dotted(path)} has no tag that pods could name it by", hint)
+        if ref in seen:
+            hint = f"first in {dotted(('containers', seen[ref]))}"
+            yield document.problem(path, f"container '{ref}' stands twice", hint)
+        seen.setdefault(ref, index)
+
+
+def _context(
+    document: Document, surroundings: Surroundings, path: KeyPath, folder: object
+) -> Iterator[Problem]:
+    if not isinstance(folder, str) or not folder:
+        return
+    found = surroundings.find(folder)
+    if found is None:
+        yield document.problem(
+            path, f"no folder '{folder}' to build from", "paths are relative to the checkout"
+        )
+    elif not (found / "Dockerfile").is_file():
+        yield document.problem(path, f"no Dockerfile in '{folder}'")
+
+
+def _must_hold(document: Document, path: tuple[str, str], wanted: str, why: str) -> Iterator[Problem]:
+    values = document.get(list, *path)
+    if values and wanted not in values:
+        yield document.problem(path, f"{dotted(path)} must contain {wanted}", why)
+
+
+def _tests(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+    for index, folder in enumerate(document.get(list, "verify", "tests")):
+        if not isinstance(folder, str) or not folder:
+            continue
+        found = surroundings.find(folder)
+        path = ("verify", "tests", index)
+        if found is None:
+            yield document.problem(
+                path, f"no folder '{folder}' with tests", "paths are relative to the checkout"
+            )
+        elif not any(found.glob("**/test_*.py")):
+            yield document.problem(path, f"no test_*.py in '{folder}'")
+
+
+def check_pods(document: Document) -> Iterator[Problem]:
+    """Every problem of verify.pods, with one another and with containers."""
+    pods = document.get(list, "verify", "pods")
+    if pods and document.data.get("kubelet") is None:
+        yield document.problem(("verify", "pods"), "pods need a kubelet", "add the key 'kubelet'")
+    seen: set[str] = set()
+    for index, pod in enumerate(pods):
+        if not isinstance(pod, dict):
+            continue
+        path: KeyPath = ("verify", "pods", index)
+        if pod.get("apiVersion") != "v1" or pod.get("kind") != "Pod":
+            hint = "it begins with apiVersion: v1 and kind: Pod"
+            yield document.problem(path, f"{dotted(path)} is no pod manifest", hint)
+            continue
+        metadata = pod.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+            message = "metadata.name must be small letters, digits and hyphens"
+            yield document.problem((*path, "metadata", "name"), f"{dotted(path)}: {message}")
+        elif name in seen:
+            yield document.problem((*path, "metadata", "name"), f"pod '{name}' stands twice")
+        seen.add(str(name))
+        yield from _pod_images(document, path, pod.get("spec"))
+
+
+def _pod_images(document: Document, path: KeyPath, spec: object) -> Iterator[Problem]:
+    known = destinations(document)
+    if not isinstance(spec, dict) or not spec.get("containers"):
+        yield document.problem((*path, "spec"), f"{dotted(path)} has no spec.containers")
+        return
+    for group in ("initContainers", "containers"):
+        items = spec.get(group)
+        for index, item in enumerate(items if isinstance(items, list) else []):
+            where = (*path, "spec", group, index, "image")
+            image = item.get("image") if isinstance(item, dict) else None
+            if not isinstance(image, str):
+                yield document.problem(where, f"{dotted(where)} must name an image")
+            elif image not in known:
+                names = [str(name) for name in known if name]
+                close = get_close_matches(image, names, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
+                yield document.problem(where, f"image '{image}' is not among the spec's containers", hint)
+            elif known[image] != "containerd":
+                yield document.problem(where, f"image '{image}' goes into docker, where no kubelet finds it")
+
+
+def destinations(document: Document) -> Mapping[str | None, str]:
+    """The containers' references (None where there is none yet) -> what they go into."""
+    return {
+        reference_of(container): container.get("into", "containerd")
+        for container in document.get(list, "containers")
+        if isinstance(container, dict)
+    }
+
+
+def reference_of(container: object) -> str | None:
+    """By which pods name an entry of containers; None where it cannot be told."""
+    if not isinstance(container, dict):
+        return None
+    names = (container.get("ref"), container.get("registry"))
+    if not any(isinstance(name, str) and name for name in names):
+        return None
+    return reference({key: value for key, value in container.items() if isinstance(value, str)})

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From image-specs/NAME.yaml.j2 to an ImageSpec, or to every problem at once with file and line.
+
+NAME is a file of image-specs/, or the path of a file NAME.yaml.j2 of the user's own. Beside such a
+file may lie partials, variables/ and elements/; folders that it names are looked for beside it
+first, then in the checkout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from goldsmith.core import paths
+from goldsmith.errors import SpecError
+from goldsmith.spec import checks, fields, schema, template
+from goldsmith.spec.document import Document, KeyPath, Problem, parse_document
+from goldsmith.spec.model import ImageSpec
+
+SUFFIX = ".yaml.j2"
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedSpec:
+    """A spec that nothing is wrong with, the YAML it was read from, and its file."""
+
+    spec: ImageSpec
+    rendered: str
+    path: Path
+    sha256: str  # of the rendered text
+    elements: tuple[Path, ...]  # folders of elements besides diskimage-builder's, the first one wins
+
+
+def names(*, root: Path | None = None) -> list[str]:
+    """The specs of image-specs/, sorted."""
+    folder = (root or paths.project_root()) / "image-specs"
+    return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
+
+
+def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> str:
+    """The YAML of a spec. Raises SpecError where the template or a variable is wrong."""
+    place = _Place(name, root or paths.project_root())
+    problems, rendered = _rendered(place, variables)
+    _raise(problems)
+    assert rendered.text is not None
+    return rendered.text
+
+
+def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> LoadedSpec:
+    """Render, read and check a spec. Raises SpecError with every problem, one a line."""
+    place = _Place(name, root or paths.project_root())
+    problems, rendered = _rendered(place, variables)
+    document = parse_document(rendered.text or "", rendered.origin)
+    if not document.broken or not problems:  # a missing variable may be all that is wrong with the YAML
+        problems += document.problems
+    if rendered.text is not None and not document.broken:
+        problems += _checked(document, place)
+    _raise(problems)
+    assert rendered.text is not None
+    return LoadedSpec(
+        spec=fields.build(document.data, place.named),
+        rendered=rendered.text,
+        path=place.path,
+        sha256=hashlib.sha256(rendered.text.encode()).hexdigest(),
+        elements=place.elements(),
+    )
+
+
+class _Place:
+    """Where a spec lies, and what lies around it. Raises SpecError if there is no such spec."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.root = root
+        self.specs = root / "image-specs"
+        own = "/" in name or name.endswith(SUFFIX)
+        self.path = Path(name).absolute() if own else self.specs / f"{name}{SUFFIX}"
+        if own and not name.endswith(SUFFIX):
+            raise SpecError(f"{name} is no spec: its name must end in {SUFFIX}")
+        if not self._is_there():
+            known = names(root=root)
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known) or 'none'}"
+            raise SpecError(f"no spec '{name}': there is no file {self.shown(self.path)}", hint=hint)
+        self.beside = self.path.parent
+        self.own = self.beside.resolve() != self.specs.resolve()
+
+    def _is_there(self) -> bool:
+        try:
+            return self.path.is_file()
+        except OSError as e:  # a folder on the way to it is closed to us
+            raise SpecError(f"cannot read {self.shown(self.path)}: {e.strerror}") from e
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where templates are looked for."""
+        return (self.beside, self.specs) if self.own else (self.specs,)
+
+    def elements(self) -> tuple[Path, ...]:
+        own = self.beside / "elements"
+        return (own, self.root / "elements") if self.own and own.is_dir() else (self.root / "elements",)
+
+    def variable_files(self) -> Iterator[Path]:
+        """From the most general one to the most special one, which wins."""
+        name = self.path.name.removesuffix(SUFFIX)
+        candidates = [folder / "variables" / "common.yaml" for folder in reversed(self.folders)]
+        candidates.append(self.beside / "variables" / f"{name}.yaml")
+        return (path for path in candidates if path.is_file())
+
+    def find(self, folder: str) -> Path | None:
+        for base in (self.beside, self.root) if self.own else (self.root,):
+            if (base / folder).is_dir():
+                return base / folder
+        return None
+
+    def named(self, folder: str) -> Path | str:
+        """As the spec has it if that is relative to the checkout, else absolute."""
+        found = self.find(folder)
+        return folder if found is None or found == self.root / folder else found
+
+    def shown(self, path: Path) -> str:
+        """A file as messages name it: relative to the checkout or to where we are, if it lies there."""
+        for base in (self.root, Path.cwd()):
+            if path.is_relative_to(base):
+                return str(path.relative_to(base))
+        return str(path)
+
+
+def _rendered(place: _Place, given: Mapping[str, str]) -> tuple[list[Problem], template.Rendered]:
+    problems: list[Problem] = []
+    variables: dict[str, Any] = {}
+    for path in place.variable_files():
+        found, values = _variables(path, place.shown(path))
+        problems += found
+        variables.update(values)
+    known = {*variables, *template.used_variables(place.path, place.folders)}
+    for name in sorted(set(given) - known):
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else None
+        message = f"no template uses the variable '{name}' that was given"
+        problems.append(Problem(file=place.shown(place.path), line=0, message=message, hint=hint))
+    rendered = template.render(
+        place.path, place.folders, {**variables, **given}, place.shown,
+        elsewhere=f"variables/{place.path.name.partition('.')[0]}.yaml beside the spec",
+    )  # fmt: skip
+    return [*problems, *rendered.problems], rendered
+
+
+def _variables(path: Path, shown: str) -> tuple[list[Problem], dict[str, Any]]:
+    """A variable file: names with text, or with lists and mappings of text, as --var gives text too."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return [Problem(file=shown, line=0, message="is not UTF-8 text")], {}
+    document = parse_document(text, lambda line: (shown, line))
+    if document.problems:
+        return document.problems, document.data if isinstance(document.data, dict) else {}
+    if not isinstance(document.data, dict):
+        wrong = document.data is not None
+        return [document.problem((), "must be a mapping of variables to text")] if wrong else [], {}
+    return list(_no_text(document, document.data, ())), document.data
+
+
+def _no_text(document: Document, value: object, path: KeyPath) -> Iterator[Problem]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _no_text(document, child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _no_text(document, child, (*path, index))
+    elif not isinstance(value, str):
+        yield schema.wrong_type(document, path, value, "text")
+
+
+def _checked(document: Document, place: _Place) -> list[Problem]:
+    surroundings = checks.Surroundings(elements=place.elements(), find=place.find)
+    found = [*schema.check(document), *checks.check(document, surroundings)]
+    return [problem for problem in found if template.PLACEHOLDER not in problem.message]
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
+        raise SpecError("\n".join(map(str, ordered)), hint="every key: docs/spec-reference.md")

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A throw-away machine for an image: an overlay, a config drive, a key, and its guest reached by SSH."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.core import builds, paths, proc, progress, scratch, wait
+from goldsmith.core.scratch import Run
+from goldsmith.errors import CommandError
+from goldsmith.host import accelerator
+from goldsmith.image import mount
+from goldsmith.spec.model import VerifySpec
+from goldsmith.verify import config_drive, qemu
+
+GROW_MIB = 2048  # how much larger than the image the machine's disk is
+HOSTNAME = "golden"
+_USERS = {"debian": "debian", "fedora": "fedora"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guest:
+    """The booted VM as seen through its SSH port; ssh_config calls it guest."""
+
+    vm: qemu.Vm
+    ssh_config: Path
+
+    def reboot(self, *, timeout_s: float) -> None:
+        """Have the guest reboot, which ends QEMU: power the machine on again. Raises BootError."""
+        with contextlib.suppress(CommandError):  # the connection goes down with the system
+            proc.capture(["ssh", "-F", self.ssh_config, "guest", "sudo reboot || reboot"], timeout_s=20)
+        with contextlib.suppress(CommandError):
+            proc.capture(["ssh", "-F", self.ssh_config, "-O", "exit", "guest"], timeout_s=20)
+        try:
+            wait.wait_until(self.vm.has_ended, timeout_s=timeout_s, alive=self.vm.is_alive, interval_s=0.1)
+        except wait.Died:
+            raise self.vm.lost("the VM was lost in the reboot") from None
+        except wait.Deadline:
+            raise self.vm.lost(f"not down {timeout_s:.0f} s after it was told to reboot") from None
+
+
+class Machine:
+    """A VM of an image, to be powered on more than once: its disk remembers, the image stays as it is."""
+
+    def __init__(
+        self, image: Path, scratch: Path, *, user: str, args: Sequence[str], memory_mib: int, cpus: int
+    ) -> None:
+        self._scratch, self._user = scratch, user
+        self._key = scratch / "id"
+        proc.capture(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", self._key])
+        self._plan = qemu.VmPlan(
+            disk=scratch / "overlay.qcow2", seed=scratch / "seed.iso", console=scratch / "console.log",
+            accelerator=args, memory_mib=memory_mib, cpus=cpus,
+        )  # fmt: skip
+        qemu.overlay(image.absolute(), self._plan.disk, format_=mount.format_of(image), grow_mib=GROW_MIB)
+        public = self._key.with_suffix(".pub").read_text().strip()
+        config_drive.write(qemu.instance(public, hostname=HOSTNAME), self._plan.seed)
+
+    @contextlib.contextmanager
+    def powered_on(self, *, boot_deadline_s: float) -> Iterator[Guest]:
+        """The guest, from when its SSH server answers until the block ends. Raises BootError."""
+        with qemu.running(self._plan, log=self._scratch / "qemu.log") as vm:
+            vm.wait_for_ssh(timeout_s=boot_deadline_s)
+            yield Guest(vm=vm, ssh_config=self._ssh_config(vm.port))
+
+    def _ssh_config(self, port: int) -> Path:
+        path = self._scratch / "ssh_config"
+        path.write_text(
+            f"Host guest\n  HostName 127.0.0.1\n  Port {port}\n  User {self._user}\n"
+            f"  IdentityFile {self._key}\n  IdentitiesOnly yes\n"
+            "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+            "  LogLevel ERROR\n  ConnectTimeout 20\n  ServerAliveInterval 20\n  ControlMaster auto\n"
+            f"  ControlPath {self._scratch}/cm-{port}\n  ControlPersist 600\n"
+        )
+        return path
+
+
+def user_of(root: Path) -> str:
+    """The user whom the datasource's key lets in: cloud-init's default one, root where there is none."""
+    if not mount.resolve(root, "/etc/cloud/cloud.cfg").exists():
+        return "root"
+    os_release = mount.resolve(root, "/etc/os-release")
+    lines = os_release.read_text().splitlines() if os_release.is_file() else []
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    return _USERS.get(fields.get("ID", "").strip('"'), "root")
+
+
+@contextlib.contextmanager
+def booted(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[Guest]:
+    """The guest of an image that is only to be looked at."""
+    found = accelerator.find(log_path=run.folder / "qemu.log")
+    with mount.opened(image, format_=mount.format_of(image), scratch=run.folder) as root:
+        user = user_of(root)
+    machine = Machine(image, run.folder, user=user, args=found.args, memory_mib=memory_mib, cpus=cpus)
+    with machine.powered_on(boot_deadline_s=VerifySpec().boot_deadline_s * found.slowness) as guest:
+        yield guest
+
+
+def boot_shell(name: str, *, memory_mib: int) -> int:
+    """A shell in a throw-away VM; name is a spec's, or a disk image. Returns the shell's exit status."""
+    image = Path(name)
+    if not image.is_file():
+        image = builds.find_qcow2(paths.out_root(), name)
+    with scratch.run() as run, booted(image, run=run, memory_mib=memory_mib, cpus=2) as vm:
+        progress.note(f"console: {vm.vm.console}; leave the shell to end the VM")
+        return proc.interactive(["ssh", "-t", "-F", vm.ssh_config, "guest"])

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A throw-away VM: what to call (pure), and the running thing with its console and its SSH port."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.core import proc, progress, wait
+from goldsmith.errors import BootError, EmulatorError
+from goldsmith.verify.config_drive import Instance, Nic
+
+CONSOLE_LINES = 25
+
+# The guest's first address is one that no DHCP server of QEMU's would give: whoever answers there
+# has read the datasource.
+GUEST_IPV4 = "10.0.2.77"
+GUEST = (
+    Nic(
+        mac="52:54:00:67:6f:01", mtu=1400, ipv4=f"{GUEST_IPV4}/24", gateway="10.0.2.2",
+        ipv6="fd00:67::77/64", nameserver="10.0.2.3",
+    ),
+    Nic(mac="52:54:00:67:6f:02"),
+)  # fmt: skip
+
+_FATAL = re.compile(
+    r"Kernel panic - not syncing|^\(initramfs\)|You are in emergency mode|GRUB_RESCUE|grub rescue>"
+    r"|No bootable device|Gave up waiting for (?:root|suspend)",
+    re.MULTILINE,
+)
+# QEMU's emulator (not KVM) may run a breakpoint that the guest's kernel has just removed while it
+# patched itself, where two CPUs are emulated at once: https://bugzilla.redhat.com/2216496
+_STALE_BREAKPOINT = re.compile(r"^\S*\s*\[[^\]]*\] (?:Oops: )?int3: 0000 \[#\d+\]", re.MULTILINE)
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Za-z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VmPlan:
+    """What a VM is made of; disk is written to, so it should be an overlay."""
+
+    disk: Path
+    seed: Path
+    console: Path
+    accelerator: Sequence[str]
+    memory_mib: int
+    cpus: int
+    nics: Sequence[Nic] = GUEST
+
+
+def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
+    """QEMU's command line: no network but the SSH port on loopback, no display, console to a file.
+
+    A guest that reboots ends QEMU. Start it again: under TCG a guest is half as fast in memory that
+    held code before a warm reset, so a new process is sooner back.
+    """
+    forward = f",hostfwd=tcp:127.0.0.1:{port}-{GUEST_IPV4}:22"
+    cards = [
+        word
+        for number, nic in enumerate(vm.nics)
+        for word in (
+            "-netdev", f"user,id=net{number},restrict=on{forward if number == 0 else ''}",
+            # no option ROM: the firmware would wait for a key press at each card
+            "-device", f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile=",
+        )
+    ]  # fmt: skip
+    return (
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config",
+        # off: the firmware and the boot loader speak on the serial console, as _FATAL needs it
+        "-machine", "pc,graphics=off", *vm.accelerator, "-no-reboot",
+        "-m", str(vm.memory_mib), "-smp", str(vm.cpus),
+        "-drive", f"file={_escape(vm.disk)},if=virtio,format=qcow2,discard=unmap",
+        "-drive", f"file={_escape(vm.seed)},if=virtio,format=raw,readonly=on",
+        *cards, "-device", "virtio-rng-pci",
+        "-display", "none", "-chardev", f"file,id=console,path={_escape(vm.console)},append=on",
+        "-serial", "chardev:console",
+    )  # fmt: skip
+
+
+def instance(public_key: str, *, hostname: str = "golden") -> Instance:
+    """What the config drive tells a VM of plan()'s cards."""
+    return Instance(hostname=hostname, public_key=public_key, nics=GUEST)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vm:
+    """A running VM; its SSH port listens on 127.0.0.1 of this host."""
+
+    process: proc.Process
+    port: int
+    console: Path
+    log: Path
+    emulated: bool  # by TCG, without KVM
+
+    def has_ended(self) -> bool:
+        """QEMU is gone: the guest powered off or rebooted, or QEMU crashed."""
+        return self.process.poll() is not None
+
+    def is_alive(self) -> bool:
+        """QEMU runs, and the guest's kernel has not given up."""
+        return not self.has_ended() and _FATAL.search(read_console(self.console)) is None
+
+    def wait_for_ssh(self, *, timeout_s: float) -> None:
+        """Until the guest's SSH server says its banner; raises BootError with the console's end."""
+        with _console_followed(self.console):
+            try:
+                wait.wait_until(self._banner, timeout_s=timeout_s, alive=self.is_alive, interval_s=1)
+            except wait.Died:
+                raise self.lost("the VM was lost before its SSH server answered") from None
+            except wait.Deadline:
+                raise self.lost(f"no SSH banner after {timeout_s:.0f} s (QEMU is running)") from None
+
+    def lost(self, what: str) -> BootError:
+        """A BootError that ends with the last console lines, and QEMU's own words if it ended.
+
+        It is an EmulatorError where the console shows a fault that QEMU's emulation is known for.
+        """
+        console = read_console(self.console)
+        lines = [line for line in console.splitlines() if line.strip()]
+        if self.process.poll() is not None:
+            lines += self.log.read_text(errors="replace").splitlines()[-5:]
+        shown = "".join(f"\n  | {line}" for line in lines[-CONSOLE_LINES:]) or "\n  | (console empty)"
+        kind = EmulatorError if self.emulated and _STALE_BREAKPOINT.search(console) else BootError
+        return kind(f"{what}; the console ends with{shown}", hint=f"see {self.console}")
+
+    def _banner(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 3) as peer:
+            peer.settimeout(5)
+            return peer.recv(4) == b"SSH-"
+        return False
+
+
+@contextlib.contextmanager
+def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
+    """The VM as long as the block lasts. Raises BootError where QEMU does not start."""
+    for attempt in range(3):
+        port = _free_port()
+        with proc.background(plan(vm, port=port), log_path=log, grace_s=5) as process:
+            if not proc.ends_within(process, 0.5):
+                emulated = any(word.startswith("tcg") for word in vm.accelerator)
+                yield Vm(process=process, port=port, console=vm.console, log=log, emulated=emulated)
+                return
+        said = log.read_text(errors="replace")
+        if "host forwarding rule" not in said or attempt == 2:  # somebody else took the port: again
+            tail = "".join(f"\n  | {line}" for line in said.splitlines()[-5:])
+            raise BootError(f"QEMU did not start{tail}", hint="run: scripts/inv doctor")
+
+
+def overlay(image: Path, target: Path, *, format_: str, grow_mib: int) -> None:
+    """A qcow2 on top of image, grow_mib larger; image itself is never written."""
+    proc.capture(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", format_, target])
+    if grow_mib:
+        proc.capture(["qemu-img", "resize", "-q", target, f"+{grow_mib}M"])
+
+
+def read_console(console: Path) -> str:
+    """The console's text so far, escape sequences removed."""
+    try:
+        return _ESCAPES.sub("", console.read_text(errors="replace").replace("\r", ""))
+    except FileNotFoundError:
+        return ""
+
+
+@contextlib.contextmanager
+def _console_followed(console: Path) -> Iterator[None]:
+    """Show the console's last line as progress."""
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(0.5):
+            lines = [line for line in read_console(console)[-2000:].splitlines() if line.strip()]
+            if lines:
+                progress.live(f"console: {lines[-1]}")
+
+    thread = threading.Thread(target=copy_context().run, args=(follow,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _escape(path: Path) -> str:
+    return str(path).replace(",", ",,")  # a comma ends a QEMU option
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A publication against `openstack image create --file`: the same file, to the same Glance, taking turns.
+
+`python -m goldsmith.benchpublish OUT CLOUD` is one publication, in a process of its own so that its memory
+can be told. Both are timed with the start of their process; ours hashes, compares and moves the alias too.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from goldsmith.core import builds, paths, proc, progress
+from goldsmith.core.scratch import Run
+from goldsmith.devcloud import lifecycle, venv
+from goldsmith.devcloud.start import Options
+from goldsmith.image import finished_build
+from goldsmith.publish import desired, publisher
+from goldsmith.publish.glance import Glance
+from goldsmith.spec import load
+
+SPEC = "debian-kubelet"
+PLAIN, PLAIN_UPLOAD = "openstack image create --file", "the same, less an openstack image list"
+OURS, UPLOAD = "our publish, all of it", "our publish, its upload"
+_CLOUD = "bench-publish"
+_TRIALS = 5
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    """Medians of both, in seconds; of ours the largest peak of memory. Raises SpecError without a build."""
+    out = paths.out_root()
+    build = finished_build.read(builds.find_build(out, SPEC))
+    disk = build.folder / build.manifest["disks"][0]["file"]
+    idle, plain, ours, uploads, peaks = [], [], [], [], []
+    with lifecycle.owned(_CLOUD, Options(services=("glance",))) as running:
+        env = {"OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml), "OS_CLOUD": _CLOUD}
+        glance = Glance(_CLOUD, clouds_yaml=running.clouds_yaml)
+        client = venv.ensure_environment(log_path=run.folder / "pip.log") / "bin/openstack"
+        create = (client, "image", "create", "--file", disk, "--disk-format", "qcow2", "plain")
+        for trial in range(_TRIALS):
+            progress.live(f"publication {trial + 1} of {_TRIALS}")
+            idle.append(_timed((client, "image", "list"), env)[0])
+            plain.append(_timed(create, env)[0])
+            _remove_all(glance)
+            seconds, said = _timed((sys.executable, "-m", "tests.bench.publish", out, _CLOUD), env)
+            answer = json.loads(said)
+            ours.append(seconds)
+            uploads.append(answer["upload_s"])
+            peaks.append(answer["peak_mib"])
+            _remove_all(glance)
+    size = disk.stat().st_size
+    alone = statistics.median(plain) - statistics.median(idle)
+    return [
+        {"what": PLAIN_UPLOAD, "seconds": round(alone, 2), "bytes": size, "peak_mib": 0},
+        {"what": PLAIN, "seconds": round(statistics.median(plain), 2), "bytes": size, "peak_mib": 0},
+        {
+            "what": OURS, "seconds": round(statistics.median(ours), 2), "bytes": size,
+            "peak_mib": round(max(peaks), 1),
+        },
+        {"what": UPLOAD, "seconds": round(statistics.median(uploads), 2), "bytes": size, "peak_mib": 0},
+    ]  # fmt: skip
+
+
+def _timed(argv: tuple[proc.Arg, ...], env: dict[str, str]) -> tuple[float, str]:
+    start = time.monotonic()
+    said = proc.capture(argv, env=proc.environment(env), cwd=paths.project_root(), timeout_s=900)
+    return time.monotonic() - start, said
+
+
+def _remove_all(glance: Glance) -> None:
+    line = desired.line_of(load.load(SPEC, {}).spec)
+    found = glance.look(line)
+    records = [record for ids in found.records.values() for record in ids]
+    for image in (*(i.id for i in found.images), *records, *(i.id for i in glance.named("plain", tag=""))):
+        glance.delete(image)
+    for note in (paths.out_root() / SPEC).glob(f"*/publish-{_CLOUD}.json"):
+        note.unlink()
+
+
+def _one(out: str, cloud: str) -> None:
+    options = publisher.Options(out=Path(out), clouds=(cloud,), accept_unsigned="a measurement")
+    (result,) = publisher.Publisher(SPEC, options).publish()
+    publisher.require([result])
+    assert result.outcome is not None
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer = {"upload_s": result.outcome.upload_s, "peak_mib": peak_kib / 1024}
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    _one(*sys.argv[1:])

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our export and our image stage against the plain tools: the same work, in one run, cold and warm.
+
+`python -m goldsmith.bench SOCKET TARGET SPOOL REF ...` is one cold export, in a process of its own so
+that its memory can be told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from goldsmith.apt import mirror
+from goldsmith.containers import bundler
+from goldsmith.core import paths, privilege, proc, progress, scratch
+from goldsmith.core.scratch import Run
+from goldsmith.errors import SpecError
+from goldsmith.host import docker_engine
+from goldsmith.image import dib, dib_plan, prepare
+from goldsmith.kubernetes import kubelet
+from goldsmith.spec import load
+from goldsmith.spec.model import Layers
+from tests.bench import publish
+
+SPEC = "debian-kubelet"
+_EXPORTS = 5  # trials of an export, whose median counts; it takes seconds
+
+
+def run(what: str) -> dict[str, Any]:
+    """The report: rows of {what, seconds, bytes, peak_mib} and the ratios that the README gives."""
+    parts: dict[str, Callable[[Run], list[dict[str, Any]]]] = {
+        "export": _export, "image": _image, "publish": publish.rows,
+    }  # fmt: skip
+    if what and what not in parts:
+        raise SpecError(f"there is no benchmark {what!r}", hint=f"one of: {' '.join(parts)}")
+    with scratch.run() as found:
+        rows = [row for name in ([what] if what else parts) for row in parts[name](found)]
+    return {
+        "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "rows": rows,
+        "ratios": _ratios(rows),
+    }
+
+
+def as_table(report: dict[str, Any]) -> str:
+    """The report for people."""
+    lines = [f"{'what':<44} {'seconds':>9} {'MiB':>9} {'peak MiB':>9}"]
+    for row in report["rows"]:
+        mib = f"{row['bytes'] / 2**20:.1f}" if row.get("bytes") else ""
+        peak = f"{row['peak_mib']:.0f}" if row.get("peak_mib") else ""
+        lines.append(f"{row['what']:<44} {row['seconds']:>9.2f} {mib:>9} {peak:>9}")
+    return "\n".join([*lines, *(f"{name}: {value:.2f}" for name, value in report["ratios"].items())])
+
+
+def _export(run: Run) -> list[dict[str, Any]]:
+    spec = load.load(SPEC, {}).spec
+    refs = [container.ref for container in spec.containers]
+    log = run.folder / "bench.log"
+
+    def bundle() -> bundler.Bundle:
+        return bundler.export(spec.containers, layers=Layers.uncompressed, run=run, log_path=log)
+
+    made = bundle()
+    saved, ours, peaks = [], [], []
+    target, spool = run.folder / "bench.tar", run.folder / "spool"
+    with docker_engine.private(run, log) as client:
+        with made.path.open("rb") as source:
+            client.images.load(source)
+        adapter = client.api.get_adapter("http+docker://localhost")
+        socket = f"unix://{adapter.socket_path}"  # type: ignore[attr-defined] # its stubs know less
+        for trial in range(_EXPORTS):  # taking turns, so that a busy moment hits both
+            progress.live(f"export {trial + 1} of {_EXPORTS}")
+            saved.append(_timed(lambda: proc.capture(["docker", "-H", socket, "save", "-o", target, *refs])))
+            saved_bytes = target.stat().st_size
+            spool.mkdir()
+            argv: list[proc.Arg] = [sys.executable, "-m", "goldsmith.bench", socket, target, spool, *refs]
+            answer = json.loads(proc.capture(argv, cwd=paths.project_root()))
+            ours.append(answer["seconds"])
+            peaks.append(answer["peak_mib"])
+            shutil.rmtree(spool)
+    return [
+        _row("docker save", statistics.median(saved), saved_bytes),
+        _row("our export, cold", statistics.median(ours), target.stat().st_size, max(peaks)),
+        _row("our export, warm", _timed(bundle), made.size_bytes),
+    ]
+
+
+def _image(run: Run) -> list[dict[str, Any]]:
+    loaded = load.load(SPEC, {})
+    spec, log = loaded.spec, run.folder / "bench.log"
+    binary = kubelet.obtain(spec.kubelet, spec.arch, run=run, log_path=log) if spec.kubelet else None
+    made = bundler.export(spec.containers, layers=spec.layers, arch=spec.arch, run=run, log_path=log)
+    rows = []
+    for name in ("our image stage", "disk-image-create alone"):
+        scratch = run.folder / name.split()[0]
+        scratch.mkdir()
+        plan = prepare.make(loaded, scratch, binary=binary, bundle=made)
+        build = dib.build if name.startswith("our") else _bare
+        seconds = _timed(lambda plan=plan, build=build: build(plan, log_path=log))  # type: ignore[misc]
+        rows.append(_row(name, seconds, plan.image.stat().st_size))
+        packages = [
+            p["name"] for p in json.loads((scratch / "identity" / "packages.json").read_text())["packages"]
+        ]
+    rows.append(
+        _row("mmdebstrap of the same packages", _timed(lambda: _mmdebstrap(run, spec.release, packages)), 0)
+    )
+    return rows
+
+
+def _bare(plan: dib_plan.DibPlan, *, log_path: Path) -> None:
+    """disk-image-create with the plan's words and environment, and nothing of ours around it."""
+    plan.block_device_path.write_text(plan.block_device)
+    with proc.background(plan.argv, log_path=log_path, env=dib.environment(plan)) as process:
+        process.wait()
+
+
+def _mmdebstrap(run: Run, release: str, packages: Sequence[str]) -> None:
+    found = mirror.find()
+    argv: list[proc.Arg] = [
+        "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", release,
+        run.folder / "root.tar",
+        f"deb {found.debian} {release} main", f"deb {found.debian} {release}-updates main",
+        f"deb {found.security} {release}-security main",
+    ]  # fmt: skip
+    proc.run(privilege.as_root(argv), log_path=run.folder / "bench.log")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+def _row(what: str, seconds: float, size: int, peak_mib: float = 0) -> dict[str, Any]:
+    return {"what": what, "seconds": round(seconds, 2), "bytes": size, "peak_mib": round(peak_mib, 1)}
+
+
+def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    found = {row["what"]: row for row in rows}
+    pairs = {
+        "export, time, ours to docker save": ("our export, cold", "docker save", "seconds"),
+        "export, bytes, ours to docker save": ("our export, cold", "docker save", "bytes"),
+        "image, time, ours to disk-image-create": ("our image stage", "disk-image-create alone", "seconds"),
+        "publish, time, ours to openstack's": (publish.OURS, publish.PLAIN, "seconds"),
+        "upload, time, ours to openstack's": (publish.UPLOAD, publish.PLAIN_UPLOAD, "seconds"),
+        "image, time, ours to mmdebstrap": ("our image stage", "mmdebstrap of the same packages", "seconds"),
+    }
+    return {
+        name: round(found[ours][key] / found[theirs][key], 2)
+        for name, (ours, theirs, key) in pairs.items()
+        if ours in found and theirs in found
+    }
+
+
+def _one_export(socket: str, target: str, spool: str, *refs: str) -> None:
+    client = docker.DockerClient(base_url=socket)
+    start = time.monotonic()
+    bundler.archive_engine_images(client, refs, Path(target), Path(spool))
+    seconds = time.monotonic() - start
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(json.dumps({"seconds": seconds, "peak_mib": peak_kib / 1024}))
+
+
+if __name__ == "__main__":
+    _one_export(*sys.argv[1:])

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Soak tests: seeded, recorded trial by trial, resumable."""

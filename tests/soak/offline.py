@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default image built from its lock where there is no network, out of what an earlier build kept."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith import pipeline
+from goldsmith.core import paths, proc
+from goldsmith.core.builds import find_build
+from goldsmith.provenance import lockfile, spec_lock
+from goldsmith.spec import load
+from goldsmith.spec.load import SUFFIX
+from tests.support.builds import invoked
+
+SPEC = "debian-kubelet"
+# Words before a program's: no network but loopback, over which the verification reaches its VM.
+CUT_OFF = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "offline")
+_BUILD_S = 3600
+
+
+class Offline:
+    """Trials of `invoke soak offline`; each is a whole build, with its verification."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.spec = place / "image-specs" / f"{SPEC}{SUFFIX}"
+
+    def prepare(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """A build with the network, and its lock, beside a copy of the spec."""
+        if "locked" in facts and self.spec.exists():
+            return dict(facts)
+        shutil.copytree(paths.project_root() / "image-specs", self.spec.parent, dirs_exist_ok=True)
+        build = pipeline.build(str(self.spec), pipeline.Options(out=self.place / "out")).folder
+        loaded = load.load(str(self.spec), {})
+        spec_lock.path_of(loaded).unlink(missing_ok=True)
+        spec_lock.lock(loaded, build, upgrade="")
+        return {"spec": SPEC, "locked": build.name}
+
+    def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
+        """A build that reaches nothing, held to the lock by itself, and compared with it once more."""
+        log = self.place / f"build-{index + 1}.log"
+        words = ("build-image", self.spec, "--locked", "--out", self.place / "out")
+        with invoked(proc.environment(), *words, log=log, behind=CUT_OFF) as building:
+            problems = building.expect(0, timeout_s=_BUILD_S)
+        if problems:
+            return {"problems": problems}
+        build = find_build(self.place / "out", SPEC)
+        manifest = json.loads((build / "manifest.json").read_text())
+        locked = lockfile.read(spec_lock.path_of(load.load(str(self.spec), {})))
+        moved = lockfile.compare(locked, lockfile.read(build / spec_lock.FILE))
+        timings = json.loads((build / "timings.json").read_text())
+        return {
+            "build_id": build.name, "stages_s": timings["stages_s"], "provenance_s": timings["provenance_s"],
+            "tests": manifest["verification"]["tests"],
+            "problems": [f"{move.part}: {move.what} moved" for move in moved],
+        }  # fmt: skip
+
+    def finish(self) -> dict[str, Any]:
+        """Nothing is left to look at, and the builds are large."""
+        shutil.rmtree(self.place)
+        return {"problems": []}

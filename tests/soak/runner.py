@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials that are counted in tens: seeded, written down one by one, gone on with where they broke off."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from goldsmith.core import files, paths, progress
+from goldsmith.errors import SpecError, VerificationError
+from goldsmith.host import accelerator
+from goldsmith.image import manifest
+from tests.soak import (
+    embed,
+    heat_failures,
+    heat_group,
+    heat_transports,
+    heat_updates,
+    kill,
+    mutate,
+    offline,
+    publish,
+    rebuild,
+)
+
+SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
+
+
+class Trials(Protocol):
+    """A kind of trial. What the methods return is written to the report; problems are lines of text."""
+
+    def prepare(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Called before the first trial of a run; facts: what an earlier, broken-off run returned."""
+
+    def one(self, index: int, choice: random.Random) -> dict[str, Any]:
+        """Trial number index, from 0 on; its answer has the key problems."""
+
+    def finish(self) -> dict[str, Any]:
+        """Called after the last trial; its answer has the key problems."""
+
+
+# Folder for what the trials build -> the trials.
+KINDS: dict[str, Callable[[Path], Trials]] = {
+    "embed": embed.EmbedTrials,
+    "heat-engine": heat_updates.Engine,
+    "heat-failures": heat_failures.Failures,
+    "heat-group": heat_group.Group,
+    "heat-idle": heat_updates.Idle,
+    "heat-roads": heat_transports.Roads,
+    "heat-signal": heat_updates.Signals,
+    "heat-update": heat_updates.Updates,
+    "kill": kill.Kill,
+    "mutate": mutate.Mutate,
+    "offline": offline.Offline,
+    "publish": publish.Kills,
+    "publish-names": publish.Watched,
+    "rebuild": rebuild.Rebuild,
+}
+
+
+def run(name: str, *, times: int, seed: int, report: Path) -> dict[str, Any]:
+    """All trials that report does not hold yet; returns what report then holds.
+
+    Raises VerificationError at the first trial with a problem. The same call goes on after it.
+    """
+    if name not in KINDS:
+        raise SpecError(f"no trials are called {name!r}", hint=f"there are: {', '.join(sorted(KINDS))}")
+    report.parent.mkdir(parents=True, exist_ok=True)
+    state = _resumed(report, name, seed) or _begun(name, seed, report)
+    state["times"] = times
+    trials = KINDS[name](paths.scratch_root() / f"soak-{name}-{seed}")
+    state["facts"] = trials.prepare(state["facts"])
+    for index in range(len(state["trials"]), times):
+        with progress.step(f"trial {index + 1} of {times}"):
+            trial = trials.one(index, random.Random(f"{seed}-{index}"))  # noqa: S311 - to be repeatable
+        state["trials"].append(trial)
+        _judge(state, report, trial)
+    state["end"] = trials.finish()
+    _judge(state, report, state["end"])
+    bad = [number for number, trial in enumerate(state["trials"], 1) if trial["problems"]]
+    if bad:
+        raise VerificationError(f"{len(bad)} of {times} trials went wrong: {bad}", hint=f"see {report}")
+    progress.note(f"{times} trials, nothing wrong: {report}")
+    return state
+
+
+def _judge(state: dict[str, Any], report: Path, answer: Mapping[str, Any]) -> None:
+    """Write the report, and stop where there is a problem: what comes next would stumble over it too."""
+    state["failed"] = sum(1 for trial in state["trials"] if trial["problems"])
+    state["updated"] = _now()
+    files.write_json(report, state)
+    if answer["problems"]:
+        listed = "".join(f"\n  | {line}" for line in answer["problems"])
+        raise VerificationError(
+            f"trial {len(state['trials'])} of {state['name']}, seed {state['seed']}:{listed}",
+            hint=f"see {report}",
+        )
+
+
+def _begun(name: str, seed: int, report: Path) -> dict[str, Any]:
+    commit, dirty = manifest.commit_of(paths.project_root())
+    found = accelerator.find(log_path=report.with_suffix(".log"))
+    return {
+        "schema": SCHEMA, "version": SCHEMA_VERSION, "name": name, "seed": seed, "begun": _now(),
+        "commit": commit, "dirty": dirty, "facts": {}, "trials": [],
+        "host": {
+            "cores": os.cpu_count(), "accelerator": found.name, "kernel": platform.release(),
+            "system": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
+        },
+    }  # fmt: skip
+
+
+def _resumed(report: Path, name: str, seed: int) -> dict[str, Any] | None:
+    """What an earlier run left; raises SpecError if that is something else."""
+    try:
+        state: dict[str, Any] = json.loads(report.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as e:
+        raise SpecError(f"{report} is no report: {e}", hint="name another file: --report") from e
+    if [state.get(key) for key in ("schema", "name", "seed")] != [SCHEMA, name, seed]:
+        raise SpecError(
+            f"{report} is of other trials: {state.get('name')}, seed {state.get('seed')}",
+            hint="name another file: --report",
+        )
+    return state
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkout of its own for a test, and what pip needs to make an environment for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from goldsmith.core.paths import project_root
+
+_PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
+
+
+def copy_of_the_project(target: Path) -> None:
+    """The files that git knows, as they are in this checkout."""
+    here = project_root()
+    listed = subprocess.run(
+        ["git", "-C", here, "ls-files", "-z"], check=True, capture_output=True, text=True
+    ).stdout.split("\0")
+    files = [name for name in listed if name and (here / name).is_file()]
+    assert "scripts/inv" in files
+    for name in files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(here / name, target / name)
+
+
+def pip_settings() -> dict[str, str]:
+    """This host's variables that say where packages come from."""
+    return {name: value for name, value in os.environ.items() if name in _PIP_SETTINGS}

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where tests build the tiny image: folders of their own, and Invoke run to its end in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.core import paths
+from tests.support.builds import SPEC, Place
+
+_NOTHING: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a task ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TinyPlace(Place):
+    """A Place whose tasks are run to their end."""
+
+    def inv(
+        self,
+        *words: str | Path,
+        behind: tuple[str, ...] = (),
+        checkout: Path | None = None,
+        env: Mapping[str, str] = _NOTHING,
+    ) -> Outcome:
+        """invoke WORDS behind other words, in the checkout that is named or in this one."""
+        ended = subprocess.run(
+            [*behind, sys.executable, "-B", "-m", "invoke", *[os.fspath(word) for word in words]],
+            cwd=checkout or paths.project_root(), env={**self.environment(), **env},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+        return Outcome(status=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
+
+    def build(self, *words: str, fault: str = "", behind: tuple[str, ...] = ()) -> Outcome:
+        """build-image of the tiny image; fault: what goes wrong, see the README of the element tiny-os."""
+        return self.inv("build-image", SPEC, *faulty(fault), *words, behind=behind)
+
+    def builds(self, name: str = "tiny") -> list[Path]:
+        """Build folders, the newest last."""
+        return sorted((self.out / name).glob("2*"))
+
+    def latest(self) -> str | None:
+        """The build that `latest` points to."""
+        latest = self.out / "tiny" / "latest"
+        return latest.readlink().name if latest.is_symlink() else None
+
+
+def faulty(fault: str) -> tuple[str, ...]:
+    """The words of build-image that make something go wrong."""
+    return ("--var", f"fault={fault}") if fault else ()

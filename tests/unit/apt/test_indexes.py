@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from goldsmith.apt import indexes
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.errors import BuildError, HostError
+
+HASH = "a" * 64
+
+
+def release(date: str = "Sat, 21 Nov 2026 09:15:44 UTC", packages: str = HASH) -> bytes:
+    return (
+        "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+        f"Date: {date}\nSHA256:\n {packages}   123 main/binary-amd64/Packages\n"
+        f" {'b' * 64}   45 main/binary-arm64/Packages\n"
+        "-----BEGIN PGP SIGNATURE-----\nx\n-----END PGP SIGNATURE-----\n"
+    ).encode()
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Mirrors, dict[str, bytes]]]:
+    """A mirror on loopback, and its files by path."""
+    files: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    for path in ("debian/dists/x", "debian/dists/x-updates", "security/dists/x-security"):
+        files[f"/{path}/InRelease"] = release()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        base = f"http://user:p%40ss@127.0.0.1:{server.server_port}"
+        yield Mirrors(debian=f"{base}/debian", security=f"{base}/security"), files
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keyring.gpg").touch()
+    monkeypatch.setattr(indexes, "KEYRING", tmp_path / "keyring.gpg")
+
+
+def test_the_key_follows_packages_and_not_the_signature(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    calls = fake("gpgv")
+    mirrors, files = served
+    first = indexes.current("x", mirrors)
+    assert len(calls.read_text().splitlines()) == 3
+    files["/security/dists/x-security/InRelease"] = release(date="Sun, 22 Nov 2026 09:15:44 UTC")
+    again = indexes.current("x", mirrors)
+    assert again.key("amd64") == first.key("amd64")
+    assert again.epoch == first.epoch + 86400
+    files["/security/dists/x-security/InRelease"] = release(packages="c" * 64)
+    newer = indexes.current("x", mirrors)
+    assert newer.key("amd64") != first.key("amd64")
+    assert newer.key("arm64") == first.key("arm64")
+
+
+def test_a_signature_that_does_not_hold_is_refused_and_shows_no_password(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv", "exit 1")
+    with pytest.raises(BuildError, match=r"signature of 127\.0\.0\.1/debian/dists/x/InRelease") as e:
+        indexes.current("x", served[0])
+    assert "p%40ss" not in str(e.value)
+
+
+def test_text_around_the_signed_part_is_refused(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv")
+    served[1]["/debian/dists/x/InRelease"] += b"more\n"
+    with pytest.raises(BuildError, match="text outside"):
+        indexes.current("x", served[0])
+
+
+def test_offline_the_last_state_is_used_and_that_is_said(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake("gpgv")
+    before = indexes.current("x", served[0])
+    gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
+    assert indexes.current("x", gone).key("amd64") == before.key("amd64")
+    assert "Debian's index of Sat, 21 Nov 2026 09:15:44 GMT is used" in capsys.readouterr().err
+
+
+def test_offline_without_an_earlier_state_is_an_error(fake: Callable[..., Path]) -> None:
+    fake("gpgv")
+    gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
+    with pytest.raises(HostError, match="no earlier one is known"):
+        indexes.current("x", gone)
+
+
+def test_a_mirror_without_the_suite_is_not_called_offline(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv")
+    with pytest.raises(HostError, match="answers 404"):
+        indexes.current("y", served[0])
+
+
+def test_without_a_keyring_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes, "KEYRING", Path("/nonexistent"))
+    with pytest.raises(HostError) as e:
+        indexes.current("x", Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9"))
+    assert "debian-archive-keyring" in (e.value.hint or "")

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from invoke.exceptions import Exit
+
+from goldsmith.cli import common
+from goldsmith.errors import BootError, SpecError
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_an_expected_error_becomes_message_hint_and_exit_code() -> None:
+    with pytest.raises(Exit) as e, common.reported():
+        raise BootError("no banner", hint="see console.log")
+
+    assert (e.value.code, str(e.value)) == (5, "error: no banner\nhint: see console.log")
+
+
+def test_no_hint_no_line() -> None:
+    with pytest.raises(Exit) as e, common.reported():
+        raise SpecError("bad")
+
+    assert str(e.value) == "error: bad"
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), common.reported():
+        raise ZeroDivisionError
+
+
+def test_programs_get_the_error_as_json_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exit), common.reported(as_json=True):
+        raise SpecError("bad", hint="fix it")
+
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "goldsmith.error", "version": 1, "code": 2, "message": "bad", "hint": "fix it",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signals_interrupt_and_undo_what_was_begun(signum: signal.Signals) -> None:
+    undone = []
+
+    def work() -> None:
+        with common.reported():
+            try:
+                os.kill(os.getpid(), signum)
+            finally:
+                undone.append(True)
+
+    with pytest.raises(Exit) as e:
+        work()
+
+    assert e.value.code == 130
+    assert undone
+
+
+def test_variables_are_taken_apart_at_the_first_equals_sign() -> None:
+    assert common.variables(["a=1", "url=http://x/?y=z", "empty="]) == {
+        "a": "1", "url": "http://x/?y=z", "empty": "",
+    }  # fmt: skip
+
+
+def test_a_variable_without_value_is_an_error_of_the_user() -> None:
+    with pytest.raises(SpecError, match="NAME=VALUE, got 'b'"):
+        common.variables(["a=1", "b"])
+
+
+def test_answers_say_their_schema_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_json("goldsmith.x", {"a": 1}, version=2)
+
+    assert json.loads(capsys.readouterr().out) == {"schema": "goldsmith.x", "version": 2, "a": 1}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith.cli import output
+from goldsmith.image import dib_plan
+from goldsmith.pipeline import Result
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSpec
+from goldsmith.verify.verdict import Verdict
+
+MANIFEST: dict[str, Any] = {
+    "name": "mine", "build_id": "b1",
+    "disks": [{"file": "m.qcow2", "size": 2048, "virtual_size": 1024**3, "sha256": "abc"}],
+    "stages_s": {"image": 60.0, "boot": 9.5},
+    "verification": {"tests": 42, "accelerator": "tcg", "uncovered_images": ["a.b/tool:1"]},
+}  # fmt: skip
+VERDICT = Verdict(
+    passed=False, tests=3, failed=("booted: test_x: no",), skipped=("booted: test_s: why",),
+    not_applicable=("sealed: test_n: no pods",), uncovered=("a.b/tool:1",), sha256="abc", accelerator="kvm",
+)  # fmt: skip
+SPEC = ImageSpec(
+    name="mine", distribution=Distribution.debian, release="trixie", kubelet=KubeletSpec(version="1.35.4"),
+    containers=(
+        ContainerSpec(ref="a.b/pause:1", build="containers/pause"),
+        ContainerSpec(ref="a.b/far:1", registry="r.test/far@sha256:1"),
+        ContainerSpec(ref="a.b/here:1"),
+    ),
+)  # fmt: skip
+LOADED = LoadedSpec(spec=SPEC, rendered="", path=Path("mine"), sha256="5" * 64, elements=())
+
+
+def plan() -> dib_plan.DibPlan:
+    return dib_plan.plan(SPEC, dib_plan.Inputs(elements=Path("e"), identity=Path("i"), scratch=Path("s")))
+
+
+@pytest.mark.parametrize("is_latest", [True, False])
+def test_the_end_of_a_build_goes_to_stderr_and_holds_nothing_back(
+    capsys: pytest.CaptureFixture[str], is_latest: bool
+) -> None:
+    output.show(Result(folder=Path("/out/mine/b1"), manifest=MANIFEST, is_latest=is_latest))
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    for said in ("mine b1 is verified, in /out/mine/b1", "2.0 KiB, 1.0 GiB virtual", "sha256 abc",
+                 "image 60.0  boot 9.5  total 69.5", "42 tests passed under tcg",
+                 "not run by any pod of the spec: a.b/tool:1"):  # fmt: skip
+        assert said in err, said
+    assert ("a newer build is latest already" in err) is not is_latest
+
+
+def test_a_verdict_names_everything_that_did_not_pass() -> None:
+    assert output.verdict_as_text(VERDICT).splitlines() == [
+        "failed: 3 tests, 1 failed",
+        "  booted: test_x: no",
+        "  not applicable: sealed: test_n: no pods",
+        "  skipped: booted: test_s: why",
+        "  embedded, but not run by any pod: a.b/tool:1",
+        "sha256 abc",
+    ]
+    assert output.verdict_as_text(dataclasses.replace(VERDICT, passed=True)).startswith("passed: 3 tests")
+
+
+def test_a_plan_says_where_everything_comes_from() -> None:
+    data = output.plan_as_dict(LOADED, plan())
+
+    assert data["kubelet"] == "1.35.4 from go-module"
+    assert [c["from"] for c in data["containers"]] == ["containers/pause", "r.test/far@sha256:1", "engine"]
+
+
+def test_a_plan_is_read_line_by_line() -> None:
+    text = output.plan_as_text(LOADED, plan())
+
+    assert "container   a.b/here:1 from engine into containerd" in text.splitlines()
+    assert "image env   DIB_RELEASE=trixie" in text.splitlines()
+    assert "verify      pods (none)" in text.splitlines()
+    assert text.endswith("\n")
+
+
+def test_a_build_answers_with_its_image() -> None:
+    answer = Result(folder=Path("/out/mine/b1"), manifest=MANIFEST, is_latest=True).as_dict()
+
+    assert answer["schema"] == "goldsmith.build-result"
+    assert answer["image"] == "/out/mine/b1/m.qcow2"

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from invoke.main import program
+from invoke.parser.argument import Argument
+from invoke.tasks import Task
+
+from goldsmith import pipeline
+from goldsmith.core.paths import project_root
+from goldsmith.errors import HostError
+
+sys.path.insert(0, str(project_root()))  # where Invoke finds tasks.py
+import tasks
+
+TASKS = {
+    "bench", "boot", "build-image", "clean", "cloud-down", "cloud-env", "cloud-service", "cloud-status",
+    "cloud-up", "doctor", "export-images", "kubelet-bump", "lint", "plan",
+    "render", "soak", "test", "verify-heat", "verify-image",
+}  # fmt: skip
+
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+    """Runs Invoke in the checkout; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(project_root())
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        try:
+            program.run(["invoke", *words])
+        except SystemExit as e:
+            code = e.code
+        else:
+            code = 0
+        out, err = capsys.readouterr()
+        return int(code or 0), out, err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@functools.cache
+def arguments() -> dict[str, list[Argument]]:
+    """Of every task; Invoke hands the help out once only."""
+    found = (task for task in vars(tasks).values() if isinstance(task, Task))
+    return {task.name.replace("_", "-"): task.get_arguments() for task in found}
+
+
+arguments()  # before Invoke has it from the tasks that it shares with us
+
+
+def test_the_tasks_are_listed_each_with_a_sentence() -> None:
+    argv = [sys.executable, "-B", "-m", "invoke", "--list"]
+
+    done = subprocess.run(argv, cwd=project_root(), capture_output=True, text=True, check=False)
+
+    listed = re.findall(r"^  ([a-z-]+)(?: \(.*\))?   +(\S.*)$", done.stdout, re.MULTILINE)
+    assert {name for name, _ in listed} >= TASKS, done.stdout + done.stderr
+
+
+def test_a_spec_is_rendered_by_its_name_and_by_default(invoke: Invoke) -> None:
+    code, named, err = invoke("render", "debian-kubelet")
+
+    assert code == 0, err
+    assert "name: debian-kubelet" in named
+    assert invoke("render")[1] == named
+
+
+def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
+    _, out, _ = invoke("plan", "--json", "--var", "embed=archive", "--var", "release=sid")
+
+    answer = json.loads(out)
+    assert (answer["schema"], answer["version"]) == ("goldsmith.plan", 1)
+    assert (answer["embed"], answer["image"]["env"]["DIB_RELEASE"]) == ("archive", "sid")
+    assert answer["image"]["argv"][0] == "disk-image-create"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("render", "debian-kublet"), 2, "did you mean 'debian-kubelet'?"),
+        (("plan", "--var", "embed"), 2, "NAME=VALUE"),
+        (("build-image", "--from", "somewhere"), 2, "no stage is called 'somewhere'"),
+        (("verify-image", "no-such.qcow2"), 2, "there is no disk image"),
+        (("boot", "never-built"), 2, "no verified build of never-built"),
+        (("sign", "never-built"), 2, "nothing says what to sign with"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_and_their_code(
+    invoke: Invoke, words: tuple[str, ...], code: int, said: str
+) -> None:
+    ended, out, err = invoke(*words)
+
+    assert ended == code
+    assert said in err
+    assert out == ""
+
+
+def test_what_may_be_repeated_is_a_list_of_whole_words() -> None:
+    kinds = [
+        argument.kind for name in TASKS for argument in arguments()[name] if argument.name in {"var", "tests"}
+    ]
+
+    assert kinds == [list] * 5
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    """Lists are empty then, and cli.make_optional has one for what may also come by its position."""
+    without = {
+        f"{name} {a.name}"
+        for name, found in arguments().items()
+        for a in found
+        if a.default is None and not a.positional and a.kind is not list
+    }
+
+    assert not without
+
+
+def test_every_flag_has_a_help_text() -> None:
+    without = {f"{name} {a.name}" for name, found in arguments().items() for a in found if not a.help}
+
+    assert not without
+
+
+def test_a_mistake_is_json_for_programs(invoke: Invoke) -> None:
+    code, out, _ = invoke("plan", "debian-kublet", "--json")
+
+    assert json.loads(out)["code"] == code == 2
+
+
+def test_cleaning_an_empty_host_says_so(invoke: Invoke) -> None:
+    assert invoke("clean")[1] == "nothing to remove\n"
+
+
+def test_out_is_handed_to_the_build_and_not_put_into_the_environment(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, asked = dict(os.environ), []
+
+    def refuse(_name: str, options: pipeline.Options) -> None:
+        asked.append((options.out, dict(os.environ)))
+        raise HostError("no loop device")
+
+    monkeypatch.setattr(pipeline, "build", refuse)
+
+    code, _, _ = invoke("build-image", "--out", str(tmp_path / "elsewhere"))
+
+    assert code == 3
+    assert asked == [(tmp_path / "elsewhere", before)]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keyless signatures, of a Sigstore of the test's own; what counts is what Sigstore's library accepts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith.containers import cosign_keyless
+from goldsmith.errors import ProvenanceError
+from tests.support.sigstore_ca import IDENTITY, ISSUER, Sigstore
+
+DIGEST = "sha256:" + "ab" * 32
+SIGSTORE = Sigstore()
+
+
+def check(tmp_path: Path, *bundles: dict[str, Any], root: str = "", **wanted: str) -> None:
+    trusted = tmp_path / "trusted_root.json"
+    trusted.write_text(root or SIGSTORE.trusted_root())
+    cosign_keyless.check(
+        [json.dumps(bundle).encode() for bundle in bundles], DIGEST, "a.test/app",
+        identity=wanted.get("identity", IDENTITY), issuer=wanted.get("issuer", ISSUER), trusted_root=trusted,
+    )  # fmt: skip
+
+
+def refused(tmp_path: Path, said: str, *bundles: dict[str, Any], **wanted: str) -> None:
+    with pytest.raises(ProvenanceError, match=said):
+        check(tmp_path, *bundles, **wanted)
+
+
+def test_a_signature_by_the_identity_counts(tmp_path: Path) -> None:
+    check(tmp_path, SIGSTORE.bundle(DIGEST))
+
+
+def test_one_of_several_is_enough(tmp_path: Path) -> None:
+    check(tmp_path, SIGSTORE.bundle("sha256:" + "cd" * 32), SIGSTORE.bundle(DIGEST))
+
+
+def test_an_image_without_any_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "it has no keyless signature")
+
+
+def test_another_image_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "a signature is for sha256:cdcd", SIGSTORE.bundle("sha256:" + "cd" * 32))
+
+
+def test_another_identity_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "does not count", SIGSTORE.bundle(DIGEST, identity="https://example.org/other"))
+
+
+def test_another_issuer_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "does not count", SIGSTORE.bundle(DIGEST, issuer="https://elsewhere.test"))
+
+
+def test_another_sigstore_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "does not count", Sigstore().bundle(DIGEST))
+
+
+def test_a_statement_of_another_kind_is_no_signature(tmp_path: Path) -> None:
+    refused(
+        tmp_path, "is no signature but https://slsa", SIGSTORE.bundle(DIGEST, predicate="https://slsa.dev/x")
+    )
+
+
+def test_a_payload_of_another_kind_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "is over text/plain", SIGSTORE.bundle(DIGEST, kind="text/plain"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("dsseEnvelope", "payload"),
+        ("dsseEnvelope", "signatures", 0, "sig"),
+        ("verificationMaterial", "tlogEntries", 0, "canonicalizedBody"),
+        ("verificationMaterial", "tlogEntries", 0, "inclusionProof", "rootHash"),
+        ("verificationMaterial", "tlogEntries", 0, "inclusionPromise", "signedEntryTimestamp"),
+        ("verificationMaterial", "certificate", "rawBytes"),
+    ],
+)
+def test_a_part_of_another_signature_does_not_fit(tmp_path: Path, path: tuple[str | int, ...]) -> None:
+    bundle: Any = SIGSTORE.bundle(DIGEST)
+    other: Any = SIGSTORE.bundle("sha256:" + "cd" * 32)
+    place, source = bundle, other
+    for key in path[:-1]:
+        place, source = place[key], source[key]
+    place[path[-1]] = source[path[-1]]
+
+    refused(tmp_path, "does not count|is for sha256:cdcd", bundle)
+
+
+def test_text_is_no_bundle(tmp_path: Path) -> None:
+    refused(tmp_path, "does not count|broken", {"mediaType": "text/plain"})
+
+
+def test_a_trusted_root_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProvenanceError, match=r"cannot use the trusted root trusted_root\.json"):
+        check(tmp_path, SIGSTORE.bundle(DIGEST), root="{}")
+
+
+def test_bundles_are_found_among_what_refers_to_an_image() -> None:
+    kind = f"{cosign_keyless.BUNDLE}.v0.3+json"
+    entries = [{"digest": "sha256:1", "artifactType": kind}, {"digest": "sha256:2", "artifactType": "sbom"}]
+
+    assert cosign_keyless.bundles(json.dumps({"manifests": entries}).encode()) == ("sha256:1",)
+    assert cosign_keyless.bundles(b"not json") == ()
+    assert cosign_keyless.blobs(
+        json.dumps({"layers": [{"digest": "sha256:3", "mediaType": kind}]}).encode()
+    ) == ("sha256:3",)
+    assert cosign_keyless.tag(DIGEST) == "sha256-" + "ab" * 32

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the policy lets in, and whether cosign's signatures are judged rightly."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from goldsmith.containers import cosign, oci, policy
+from goldsmith.containers.policy import Policy, Rule
+from goldsmith.errors import ProvenanceError, SpecError
+
+DIGEST = f"sha256:{'a' * 64}"
+REPOSITORY = "host.test/team/app"
+KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[object], Path]:
+    def write(content: object) -> Path:
+        path = tmp_path / "policy.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def test_without_a_policy_nothing_comes_in(tmp_path: Path) -> None:
+    with pytest.raises(ProvenanceError, match=f"does not allow {REPOSITORY}@{DIGEST}") as e:
+        Policy().rule(f"{REPOSITORY}@{DIGEST}")
+    assert "image-specs/policy.yaml" in str(e.value.hint)
+    with pytest.raises(ProvenanceError, match="nobody knows where it is from"):
+        Policy().allow_engine("debian:12")
+
+
+def test_the_longest_prefix_decides_and_ends_at_a_border(write: Callable[[object], Path]) -> None:
+    made = policy.load(
+        write(
+            {
+                "registries": {
+                    "host.test": {"accept-unsigned": "all of it"},
+                    "host.test/team": {"accept-unsigned": "the team's"},
+                    "host.test:5000/team": {"accept-unsigned": "another"},
+                }
+            }
+        )
+    )
+
+    assert made.rule(f"{REPOSITORY}@{DIGEST}").accepted == "the team's"
+    assert made.rule(f"host.test/teammate/app@{DIGEST}").accepted == "all of it"
+    for stranger in ("host.test.evil/team", "host.test:443/app"):
+        with pytest.raises(ProvenanceError):
+            made.rule(f"{stranger}@{DIGEST}")
+    assert made.used == {
+        f"{REPOSITORY}@{DIGEST}": "the team's", f"host.test/teammate/app@{DIGEST}": "all of it",
+    }  # fmt: skip
+
+
+def test_dockers_own_images_have_a_short_name_too(write: Callable[[object], Path]) -> None:
+    rules = {"docker.io": {"accept-unsigned": "all"}, "docker.io/debian": {"accept-unsigned": "Debian's"}}
+
+    made = policy.load(write({"registries": rules}))
+
+    assert made.rule(f"docker.io/library/debian@{DIGEST}").accepted == "Debian's"
+    assert made.rule(f"docker.io/library/redis@{DIGEST}").accepted == "all"
+
+
+def test_images_of_an_engine_need_a_reason(write: Callable[[object], Path]) -> None:
+    made = policy.load(write({"engine": {"accept-unsigned": "built by hand"}}))
+
+    made.allow_engine("mine:1")
+
+    assert made.used == {"mine:1": "built by hand"}
+
+
+def test_another_key_in_the_same_file_is_another_rule(tmp_path: Path) -> None:
+    key = tmp_path / "key.pub"
+    key.write_text("one")
+    rule = Rule(prefix="a", sigstore_key=key)
+    before = rule.fingerprint()
+    key.write_text("two")
+
+    assert rule.fingerprint() != before
+
+
+def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
+    write: Callable[[object], Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "trusted_root.json"
+    root.write_text("{}")
+    said = {"sigstore-identity": "me@example.org", "issuer": "https://issuer.test", "trusted-root": str(root)}
+
+    rule = policy.load(write({"registries": {"a": said}})).rule(f"a@{DIGEST}")
+    before = rule.fingerprint()
+    root.write_text('{"other": 1}')
+
+    assert (rule.identity, rule.issuer, rule.trusted_root) == ("me@example.org", "https://issuer.test", root)
+    assert rule.fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"registry": {}}, "unknown key 'registry'"),
+        ({"engine": {"accept": 1}}, "engine takes accept-unsigned alone"),
+        ({"engine": {"accept-unsigned": False}}, "accept-unsigned has to be a reason, got False"),
+        ({"engine": {"accept-unsigned": None}}, "accept-unsigned has to be a reason, got None"),
+        ({"engine": {"accept-unsigned": " "}}, "accept-unsigned has to be a reason"),
+        ({"registries": {"a": {"accept-unsigned": True}}}, "a: accept-unsigned has to be text, got True"),
+        ({"registries": {"a": {"accept-unsigned": ""}}}, "a: accept-unsigned has to be text"),
+        ({"registries": {"a/b/": {"accept-unsigned": "x"}}}, "a/b/: a rule is for a registry"),
+        ({"registries": {"a/b:1": {"accept-unsigned": "x"}}}, "a/b:1: a rule is for a registry"),
+        ({"registries": ["host.test"]}, "registries has to be a mapping"),
+        (
+            {"registries": {"a": {}}},
+            "a: needs one of sigstore-key, sigstore-identity",
+        ),
+        ({"registries": {"a": {"gpg-key": "k", "accept-unsigned": "x"}}}, "a: needs one of"),
+        ({"registries": {"a": {"accept-unsigned": "x", "lookaside": "y"}}}, "does not go with lookaside"),
+        ({"registries": {"a": {"sigstore-key": "nobody.pub"}}}, "a: there is no key nobody.pub"),
+        ({"registries": {"a": {"sigstore-identity": "x", "issuer": "y"}}}, "needs trusted-root too"),
+        (
+            {"registries": {"a": {"sigstore-identity": "x", "issuer": "y", "trusted-root": "none.json"}}},
+            "a: there is no trusted root none.json",
+        ),
+        ([], "has to be a mapping"),
+        ("a: [", "policy.yaml:1: not valid YAML"),
+        (
+            "engine: {accept-unsigned: first}\nengine: {accept-unsigned: second}\n",
+            r"policy.yaml:2: key 'engine' stands twice \(first in policy.yaml:1\)",
+        ),
+        (
+            "registries:\n  a: {accept-unsigned: x}\n  b: {accept-unsigned: x}\n  a: {gpg-key: k}\n",
+            "policy.yaml:4: key 'a' stands twice",
+        ),
+        ("registries:\n  10: {accept-unsigned: x}\n", "policy.yaml:2: a key must be text, got 10"),
+        (
+            "# ours\nregistries:\n  a:\n    accept-unsigned: 1\n",
+            "policy.yaml:4: a: accept-unsigned has to be",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_policy_is_said(
+    write: Callable[[object], Path], content: object, problem: str
+) -> None:
+    if content == []:
+        content = "- a"
+    with pytest.raises(SpecError, match=problem):
+        policy.load(write(content))
+
+
+def test_all_problems_are_said_together(write: Callable[[object], Path]) -> None:
+    with pytest.raises(SpecError, match=r"(?s)a: needs one of.*b: needs one of"):
+        policy.load(write({"registries": {"a": {}, "b": {}}}))
+
+
+def test_a_policy_that_a_spec_names_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is no policy"):
+        policy.load(tmp_path / "none.yaml")
+    assert policy.load().rules == ()
+
+
+def test_docker_hub_goes_by_the_name_that_cosign_gives_it() -> None:
+    assert cosign._repository("index.docker.io/team/app:1") == "docker.io/team/app"
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "team.pub"
+    path.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return path
+
+
+def stored(
+    folder: Path, *, private: ec.EllipticCurvePrivateKey = KEY, changes: Mapping[str, Any] | None = None
+) -> Path:
+    """The folder that skopeo makes of one signature of cosign's."""
+    said = {
+        "identity": {"docker-reference": REPOSITORY}, "image": {"docker-manifest-digest": DIGEST},
+        "type": "cosign container image signature", **(changes or {}),
+    }  # fmt: skip
+    payload = json.dumps({"critical": said, "optional": None}).encode()
+    signature = base64.b64encode(private.sign(payload, ec.ECDSA(hashes.SHA256()))).decode()
+    layer = {
+        "mediaType": cosign.KIND, "digest": oci.sha256(payload), "size": len(payload),
+        "annotations": {"dev.cosignproject.cosign/signature": signature},
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / layer["digest"].partition(":")[2]).write_bytes(payload)  # type: ignore[attr-defined]
+    known = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
+    (folder / "manifest.json").write_text(json.dumps({"layers": [*known.get("layers", []), layer]}))
+    return folder
+
+
+def test_a_signature_by_the_key_for_this_image_counts(tmp_path: Path, key: Path) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    stored(tmp_path / "s", private=other)
+
+    cosign.check(stored(tmp_path / "s"), DIGEST, REPOSITORY, key)
+
+    assert cosign.tag(DIGEST) == f"sha256-{'a' * 64}.sig"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"image": {"docker-manifest-digest": f"sha256:{'b' * 64}"}}, "is for sha256:bbb"),
+        ({"identity": {"docker-reference": "host.test/team/other"}}, "is for host.test/team/other"),
+        ({"identity": {"docker-reference": "host.test/team/app-2:1"}}, "is for host.test/team/app-2"),
+        ({"type": "atomic container signature"}, "is for sha256:aaa"),
+        ({"image": {}}, "is broken"),
+    ],
+)
+def test_a_signature_for_something_else_does_not(
+    tmp_path: Path, key: Path, changes: Mapping[str, Any], why: str
+) -> None:
+    with pytest.raises(ProvenanceError, match=why):
+        cosign.check(stored(tmp_path / "s", changes=changes), DIGEST, REPOSITORY, key)
+
+
+def test_a_signature_by_somebody_else_does_not(tmp_path: Path, key: Path) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+
+    with pytest.raises(ProvenanceError, match="by another key"):
+        cosign.check(stored(tmp_path / "s", private=other), DIGEST, REPOSITORY, key)
+
+
+def test_a_payload_that_was_changed_does_not(tmp_path: Path, key: Path) -> None:
+    folder = stored(tmp_path / "s", changes={"image": {"docker-manifest-digest": f"sha256:{'b' * 64}"}})
+    (payload,) = [path for path in folder.iterdir() if path.name != "manifest.json"]
+    payload.write_bytes(payload.read_bytes().replace(b"b" * 64, b"a" * 64))
+
+    with pytest.raises(ProvenanceError, match="by another key"):
+        cosign.check(folder, DIGEST, REPOSITORY, key)
+
+
+@pytest.mark.parametrize("reference", ["host.test/team/app:1", f"host.test/team/app:1@{DIGEST}"])
+def test_the_tag_it_was_signed_under_does_not_matter(tmp_path: Path, key: Path, reference: str) -> None:
+    folder = stored(tmp_path / "s", changes={"identity": {"docker-reference": reference}})
+
+    cosign.check(folder, DIGEST, REPOSITORY, key)
+
+
+def test_something_else_under_the_tag_is_no_signature(tmp_path: Path, key: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"layers": [{"mediaType": "other", "digest": "sha256:0"}]}')
+
+    with pytest.raises(ProvenanceError, match="none is a signature of cosign's"):
+        cosign.check(tmp_path, DIGEST, REPOSITORY, key)

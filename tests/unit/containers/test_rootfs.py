@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goldsmith.containers import rootfs
+from goldsmith.errors import HostError, SpecError
+
+Make = Callable[[], Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """make(): a root of an empty recipe; returns where it was to be written."""
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/rootfs.yaml").write_text("suite: trixie\n")
+    (tmp_path / "work").mkdir()
+
+    def call() -> Path:
+        target = tmp_path / "root.tar"
+        rootfs.make(
+            tmp_path / "context", target, arch="amd64", epoch=1, source="http://127.0.0.1:9",
+            work=tmp_path / "work", log_path=tmp_path / "log",
+        )  # fmt: skip
+        return target
+
+    return call
+
+
+def test_what_root_writes_is_still_its_callers(
+    make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """sudo's program finds the file there already: it would be root's otherwise, and closed to us."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    target = tmp_path / "root.tar"
+    fake("sudo", f'[ "$2" = true ] || {{ test -f "{target}" && echo content > "{target}"; }}')
+
+    assert make().read_text() == "content\n"
+
+
+def test_without_root_nothing_is_begun(
+    make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    calls = fake("sudo", "echo 'a password is required' >&2; exit 1")
+
+    with pytest.raises(HostError, match="a container's root file system needs root") as e:
+        make()
+
+    assert e.value.hint == "build as root, or run: sudo -v, and then again"
+    assert calls.read_text().splitlines() == ["-n true"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("suite: trixie\nsuite: bookworm\n", r"rootfs.yaml:2: key 'suite' stands twice"),
+        ("suite: [\n", "rootfs.yaml:2: not valid YAML"),
+        ("suite: trixie\nsuit: x\n", "unexpected keyword argument 'suit'"),
+        ("- trixie\n", "is no recipe"),
+    ],
+)
+def test_what_is_no_recipe_is_said(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "rootfs.yaml").write_text(text)
+
+    with pytest.raises(SpecError, match=why):
+        rootfs.read(tmp_path)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from goldsmith.core import proc, reaper
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+pytestmark = pytest.mark.programs("sleep", "sh")
+
+STEM = f"run-{os.getpid()}a1b"  # of this process alone: the tests of others run beside it
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    run = tmp_path / f"{STEM}2"
+    run.mkdir()
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """start(ARGV): a process in a session of its own; ended with all its children at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def popen(*argv: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **env}, start_new_session=True)
+        started.append(process)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while argv[0] == "sh" and not children.read_text():  # all its script says is done then
+            time.sleep(0.005)
+        return process
+
+    yield popen
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_process_is_found_by_the_marker_in_its_environment(folder: Path, start: Start) -> None:
+    process = start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
+
+    assert reaper.processes(folder) == [process.pid]
+
+
+def test_process_is_found_by_its_working_folder(folder: Path, start: Start) -> None:
+    process = start("sleep", "60", cwd=folder)
+
+    assert reaper.processes(folder) == [process.pid]
+
+
+def test_process_is_found_by_its_command_line(folder: Path, start: Start) -> None:
+    process = start("sh", "-c", "sleep 60; :", str(folder / "disk"))
+
+    assert process.pid in reaper.processes(folder)
+
+
+def test_children_of_a_found_process_are_found(folder: Path, start: Start) -> None:
+    process = start("sh", "-c", "cd /; sleep 60; :", str(folder))
+
+    found = reaper.processes(folder)
+
+    assert len(found) == 2
+    assert process.pid in found
+
+
+@pytest.mark.parametrize("ending", ["", "2c", "2-x", "2.x"])
+def test_run_whose_name_only_begins_alike_is_another(folder: Path, start: Start, ending: str) -> None:
+    other = STEM + ending
+    start("sleep", "60", **{proc.RUN_MARKER: str(folder.with_name(other))})
+    start("sh", "-c", "sleep 60; :", str(folder.with_name(other)))
+
+    assert reaper.processes(folder) == []
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_another(folder: Path, start: Start, tmp_path: Path) -> None:
+    start("sleep", "60", **{proc.RUN_MARKER: str(tmp_path / "elsewhere" / folder.name)})
+
+    assert reaper.processes(folder) == []
+
+
+def test_we_ourselves_are_never_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+    assert reaper.processes(folder) == []
+
+
+def test_reaping_ends_what_does_not_listen(folder: Path, start: Start) -> None:
+    process = start("sh", "-c", "trap '' TERM INT; sleep 60; :", **{proc.RUN_MARKER: str(folder)})
+
+    done = reaper.reap(folder)
+
+    assert process.wait(5) == -signal.SIGKILL
+    assert f"ended process {process.pid}: " in done[0]
+    assert reaper.leftovers(folder) == []
+
+
+def test_an_ordinary_user_needs_no_sudo_for_what_is_his(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    calls = fake("sudo", "exit 1")
+    process = start("sleep", "60", cwd=folder)
+
+    assert reaper.reap(folder) == [f"ended process {process.pid}: sleep 60"]
+
+    assert process.wait(5) == -signal.SIGKILL
+    assert calls.read_text() == ""
+
+
+def test_sudo_ends_what_an_ordinary_user_may_not(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
+) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    process = start("sleep", "60", cwd=folder)
+    fake("sudo", f"kill -9 {process.pid}; echo ended")
+    with monkeypatch.context() as ours:
+        ours.setattr(os, "geteuid", lambda: 1000)
+        ours.setattr(os, "kill", refuse)
+
+        assert reaper.reap(folder) == ["ended"]
+
+    assert process.wait(5) == -signal.SIGKILL
+
+
+def test_leftovers_are_named(folder: Path, start: Start) -> None:
+    process = start("sleep", "60", cwd=folder)
+
+    assert reaper.leftovers(folder) == [f"process {process.pid} (sleep 60)"]
+
+
+def test_nothing_is_left_of_an_empty_folder(folder: Path) -> None:
+    assert reaper.leftovers(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("point", "is_below"),
+    [("/run-a1b2", True), ("/run-a1b2/mnt", True), ("/run-a1b2c", False), ("/", False)],
+)
+def test_mounts_are_those_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, is_below: bool
+) -> None:
+    mountinfo = f"22 1 8:1 / /s{point} rw - ext4 /dev/loop0 rw\n"
+    read_text = Path.read_text
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda self, **how: mountinfo if "mountinfo" in str(self) else read_text(self, **how),
+    )
+
+    assert bool(reaper.mounts(Path("/s/run-a1b2"))) is is_below
+
+
+def test_mounts_come_latest_first_and_with_their_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    mountinfo = r"""22 1 8:1 / /s/run rw - ext4 /dev/loop0 rw
+23 1 8:1 / /s/run/a\040b rw - ext4 /dev/loop1 rw
+"""
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: mountinfo)
+
+    assert reaper.mounts(Path("/s/run")) == [Path("/s/run/a b"), Path("/s/run")]
+
+
+def test_every_process_has_a_parent_that_is_known() -> None:
+    family = reaper.parents()
+
+    assert family[os.getpid()] == os.getppid()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from goldsmith.core import proc, scratch
+from goldsmith.core.scratch import Run
+from goldsmith.errors import HostError
+from goldsmith.host import docker_engine
+
+
+@pytest.fixture(autouse=True)
+def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setattr(docker_engine, "DEFAULT_SOCKET", tmp_path / "docker.sock")
+
+
+@pytest.fixture
+def run(cut_off: None) -> Iterator[Run]:
+    with scratch.run() as made:
+        yield made
+
+
+def test_where_nothing_listens_no_engine_answers() -> None:
+    assert docker_engine.answering() is None
+
+
+def test_a_socket_that_nobody_serves_any_more_counts_as_none(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(docker_engine.DEFAULT_SOCKET))
+    assert docker_engine.answering() is None
+
+
+def test_an_engine_asked_for_by_name_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    with pytest.raises(HostError, match="no Docker engine answers at DOCKER_HOST=unix:///nonexistent") as e:
+        docker_engine.answering()
+    assert "unset" in (e.value.hint or "")
+
+
+def test_an_unknown_context_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
+    with pytest.raises(HostError, match="no docker context elsewhere"):
+        docker_engine.answering()
+
+
+def test_a_socket_that_is_not_ours_to_use_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(docker_engine, "_listens", refuse)  # root is refused nothing
+    with pytest.raises(HostError, match="not open to you") as e:
+        docker_engine.answering()
+    assert "usermod -aG docker" in (e.value.hint or "")
+
+
+def test_without_a_dockerd_the_package_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "which", lambda _: None)
+    with pytest.raises(HostError, match="no dockerd") as e, docker_engine.engine(run, tmp_path / "log"):
+        pass
+    assert "docker.io" in (e.value.hint or "")
+
+
+@pytest.mark.programs("rm", "umount")
+def test_a_private_engine_that_dies_says_why_and_leaves_nothing(
+    fake: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    calls = fake("dockerd", 'echo "no such storage driver" >&2; exit 1')
+    fake("sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"')
+    with (
+        pytest.raises(HostError, match="no such storage driver") as e,
+        docker_engine.engine(run, tmp_path / "log"),
+    ):
+        pass
+    assert "full log" in (e.value.hint or "")
+    assert [path.name for path in run.folder.iterdir()] == ["lock"]
+    for option in ("--data-root", "--exec-root", "--pidfile", "--config-file"):
+        assert f"{option} {run.folder}/" in calls.read_text()

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from goldsmith.core import proc, progress
+from goldsmith.errors import BuildError, SpecError
+from goldsmith.image import dib, dib_plan
+from goldsmith.spec import checks
+from goldsmith.spec.model import (
+    Arch,
+    Compression,
+    ContainerSpec,
+    DiskSpec,
+    Distribution,
+    Embed,
+    ImageSpec,
+    KubeletSource,
+    KubeletSpec,
+    PartitionTable,
+)
+
+INPUTS = dib_plan.Inputs(elements=Path("/s/elements"), identity=Path("/s/identity"), scratch=Path("/s"))
+PLAIN = ImageSpec(name="mine", distribution=Distribution.debian, release="trixie", containers=())
+PAUSE = ContainerSpec(ref="our.local/pause:1", build="containers/pause")
+WITH_KUBELET = dataclasses.replace(PLAIN, kubelet=KubeletSpec(version="1.35.4"), containers=(PAUSE,))
+
+
+def plan(spec: ImageSpec = PLAIN, **inputs: Any) -> dib_plan.DibPlan:
+    return dib_plan.plan(spec, dataclasses.replace(INPUTS, **inputs))
+
+
+def partitions(spec: ImageSpec, **inputs: Any) -> dict[str, Any]:
+    _, node = yaml.safe_load(plan(spec, **inputs).block_device)
+    (kind,) = node
+    return {"kind": kind, **node[kind]}
+
+
+def with_disk(**changes: Any) -> ImageSpec:
+    return dataclasses.replace(PLAIN, disk=DiskSpec(**changes))
+
+
+def test_the_call_names_the_image_and_keeps_package_lists_out_of_memory() -> None:
+    built = plan()
+
+    assert built.argv[0] == "disk-image-create"
+    assert built.image == Path("/s/mine-amd64.qcow2")
+    assert built.argv[built.argv.index("-o") + 1] == str(built.image)
+    assert "--no-tmpfs" in built.argv
+    assert "--no-tmpfs" not in plan(tmpfs=True).argv
+
+
+def test_a_plan_is_the_same_every_time_and_cannot_be_changed() -> None:
+    assert plan(WITH_KUBELET) == plan(WITH_KUBELET)
+    with pytest.raises(TypeError):
+        plan().env["X"] = "1"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("compression", "words"),
+    [(Compression.zstd, ("--qemu-img-options", "compression_type=zstd")), (Compression.none, ("-u",))],
+)
+def test_compression_becomes_options(compression: Compression, words: tuple[str, ...]) -> None:
+    assert set(words) <= set(plan(with_disk(compression=compression)).argv)
+
+
+def test_zlib_is_what_happens_without_options() -> None:
+    argv = plan(with_disk(compression=Compression.zlib)).argv
+
+    assert not {"-u", "--qemu-img-options"} & set(argv)
+
+
+def test_the_specs_own_environment_never_wins_over_the_plans() -> None:
+    spec = dataclasses.replace(PLAIN, dib_env={"DIB_GRUB_TIMEOUT": "9", "TMP_DIR": "/elsewhere"})
+
+    env = plan(spec).env
+
+    assert env["DIB_GRUB_TIMEOUT"] == "9"
+    assert env["TMP_DIR"] == "/s"
+
+
+def test_every_variable_of_a_plan_is_reserved_or_a_default() -> None:
+    spec = dataclasses.replace(WITH_KUBELET, mirror="http://m.test")
+    full = plan(
+        spec, bundle=Path("/b"), lock=Path("/l"), kubelet=Path("/k"), base_image=Path("/i"),
+        debian_mirror="http://m.test", debian_security_mirror="http://s.test",
+    )  # fmt: skip
+
+    prefixes = tuple(checks.RESERVED_PREFIXES)
+    ours = {name for name in full.env if not name.startswith(prefixes)}
+    assert len(ours) > 5
+    assert ours - set(dib_plan._DEFAULTS) <= checks.RESERVED.keys()
+
+
+def test_everything_lies_in_the_folder_of_the_run() -> None:
+    for name in ("TMP_DIR", "DIB_IMAGE_CACHE", "DIB_LOCKFILES"):
+        assert plan().env[name].startswith("/s"), name
+
+
+def test_the_size_is_given_in_gib() -> None:
+    assert plan(with_disk(size_mib=2560)).env["DIB_IMAGE_SIZE"] == "2.5"
+    assert "DIB_IMAGE_SIZE" not in plan().env
+
+
+def test_elements_come_once_and_the_specs_own_last() -> None:
+    spec = dataclasses.replace(WITH_KUBELET, elements=("vm", "mine"))
+
+    names = dib_plan.elements(spec)
+
+    assert names[0] == "debian-minimal"
+    assert names[-1] == "mine"
+    assert len(set(names)) == len(names)
+    assert {"goldsmith-identity", "goldsmith-seal", "kubelet", "heat-config-kubelet"} <= set(names)
+
+
+def test_an_image_without_kubelet_and_containers_has_neither_element() -> None:
+    assert not {"kubelet", "heat-config-kubelet"} & set(dib_plan.elements(PLAIN))
+
+
+def test_a_system_of_the_users_own_gets_a_disk_and_an_identity_and_nothing_else() -> None:
+    spec = dataclasses.replace(PLAIN, distribution=Distribution.custom, elements=("busybox",))
+
+    assert dib_plan.elements(spec) == ("block-device-gpt", "goldsmith-identity", "busybox")
+
+
+def test_packages_are_handed_over_in_one_word() -> None:
+    argv = plan(dataclasses.replace(PLAIN, packages=("vim", "jq"))).argv
+
+    assert argv[argv.index("-p") + 1] == "vim,jq"
+    assert "-p" not in plan().argv
+
+
+def test_the_mirrors_are_debians() -> None:
+    mirrors: dict[str, Any] = {"debian_mirror": "http://m.test", "debian_security_mirror": "http://s.test"}
+    fedora = dataclasses.replace(PLAIN, distribution=Distribution.fedora)
+
+    assert plan(**mirrors).env["DIB_DISTRIBUTION_MIRROR"] == "http://m.test"
+    assert plan(**mirrors).env["DIB_DEBIAN_SECURITY_MIRROR"] == "http://s.test"
+    assert "DIB_DISTRIBUTION_MIRROR" not in plan(fedora, **mirrors).env
+
+
+def test_the_build_mirror_is_not_the_one_that_stays() -> None:
+    env = plan(debian_mirror="http://build.test").env
+
+    assert env["DIB_SEAL_MIRROR"] == ""
+
+
+def test_gpt_has_a_place_for_grub_before_the_root() -> None:
+    found = partitions(PLAIN)
+
+    assert found["label"] == "gpt"
+    assert [(p["name"], p.get("type")) for p in found["partitions"]] == [("BSP", "EF02"), ("root", None)]
+    assert "primary" not in found["partitions"][1]["flags"]
+
+
+def test_mbr_has_one_primary_partition() -> None:
+    found = partitions(with_disk(partition_table=PartitionTable.mbr))
+
+    assert found["label"] == "mbr"
+    assert [p["flags"] for p in found["partitions"]] == [["boot", "primary"]]
+
+
+def test_arm64_boots_by_efi_whatever_the_table() -> None:
+    spec = dataclasses.replace(with_disk(partition_table=PartitionTable.mbr), arch=Arch.arm64)
+
+    found = partitions(spec)
+
+    assert found["label"] == "gpt"
+    assert [p["name"] for p in found["partitions"]] == ["ESP", "root"]
+    assert "block-device-efi" in dib_plan.elements(spec)
+
+
+def test_the_way_to_partitions_is_chosen_from_outside() -> None:
+    assert partitions(PLAIN)["kind"] == "partitioning"
+    assert partitions(PLAIN, blkpg=True)["kind"] == "blkpg_partitioning"
+
+
+@pytest.mark.parametrize("ref", ["our.local/pause:1", "pause:3.10", "r.test/a/pause@sha256:abc"])
+def test_the_pause_image_is_found_by_its_name(ref: str) -> None:
+    spec = dataclasses.replace(WITH_KUBELET, containers=(ContainerSpec(ref=ref),))
+
+    assert dib_plan.pause_image(spec) == ref
+    assert plan(spec).env["DIB_KUBELET_PAUSE_IMAGE"] == ref
+
+
+@pytest.mark.parametrize("ref", ["our.local/pause-app:1", "our.local/menopause:1", "pause.test/app:1"])
+def test_a_name_that_only_contains_pause_is_not_it(ref: str) -> None:
+    spec = dataclasses.replace(WITH_KUBELET, containers=(ContainerSpec(ref=ref),))
+
+    with pytest.raises(SpecError, match="no container is called pause"):
+        plan(spec)
+
+
+def test_a_kubelet_comes_as_a_file_or_as_a_package_never_both() -> None:
+    packaged = KubeletSpec(version="1.35.4", source=KubeletSource.package)
+    as_package = plan(dataclasses.replace(WITH_KUBELET, kubelet=packaged), kubelet=Path("/k")).env
+    as_file = plan(WITH_KUBELET, kubelet=Path("/k")).env
+
+    assert as_file["DIB_KUBELET_BINARY"] == "/k"
+    assert "DIB_KUBELET_PACKAGE" not in as_file
+    assert as_package["DIB_KUBELET_PACKAGE"]
+    assert "DIB_KUBELET_BINARY" not in as_package
+
+
+@pytest.mark.parametrize("embed", list(Embed))
+def test_the_bundle_is_embedded_as_the_spec_says(embed: Embed) -> None:
+    spec = dataclasses.replace(WITH_KUBELET, embed=embed)
+
+    env = plan(spec, bundle=Path("/b"), lock=Path("/l")).env
+
+    assert (env["DIB_EMBED_BUNDLE"], env["DIB_EMBED_LOCK"]) == ("/b", "/l")
+    assert env["DIB_EMBED_STRATEGY"] == embed.value
+    assert "DIB_EMBED_BUNDLE" not in plan(WITH_KUBELET).env
+
+
+@pytest.fixture
+def real_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dib_plan.DibPlan:
+    """A plan in a folder that is there, and a diskimage-builder that is looked for among the fakes."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "python"))
+    return plan(scratch=tmp_path)
+
+
+def test_a_build_writes_its_block_device_and_hands_its_environment_over(
+    tmp_path: Path, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, real_plan: dib_plan.DibPlan
+) -> None:
+    monkeypatch.setenv("DIB_RELEASE", "left over")
+    monkeypatch.setenv("OS_PASSWORD", "hunter2")
+    monkeypatch.setenv("GOLDSMITH_DEBIAN_MIRROR", "http://me:hunter2@mirror.test/debian")
+    monkeypatch.setenv(proc.RUN_MARKER, str(tmp_path))
+    fake("disk-image-create", f'env > "{tmp_path}/env"; touch "{tmp_path}/mine-amd64.qcow2"')
+
+    image = dib.build(real_plan, log_path=tmp_path / "log")
+
+    assert image == real_plan.image
+    assert real_plan.block_device_path.read_text() == real_plan.block_device
+    seen = (tmp_path / "env").read_text().splitlines()
+    assert "DIB_RELEASE=trixie" in seen
+    assert not [line for line in seen if line.startswith("OS_")]
+    assert [line for line in seen if line.startswith("GOLDSMITH_")] == [f"GOLDSMITH_RUN={tmp_path}"]
+
+
+def test_a_failed_build_names_the_hook(
+    tmp_path: Path, fake: Callable[..., Path], real_plan: dib_plan.DibPlan
+) -> None:
+    line = "2026-01-01 00:00:00.000 | dib-run-parts Running /tmp/in_target.d/install.d/50-kubelet"
+    fake("disk-image-create", f"echo '{line}'; echo boom; exit 1")
+
+    with pytest.raises(BuildError, match=r"failed in install\.d/50-kubelet[\s\S]*boom") as e:
+        dib.build(real_plan, log_path=tmp_path / "log")
+
+    assert e.value.exit_code == 4
+    assert e.value.hint == f"full log: {tmp_path}/log"
+
+
+def test_a_build_without_an_image_did_not_work(
+    tmp_path: Path, fake: Callable[..., Path], real_plan: dib_plan.DibPlan
+) -> None:
+    fake("disk-image-create", "exit 0")
+
+    with pytest.raises(BuildError, match="made no image"):
+        dib.build(real_plan, log_path=tmp_path / "log")
+
+
+def test_the_screen_shows_the_hook_and_how_many_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(progress, "live", shown.append)
+    watch = dib._Watch()
+
+    watch.line("unpacking")
+    watch.line("dib-run-parts Running /tmp/x/pre-install.d/01-a")
+    watch.line("noise")
+    watch.line("dib-run-parts 01-a completed")
+    watch.line("dib-run-parts Running /tmp/x/install.d/50-b")
+
+    assert shown[0].startswith("pre-install.d/01-a (1) ")
+    assert shown[-1].startswith("install.d/50-b (2) ")
+
+
+def test_the_root_file_system_and_now_are_what_the_inputs_say() -> None:
+    inputs = dataclasses.replace(INPUTS, root_uuid="0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77", epoch=1700000000)
+
+    made = dib_plan.plan(PLAIN, inputs)
+
+    assert "uuid: 0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77" in made.block_device
+    assert made.env["SOURCE_DATE_EPOCH"] == "1700000000"
+    assert "uuid" not in dib_plan.plan(PLAIN, INPUTS).block_device

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is found in a sealed disk, and the bill of materials that is made of it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith.containers import oci
+from goldsmith.errors import ProvenanceError
+from goldsmith.scan import contents, go_buildinfo, sbom
+from goldsmith.scan.contents import Package
+from goldsmith.scan.go_buildinfo import GoModule
+
+STATUS = """Package: bash
+Status: install ok installed
+Architecture: amd64
+Version: 5.2-1
+
+Package: libc6
+Status: hold ok installed
+Architecture: amd64
+Source: glibc (2.41-12)
+Version: 2.41-12+b1
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: all
+Version: 1
+"""
+LIBC = Package(family="deb", name="libc6", version="2.41-12+b1", arch="amd64", source="glibc 2.41-12")
+BASH = Package(family="deb", name="bash", version="5.2-1", arch="amd64")
+ZLIB = Package(family="deb", name="zlib1g", version="1.3", arch="amd64", source="zlib 1.3")
+ZLIB_STATUS = "Package: zlib1g\nArchitecture: amd64\nSource: zlib\nVersion: 1.3\n"
+APK = "C:Q1abc=\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\n"
+H1 = "h1:o/8dBC/pHVpYoGV4OAIytAlNPZbdYVTXJHoYvXC4qzM="
+MODULES = (
+    "path\tk8s.io/kubernetes/cmd/kubelet\nmod\tkubelet\t(devel)\t\n"
+    f"dep\tk8s.io/api\tv0.0.0\n=>\tk8s.io/api\tv0.35.4\t{H1}\n"
+)
+
+WriteImage = Callable[..., str]
+
+
+def tar(files: Mapping[str, str], compression: str = "") -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return gzip.compress(sink.getvalue()) if compression else sink.getvalue()
+
+
+def go_program(modules: str = MODULES, flags: int = 2) -> bytes:
+    """As the linker writes it: a header, and two strings behind their lengths."""
+
+    def string(data: bytes) -> bytes:
+        length = len(data)
+        head = b""
+        while length >= 0x80:
+            head, length = head + bytes([length & 0x7F | 0x80]), length >> 7
+        return head + bytes([length]) + data
+
+    header = b"\xff Go buildinf:" + struct.pack("BB", 8, flags) + bytes(16)
+    body = b"S" * 16 + modules.encode() + b"E" * 16
+    return b"\x7fELF" + bytes(28) + header + string(b"go1.26.8") + string(body) + b"rest"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A sealed Debian."""
+    root = tmp_path / "root"
+    texts = {
+        "var/lib/dpkg/status": STATUS,
+        "etc/os-release": 'ID=debian\nVERSION_ID="13"\n',
+        "usr/lib/goldsmith/build.json": json.dumps(
+            {"name": "mine", "build_id": "20260102T030405Z-abc", "kubelet": {"version": "1.35.4"}}
+        ),
+    }
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.fixture
+def store(root: Path) -> Path:
+    folder = root / contents.STORE.lstrip("/")
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def write_image(store: Path) -> WriteImage:
+    """Put an image of these layers in the store; its digest."""
+
+    def put(data: bytes) -> str:
+        digest = oci.sha256(data)
+        (store / digest.partition(":")[2]).write_bytes(data)
+        return digest
+
+    def write(*layers: bytes) -> str:
+        listed = [{"digest": put(layer), "size": len(layer)} for layer in layers]
+        config = {"digest": put(b'{"os": "linux"}'), "size": 15}
+        return put(json.dumps({"schemaVersion": 2, "config": config, "layers": listed}).encode())
+
+    return write
+
+
+def lock(root: Path, **refs: str) -> None:
+    images = [{"digest": digest, "ref": ref} for ref, digest in refs.items()]
+    (root / "usr/lib/goldsmith/images.lock.json").write_text(json.dumps({"images": images}))
+
+
+def test_a_debian_has_what_dpkg_calls_installed(root: Path) -> None:
+    assert contents.packages(root) == (BASH, LIBC)
+
+
+def test_a_fedora_is_asked_by_rpm(tmp_path: Path, fake: Callable[..., Path]) -> None:
+    (tmp_path / "usr/lib/sysimage/rpm").mkdir(parents=True)
+    fake(
+        "rpm",
+        r"printf 'bash\t5.3-1.fc44\tx86_64\tbash-5.3-1.fc44.src.rpm\ngpg-pubkey\t1-2\t(none)\t(none)\n'",
+    )
+
+    assert [(p.family, p.name, p.version) for p in contents.packages(tmp_path)] == [
+        ("rpm", "bash", "5.3-1.fc44")
+    ]
+
+
+def test_a_system_without_packages_has_none(tmp_path: Path) -> None:
+    assert contents.packages(tmp_path) == ()
+    assert contents.containers(tmp_path) == ()
+
+
+@pytest.mark.parametrize("compression", ["", "gz"])
+def test_an_image_has_the_packages_of_its_topmost_database(
+    root: Path, write_image: WriteImage, compression: str
+) -> None:
+    digest = write_image(
+        tar({"./var/lib/dpkg/status": STATUS}, compression),
+        tar({"var/lib/dpkg/status": STATUS + "\n" + ZLIB_STATUS}, compression),
+    )
+
+    (image,) = contents.containers(root)
+
+    assert (image.digest, image.unread, len(image.layers)) == (digest, "", 2)
+    assert image.packages == (BASH, LIBC, ZLIB)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    ["var/lib/dpkg/.wh.status", "var/lib/.wh.dpkg", "var/lib/dpkg/.wh..wh..opq", ".wh.var", ".wh..wh..opq"],
+)
+def test_what_a_layer_takes_away_is_gone(root: Path, write_image: WriteImage, gone: str) -> None:
+    write_image(tar({"var/lib/dpkg/status": STATUS}), tar({gone: ""}))
+
+    (image,) = contents.containers(root)
+
+    assert image.packages == ()
+
+
+def test_what_lies_in_the_layer_that_takes_away_stays(root: Path, write_image: WriteImage) -> None:
+    write_image(
+        tar({"var/lib/dpkg/status": STATUS}),
+        tar({"var/lib/dpkg/status": ZLIB_STATUS, "var/lib/dpkg/.wh..wh..opq": ""}),
+    )
+
+    (image,) = contents.containers(root)
+
+    assert image.packages == (ZLIB,)
+
+
+def test_images_without_a_package_manager_and_of_others_are_read(root: Path, write_image: WriteImage) -> None:
+    write_image(
+        tar({"var/lib/dpkg/status.d/zlib1g": ZLIB_STATUS, "var/lib/dpkg/status.d/zlib1g.md5sums": "x"})
+    )
+    write_image(tar({"lib/apk/db/installed": APK}))
+    write_image(tar({"pause": "static"}))
+
+    found = {image.packages for image in contents.containers(root)}
+
+    musl = Package(family="apk", name="musl", version="1.2.5-r0", arch="x86_64", source="musl 1.2.5-r0")
+    assert found == {(ZLIB,), (musl,), ()}
+
+
+def test_what_cannot_be_read_is_said_and_not_called_empty(root: Path, write_image: WriteImage) -> None:
+    write_image(b"\x28\xb5\x2f\xfd zstd")
+    write_image(tar({"usr/lib/sysimage/rpm/rpmdb.sqlite": "x"}))
+
+    unread = sorted(image.unread for image in contents.containers(root))
+
+    assert unread[0] == "it has an rpm database"
+    assert "compressed in a way" in unread[1]
+
+
+def test_the_bundle_in_the_image_is_read_too(root: Path, store: Path, write_image: WriteImage) -> None:
+    digest = write_image(tar({"var/lib/dpkg/status": STATUS}))
+    archive = root / contents.ARCHIVE.lstrip("/")
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w") as bundle:
+        for blob in store.iterdir():
+            bundle.add(blob, f"blobs/sha256/{blob.name}")
+            blob.unlink()
+
+    (image,) = contents.containers(root)
+
+    assert (image.digest, image.packages) == (digest, (BASH, LIBC))
+
+
+@pytest.mark.parametrize(("spoil", "why"), [("missing", "is missing"), ("other", "has sha256:")])
+@pytest.mark.parametrize("part", ["layer", "config"])
+def test_a_store_that_is_not_whole_has_no_bill(
+    root: Path, store: Path, write_image: WriteImage, part: str, spoil: str, why: str
+) -> None:
+    layer = tar({"var/lib/dpkg/status": STATUS})
+    write_image(layer)
+    blob = store / hashlib.sha256(layer if part == "layer" else b'{"os": "linux"}').hexdigest()
+    if spoil == "missing":
+        blob.unlink()
+    else:
+        blob.write_bytes(blob.read_bytes() + b"\0")
+
+    with pytest.raises(ProvenanceError, match=f"content in the unbooted disk.*{why}"):
+        sbom.make(root)
+
+
+def test_a_manifest_that_was_exchanged_is_found(root: Path, store: Path, write_image: WriteImage) -> None:
+    digest = write_image(tar({}))
+    path = store / digest.partition(":")[2]
+    path.write_bytes(path.read_bytes() + b"\n")
+
+    with pytest.raises(ProvenanceError, match=r"the manifest sha256:\w+ is another one"):
+        sbom.make(root)
+
+
+def test_a_go_program_says_what_it_is_made_of(tmp_path: Path) -> None:
+    program = tmp_path / "kubelet"
+    program.write_bytes(go_program())
+
+    found = go_buildinfo.read(program)
+
+    assert found is not None
+    assert found.go == "go1.26.8"
+    assert found.modules == (GoModule(path="k8s.io/api", version="v0.35.4", h1=H1),)
+
+
+@pytest.mark.parametrize("data", [b"\x7fELF and more", go_program(flags=0)])
+def test_another_program_says_nothing(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "program").write_bytes(data)
+
+    assert go_buildinfo.read(tmp_path / "program") is None
+
+
+def components(text: str) -> dict[str, Any]:
+    return {part["bom-ref"]: part for part in json.loads(text)["components"]}
+
+
+def test_the_bill_lists_host_images_and_kubelet(root: Path, write_image: WriteImage) -> None:
+    release = {"usr/lib/os-release": "ID=debian\nVERSION_ID=12\n"}
+    digest = write_image(tar({"var/lib/dpkg/status": ZLIB_STATUS, **release}))
+    lock(root, **{"a.b/app:1": digest})
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/kubelet").write_bytes(go_program())
+
+    text = sbom.make(root)
+
+    assert sbom.make(root) == text
+    found = components(text)
+    assert found["host/deb/libc6/amd64/2.41-12+b1"]["purl"] == (
+        "pkg:deb/debian/libc6@2.41-12%2Bb1?arch=amd64&distro=debian-13"
+    )
+    image = found[f"container/{digest}"]
+    assert (image["type"], image["name"], image["version"]) == ("container", "a.b/app:1", digest)
+    assert [part["purl"] for part in image["components"]] == [
+        "pkg:deb/debian/zlib1g@1.3?arch=amd64&distro=debian-12"
+    ]
+    kubelet = found["kubelet"]
+    assert kubelet["hashes"][0]["content"] == hashlib.sha256(go_program()).hexdigest()
+    assert kubelet["components"][0]["purl"] == "pkg:golang/k8s.io/api@v0.35.4"
+    assert json.loads(text)["metadata"]["timestamp"] == "2026-01-02T03:04:05+00:00"
+
+
+def test_an_image_that_no_lock_names_is_listed_all_the_same(root: Path, write_image: WriteImage) -> None:
+    digest = write_image(tar({}))
+
+    assert components(sbom.make(root))[f"container/{digest}"]["name"] == "unknown"
+
+
+def test_what_a_bill_lists_can_be_compared(root: Path, write_image: WriteImage, tmp_path: Path) -> None:
+    digest = write_image(tar({}))
+    lock(root, **{"a.b/app:1": digest})
+    path = tmp_path / sbom.FILE
+    path.write_text(sbom.make(root))
+
+    listed = sbom.read(path)
+
+    assert listed.packages == (("bash", "5.2-1", "amd64"), ("libc6", "2.41-12+b1", "amd64"))
+    assert listed.containers == {digest: "a.b/app:1"}
+    assert listed.kubelet_sha256 is None
+
+
+def test_a_file_that_is_no_bill_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text('{"components": [{}]}')
+
+    with pytest.raises(ProvenanceError, match="no bill of materials"):
+        sbom.read(tmp_path / "x")

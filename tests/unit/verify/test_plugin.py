@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+pytest_plugins = ("pytester",)
+
+TESTS = """
+import pytest
+
+def test_plain(expect): assert expect["phase"] == "booted"
+
+@pytest.mark.needs("kubelet", "pods")
+def test_pods(): pass
+
+@pytest.mark.needs("systemd")
+def test_systemd(): pass
+"""
+BARE: dict[str, Any] = {
+    "phase": "booted", "systemd": False, "build": None, "images": [], "manifest": None,
+}  # fmt: skip
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take long to import
+    pytester.makepyfile(test_it=TESTS)
+    return pytester
+
+
+def run(suite: pytest.Pytester, **expect: Any) -> pytest.RunResult:
+    """The suite, judged by an image like this."""
+    path = suite.path / "expect-booted.json"
+    path.write_text(json.dumps({**BARE, **expect}))
+    return suite.runpytest_inprocess(
+        "-v", "-p", "goldsmith.verify.plugin", "-p", "no:cacheprovider", "-c", os.devnull,
+        "--rootdir", suite.path, "--confcutdir", suite.path, "--expect", path, suite.path,
+    )  # fmt: skip
+
+
+def notes(suite: pytest.Pytester) -> list[str]:
+    return list(json.loads((suite.path / "not-applicable.json").read_text()))
+
+
+def test_what_an_image_does_not_claim_is_left_out_and_said(suite: pytest.Pytester) -> None:
+    build = {"kubelet": {"version": "1.35.4"}, "verify": {"pods": []}}
+
+    run(suite, build=build).assert_outcomes(passed=1, deselected=2)
+
+    assert notes(suite) == [
+        "booted: test_pods: the image has no pods",
+        "booted: test_systemd: the image has no systemd",
+    ]
+
+
+def test_what_it_claims_is_tested(suite: pytest.Pytester) -> None:
+    build = {"kubelet": {"version": "1.35.4"}, "verify": {"pods": [{}]}}
+
+    run(suite, build=build, systemd=True).assert_outcomes(passed=3)
+
+    assert not (suite.path / "not-applicable.json").exists()
+
+
+def test_notes_of_an_earlier_phase_stay_even_if_they_are_roots(suite: pytest.Pytester) -> None:
+    earlier = suite.path / "not-applicable.json"
+    earlier.write_text('["sealed: test_x: the image has no manifest"]')
+    inode = earlier.stat().st_ino
+
+    run(suite)
+
+    assert notes(suite)[0] == "sealed: test_x: the image has no manifest"
+    assert len(notes(suite)) == 3
+    assert earlier.stat().st_ino != inode, "written in place, which only its owner can"
+
+
+def test_a_feature_that_nobody_knows_does_not_pass_for_one_that_is_lacking(suite: pytest.Pytester) -> None:
+    (suite.path / "test_it.py").write_text(TESTS.replace('needs("systemd")', 'needs("sistemd")'))
+
+    done = run(suite)
+
+    assert done.ret not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    assert "sistemd" in done.stdout.str() + done.stderr.str()

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of a verification, and its judgement; the programs are fakes, and so are the suites' runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith.core import files, proc, scratch
+from goldsmith.errors import BootError, VerificationError
+from goldsmith.host import accelerator
+from goldsmith.verify import qemu, session
+from goldsmith.verify.session import Subject
+from goldsmith.verify.verdict import Verdict
+
+pytestmark = pytest.mark.usefixtures("quick_polls")
+
+GOOD = '<testsuites><testsuite name="pytest"><testcase name="test_a"/></testsuite></testsuites>'
+BAD = GOOD.replace("/></", '><failure message="no"/></testcase></')
+NONE = '<testsuites><testsuite name="pytest"/></testsuites>'
+PHASES = ("sealed", "booted", "rebooted", "collected")
+IMAGES = [
+    {"ref": "a.b/pause:1", "names": ["a.b/pause:1"]},
+    {"ref": "a.b/app:1", "names": ["a.b/app:1", "a.b/app@sha256:1"]},
+    {"ref": "a.b/tool:1", "names": ["a.b/tool:1"]},
+]
+POD = {"metadata": {"name": "app"}, "spec": {"containers": [{"name": "c", "image": "a.b/app@sha256:1"}]}}
+PACKAGE = {
+    "bom-ref": "host/deb/bash", "type": "library", "name": "bash", "version": "5.2",
+    "purl": "pkg:deb/debian/bash@5.2?arch=amd64",
+}  # fmt: skip
+BUILD = {"name": "mine", "verify": {"memory_mib": 777, "cpus": 3, "pods": [POD]}}
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "image.raw"
+    path.write_bytes(b"disk")
+    return path
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Path:
+    """What is in the image."""
+    root = tmp_path / "inside"
+    for name, text in {
+        "usr/lib/goldsmith/build.json": json.dumps(BUILD),
+        "usr/lib/goldsmith/images.lock.json": json.dumps({"images": IMAGES}),
+        "etc/cloud/cloud.cfg": "",
+        "etc/os-release": 'PRETTY_NAME="Debian"\nID=debian\n',
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+class Lab:
+    """Runs a verification; what each phase of the suites reports is written to a file beforehand."""
+
+    def __init__(self, tmp_path: Path, image: Path) -> None:
+        self.folder, self.image, self.out = tmp_path, image, tmp_path / "verdict"
+        self.out.mkdir()
+        self.until_it_reboots = f"until rm '{tmp_path}/down' 2> /dev/null; do sleep 0.02; done"
+        for phase in PHASES:
+            self.says(phase, GOOD)
+
+    def says(self, phase: str, report: str, status: int | None = None) -> None:
+        code = {GOOD: 0, BAD: 1, NONE: 5}.get(report, 0) if status is None else status
+        (self.folder / f"says-{phase}.xml").write_text(report)
+        (self.folder / f"status-{phase}").write_text(str(code))
+
+    def run(self, **subject: Any) -> Verdict:
+        what = Subject(image=self.image, out=self.out, **subject)
+        with scratch.run() as run:
+            return session.verify(what, run=run, log_path=self.out / "log")
+
+    def calls(self, name: str) -> list[str]:
+        return (self.folder / f"{name}.calls").read_text().splitlines()
+
+    def phases(self) -> list[str]:
+        words = [call.split() for call in self.calls("pytest") if "--expect" in call]
+        return [Path(w[w.index("--expect") + 1]).stem.removeprefix("expect-") for w in words]
+
+    def expected(self, phase: str) -> Mapping[str, Any]:
+        return dict(json.loads((self.folder / f"expect-{phase}.json").read_text()))
+
+
+@pytest.fixture
+def lab(
+    tmp_path: Path, image: Path, inside: Path, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Lab:
+    fake("sudo", 'shift; [ "$1" != env ] || shift 2; exec "$@"')
+    fake("qemu-img", """case $1 in info) echo '{"format": "raw"}' ;; convert) cp "$6" "$7" ;; esac""")
+    table = {"partitiontable": {"partitions": [{"start": 1, "size": 9}]}}
+    fake("sfdisk", f"echo '{json.dumps(table)}'")
+    fake("mount", f"""for last in "$@"; do :; done; cp -r '{inside}/.' "$last" """)
+    fake("umount", 'rm -rf "$1"')
+    fake("ssh-keygen", """for last in "$@"; do :; done; touch "$last"; echo ssh-ed25519 > "$last.pub" """)
+    fake("ssh", f"""case "$*" in *reboot*) touch '{tmp_path}'/down ;; esac""")
+    fake(
+        "pytest",
+        f"""case "$*" in *goldsmith.scan.sbom*)
+for last in "$@"; do :; done
+[ ! -e '{tmp_path}/no-bill' ] || {{ echo 'X: a blob is missing'; exit 1; }}
+exec cp '{tmp_path}/bill' "$last" ;;
+esac
+while [ "$1" != --expect ]; do shift; done
+phase=$(basename "$2" .json); phase=${{phase#expect-}}
+cp "$2" '{tmp_path}'
+cp '{tmp_path}'/says-"$phase".xml "$4"
+exit "$(cat '{tmp_path}'/status-"$phase")" """,
+    )
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "pytest"))
+    found = accelerator.Accelerator(name="tcg", args=("-accel", "tcg"), slowness=2.0, note="")
+    monkeypatch.setattr(accelerator, "find", lambda **_options: found)
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: True)
+    monkeypatch.setattr(proc, "ends_within", lambda _process, _timeout_s: False)
+    (tmp_path / "bill").write_text(json.dumps({"components": [PACKAGE]}))
+    lab = Lab(tmp_path, image)
+    fake("qemu-system-x86_64", lab.until_it_reboots)
+    return lab
+
+
+def test_a_good_image_passes_in_every_phase(lab: Lab) -> None:
+    verdict = lab.run()
+
+    assert verdict.passed
+    assert verdict.tests == 4
+    assert lab.phases() == list(PHASES)
+    assert verdict.accelerator == "tcg"
+    assert list(verdict.durations_s) == [
+        "sealed",
+        "boot",
+        "booted",
+        "shutdown",
+        "reboot",
+        "rebooted",
+        "collected",
+    ]
+    assert (lab.out / "junit.xml").exists()
+    verdict.require(lab.out)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_one_failed_test_in_any_phase_is_a_failed_image(lab: Lab, phase: str) -> None:
+    lab.says(phase, BAD)
+
+    verdict = lab.run()
+
+    assert not verdict.passed
+    assert verdict.failed == (f"{phase}: test_a: no",)
+    assert lab.phases() == list(PHASES)
+    with pytest.raises(VerificationError, match=rf"1 of 4 tests failed\n  \| {phase}: test_a"):
+        verdict.require(lab.out)
+
+
+@pytest.mark.parametrize(("phase", "run"), [("sealed", ["sealed"]), ("booted", ["sealed", "booted"])])
+def test_the_first_failure_can_be_enough(lab: Lab, phase: str, run: list[str]) -> None:
+    lab.says(phase, BAD)
+
+    assert not lab.run(fail_fast=True).passed
+    assert lab.phases() == run
+
+
+def test_no_test_at_all_is_no_pass(lab: Lab) -> None:
+    for phase in PHASES:
+        lab.says(phase, NONE)
+
+    with pytest.raises(VerificationError, match="no test ran"):
+        lab.run()
+
+
+def test_a_pytest_that_breaks_is_no_pass(lab: Lab) -> None:
+    lab.says("booted", GOOD, status=3)
+
+    with pytest.raises(VerificationError, match="pytest broke in phase booted"):
+        lab.run()
+
+
+def test_an_image_that_was_written_to_is_no_pass(lab: Lab, fake: Callable[..., Path]) -> None:
+    fake("qemu-system-x86_64", f"echo >> '{lab.image}'; {lab.until_it_reboots}")
+
+    with pytest.raises(VerificationError, match="changed while it was verified"):
+        lab.run()
+
+
+def test_the_vm_is_on_an_overlay_and_as_large_as_the_image_asks_for(lab: Lab) -> None:
+    verdict = lab.run()
+
+    create, resize = [call for call in lab.calls("qemu-img") if call.startswith(("create", "resize"))]
+    assert f"-b {lab.image} -F raw" in create
+    assert resize.endswith("+2048M")
+    assert "-m 777 -smp 3" in lab.calls("qemu-system-x86_64")[0]
+    assert verdict.uncovered == ("a.b/tool:1",)
+
+
+def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, tmp_path: Path) -> None:
+    """And the user's own suites run before and after the reboot."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+
+    shown = lab.run(manifest={"name": "other"}, tests=[mine]).as_dict()
+
+    expect = lab.expected("rebooted")
+    assert expect["build"] == BUILD
+    assert expect["images"] == IMAGES
+    assert expect["manifest"] == {"name": "other"}
+    assert (expect["phase"], expect["user"], expect["slowness"]) == ("rebooted", "debian", 2.0)
+    runs = zip(lab.phases(), [call for call in lab.calls("pytest") if "--expect" in call], strict=True)
+    assert [phase for phase, call in runs if str(mine) in call] == ["booted", "rebooted"]
+    assert (shown["result"], shown["image_sha256"]) == ("passed", files.sha256_of(lab.image))
+
+
+def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, inside: Path) -> None:
+    for name in ("build.json", "images.lock.json"):
+        (inside / "usr/lib/goldsmith" / name).unlink()
+    (inside / "etc/cloud/cloud.cfg").unlink()
+
+    verdict = lab.run()
+
+    assert verdict.passed
+    assert (lab.expected("sealed")["build"], lab.expected("sealed")["user"]) == (None, "root")
+    assert "-m 2048 -smp 2" in lab.calls("qemu-system-x86_64")[0]
+
+
+def test_the_bill_of_materials_is_kept_and_what_it_lists_expected(lab: Lab) -> None:
+    lab.run()
+
+    assert lab.expected("sealed")["sbom"] == {
+        "packages": [["bash", "5.2", "amd64"]], "containers": {}, "kubelet_sha256": None, "error": "",
+    }  # fmt: skip
+    assert json.loads((lab.out / "sbom.cdx.json").read_text()) == {"components": [PACKAGE]}
+
+
+def test_that_there_can_be_no_bill_is_a_finding_of_the_suites(lab: Lab) -> None:
+    (lab.folder / "no-bill").touch()
+
+    lab.run()
+
+    assert lab.expected("sealed")["sbom"]["error"] == "X: a blob is missing"
+    assert not (lab.out / "sbom.cdx.json").exists()
+
+
+def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panic = "Kernel panic - not syncing"
+
+    def dies_when_it_has_booted(vm: qemu.Vm) -> bool:
+        while not vm.console.exists() or panic not in vm.console.read_text():
+            time.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(qemu.Vm, "_banner", dies_when_it_has_booted)
+    fake(
+        "qemu-system-x86_64",
+        f"""console=$(echo "$*" | sed 's/.*path=//;s/,.*//'); echo '{panic}' > "$console"; exec sleep 60""",
+    )
+    lab.says("booted", BAD)
+
+    with pytest.raises(BootError, match=rf"(?s)lost in phase booted.*{panic}"):
+        lab.run()
+
+    assert panic in (lab.out / "console.log").read_text()
+
+
+def test_a_vm_that_the_emulator_lost_is_replaced_once_and_that_is_said(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the lost one is not taken over."""
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda self: self.console.parent.name == "vm-1")
+    oops = "[    5.051208] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI"
+    fake(
+        "qemu-system-x86_64",
+        f"""if [ ! -e '{lab.folder}/lost' ]; then touch '{lab.folder}/lost'
+console=$(echo "$*" | sed 's/.*path=//;s/,.*//')
+printf '%s\\nKernel panic - not syncing' '{oops}' > "$console"; exit 1
+fi; {lab.until_it_reboots}""",
+    )
+
+    verdict = lab.run()
+
+    assert (verdict.passed, verdict.tests, verdict.as_dict()["emulator_faults"]) == (True, 4, 1)
+    assert oops in (lab.out / "console-emulator-fault-1.log").read_text()
+    overlays = [call.split()[-1] for call in lab.calls("qemu-img") if call.startswith("create")]
+    assert len(set(overlays)) == 2
+
+
+def test_an_emulator_that_loses_two_vms_has_failed(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
+    fake(
+        "qemu-system-x86_64",
+        """console=$(echo "$*" | sed 's/.*path=//;s/,.*//')
+printf '[ 5.1] int3: 0000 [#1]\\nKernel panic - not syncing' > "$console"; exit 1""",
+    )
+
+    with pytest.raises(BootError, match="int3: 0000"):
+        lab.run()
+
+    assert len(lab.calls("qemu-system-x86_64")) == 2
+
+
+def test_a_vm_that_does_not_go_down_is_lost(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("ssh", "")
+    monkeypatch.setattr(session, "_SHUTDOWN_DEADLINE_S", 0.05)
+
+    with pytest.raises(BootError, match="not down 0 s after it was told to reboot"):
+        lab.run()
+
+
+def test_a_vm_that_does_not_come_back_is_lost(
+    lab: Lab, inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    banners = iter([True])
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: next(banners, False))
+    impatient = {**BUILD, "verify": {"boot_deadline_s": 0.2}}
+    (inside / "usr/lib/goldsmith/build.json").write_text(json.dumps(impatient))
+
+    with pytest.raises(BootError, match="no SSH banner"):
+        lab.run()
+
+
+def test_only_a_verdict_that_passed_says_so() -> None:
+    verdict = Verdict(
+        passed=True,
+        tests=1,
+        failed=(),
+        skipped=(),
+        not_applicable=(),
+        uncovered=(),
+        sha256="",
+        accelerator="",
+    )
+
+    assert verdict.as_dict()["result"] == "passed"
+    assert dataclasses.replace(verdict, passed=False).as_dict()["result"] == "failed"
+
+
+def test_a_folder_of_suites_that_is_not_there_is_not_passed_over(lab: Lab, tmp_path: Path) -> None:
+    with pytest.raises(VerificationError, match="typo"):
+        lab.run(tests=[tmp_path / "typo"])
+
+
+def test_an_image_that_only_sounds_like_the_sandboxs_is_named_too(lab: Lab, inside: Path) -> None:
+    images = [{"ref": "a.b/pause-menu:1", "names": ["a.b/pause-menu:1"]}]
+    (inside / "usr/lib/goldsmith/images.lock.json").write_text(json.dumps({"images": images}))
+
+    assert lab.run().uncovered == ("a.b/pause-menu:1",)
+
+
+def test_what_the_sealed_disk_showed_is_reported_also_if_the_vm_is_lost(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.says("sealed", BAD)
+    monkeypatch.setattr(qemu.Vm, "is_alive", lambda _self: False)
+    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
+    with pytest.raises(BootError):
+        lab.run()
+
+    assert (lab.out / "junit.xml").exists()
+
+
+def test_a_foreign_image_without_os_release_is_judged_too(lab: Lab, inside: Path) -> None:
+    (inside / "etc/os-release").unlink()
+
+    assert lab.run().passed
