@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks: parse, call, report. No logic.
 
-Others use: common, development, output.
+Others use: build, collection, devcloud, development, heat, provenance, publish.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tasks.py needs of Invoke that Invoke does not have: optional words, and errors made exit codes."""
+"""What tasks share: help texts, optional words, errors as exit codes, answers as JSON."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from invoke.parser.parser import ParseMachine
 from goldsmith.errors import GoldsmithError, SpecError
 
 INTERRUPTED = 130
+DEFAULT_SPEC = "debian-kubelet"
+
+NAME = f"a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: {DEFAULT_SPEC}"
+VAR = "NAME=VALUE, a variable of the spec; may be repeated"
+OUT = "folder of builds; default: $GOLDSMITH_OUT, else out/"
+BUILD = "ID of the build; default: the latest verified one"
+JSON = "answer with JSON on standard output"
 
 
 def make_optional(defaults: Mapping[str, str]) -> None:

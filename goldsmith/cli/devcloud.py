@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks of the one-machine cloud, for tasks.py, which has no more room. They hold no logic either."""
+"""Tasks of the test cloud on this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
+from goldsmith.cli.common import JSON
 
 _CLOUD = "of the test cloud; default: devcloud"
-_JSON = "answer with JSON on standard output"
 
 
 @task(
     help={
-        "name": _CLOUD, "json": _JSON,
+        "name": _CLOUD, "json": JSON,
         "services": "which ones, separated by commas, and those that they need; default: all but swift",
         "store_size": "MiB that Glance's store holds, to see it full; default: what the disk has",
         "quota": "MiB that a project may keep in Glance; default: no quota",
@@ -51,7 +51,7 @@ def cloud_up(
             print(f"or {found.name}-admin:  export OS_CLIENT_CONFIG_FILE={found.clouds_yaml}")
 
 
-@task(help={"name": _CLOUD, "json": _JSON})
+@task(help={"name": _CLOUD, "json": JSON})
 def cloud_down(c: Context, name: str = "devcloud", json: bool = False) -> None:
     """End a test cloud with all of its guests, and remove everything that is its own."""
     from goldsmith.devcloud import lifecycle
@@ -64,7 +64,7 @@ def cloud_down(c: Context, name: str = "devcloud", json: bool = False) -> None:
             print("\n".join(removed) or f"there is no cloud {name}")
 
 
-@task(help={"name": _CLOUD, "json": _JSON})
+@task(help={"name": _CLOUD, "json": JSON})
 def cloud_status(c: Context, name: str = "devcloud", json: bool = False) -> None:
     """Say whether a test cloud runs, and which of its services answer."""
     from goldsmith.devcloud import lifecycle

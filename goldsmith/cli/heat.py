@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks of the one-machine cloud, for tasks.py, which has no more room. They hold no logic either."""
+"""Tasks that launch images by Heat and update stacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
-from goldsmith.cli.devcloud import _JSON
+from goldsmith.cli.common import JSON
 
 
 @task(
@@ -24,7 +24,7 @@ from goldsmith.cli.devcloud import _JSON
         "config-drive": "without: the server asks DHCP and the cloud's metadata service, 169.254.169.254",
         "signed-by": "PEM file with a public key: only a build that its owner signed is proven",
         "out": "folder where builds are; default: $GOLDSMITH_OUT, else out/",
-        "json": _JSON,
+        "json": JSON,
     },
 )  # fmt: skip
 def verify_heat(
@@ -71,7 +71,7 @@ def verify_heat(
         "var": "NAME=VALUE, a variable of the file; may be repeated",
         "from": "go on with this step",
         "deadline": "seconds that one step may take; default: 3600",
-        "json": _JSON,
+        "json": JSON,
     },
 )
 def stack_procedure(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks around provenance, for tasks.py. They hold no logic either."""
+"""Tasks for locks, signatures, checks of a release, known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
-
-_NAME = "a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: debian-kubelet"
-_VAR = "NAME=VALUE, a variable of the spec; may be repeated"
-_BUILD = "ID of the build; default: the latest verified one"
-_OUT = "folder where builds are; default: $GOLDSMITH_OUT, else out/"
-_JSON = "answer with JSON on standard output"
+from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
 
 
 @task(
@@ -23,7 +18,7 @@ _JSON = "answer with JSON on standard output"
     iterable=["var"],
     optional=["upgrade"],
     help={
-        "name": _NAME, "var": _VAR, "build": _BUILD, "out": _OUT, "json": _JSON,
+        "name": NAME, "var": VAR, "build": BUILD, "out": OUT, "json": JSON,
         "upgrade": "which parts of an existing lock may change, with commas between; alone: all",
     },
 )  # fmt: skip
@@ -56,7 +51,7 @@ def lock(
 @task(
     positional=["name"],
     iterable=["var"],
-    help={"name": _NAME, "var": _VAR, "json": _JSON},
+    help={"name": NAME, "var": VAR, "json": JSON},
 )
 def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Show what an upgrade of NAME.lock.yaml would bring, and which locked packages are gone."""
@@ -72,14 +67,14 @@ def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) 
 @task(
     positional=["name"],
     help={
-        "name": _NAME,
+        "name": NAME,
         "key": "PEM file with the private key; its passphrase: $GOLDSMITH_KEY_PASSPHRASE, or asked for",
-        "build": _BUILD,
-        "out": _OUT,
+        "build": BUILD,
+        "out": OUT,
         "builder": "URI that says who built it; default: $GOLDSMITH_BUILDER",
         "accept-dirty": "REASON to sign a build from a checkout with uncommitted changes; it is signed too",
         "certificate": "UUID of the key's certificate in the cloud: make OpenStack's image signature",
-        "json": _JSON,
+        "json": JSON,
     },
 )
 def sign(
@@ -116,9 +111,9 @@ def sign(
         "default: debian-kubelet",
         "database": "folder or archive of OSV records; default: $GOLDSMITH_VULNERABILITIES",
         "fail-on": "low, medium, high or critical, each also with -fixable: end with 9 where there are such",
-        "build": _BUILD,
-        "out": _OUT,
-        "json": _JSON,
+        "build": BUILD,
+        "out": OUT,
+        "json": JSON,
     },
 )
 def known_vulnerabilities(
@@ -149,7 +144,7 @@ def known_vulnerabilities(
         "release": "a release's disk image, or the folder that holds its files",
         "key": "PEM file with the public key of who is to have signed it",
         "statement": "the signed statement; default: provenance.intoto.json beside the files",
-        "json": _JSON,
+        "json": JSON,
     },
 )
 def verify_release(c: Context, release: str, key: str, statement: str = "", json: bool = False) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks around publishing, for tasks.py. They hold no logic either."""
+"""Tasks that publish builds to Glance, and look at what is published."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
+from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
 
 if TYPE_CHECKING:
     from goldsmith.publish.publisher import CloudResult, Options
 
-_NAME = "a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: debian-kubelet"
-_VAR = "NAME=VALUE, a variable of the spec; may be repeated"
 _CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of the spec, else OS_CLOUD"
-_OUT = "folder where builds are; default: $GOLDSMITH_OUT, else out/"
-_BUILD = "ID of the build; default: the latest verified one"
 _SIGNED = {
     "signed-by": "PEM file with the public key of who has to have signed it; default: the spec's",
     "accept-unsigned": "REASON to publish a build that nobody has signed",
 }
 _RECORD = "keep and look for records of builds in this folder, instead of in Glance"
-_JSON = "answer with JSON on standard output"
-_COMMON = {"name": _NAME, "cloud": _CLOUD, "var": _VAR, "out": _OUT, "record": _RECORD, "json": _JSON}
+_COMMON = {"name": NAME, "cloud": _CLOUD, "var": VAR, "out": OUT, "record": _RECORD, "json": JSON}
 
 
 def _options(cloud: Any, var: Any, out: str, record: str, **more: Any) -> Options:
@@ -51,7 +47,7 @@ def _report(results: list[CloudResult], schema: str, *, as_json: bool) -> None:
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
-    help={**_COMMON, **_SIGNED, "build": _BUILD, "deadline": "seconds for each cloud; default: 7200"},
+    help={**_COMMON, **_SIGNED, "build": BUILD, "deadline": "seconds for each cloud; default: 7200"},
 )
 def publish(
     c: Context,
@@ -78,7 +74,7 @@ def publish(
     _report(results, "goldsmith.publish", as_json=json)
 
 
-@task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, **_SIGNED, "build": _BUILD})
+@task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, **_SIGNED, "build": BUILD})
 def plan_publish(
     c: Context,
     name: Any = None,
@@ -164,7 +160,7 @@ def images(
     positional=["name"],
     iterable=["var"],
     help={
-        "name": _NAME, "var": _VAR, "cloud": "a cloud of clouds.yaml; default: OS_CLOUD", "json": _JSON,
+        "name": NAME, "var": VAR, "cloud": "a cloud of clouds.yaml; default: OS_CLOUD", "json": JSON,
         "build": "ID of a build: its release, whether it holds the alias or not",
         "project": "ID of the project whose releases count; default: all that we can see",
     },
@@ -194,8 +190,8 @@ def resolve(
     positional=["old", "new"],
     iterable=["cloud", "var"],
     help={
-        "old": "ID of a build", "new": "ID of a build", "name": _NAME, "out": _OUT, "var": _VAR,
-        "json": _JSON,
+        "old": "ID of a build", "new": "ID of a build", "name": NAME, "out": OUT, "var": VAR,
+        "json": JSON,
         "cloud": "a cloud that has the records of builds which are not here", "record": _RECORD,
     },
 )  # fmt: skip

@@ -213,8 +213,10 @@ def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cw
         raise _not_started(cmd[0], cwd, e) from e
 
 
-def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Be another program from now on, in this process. Raises OSError."""
+def become(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None) -> NoReturn:
+    """Be another program from now on, in this process and in the folder cwd. Raises OSError."""
+    if cwd is not None:
+        os.chdir(cwd)
     os.execvpe(argv[0], list(argv), env)  # noqa: S606 - a shell is not wanted
 
 

@@ -87,6 +87,6 @@ def _folder(run: Run, name: str) -> Path:
 
 def _differing(left: Path, right: Path, run: Run) -> list[str]:
     out = run.folder / "differing.json"
-    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "tests.soak.tree_diff", left, right, out)
+    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "tests.soak.tree_diff", left, right, out)
     proc.run(privilege.as_root(argv), log_path=run.folder / "differing.log", timeout_s=_COMPARE_S)
     return [str(path) for path in json.loads(out.read_text())]

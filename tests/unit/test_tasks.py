@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from invoke.main import program
 from invoke.parser.argument import Argument
-from invoke.tasks import Task
 
 from goldsmith import pipeline
 from goldsmith.core.paths import project_root
@@ -58,8 +57,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @functools.cache
 def arguments() -> dict[str, list[Argument]]:
     """Of every task; Invoke hands the help out once only."""
-    found = (task for task in vars(tasks).values() if isinstance(task, Task))
-    return {task.name.replace("_", "-"): task.get_arguments() for task in found}
+    return {name: task.get_arguments() for name, task in tasks.namespace.tasks.items()}
 
 
 arguments()  # before Invoke has it from the tasks that it shares with us

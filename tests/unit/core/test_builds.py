@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import datetime
+import types
+from pathlib import Path
+
+import pytest
+
+from goldsmith.core import builds
+from goldsmith.errors import HostError
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "out" / "tiny" / "20260101T000000Z-abc"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_two_builds_of_one_second_get_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([1, 1, 2])  # the second build looks again
+    now = types.SimpleNamespace(
+        now=lambda zone: datetime.datetime(2026, 1, 1, 0, 0, next(seconds), tzinfo=zone)
+    )
+    monkeypatch.setattr(builds, "datetime", types.SimpleNamespace(datetime=now, UTC=datetime.UTC))
+    monkeypatch.setattr(builds, "time", types.SimpleNamespace(sleep=lambda _: None))
+
+    names = [builds.new_build_folder(tmp_path, "tiny", "abc1234").name for _ in range(2)]
+
+    assert names == ["20260101T000001Z-abc1234", "20260101T000002Z-abc1234"]
+    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == names
+
+
+def test_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+
+    with pytest.raises(HostError, match="cannot write to") as e:
+        builds.new_build_folder(tmp_path / "out", "tiny", "abc1234")
+
+    assert "--out" in (e.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"verification": null}', '{"verification": {"result": "failed"}}']
+)
+def test_build_without_a_good_verdict_is_not_verified(build: Path, text: str) -> None:
+    (build / "manifest.json").write_text(text)
+
+    assert not builds.is_verified(build)

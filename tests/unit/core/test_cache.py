@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goldsmith.core import cache, paths, scratch
+from goldsmith.errors import HostError
+
+
+def filler(text: str = "content") -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / "file").write_text(text)
+
+    return make
+
+
+def test_entry_is_made_once() -> None:
+    calls: list[Path] = []
+
+    def make(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "file").touch()
+
+    first = cache.cached("kind", "key", make)
+    second = cache.cached("kind", "key", make)
+
+    assert first == second
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing", "more"])
+def test_broken_entry_is_made_anew(harm: str) -> None:
+    entry = cache.cached("kind", "key", filler())
+    if harm == "changed":
+        (entry / "file").write_text("else")
+    elif harm == "missing":
+        (entry / "file").unlink()
+    else:
+        (entry / "stranger").touch()
+
+    cache.cached("kind", "key", filler())
+
+    assert {path.name for path in entry.iterdir()} == {"file", ".files.json"}
+    assert (entry / "file").read_text() == "content"
+
+
+def test_entry_that_fails_leaves_nothing() -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cache.cached("kind", "key", fail)
+
+    assert [path.name for path in (paths.cache_root() / "kind").iterdir()] == [".key.lock"]
+
+
+def test_entry_that_does_not_fit_is_told() -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(HostError, match="is full"):
+        cache.cached("kind", "key", fail)
+
+
+def test_second_one_who_wants_an_entry_waits_for_the_first(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(folder: Path) -> None:
+        begun.set()
+        go_on.wait(5)
+        (folder / "file").write_text("first")
+
+    first = threading.Thread(target=cache.cached, args=("kind", "key", slow))
+    first.start()
+    begun.wait(5)
+    second = threading.Thread(target=cache.cached, args=("kind", "key", filler("second")))
+    second.start()
+    time.sleep(0.1)
+    go_on.set()
+    first.join()
+    second.join()
+
+    assert (paths.cache_root() / "kind" / "key" / "file").read_text() == "first"
+
+
+@pytest.fixture
+def unfinished() -> Path:
+    folder = paths.cache_root() / "kind" / ".new-a-key-x1y2z3"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_unfinished_entry_of_a_dead_run_is_removed_by_the_next_run(unfinished: Path) -> None:
+    with scratch.run():
+        assert not unfinished.exists()
+
+
+def test_entry_that_somebody_is_filling_stays() -> None:
+    seen: list[bool] = []
+
+    def make(folder: Path) -> None:
+        scratch.clean_dead_runs()
+        seen.append(folder.exists())
+
+    cache.cached("kind", "key", make)
+
+    assert seen == [True]
+
+
+def test_cleaning_the_cache_removes_broken_entries_alone() -> None:
+    good = cache.cached("kind", "good", filler())
+    bad = cache.cached("kind", "bad", filler())
+    (bad / "file").unlink()
+
+    done = cache.clean_cache()
+
+    assert done == [f"removed {bad} (broken)"]
+    assert good.exists()
+
+
+def test_cleaning_the_cache_removes_old_entries_if_asked() -> None:
+    old, new = (cache.cached("kind", name, filler()) for name in ("old", "new"))
+    os.utime(old, (time.time() - 8 * 86400,) * 2)
+
+    assert cache.clean_cache(older_than_days=7) == [f"removed {old} (unused for 8 days)"]
+    assert new.exists()
+
+
+def test_use_makes_an_entry_young_again() -> None:
+    entry = cache.cached("kind", "key", filler())
+    os.utime(entry, (0, 0))
+
+    cache.cached("kind", "key", filler())
+
+    assert time.time() - entry.stat().st_mtime < 60
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "a/b"])
+def test_a_key_cannot_name_a_folder_elsewhere(key: str) -> None:
+    with pytest.raises(ValueError, match="no name for a cache entry"):
+        cache.cached("kind", key, lambda _: None)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from contextvars import copy_context
+from pathlib import Path
+
+import pytest
+
+from goldsmith.core import paths, proc, scratch
+
+
+@pytest.fixture
+def dead_run() -> Path:
+    """A run's folder whose lock nobody holds."""
+    folder = paths.scratch_root() / "run-dead"
+    folder.mkdir()
+    (folder / "lock").touch()
+    return folder
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "out" / "tiny" / "20260101T000000Z-abc"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def make_verified(build: Path) -> None:
+    (build / "manifest.json").write_text(json.dumps({"verification": {"result": "passed"}}))
+
+
+def test_run_has_a_folder_of_its_own_that_is_gone_afterwards() -> None:
+    with scratch.run() as run:
+        assert scratch.live_runs() == [run.folder]
+        assert proc.environment()[proc.RUN_MARKER] == str(run.folder)
+        assert proc.RUN_MARKER not in os.environ
+
+    assert not run.folder.exists()
+    assert proc.RUN_MARKER not in proc.environment()
+
+
+def test_runs_may_lie_within_each_other() -> None:
+    with scratch.run() as outer:
+        with scratch.run() as inner:
+            assert proc.environment()[proc.RUN_MARKER] == str(inner.folder)
+
+        assert proc.environment()[proc.RUN_MARKER] == str(outer.folder)
+        assert outer.folder.exists()
+
+
+def test_within_a_run_of_another_process_a_run_marks_what_it_starts_as_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(proc.RUN_MARKER, "run-of-who-started-us")
+
+    with scratch.run() as run:
+        marked = proc.capture(["sh", "-c", f"echo ${proc.RUN_MARKER}"])
+
+    assert marked.strip() == str(run.folder)
+    assert proc.environment()[proc.RUN_MARKER] == "run-of-who-started-us"
+
+
+def test_threads_of_a_run_mark_what_they_start(tmp_path: Path) -> None:
+    found: dict[str, str] = {}
+
+    def start(name: str) -> None:
+        found[name] = proc.capture(["sh", "-c", f"echo ${proc.RUN_MARKER}"]).strip()
+
+    with scratch.run() as run:
+        threads = [
+            threading.Thread(target=start, args=("bare",)),
+            threading.Thread(target=copy_context().run, args=(start, "told")),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert found == {"bare": str(run.folder), "told": str(run.folder)}
+
+
+def test_runs_of_two_threads_do_not_take_each_others_mark() -> None:
+    both, wrong = threading.Barrier(2, timeout=10), []
+
+    def work() -> None:
+        with scratch.run() as run:
+            both.wait()  # the other's has begun
+            wrong.extend([run.folder] if proc.mark() != {proc.RUN_MARKER: str(run.folder)} else [])
+            both.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+    assert proc.mark() == {}
+
+
+def test_a_thread_that_outlives_its_run_works_for_the_one_around() -> None:
+    with scratch.run() as outer:
+        with scratch.run():
+            late = copy_context()
+
+        assert late.run(proc.mark) == {proc.RUN_MARKER: str(outer.folder)}
+
+
+def test_run_is_never_seen_without_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else somebody who cleans up at this very moment would take it for a dead one."""
+    seen: list[bool] = []
+
+    def watch(self: Path, target: Path) -> Path:
+        seen.append(not list(paths.scratch_root().glob("run-*")))
+        shutil.move(self, target)
+        seen.append(scratch.live_runs() == [target])
+        return target
+
+    monkeypatch.setattr(Path, "rename", watch)
+    with scratch.run():
+        pass
+
+    assert seen == [True, True]
+
+
+def test_run_cleans_up_after_a_dead_one(dead_run: Path) -> None:
+    with scratch.run():
+        assert not dead_run.exists()
+
+
+def test_cleaning_leaves_a_live_run_alone() -> None:
+    with scratch.run() as run:
+        done = scratch.clean_dead_runs()
+
+        assert done == []
+        assert run.folder.exists()
+
+
+def test_folder_of_a_run_that_died_while_it_began_goes_after_a_minute() -> None:
+    young, old = (paths.scratch_root() / f"new-{name}" for name in ("young", "old"))
+    young.mkdir()
+    old.mkdir()
+    os.utime(old, (time.time() - 61, time.time() - 61))
+
+    assert scratch.clean_dead_runs() == [f"removed {old}"]
+    assert young.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny-amd64.qcow2", "tiny-amd64.raw", "tiny-amd64.qcow2.part", ".manifest.json.x1"]
+)
+def test_disk_and_half_written_files_of_a_dead_run_go(dead_run: Path, build: Path, name: str) -> None:
+    (dead_run / "build").write_text(str(build))
+    (build / name).touch()
+    (build / "build.log").touch()
+
+    scratch.clean_dead_runs()
+
+    assert [path.name for path in build.iterdir()] == ["build.log"]
+
+
+def test_disk_of_a_verified_build_stays(dead_run: Path, build: Path) -> None:
+    (dead_run / "build").write_text(str(build))
+    (build / "tiny-amd64.qcow2").touch()
+    (build / ".timings.json.x1").touch()
+    make_verified(build)
+
+    scratch.clean_dead_runs()
+
+    assert {path.name for path in build.iterdir()} == {"tiny-amd64.qcow2", "manifest.json"}
+
+
+def test_disk_that_is_to_be_kept_stays(dead_run: Path, build: Path) -> None:
+    (dead_run / "build").write_text(str(build))
+    (build / "tiny-amd64.qcow2").touch()
+    (build / "keep").touch()
+
+    scratch.clean_dead_runs()
+
+    assert (build / "tiny-amd64.qcow2").exists()
+
+
+def test_failed_run_drops_its_disk(build: Path) -> None:
+    def fail() -> None:
+        with scratch.run() as run:
+            run.claim_build(build)
+            (build / "tiny-amd64.qcow2").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert not (build / "tiny-amd64.qcow2").exists()
