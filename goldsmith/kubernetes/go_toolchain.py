@@ -208,7 +208,7 @@ def _expect(module: str, expected: str, got: str) -> None:
     if got != expected:
         raise BuildError(
             f"{module} is not the one that is pinned: expected {expected}, got {got}",
-            hint=f"compare kubelet/{PIN_FILE} with the repository's history",
+            hint=f"compare kubernetes/{PIN_FILE} with the repository's history",
         )
 
 

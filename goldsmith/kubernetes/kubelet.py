@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the kubelet comes from: compiled from the Go module in kubelet/, downloaded, or a package."""
+"""Where the kubelet comes from: compiled from the Go module in kubernetes/, downloaded, or a package."""
 
 from __future__ import annotations
 

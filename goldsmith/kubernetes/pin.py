@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the kubelet comes from: compiled from the Go module in kubelet/, downloaded, or a package."""
+"""Where the kubelet comes from: compiled from the Go module in kubernetes/, downloaded, or a package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BUMP_S = 1800.0
 
 def module_folder() -> Path:
     """The Go module that pins the kubelet."""
-    return paths.project_root() / "kubelet"
+    return paths.project_root() / "kubernetes"
 
 
 def module_hashes(module: Path | None = None) -> dict[str, str]:
@@ -123,6 +123,6 @@ def _only(pattern: str, go_mod: str) -> str:
     match = re.search(pattern, go_mod, re.M)
     if match is None:
         raise BuildError(
-            f"kubelet/go.mod has no line like {pattern}", hint="run: scripts/inv kubelet-bump VERSION"
+            f"kubernetes/go.mod has no line like {pattern}", hint="run: scripts/inv kubelet-bump VERSION"
         )
     return match[1]

@@ -28,7 +28,7 @@ def obtain_schema(module: str, version: str, go_sum: str) -> Path:
     """The schema's file, of MODULE v VERSION, held to the sum that go_sum has for it. Raises BuildError."""
     line = next((x for x in go_sum.splitlines() if x.startswith(f"{module} v{version} h1:")), None)
     if line is None:
-        raise BuildError(f"kubelet/go.sum has no sum of {module} v{version}")
+        raise BuildError(f"kubernetes/go.sum has no sum of {module} v{version}")
     expected = line.split()[2]
 
     def fill(folder: Path) -> None:

@@ -380,7 +380,7 @@ def test_folders_can_be_taken_in_at_a_glance() -> None:
 
 
 def test_unit_tests_lie_as_what_they_test() -> None:
-    """tests/unit/ROOM/test_MODULE.py, or test_MODULE_SUBJECT.py; a room may have a data folder with modules."""
+    """tests/unit/ROOM/test_MODULE.py, or test_MODULE_SUBJECT.py; a data folder may have modules as well."""
     files = sorted((ROOT / "tests/unit").glob("*/test_*.py"))
     assert len(files) > 50
     wrong = []
