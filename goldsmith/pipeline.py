@@ -1,32 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road from a spec to a verified image, in order. The tasks call this, and nothing below it."""
+"""START HERE: spec -> preflight -> kubelet -> containers -> image -> artifact -> boot -> verify, in order."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
 from goldsmith import resume
 from goldsmith.apt import mirror, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.netns import Door
-from goldsmith.containers import bundler, policy
+from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
+from goldsmith.containers.policy import Policy
 from goldsmith.core import builds, files, paths, progress, scratch
+from goldsmith.core.documents import Document, about
 from goldsmith.core.scratch import Run
 from goldsmith.errors import SpecError
 from goldsmith.host import preflight
-from goldsmith.image import base_image, dib, dib_plan, disk, manifest, prepare
+from goldsmith.image import (
+    base_image,
+    build_info,
+    dib,
+    dib_plan,
+    disk,
+    elements,
+    manifest,
+    packages,
+    prepare,
+)
+from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
-from goldsmith.image.manifest import Identity
+from goldsmith.image.manifest import Manifest
+from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.provenance import lockfile, spec_lock
@@ -39,6 +52,7 @@ from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
 STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
+_VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml")  # written by verification
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,220 +68,149 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """A finished, verified build."""
+class BuildResult(Document):
+    """A finished, verified build: the answer of build-image."""
 
+    SCHEMA: ClassVar[str] = "goldsmith.build-result"
+
+    folder: Annotated[Path, about("Folder of the build.")]
+    image: Annotated[Path, about("The disk image that was verified.")]
+    is_latest: Annotated[bool, about("Whether latest points to it; false if a newer build has it.")]
+    manifest: Annotated[Manifest, about("Its manifest.json.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimingsRecord(Document):
+    """timings.json: how long a build took."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.timings"
+
+    stages_s: Annotated[Mapping[str, float], about("Seconds of each stage that ended.")]
+    total_s: Annotated[float, about("Their sum.")]
+    provenance_s: Annotated[
+        Mapping[str, float], about("Seconds within the stages that locks, scans and signatures took.")
+    ] = dataclasses.field(default_factory=dict)
+
+
+class Timings:
+    """Seconds per stage, collected while a build runs."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        progress.shares()
+
+    def stage(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Announce a stage and take its time."""
+        return progress.timed(name, self.stages)
+
+    def record(self) -> TimingsRecord:
+        """What was collected. Call it once: it empties what progress collected."""
+        total = round(sum(self.stages.values()), 2)
+        return TimingsRecord(stages_s=dict(self.stages), total_s=total, provenance_s=progress.shares())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildContext:
+    """One build in its folder: what every stage may need."""
+
+    loaded: LoadedSpec
+    identity: Identity
     folder: Path
-    manifest: Mapping[str, Any]
-    is_latest: bool
+    options: Options
+    policy: Policy
+    timings: Timings
+    run: Run
 
-    def as_dict(self) -> dict[str, Any]:
-        """The answer of build-image --json."""
-        return {
-            "schema": "goldsmith.build-result",
-            "version": 1,
-            "folder": str(self.folder),
-            "image": str(self.folder / self.manifest["disks"][0]["file"]),
-            "is_latest": self.is_latest,
-            "manifest": self.manifest,
-        }
+    @property
+    def spec(self) -> ImageSpec:
+        return self.loaded.spec
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "build.log"
 
 
-def build(name: str, options: Options) -> Result:
+def build(name: str, options: Options) -> BuildResult:
     """Build, boot and verify the image of a spec; `latest` moves to it at the very end."""
-    _check_stage(options.start)
-    if options.locked and options.start in resume.RESUMABLE:
-        raise SpecError(
-            f"--locked does not go with --from {options.start}: what was built is not looked at again",
-            hint=f"run: scripts/inv build-image {name} --locked",
-        )
+    _check_options(name, options)
     timings = Timings()
     with timings.stage("spec"):
         loaded = load.load(name, options.variables)
     with scratch.run(out=options.out), timings.stage("preflight"):
-        _check_buildable(loaded.spec)
-        vulnerabilities.needed(loaded.spec.fail_on)
-        # what a locked build needs of a mirror may all be in the cache
-        optional = ("mirrors",) if options.locked else ()
-        preflight.require(loaded.spec, out=options.out, left_out=optional)
-    if options.start in resume.RESUMABLE:
-        folder = resume.find(options.out / loaded.spec.name, loaded)
-    else:
-        folder = _new_folder(loaded.spec, options)
-    return _Build(loaded, folder, options, timings).run()
-
-
-def _new_folder(spec: ImageSpec, options: Options) -> Path:
-    commit, _ = manifest.commit_of(paths.project_root())
-    return builds.new_build_folder(options.out, spec.name, commit[:7])
-
-
-class _Build:
-    """One build in its folder; every stage takes what the earlier ones returned."""
-
-    def __init__(self, loaded: LoadedSpec, folder: Path, options: Options, timings: Timings) -> None:
-        self.loaded, self.spec = loaded, loaded.spec
-        self.folder, self.options, self.timings = folder, options, timings
-        self.log = folder / "build.log"
-        self.policy = policy.of_spec(self.spec)
-        self.index: IndexState | None = None
-        commit, dirty = manifest.commit_of(paths.project_root())
-        self.identity = Identity(
-            name=self.spec.name, build_id=folder.name, commit=commit, dirty=dirty,
-            spec_sha256=loaded.sha256,
+        _check_host(loaded.spec, options)
+    folder = _folder(loaded, options)
+    progress.note(f"build {folder.name} in {folder}")
+    with scratch.run(out=options.out) as run, _kept_if_asked(folder, options):
+        run.claim_build(folder)
+        context = BuildContext(
+            loaded=loaded, identity=_identity(loaded, folder), folder=folder, options=options,
+            policy=policy.of_spec(loaded.spec), timings=timings, run=run,
         )  # fmt: skip
+        made = _resumed(context) if options.start in resume.RESUMABLE else _make(context)
+        return _verify(context, made)
 
-    def run(self) -> Result:
-        """All stages from kubelet on, or from boot on where a failed build is resumed."""
-        progress.note(f"build {self.identity.build_id} in {self.folder}")
-        with scratch.run(out=self.options.out) as run, self._kept_if_asked():
-            run.claim_build(self.folder)
-            if self.options.start in resume.RESUMABLE:
-                manifest = resume.manifest(self.folder)
-            else:
-                made_of = resume.inputs(self.loaded)
-                manifest = self._make(run)
-                resume.save(self.folder, manifest, made_of)
-            return self._prove(run, manifest)
 
-    def _make(self, run: Run) -> dict[str, Any]:
-        locked = lockfile.read(spec_lock.path_of(self.loaded)) if self.options.locked else None
-        if locked is not None:
-            lockfile.require(locked, spec_lock.checkout(self.loaded), self.spec.name)
-        (self.folder / "spec.yaml").write_text(self.loaded.rendered)
-        with self.timings.stage("kubelet"):
-            binary = self._kubelet(run)
-        with self.timings.stage("containers"):
-            with progress.share("index"):
-                self.index = spec_lock.index(self.spec, locked)
-            bundle = self._bundle(run)
-        with self.timings.stage("image"):
-            image = self._image(run, binary, bundle)
-        with self.timings.stage("artifact"):
-            disks = disk.take_in(image, self.spec, self.folder)
-            disk.write_sums(self.folder, disks)
-            with progress.share("lock"):
-                self._lock(binary, locked)
-            return self._manifest(disks, binary, bundle)
+def _make(context: BuildContext) -> Manifest:
+    """The stages kubelet to artifact: the disk image in the build folder."""
+    made_of = resume.inputs(context.loaded)
+    locked = _locked(context)
+    (context.folder / "spec.yaml").write_text(context.loaded.rendered)
+    with context.timings.stage("kubelet"):
+        binary = _kubelet(context)
+    with context.timings.stage("containers"):
+        with progress.share("index"):
+            index = spec_lock.index(context.spec, locked)
+        bundle = _bundle(context, index)
+    with context.timings.stage("image"):
+        image = _image(context, binary, bundle, index)
+    with context.timings.stage("artifact"):
+        disks = disk.take_in(image, context.spec, context.folder)
+        disk.write_sums(context.folder, disks)
+        with progress.share("lock"):
+            _lock(context, binary, index, locked)
+        made = _manifest(context, disks, binary, bundle)
+    resume.save(context.folder, made, made_of)
+    return made
 
-    def _lock(self, binary: KubeletBinary | None, locked: Lock | None) -> None:
-        """Note what the build turned out to be made of; it has to be what was locked, if anything was."""
-        found = spec_lock.of_build(
-            self.loaded, self.identity, self.folder, kubelet=kubelet.about(binary), index=self.index
+
+def _verify(context: BuildContext, made: Manifest) -> BuildResult:
+    """The stages boot and verify; the manifest becomes final, and `latest` moves."""
+    folder, spec, timings = context.folder, context.spec, context.timings
+    start = time.monotonic()
+    known = vulnerabilities.needed(spec.fail_on)
+    verdict = session.verify(_subject(context, made), run=context.run, log_path=context.log)
+    with progress.share("vulnerabilities"):
+        report = vulnerabilities.of_build(folder, known) if verdict.passed else None
+    if report is not None and report.fails(spec.fail_on):
+        verdict = dataclasses.replace(verdict, result="failed", failed=(OVER_BUDGET,))
+    boot_s = verdict.durations_s["boot"]
+    timings.stages["boot"] = boot_s
+    timings.stages["verify"] = round(time.monotonic() - start - boot_s, 2)
+    timings.record().write(folder / "timings.json")
+    final = _final(folder, made, verdict, timings)
+    if report is not None:
+        vulnerabilities.require(report, spec.fail_on)
+    verdict.require(folder)
+    is_latest = builds.move_latest(folder)
+    resume.forget(folder)
+    return BuildResult(folder=folder, image=folder / final.disk.file, is_latest=is_latest, manifest=final)
+
+
+def _check_options(name: str, options: Options) -> None:
+    if options.start not in STAGES:
+        raise SpecError(f"no stage is called {options.start!r}", hint=f"stages: {' '.join(STAGES)}")
+    if options.locked and options.start in resume.RESUMABLE:
+        raise SpecError(
+            f"--locked does not go with --from {options.start}: what was built is not checked again",
+            hint=f"run: scripts/inv build-image {name} --locked",
         )
-        lockfile.write(self.folder / spec_lock.FILE, found)
-        if locked is not None:
-            lockfile.require(locked, found, self.spec.name)
-
-    def _kubelet(self, run: Run) -> KubeletBinary | None:
-        if self.spec.kubelet is None:
-            return None
-        return kubelet.obtain(self.spec.kubelet, self.spec.arch, run=run, log_path=self.log)
-
-    def _bundle(self, run: Run) -> Bundle | None:
-        if not self.spec.containers:
-            progress.note("no container images: the spec's list is empty")
-            return None
-        bundle = bundler.export(
-            self.spec.containers, layers=self.spec.layers, arch=self.spec.arch, run=run,
-            refresh=self.options.refresh, log_path=self.log, policy=self.policy,
-            index=None if self.index is None else {self.spec.release: self.index},
-        )  # fmt: skip
-        shutil.copy(bundle.lock_path, self.folder / "images.lock.json")
-        return bundle
-
-    def _image(self, run: Run, binary: KubeletBinary | None, bundle: Bundle | None) -> Path:
-        base = self.spec.base_image
-        with self._packages(run) as (mirrors, door):
-            made = prepare.make(
-                self.loaded, run.folder, binary=binary, bundle=bundle, identity=self.identity,
-                base_image=None if base is None else base_image.fetch(base, log_path=self.log),
-                pod_schema=self._pod_schema(), mirrors=mirrors,
-                epoch=None if self.index is None else self.index.epoch,
-            )  # fmt: skip
-            image = dib.build(made, log_path=self.log, door=door)
-        shutil.copy(run.folder / "identity" / "packages.json", self.folder / "packages.json")
-        return image
-
-    @contextlib.contextmanager
-    def _packages(self, run: Run) -> Iterator[tuple[Mirrors | None, Door | None]]:
-        """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts.
-
-        A locked build has a door: it reaches these, and nothing else.
-        """
-        if self.index is None:
-            if self.options.locked:
-                progress.note(f"the network is not cut off: this is {self.spec.distribution}, not debian")
-            yield None, None
-            return
-        found, path = mirror.find(self.spec.mirror), run.folder / "door" if self.options.locked else None
-        with proxy.serve(found, self.index, self.spec.arch.value, door=path) as address:
-            mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
-            yield mirrors, None if path is None else Door(path=path, port=int(address.rpartition(":")[2]))
-
-    def _pod_schema(self) -> Path | None:
-        kubelet_spec = self.spec.kubelet
-        return kubelet.pod_schema(kubelet_spec) if kubelet_spec and prepare.knows_pods(self.spec) else None
-
-    def _manifest(
-        self, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
-    ) -> dict[str, Any]:
-        return manifest.manifest(
-            self.spec, self.identity, self.folder, disks=disks, kubelet=kubelet.about(binary),
-            images=() if bundle is None else json.loads(bundle.lock_path.read_text())["images"],
-            elements=manifest.element_hashes(dib_plan.elements(self.spec), self.loaded.elements),
-            base_image=base_image.about(self.spec.base_image),
-            accepted_unsigned=self.policy.used,
-        )  # fmt: skip
-
-    def _prove(self, run: Run, manifest: dict[str, Any]) -> Result:
-        subject = session.Subject(
-            image=self.folder / manifest["disks"][0]["file"], out=self.folder, manifest=manifest,
-            tests=[paths.project_root() / folder for folder in self.spec.verify.tests],
-        )  # fmt: skip
-        start = time.monotonic()
-        known = vulnerabilities.needed(self.spec.fail_on)
-        verdict = session.verify(subject, run=run, log_path=self.log)
-        with progress.share("vulnerabilities"):
-            report = vulnerabilities.of_build(self.folder, known) if verdict.passed else None
-        if report is not None and report.fails(self.spec.fail_on):
-            verdict = dataclasses.replace(verdict, passed=False, failed=(OVER_BUDGET,))
-        boot_s = verdict.durations_s["boot"]
-        self.timings.stages["boot"] = boot_s
-        self.timings.stages["verify"] = round(time.monotonic() - start - boot_s, 2)
-        files.write_json(self.folder / "timings.json", self.timings.as_dict())
-        manifest = {
-            **manifest, "verification": verdict.as_dict(), "stages_s": dict(self.timings.stages),
-            "files": manifest["files"]
-            | {path.name: files.sha256_of(path) for path in self._found()},
-        }  # fmt: skip
-        files.write_json(self.folder / "manifest.json", manifest)
-        if report is not None:
-            vulnerabilities.require(report, self.spec.fail_on)
-        verdict.require(self.folder)
-        is_latest = builds.move_latest(self.folder)
-        resume.forget(self.folder)
-        return Result(folder=self.folder, manifest=manifest, is_latest=is_latest)
-
-    def _found(self) -> Iterator[Path]:
-        """What the verification wrote that the manifest vouches for."""
-        for name in (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml"):
-            if (self.folder / name).exists():
-                yield self.folder / name
-
-    @contextlib.contextmanager
-    def _kept_if_asked(self) -> Iterator[None]:
-        """With --keep a marker tells the clean-up of this run to leave the disk images alone."""
-        marker = self.folder / "keep"
-        if self.options.keep:
-            marker.touch()
-        yield
-        marker.unlink(missing_ok=True)
 
 
-def _check_stage(stage: str) -> None:
-    if stage not in STAGES:
-        raise SpecError(f"no stage is called {stage!r}", hint=f"stages: {' '.join(STAGES)}")
+def _check_host(spec: ImageSpec, options: Options) -> None:
+    _check_buildable(spec)
+    vulnerabilities.needed(spec.fail_on)
+    # what a locked build needs of a mirror may all be in the cache
+    preflight.require(spec, out=options.out, left_out=("mirrors",) if options.locked else ())
 
 
 def _check_buildable(spec: ImageSpec) -> None:
@@ -279,21 +222,138 @@ def _check_buildable(spec: ImageSpec) -> None:
         )
 
 
-class Timings:
-    """Seconds per stage, as they are spent."""
+def _folder(loaded: LoadedSpec, options: Options) -> Path:
+    """The folder of the failed build to resume, or a new one."""
+    if options.start in resume.RESUMABLE:
+        return resume.find(options.out / loaded.spec.name, loaded)
+    commit, _ = build_info.commit_of(paths.project_root())
+    return builds.new_build_folder(options.out, loaded.spec.name, commit[:7])
 
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-        progress.shares()
 
-    def stage(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Announce a stage and take its time."""
-        return progress.timed(name, self.stages)
+def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
+    commit, dirty = build_info.commit_of(paths.project_root())
+    return Identity(
+        name=loaded.spec.name, build_id=folder.name, commit=commit, dirty=dirty, spec_sha256=loaded.sha256
+    )
 
-    def as_dict(self) -> dict[str, Any]:
-        """The content of timings.json; what provenance took is within the stages' seconds."""
-        total = round(sum(self.stages.values()), 2)
-        return {
-            "schema": manifest.TIMINGS_SCHEMA, "version": 1, "stages_s": dict(self.stages), "total_s": total,
-            "provenance_s": progress.shares(),
-        }  # fmt: skip
+
+@contextlib.contextmanager
+def _kept_if_asked(folder: Path, options: Options) -> Iterator[None]:
+    """With --keep a marker tells the clean-up of this run to leave the disk images alone."""
+    marker = folder / "keep"
+    if options.keep:
+        marker.touch()
+    yield
+    marker.unlink(missing_ok=True)
+
+
+def _resumed(context: BuildContext) -> Manifest:
+    return resume.manifest(context.folder)
+
+
+def _locked(context: BuildContext) -> Lock | None:
+    """The spec's lock for a locked build, after a comparison with the checkout."""
+    if not context.options.locked:
+        return None
+    locked = lockfile.read(spec_lock.path_of(context.loaded))
+    lockfile.require(locked, spec_lock.checkout(context.loaded), context.spec.name)
+    return locked
+
+
+def _kubelet(context: BuildContext) -> KubeletBinary | None:
+    if context.spec.kubelet is None:
+        return None
+    return kubelet.obtain(context.spec.kubelet, context.spec.arch, run=context.run, log_path=context.log)
+
+
+def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
+    spec = context.spec
+    if not spec.containers:
+        progress.note("no container images: the spec's list is empty")
+        return None
+    bundle = bundler.export(
+        spec.containers, layers=spec.layers, arch=spec.arch, run=context.run,
+        refresh=context.options.refresh, log_path=context.log, policy=context.policy,
+        index=None if index is None else {spec.release: index},
+    )  # fmt: skip
+    shutil.copy(bundle.lock_path, context.folder / images_lock.FILE)
+    return bundle
+
+
+def _image(
+    context: BuildContext, binary: KubeletBinary | None, bundle: Bundle | None, index: IndexState | None
+) -> Path:
+    base = context.spec.base_image
+    with _packages(context, index) as (mirrors, door):
+        made = prepare.make(
+            context.loaded, context.run.folder, binary=binary, bundle=bundle, identity=context.identity,
+            base_image=None if base is None else base_image.fetch(base, log_path=context.log),
+            pod_schema=_pod_schema(context.spec), mirrors=mirrors,
+            epoch=None if index is None else index.epoch,
+        )  # fmt: skip
+        image = dib.build(made, log_path=context.log, door=door)
+    shutil.copy(context.run.folder / "identity" / packages.FILE, context.folder / packages.FILE)
+    return image
+
+
+@contextlib.contextmanager
+def _packages(
+    context: BuildContext, index: IndexState | None
+) -> Iterator[tuple[Mirrors | None, Door | None]]:
+    """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts.
+
+    A locked build reaches these through a proxy socket, and nothing else.
+    """
+    spec, locked = context.spec, context.options.locked
+    if index is None:
+        if locked:
+            progress.note(f"the network is not cut off: this is {spec.distribution}, not debian")
+        yield None, None
+        return
+    found, path = mirror.find(spec.mirror), context.run.folder / "door" if locked else None
+    with proxy.serve(found, index, spec.arch.value, door=path) as address:
+        mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
+        yield mirrors, None if path is None else Door(path=path, port=int(address.rpartition(":")[2]))
+
+
+def _pod_schema(spec: ImageSpec) -> Path | None:
+    return kubelet.pod_schema(spec.kubelet) if spec.kubelet and prepare.knows_pods(spec) else None
+
+
+def _lock(
+    context: BuildContext, binary: KubeletBinary | None, index: IndexState | None, locked: Lock | None
+) -> None:
+    """Write what the build turned out to be made of; a locked build must be made of what was locked."""
+    found = spec_lock.of_build(
+        context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), index=index
+    )
+    lockfile.write(context.folder / spec_lock.FILE, found)
+    if locked is not None:
+        lockfile.require(locked, found, context.spec.name)
+
+
+def _manifest(
+    context: BuildContext, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
+) -> Manifest:
+    return manifest.of_build(
+        context.spec, context.identity, context.folder, disks=disks, kubelet=kubelet.record(binary),
+        images=() if bundle is None else bundle.images,
+        elements=elements.hashes(dib_plan.elements(context.spec), context.loaded.elements),
+        base_image=base_image.record(context.spec.base_image),
+        accepted_unsigned=context.policy.used,
+    )  # fmt: skip
+
+
+def _subject(context: BuildContext, made: Manifest) -> session.Subject:
+    return session.Subject(
+        image=context.folder / made.disk.file, out=context.folder, manifest=made.as_dict(),
+        tests=[paths.project_root() / folder for folder in context.spec.verify.tests],
+    )  # fmt: skip
+
+
+def _final(folder: Path, made: Manifest, verdict: Verdict, timings: Timings) -> Manifest:
+    """Write the final manifest, with the hashes of the files that the verification wrote."""
+    written = {name: files.sha256_of(folder / name) for name in _VERIFIED_FILES if (folder / name).exists()}
+    final = made.verified(verdict, timings.stages, written)
+    final.write(folder / manifest.FILE)
+    return final

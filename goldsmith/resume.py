@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import files
+import msgspec
+
+from goldsmith.core import documents, files
 from goldsmith.core.builds import is_verified
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import BuildError
+from goldsmith.image.manifest import Manifest
 from goldsmith.kubernetes import pin
 from goldsmith.provenance import spec_lock
 from goldsmith.spec.load import LoadedSpec
@@ -19,6 +23,7 @@ from goldsmith.spec.model import KubeletSource
 # Earlier stages keep their results in the cache, so a new build is at the image in seconds anyway.
 RESUMABLE = ("boot", "verify")
 _STATE = "resume.json"
+_HINT = "run it without --from, and with --keep if it may fail again"
 _WORDS = {
     "spec": "the spec", "python": "the Python requirements", "elements": "the elements",
     "base-image": "the base image", "contexts": "the containers' build contexts",
@@ -33,9 +38,17 @@ def inputs(loaded: LoadedSpec) -> dict[str, Any]:
     return {**spec_lock.checkout(loaded), "kubelet": pin.module_hashes() if compiled else None}
 
 
-def save(build: Path, manifest: dict[str, Any], made_of: dict[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResumeState:
+    """What a failed build keeps for --from; goldsmith's own, of this version alone."""
+
+    manifest: Manifest
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save(build: Path, manifest: Manifest, made_of: Mapping[str, Any]) -> None:
     """Note, after the artifact stage, what a later --from needs."""
-    files.write_json(build / _STATE, {"manifest": manifest, "inputs": made_of})
+    files.write_json(build / _STATE, documents.as_data(ResumeState(manifest=manifest, inputs=made_of)))
 
 
 def forget(build: Path) -> None:
@@ -43,27 +56,32 @@ def forget(build: Path) -> None:
     (build / _STATE).unlink()
 
 
-def manifest(build: Path) -> dict[str, Any]:
-    """The manifest as the artifact stage left it."""
-    state = json.loads((build / _STATE).read_text())
-    return dict(state["manifest"])
+def manifest(build: Path) -> Manifest:
+    """The manifest as the artifact stage left it. Raises BuildError."""
+    return _state(build).manifest
+
+
+def _state(build: Path) -> ResumeState:
+    try:
+        return msgspec.json.decode((build / _STATE).read_bytes(), type=ResumeState)
+    except (OSError, ValueError) as e:
+        raise BuildError(f"cannot read {build / _STATE}: {e}", hint=_HINT) from e
 
 
 def find(builds: Path, loaded: LoadedSpec) -> Path:
     """The newest failed build below builds that can go on; raises BuildError, saying why, if none can."""
-    hint = "run it without --from, and with --keep if it may fail again"
     candidates = sorted(path.parent for path in builds.glob(f"*/{_STATE}") if not is_verified(path.parent))
     if not candidates:
-        raise BuildError(f"no failed build of {loaded.spec.name} with its disk image was kept", hint=hint)
+        raise BuildError(f"no failed build of {loaded.spec.name} with its disk image was kept", hint=_HINT)
     build = candidates[-1]
-    state = json.loads((build / _STATE).read_text())
-    disk = build / state["manifest"]["disks"][0]["file"]
+    state = _state(build)
+    disk = build / state.manifest.disk.file
     if not disk.exists():
-        raise BuildError(f"the disk image of {build.name} is gone", hint=hint)
+        raise BuildError(f"the disk image of {build.name} is gone", hint=_HINT)
     now = inputs(loaded)
-    changed = [words for part, words in _WORDS.items() if now[part] != state.get("inputs", {}).get(part, "?")]
+    changed = [words for part, words in _WORDS.items() if now[part] != state.inputs.get(part, "?")]
     if changed:
-        raise BuildError(f"since {build.name} these have changed: {', '.join(changed)}", hint=hint)
-    if sha256_of(disk) != state["manifest"]["disks"][0]["sha256"]:
-        raise BuildError(f"{disk} is not what {build.name} made", hint=hint)
+        raise BuildError(f"since {build.name} these have changed: {', '.join(changed)}", hint=_HINT)
+    if sha256_of(disk) != state.manifest.disk.sha256:
+        raise BuildError(f"{disk} is not what {build.name} made", hint=_HINT)
     return build

@@ -50,10 +50,9 @@ def build_image(
         result = pipeline.build(name, options)
         output.show(result)
         if json:
-            answer = result.as_dict()
-            common.print_json(answer.pop("schema"), answer)
+            common.print_document(result)
         else:
-            print(result.folder / result.manifest["disks"][0]["file"])
+            print(result.image)
 
 
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR})
@@ -126,6 +125,7 @@ def verify_image(
 ) -> None:
     """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
     from goldsmith.cli import output
+    from goldsmith.image.verdict import VerdictAnswer
     from goldsmith.verify import session
 
     with common.reported(as_json=json):
@@ -138,7 +138,7 @@ def verify_image(
             fail_fast=fail_fast,
         )
         if json:
-            common.print_json("goldsmith.verdict", verdict.as_dict())
+            common.print_document(VerdictAnswer.of(verdict))
         else:
             print(output.verdict_as_text(verdict))
         verdict.require(target)

@@ -9,11 +9,15 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 from invoke.parser.parser import ParseMachine
 
 from goldsmith.errors import GoldsmithError, SpecError
+
+if TYPE_CHECKING:
+    from goldsmith.core.documents import Document
 
 INTERRUPTED = 130
 DEFAULT_SPEC = "debian-kubelet"
@@ -63,6 +67,12 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
 def print_json(schema: str, answer: Mapping[str, object], *, version: int = 1) -> None:
     """An answer for programs, on standard output; every one says its schema and version."""
     json.dump({"schema": schema, "version": version, **answer}, sys.stdout, indent=1, sort_keys=True)
+    sys.stdout.write("\n")
+
+
+def print_document(answer: Document) -> None:
+    """A typed answer for programs, on standard output."""
+    json.dump(answer.as_dict(), sys.stdout, indent=1, sort_keys=True)
     sys.stdout.write("\n")
 
 

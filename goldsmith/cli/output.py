@@ -14,29 +14,31 @@ from goldsmith.containers.bundler import Bundle
 from goldsmith.core import progress
 from goldsmith.host.preflight import Check
 from goldsmith.image.dib_plan import DibPlan
-from goldsmith.pipeline import Result
+from goldsmith.image.verdict import Verdict
+from goldsmith.pipeline import BuildResult
 from goldsmith.provenance import lockfile
 from goldsmith.provenance.lockfile import Move
 from goldsmith.publish import inventory
 from goldsmith.publish.inventory import Orphan, Row
 from goldsmith.publish.publisher import CloudResult
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.verify.verdict import Verdict
 
 
-def show(result: Result) -> None:
+def show(result: BuildResult) -> None:
     """The end of a build, to standard error: name, files, sizes, hashes, seconds per stage."""
     manifest = result.manifest
-    progress.note(f"{manifest['name']} {manifest['build_id']} is verified, in {result.folder}")
-    for disk in manifest["disks"]:
-        sizes = f"{progress.human_bytes(disk['size'])}, {progress.human_bytes(disk['virtual_size'])} virtual"
-        progress.note(f"  {disk['file']}  {sizes}")
-        progress.note(f"  sha256 {disk['sha256']}")
-    stages = "  ".join(f"{name} {seconds:.1f}" for name, seconds in manifest["stages_s"].items())
-    progress.note(f"  seconds: {stages}  total {sum(manifest['stages_s'].values()):.1f}")
-    verification = manifest["verification"]
-    progress.note(f"  {verification['tests']} tests passed under {verification['accelerator']}")
-    for ref in verification["uncovered_images"]:
+    progress.note(f"{manifest.name} {manifest.build_id} is verified, in {result.folder}")
+    for disk in manifest.disks:
+        sizes = f"{progress.human_bytes(disk.size)}, {progress.human_bytes(disk.virtual_size)} virtual"
+        progress.note(f"  {disk.file}  {sizes}")
+        progress.note(f"  sha256 {disk.sha256}")
+    spent = manifest.stages_s or {}
+    stages = "  ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items())
+    progress.note(f"  seconds: {stages}  total {sum(spent.values()):.1f}")
+    verdict = manifest.verification
+    assert verdict is not None  # a finished build has one
+    progress.note(f"  {verdict.tests} tests passed under {verdict.accelerator}")
+    for ref in verdict.uncovered_images:
         progress.note(f"  embedded, but not run by any pod of the spec: {ref}")
     if not result.is_latest:
         progress.note("  a newer build is latest already")
@@ -48,8 +50,8 @@ def verdict_as_text(verdict: Verdict) -> str:
     lines = [head, *(f"  {line}" for line in verdict.failed)]
     lines += [f"  not applicable: {line}" for line in verdict.not_applicable]
     lines += [f"  skipped: {line}" for line in verdict.skipped]
-    lines += [f"  embedded, but not run by any pod: {ref}" for ref in verdict.uncovered]
-    return "\n".join([*lines, f"sha256 {verdict.sha256}"])
+    lines += [f"  embedded, but not run by any pod: {ref}" for ref in verdict.uncovered_images]
+    return "\n".join([*lines, f"sha256 {verdict.image_sha256}"])
 
 
 def bundle_as_dict(bundle: Bundle) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,37 +16,21 @@ from pathlib import Path
 import docker
 
 from goldsmith.apt.indexes import IndexState
-from goldsmith.containers import build, build_context, docker_save, oci, policy, registry, store
+from goldsmith.containers import build, build_context, docker_save, images_lock, oci, policy, registry, store
 from goldsmith.containers.build import Workshop
 from goldsmith.containers.build_context import Context
+from goldsmith.containers.images_lock import ImagesLock, LockedImage
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.store import Built
 from goldsmith.core import cache, files, paths, progress, scratch
 from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.spec import load
-from goldsmith.spec.model import Arch, ContainerSpec, Into, Layers
+from goldsmith.spec.model import Arch, ContainerSpec, Layers
 
 BUNDLE = "bundle.tar"
-LOCK = "images.lock.json"
 _SUM = "bundle.sha256"
 _FORMAT = "1"  # raise it when the archive is written differently from the same images
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedImage:
-    """An entry of images.lock.json; docs/containers.md says what the fields mean."""
-
-    ref: str
-    names: tuple[str, ...]
-    digest: str
-    index_digest: str | None
-    config_digest: str
-    media_type: str
-    size: int
-    layers: tuple[Mapping[str, str | int], ...]
-    source: str
-    into: Into
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +216,7 @@ def _fill(folder: Path, origins: Sequence[_Origin], layers: Layers) -> None:
         images.append(_image(origin, parts))
     with (folder / BUNDLE).open("wb", buffering=0) as sink:
         digest = oci.write(images, blobs, sink)
-    (folder / LOCK).write_bytes(oci.lock(images))
+    oci.lock(images).write(folder / images_lock.FILE)
     (folder / _SUM).write_text(digest)
 
 
@@ -285,16 +268,11 @@ def _pulled_image(container: ContainerSpec, pulled: registry.Pulled) -> oci.Imag
 
 
 def _read(entry: Path, *, reused: bool) -> Bundle:
-    parsed = json.loads((entry / LOCK).read_text())
-    images = [
-        LockedImage(
-            **{**x, "names": tuple(x["names"]), "layers": tuple(x["layers"]), "into": Into(x["into"])}
-        )
-        for x in parsed["images"]
-    ]
+    lock_path = entry / images_lock.FILE
+    found = ImagesLock.read(lock_path)
     path = entry / BUNDLE
     return Bundle(
-        path=path, lock_path=entry / LOCK, images=tuple(images), size_bytes=path.stat().st_size,
+        path=path, lock_path=lock_path, images=found.images, size_bytes=path.stat().st_size,
         sha256=(entry / _SUM).read_text(), reused=reused,
     )  # fmt: skip
 
@@ -312,6 +290,6 @@ def export_images(name: str, variables: Mapping[str, str], target: Path, *, refr
         )  # fmt: skip
         partial = target / ".bundle.tar.part"
         shutil.copyfile(bundle.path, partial)
-        partial.replace(target / "bundle.tar")
-        files.write_atomically(target / "images.lock.json", bundle.lock_path.read_bytes())
-    return dataclasses.replace(bundle, path=target / "bundle.tar", lock_path=target / "images.lock.json")
+        partial.replace(target / BUNDLE)
+        files.write_atomically(target / images_lock.FILE, bundle.lock_path.read_bytes())
+    return dataclasses.replace(bundle, path=target / BUNDLE, lock_path=target / images_lock.FILE)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from goldsmith.containers.images_lock import ImagesLock, LockedImage, LockedLayer
 from goldsmith.core.files import Sha256, write_all
 from goldsmith.errors import BuildError
 from goldsmith.spec.model import Into
@@ -26,8 +27,6 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
-LOCK_SCHEMA = "goldsmith.images-lock"
-LOCK_VERSION = 1
 _CHUNK = 1 << 20
 
 Content = bytes | Path
@@ -130,31 +129,18 @@ def write(images: Sequence[Image], blobs: Mapping[str, Content], sink: IO[bytes]
         return writer.end()
 
 
-def lock(images: Sequence[Image]) -> bytes:
-    """images.lock.json: what is in the archive, for other programs."""
-    return (json.dumps(_lock(images), sort_keys=True, indent=1) + "\n").encode()
+def lock(images: Sequence[Image]) -> ImagesLock:
+    """What is in the archive, for other programs."""
+    return ImagesLock(images=tuple(_locked(image) for image in images))
 
 
-def _lock(images: Sequence[Image]) -> dict[str, Any]:
-    return {
-        "schema": LOCK_SCHEMA,
-        "version": LOCK_VERSION,
-        "images": [
-            {
-                "ref": image.ref,
-                "names": list(image.names),
-                "digest": image.digest,
-                "index_digest": image.index_digest,
-                "config_digest": image.config.digest,
-                "media_type": image.media_type,
-                "size": image.size,
-                "layers": [{"digest": x.digest, "size": x.size, "diff_id": x.diff_id} for x in image.layers],
-                "source": image.source,
-                "into": image.into.value,
-            }
-            for image in images
-        ],
-    }
+def _locked(image: Image) -> LockedImage:
+    return LockedImage(
+        ref=image.ref, names=image.names, digest=image.digest, index_digest=image.index_digest,
+        config_digest=image.config.digest, media_type=image.media_type, size=image.size,
+        layers=tuple(LockedLayer(digest=x.digest, size=x.size, diff_id=x.diff_id) for x in image.layers),
+        source=image.source, into=image.into,
+    )  # fmt: skip
 
 
 def _blobs_in_order(images: Sequence[Image], blobs: Mapping[str, Content]) -> Iterator[tuple[str, Content]]:

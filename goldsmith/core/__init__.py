@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Without a domain: programs, privilege, progress, locks, files, paths, cache, scratch folders.
 
-Others use: builds, cache, documents, download, files, locks, openstack, paths, privilege, proc,
-progress, reaper, scratch, wait.
+Others use: builds, cache, documents, download, files, locks, openstack, paths, privilege, proc, progress,
+reaper, scratch, wait.
 """

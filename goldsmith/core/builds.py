@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things are on disk: the output, the cache, a run's scratch folder; locks and clean-up."""
+"""Folders of builds, out/NAME/BUILD_ID, and the link `latest` to the newest verified one."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import time
 from pathlib import Path
+
+import msgspec
 
 from goldsmith.core import locks
 from goldsmith.errors import BuildError, HostError, SpecError
 
+MANIFEST = "manifest.json"
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
 LATEST = "latest"  # the link to a spec's newest verified build
 
@@ -37,7 +39,7 @@ def new_build_folder(out: Path, name: str, commit: str) -> Path:
 def find_build(out: Path, name: str, build_id: str = "") -> Path:
     """The folder of a build, by default the latest verified one. Raises SpecError where there is none."""
     folder = out / name / (build_id or LATEST)
-    if not (folder / "manifest.json").exists():
+    if not (folder / MANIFEST).exists():
         which = f"build {build_id}" if build_id else "verified build"
         raise SpecError(
             f"there is no {which} of {name} in {out}", hint=f"run: scripts/inv build-image {name}"
@@ -54,13 +56,23 @@ def find_qcow2(out: Path, name: str) -> Path:
     return found[0]
 
 
+class _Verdict(msgspec.Struct):
+    result: str
+
+
+class _Manifest(msgspec.Struct):
+    """As much of image.manifest.Manifest, which lies above, as cleaning up has to know."""
+
+    verification: _Verdict | None = None
+
+
 def is_verified(build: Path) -> bool:
     """The build's manifest is there and says that verification passed."""
     try:
-        manifest = json.loads((build / "manifest.json").read_text())
-        return bool(manifest["verification"]["result"] == "passed")
-    except (OSError, ValueError, TypeError, KeyError):
+        found = msgspec.json.decode((build / MANIFEST).read_bytes(), type=_Manifest)
+    except (OSError, ValueError):  # what msgspec raises is a ValueError
         return False
+    return found.verification is not None and found.verification.result == "passed"
 
 
 def drop_disk_images(build: Path) -> list[str]:

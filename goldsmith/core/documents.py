@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -59,7 +60,7 @@ class Document:
 
     def as_dict(self) -> dict[str, Any]:
         """The document as JSON data, its schema and version among them."""
-        return {"schema": self.SCHEMA, "version": self.VERSION, **as_data(self)}
+        return {"schema": self.SCHEMA, "version": self.VERSION, **_fields(self)}
 
     def write(self, path: Path) -> None:
         """Write the document as JSON with sorted keys, whole or not at all."""
@@ -72,11 +73,11 @@ def title(kind: type[Document]) -> str:
 
 
 def as_data(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Dataclasses, mappings, sequences, enumerations and paths as JSON data."""
-    if dataclasses.is_dataclass(value):
-        left_out: frozenset[str] = getattr(value, "OPTIONAL", frozenset())
-        found = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: as_data(each) for name, each in found if each is not None or name not in left_out}
+    """Documents and their parts, mappings, sequences, enumerations and paths as JSON data."""
+    if isinstance(value, Document):
+        return value.as_dict()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
     if isinstance(value, Mapping):
         return {str(key): as_data(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -86,19 +87,45 @@ def as_data(value: object) -> Any:  # noqa: ANN401 - JSON
     return str(value) if isinstance(value, Path) else value
 
 
+def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    left_out: frozenset[str] = getattr(value, "OPTIONAL", frozenset())
+    found = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {name: as_data(each) for name, each in found if each is not None or name not in left_out}
+
+
 def json_schema(kind: type[Document]) -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of a document, with a description of each key."""
-    (_, parts) = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    _, parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for each in {kind, *kinds()}:
+        if each.__name__ in parts:
+            parts[each.__name__] = _with_version(each, parts[each.__name__])
     whole = parts.pop(kind.__name__)
+    return {"$schema": DRAFT, **whole, "title": kind.SCHEMA, **({"$defs": parts} if parts else {})}
+
+
+def kinds() -> list[type[Document]]:
+    """Every class of document that was imported so far, by the name of its schema."""
+    found, left = dict[str, type[Document]](), [Document]
+    while left:
+        below = left.pop().__subclasses__()
+        left += below
+        # of a dataclass with slots there are two: the one that its module knows is meant
+        found |= {kind.SCHEMA: kind for kind in below if _is_its_modules(kind)}
+    return [found[schema] for schema in sorted(found)]
+
+
+def _is_its_modules(kind: type[Document]) -> bool:
+    return getattr(sys.modules[kind.__module__], kind.__name__, None) is kind and hasattr(kind, "SCHEMA")
+
+
+def _with_version(kind: type[Document], part: Mapping[str, Any]) -> dict[str, Any]:
     fixed = {
         "schema": {"description": "Name of this schema.", "const": kind.SCHEMA},
         "version": {"description": "Version of this schema.", "const": kind.VERSION},
     }
     return {
-        "$schema": DRAFT, "title": kind.SCHEMA, **{k: v for k, v in whole.items() if k != "title"},
-        "properties": {**fixed, **whole.get("properties", {})},
-        "required": [*fixed, *whole.get("required", ())],
-        **({"$defs": parts} if parts else {}),
+        **part, "properties": {**fixed, **part.get("properties", {})},
+        "required": [*fixed, *part.get("required", ())],
     }  # fmt: skip
 
 

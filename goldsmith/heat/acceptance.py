@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -17,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goldsmith.containers import images_lock
+from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.core import files
 from goldsmith.errors import CloudError, VerificationError
 from goldsmith.heat import checks, hooks, inputs, report
 from goldsmith.heat.client import Cloud, Stack
 from goldsmith.heat.report import Report
+from goldsmith.image.manifest import FILE, Manifest
 
 CONSOLE = "heat-console.log"
 _POLLING_S = 3  # of the server that is proven, so that a verification does not spend its time on waiting
@@ -46,13 +48,13 @@ def prove(build: Path, cloud: Cloud, wishes: Wishes, *, signed_by: str | None = 
     Raises CloudError or VerificationError at the first step that fails; whatever happens, the stack and the
     image are removed.
     """
-    manifest = json.loads((build / "manifest.json").read_text())
-    disk = manifest["disks"][0]
-    if files.sha256_of(build / disk["file"]) != disk["sha256"]:
-        raise VerificationError(f"{build / disk['file']} is not what its manifest says")
+    manifest = Manifest.read(build / FILE, error=VerificationError)
+    disk = manifest.disk
+    if files.sha256_of(build / disk.file) != disk.sha256:
+        raise VerificationError(f"{build / disk.file} is not what its manifest says")
     report = Report(
-        cloud=cloud.name, image_sha256=disk["sha256"],
-        manifest_sha256=files.sha256_of(build / "manifest.json"), signed_by=signed_by,
+        cloud=cloud.name, image_sha256=disk.sha256,
+        manifest_sha256=files.sha256_of(build / FILE), signed_by=signed_by,
     )  # fmt: skip
     try:
         _Proof(build, manifest, cloud, wishes, report).run()
@@ -64,9 +66,7 @@ def prove(build: Path, cloud: Cloud, wishes: Wishes, *, signed_by: str | None = 
 class _Proof:
     """The steps in their order, each on what the one before left."""
 
-    def __init__(
-        self, build: Path, manifest: Mapping[str, Any], cloud: Cloud, wishes: Wishes, report: Report
-    ) -> None:
+    def __init__(self, build: Path, manifest: Manifest, cloud: Cloud, wishes: Wishes, report: Report) -> None:
         self.build, self.manifest, self.cloud, self.wishes, self.report = (
             build,
             manifest,
@@ -75,7 +75,7 @@ class _Proof:
             report,
         )
         self.mark = secrets.token_hex(3)  # which stays where Heat shortens the names of a stack's servers
-        self.name = f"verify-{manifest['name']}-{self.mark}"
+        self.name = f"verify-{manifest.name}-{self.mark}"
         self.pods = [copy.deepcopy(pod) for pod in inputs.pods_of(build)]
         self.stack: Stack | None = None
         self.at_first: Mapping[str, Any] = {}  # what the server looked like when it was created
@@ -96,8 +96,8 @@ class _Proof:
 
     def _upload(self, which: str) -> None:
         """The build under the name of a release, which stays with it: what templates are given."""
-        self.image = f"{self.manifest['name']} {self.manifest['build_id']} {self.mark} {which}"
-        self.image_id = self.cloud.upload(self.build / self.manifest["disks"][0]["file"], self.image)
+        self.image = f"{self.manifest.name} {self.manifest.build_id} {self.mark} {which}"
+        self.image_id = self.cloud.upload(self.build / self.manifest.disk.file, self.image)
 
     def _steps(self) -> None:
         with self.report.step("create"):
@@ -124,13 +124,11 @@ class _Proof:
         self._note(stack)
         checks.require_complete(stack, "CREATE")
         probe = self.at_first = checks.probe(stack)
-        checks.require(
-            probe["build"] == self.manifest["build_id"], f"the server is of build {probe['build']}"
-        )
+        checks.require(probe["build"] == self.manifest.build_id, f"the server is of build {probe['build']}")
         checks.require_datasource(probe["datasource"], config_drive=self.wishes.config_drive)
         checks.require(bool(stack.outputs["addresses"]), "the stack has no address in its outputs")
         checks.require_pods(stack, self.pods)
-        checks.require_digests(stack, json.loads((self.build / "images.lock.json").read_text()))
+        checks.require_digests(stack, ImagesLock.read(self.build / images_lock.FILE, error=VerificationError))
         missing = {pod["metadata"]["name"] for pod in self.pods} - set(stack.outputs["stats"] or {})
         checks.require(not missing, f"no figures of {sorted(missing)} in the output stats")
         timing = stack.outputs["timing"]
@@ -205,7 +203,7 @@ class _Proof:
         images = {server.id: server.image for server in self.cloud.servers()}
         checks.require(images.get(new) == self.image_id, f"the new server has the image {images.get(new)}")
         checks.require(old not in images, f"the server {old}, which was replaced, is still there")
-        checks.require(checks.probe(stack)["build"] == self.manifest["build_id"], "of another build")
+        checks.require(checks.probe(stack)["build"] == self.manifest.build_id, "of another build")
 
     def _every_hook(self) -> None:
         """A server of the template with every kind of configuration, in place of the one before."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.errors import CloudError, VerificationError
 from goldsmith.heat.client import Stack
 
@@ -35,9 +36,9 @@ def require_pods(stack: Stack, pods: list[dict[str, Any]]) -> None:
     require(not unready, f"complete, but not ready: {unready}")
 
 
-def require_digests(stack: Stack, lock: Mapping[str, Any]) -> None:
+def require_digests(stack: Stack, lock: ImagesLock) -> None:
     """Every container runs from an image of the lock."""
-    digests = {name: image["digest"] for image in lock["images"] for name in image["names"]}
+    digests = {name: image.digest for image in lock.images for name in image.names}
     for name, pod in stack.outputs["pods"].items():
         for container in pod["containers"].values():
             wanted = digests.get(container["image"])

@@ -12,9 +12,12 @@ import hashlib
 import re
 import tempfile
 import urllib.parse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from goldsmith.core import cache, download, files, paths, proc, progress
+from goldsmith.core.documents import about, as_data
 from goldsmith.errors import BuildError, CommandError, ProvenanceError
 from goldsmith.spec.model import BaseImage
 
@@ -30,21 +33,35 @@ def fetch(base: BaseImage, *, log_path: Path) -> Path:
     Raises BuildError where something cannot be had, ProvenanceError where it is not signed as it should be.
     """
     if base.checksums is not None:
-        key = hashlib.sha256(f"{base.url} {base.sha256} {about(base)}".encode()).hexdigest()
+        key = hashlib.sha256(f"{base.url} {base.sha256} {as_data(record(base))}".encode()).hexdigest()
         # what was found right once needs no network again, as long as neither image nor keyring change
         with progress.share("signatures"):
             cache.cached("base-signed", key, lambda _: _check(base, log_path))
     return download.fetch(base.url, base.sha256, log_path=log_path)
 
 
-def about(base: BaseImage | None) -> dict[str, str] | None:
-    """What manifest and lock say of a base image."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseImageRecord:
+    """The cloud image that a build started from, for manifest and lock."""
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"checksums", "keyring_sha256"})
+
+    url: Annotated[str, about("Where it was downloaded.")]
+    sha256: Annotated[str, about("Hex sha256 of the file.")]
+    checksums: Annotated[str | None, about("URL of the signed list of checksums that has it.")] = None
+    keyring_sha256: Annotated[str | None, about("Hex sha256 of the keyring of its signature.")] = None
+
+
+def record(base: BaseImage | None) -> BaseImageRecord | None:
+    """What manifest and lock keep of a base image."""
     if base is None:
         return None
-    said = {"url": base.url, "sha256": base.sha256}
     if base.checksums is None:
-        return said
-    return {**said, "checksums": base.checksums, "keyring_sha256": files.sha256_of(_keyring(base))}
+        return BaseImageRecord(url=base.url, sha256=base.sha256)
+    return BaseImageRecord(
+        url=base.url, sha256=base.sha256, checksums=base.checksums,
+        keyring_sha256=files.sha256_of(_keyring(base)),
+    )  # fmt: skip
 
 
 def _check(base: BaseImage, log_path: Path) -> None:

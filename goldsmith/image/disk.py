@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build leaves behind: the disks with their hashes, build.json, the manifest, `latest`."""
+"""The finished disk images of a build, with their hashes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from goldsmith.core import files, proc
+from goldsmith.core.documents import about
 from goldsmith.core.files import write_atomically
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.spec.model import DiskFormat, ImageSpec
@@ -20,12 +21,12 @@ from goldsmith.spec.model import DiskFormat, ImageSpec
 class Disk:
     """A finished disk image in the build folder; sizes in bytes."""
 
-    file: str
-    format: str
-    sha256: str
-    sha512: str
-    size: int
-    virtual_size: int
+    file: Annotated[str, about("Name of the file in the build folder.")]
+    format: Annotated[str, about("Format: qcow2 or raw.")]
+    sha256: Annotated[str, about("Hex sha256 of the file.")]
+    sha512: Annotated[str, about("Hex sha512 of the file.")]
+    size: Annotated[int, about("Bytes of the file.")]
+    virtual_size: Annotated[int, about("Bytes of the disk that a server sees.")]
 
 
 def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
@@ -64,10 +65,3 @@ def _disk(path: Path, format_: DiskFormat) -> Disk:
         file=path.name, format=format_.value, sha256=sha256, sha512=sha512, size=size,
         virtual_size=int(info["virtual-size"]),
     )  # fmt: skip
-
-
-def as_dict(disk: Disk) -> dict[str, Any]:
-    return {
-        "file": disk.file, "format": disk.format, "sha256": disk.sha256, "sha512": disk.sha512,
-        "size": disk.size, "virtual_size": disk.virtual_size,
-    }  # fmt: skip

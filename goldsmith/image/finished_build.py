@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished build as a publisher takes it: checked against its manifest, and as the record of a release.
-
-The record travels with the release, so that a machine without out/ can say what is in it.
-"""
+"""A verified build, checked against its manifest, and its disk image in any format."""
 
 from __future__ import annotations
 
@@ -16,6 +13,8 @@ from typing import Any
 from goldsmith.core import cache, proc, progress
 from goldsmith.core.files import hashes_of, sha256_of
 from goldsmith.errors import CommandError, GoldsmithError, PublishError
+from goldsmith.image.disk import Disk
+from goldsmith.image.manifest import FILE, Manifest
 
 _CONVERT_S = 1800
 
@@ -44,11 +43,12 @@ class Build:
     """A build that was verified, and whose files are what its manifest says."""
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
+    data: Mapping[str, Any]  # the manifest as it was read, with what later releases added
 
     @property
     def id(self) -> str:
-        return str(self.manifest["build_id"])
+        return self.manifest.build_id
 
 
 def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str = "") -> Build:
@@ -56,44 +56,47 @@ def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str 
 
     name: the spec that it has to be of, whatever folder it lies in; empty: any.
     """
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        disk, verdict, files = manifest["disks"][0], manifest.get("verification"), manifest["files"]
-        if manifest["build_id"] != folder.name:
-            raise error(f"the manifest in {folder} is that of {manifest['build_id']}")
-        if name and manifest["name"] != name:
-            raise error(f"{folder} is a build of {manifest['name']}, not of {name}")
-        if not verdict or verdict["result"] != "passed":
-            raise error(f"{folder} was not verified", hint="publish a build that latest pointed to")
-        if verdict["image_sha256"] != disk["sha256"]:
-            raise error(f"the manifest in {folder} contradicts itself: another disk was verified")
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as e:
-        raise error(f"cannot use the manifest in {folder}: {type(e).__name__}: {e}") from e
-    for name, sha256 in files.items():
+    path = folder / FILE
+    manifest = Manifest.read(path, error=error)
+    if manifest.build_id != folder.name:
+        raise error(f"{path} is the manifest of {manifest.build_id}, not of {folder.name}")
+    if name and manifest.name != name:
+        raise error(f"{folder} is a build of {manifest.name}, not of {name}")
+    verdict = manifest.verification
+    if verdict is None or not verdict.passed:
+        raise error(f"{folder} was not verified", hint="publish a build that latest pointed to")
+    if verdict.image_sha256 != manifest.disk.sha256:
+        raise error(f"{path} contradicts itself: another disk image was verified")
+    _check_files(folder, manifest, error)
+    return Build(folder=folder, manifest=manifest, data=json.loads(path.read_bytes()))
+
+
+def _check_files(folder: Path, manifest: Manifest, error: type[GoldsmithError]) -> None:
+    for name, sha256 in manifest.files.items():
         path = folder / name
         if not path.is_file() or sha256_of(path) != sha256:
-            raise error(f"{path} is not what the manifest says", hint="build it anew; nothing is changed")
-    return Build(folder=folder, manifest=manifest)
+            raise error(f"{path} differs from its manifest", hint="rebuild it; nothing was changed")
 
 
 def disk(build: Build, format_: str) -> DiskFile:
     """The build's disk in a format; one that it did not make is converted, compared and kept in the cache."""
-    made = {each["format"]: each for each in build.manifest["disks"]}
+    made = {each.format: each for each in build.manifest.disks}
     if format_ in made:
-        return _checked(build.folder / made[format_]["file"], format_, made[format_])
-    qcow2 = _checked(build.folder / made["qcow2"]["file"], "qcow2", made["qcow2"])
+        return _checked(build.folder, made[format_])
+    qcow2 = _checked(build.folder, made["qcow2"])
     name = f"{qcow2.path.stem}.{format_}"
     entry = cache.cached(f"disk-{format_}", qcow2.sha256, lambda folder: _convert(qcow2, folder / name))
     return _hashed(next(path for path in entry.iterdir() if path.suffix == f".{format_}"), format_)
 
 
-def _checked(path: Path, format_: str, said: Mapping[str, Any]) -> DiskFile:
+def _checked(folder: Path, recorded: Disk) -> DiskFile:
+    path = folder / recorded.file
     try:
-        found = _hashed(path, format_)
+        found = _hashed(path, recorded.format)
     except OSError as e:
         raise PublishError(f"cannot read {path}: {e.strerror}") from e
-    if (found.size, found.sha256, found.sha512) != (said["size"], said["sha256"], said["sha512"]):
-        raise PublishError(f"{path} is not what its manifest says", hint="build it anew; nothing is changed")
+    if (found.size, found.sha256, found.sha512) != (recorded.size, recorded.sha256, recorded.sha512):
+        raise PublishError(f"{path} differs from its manifest", hint="rebuild it; nothing was changed")
     return found
 
 

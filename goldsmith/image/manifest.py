@@ -1,129 +1,128 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build leaves behind: the disks with their hashes, build.json, the manifest, `latest`."""
+"""manifest.json: the record of a build, and the contract with other programs."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import hashlib
 import importlib.metadata
-import json
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from diskimage_builder import element_dependencies
-
-from goldsmith.core import files, proc
+from goldsmith.containers.images_lock import LockedImage
+from goldsmith.core import builds, proc
+from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
-from goldsmith.errors import CommandError, HostError
-from goldsmith.image import mount
-from goldsmith.image.disk import Disk, as_dict
+from goldsmith.image import packages
+from goldsmith.image.base_image import BaseImageRecord
+from goldsmith.image.build_info import Identity
+from goldsmith.image.disk import Disk
+from goldsmith.image.packages import PackageList
+from goldsmith.image.verdict import Verdict
+from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.spec.model import ImageSpec
 
-BUILD_SCHEMA, MANIFEST_SCHEMA, TIMINGS_SCHEMA = "goldsmith.build", "goldsmith.manifest", "goldsmith.timings"
+FILE = builds.MANIFEST
+_TOOLS = ("goldsmith", "diskimage-builder", "docker", "jinja2", "invoke", "pytest-testinfra")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Identity:
-    """Who a build is. commit: of the checkout, forty hex digits, or 'nogit'."""
+class PackagesRef:
+    """Where the package list is."""
 
-    name: str
-    build_id: str
-    commit: str
-    dirty: bool
-    spec_sha256: str
+    file: Annotated[str, about("Name of the file in the build folder.")]
+    count: Annotated[int, about("Number of packages in it.")]
 
 
-def commit_of(checkout: Path) -> tuple[str, bool]:
-    """The checkout's commit, and whether its tree differs from it, or may."""
-    git = ("git", "-c", "safe.directory=*", "-C", checkout)
-    try:
-        commit = proc.capture((*git, "rev-parse", "HEAD")).strip()
-        return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
-    except (CommandError, HostError):  # no repository, or no git
-        return "nogit", True  # nobody knows what it was built from
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest(Document):
+    """A build: what it was made of, what came out and how it was verified. No host paths, no secrets."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.manifest"
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"verification", "stages_s"})
+
+    name: Annotated[str, about("Name of the spec.")]
+    build_id: Annotated[str, about("ID of the build, the name of its folder: UTC time and short commit.")]
+    created: Annotated[str, about("Time the disk images were finished, UTC, ISO 8601.")]
+    commit: Annotated[str, about("Commit of the checkout, 40 hex digits (12 in old builds), or nogit.")]
+    dirty: Annotated[bool, about("Whether the checkout had uncommitted changes.")]
+    spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec, spec.yaml.")]
+    tools: Annotated[Mapping[str, str], about("Versions of the tools that built the image.")]
+    distribution: Annotated[str, about("Distribution: debian, fedora or custom.")]
+    release: Annotated[str, about("Release of the distribution.")]
+    arch: Annotated[str, about("Architecture: amd64 or arm64.")]
+    base_image: Annotated[BaseImageRecord | None, about("The cloud image it started from; null without one.")]
+    packages: Annotated[PackagesRef, about("Where the package list is.")]
+    kernels: Annotated[tuple[str, ...], about("Versions of the kernels in the image.")]
+    kubelet: Annotated[KubeletRecord | None, about("The kubelet and its origin; null without one.")]
+    embed: Annotated[str, about("How container images are embedded: content-store, archive or unpacked.")]
+    containers: Annotated[tuple[LockedImage, ...], about("The container images in the image.")]
+    elements: Annotated[Mapping[str, str], about("Hex sha256 of each element.")]
+    disks: Annotated[tuple[Disk, ...], about("The disk images; the first one was verified.", min_length=1)]
+    min_disk_gib: Annotated[int, about("GiB that a server's disk needs.")]
+    min_ram_mib: Annotated[int, about("MiB of memory that a server needs.")]
+    files: Annotated[Mapping[str, str], about("Hex sha256 of the other files in the build folder.")]
+    accepted_unsigned: Annotated[
+        Mapping[str, str], about("Container images without signature that were accepted: reference, reason.")
+    ] = field(default_factory=dict)
+    verification: Annotated[Verdict | None, about("The verdict; absent until verified.")] = None
+    stages_s: Annotated[
+        Mapping[str, float] | None, about("Seconds of each stage; absent until verified.")
+    ] = None
+
+    @property
+    def disk(self) -> Disk:
+        """The disk image that was verified."""
+        return self.disks[0]
+
+    def verified(self, verdict: Verdict, stages_s: Mapping[str, float], files: Mapping[str, str]) -> Manifest:
+        """The final manifest. files: hashes of the files that the verification wrote."""
+        return dataclasses.replace(
+            self, verification=verdict, stages_s=dict(stages_s), files={**self.files, **files}
+        )
 
 
-def build_json(spec: ImageSpec, identity: Identity, kubelet: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the image will say it is; verification takes its expectations from this alone."""
-    return {
-        "schema": BUILD_SCHEMA,
-        "version": 1,
-        "name": identity.name,
-        "build_id": identity.build_id,
-        "commit": identity.commit,
-        "spec_sha256": identity.spec_sha256,
-        "distribution": spec.distribution.value,
-        "release": spec.release,
-        "arch": spec.arch.value,
-        "embed": spec.embed.value,
-        "images_lock": mount.LOCK_JSON if spec.containers else None,
-        "kubelet": None if kubelet is None else {k: kubelet[k] for k in ("version", "source", "sha256")},
-        "heat_agent": None if spec.heat_agent is None else {"hooks": list(spec.heat_agent.hooks)},
-        "mirror": spec.mirror,
-        "unattended_upgrades": spec.unattended_upgrades,
-        "verify": {
-            "boot_deadline_s": spec.verify.boot_deadline_s,
-            "pods_deadline_s": spec.verify.pods_deadline_s,
-            "memory_mib": spec.verify.memory_mib,
-            "cpus": spec.verify.cpus,
-            "pods": list(spec.verify.pods),
-            "allow_secrets": [asdict(each) for each in spec.verify.allow_secrets],
-        },
-    }
-
-
-def write_identity(folder: Path, build: Mapping[str, Any]) -> None:
-    """The folder that the element goldsmith-identity takes its files from."""
-    folder.mkdir()
-    files.write_json(folder / "build.json", build)
-    lines = f'IMAGE_ID="{build["name"]}"\nIMAGE_VERSION="{build["build_id"]}"\n'
-    (folder / "os-release").write_text(lines)
-
-
-def manifest(
+def of_build(
     spec: ImageSpec,
     identity: Identity,
-    build: Path,
+    folder: Path,
     *,
     disks: Sequence[Disk],
-    kubelet: Mapping[str, Any] | None,
-    images: Sequence[Mapping[str, Any]],
+    kubelet: KubeletRecord | None,
+    images: Sequence[LockedImage],
     elements: Mapping[str, str],
-    base_image: Mapping[str, str] | None,
+    base_image: BaseImageRecord | None,
     accepted_unsigned: Mapping[str, str],
-) -> dict[str, Any]:
-    """The record of a build, all but its verification and timings. No host paths, no secrets."""
-    packages = json.loads((build / "packages.json").read_text())
-    return {
-        "schema": MANIFEST_SCHEMA,
-        "version": 1,
-        "name": identity.name,
-        "build_id": identity.build_id,
-        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": identity.commit,
-        "dirty": identity.dirty,
-        "spec_sha256": identity.spec_sha256,
-        "tools": tool_versions(),
-        "distribution": spec.distribution.value,
-        "release": spec.release,
-        "arch": spec.arch.value,
-        "base_image": base_image,
-        "packages": {"file": "packages.json", "count": len(packages["packages"])},
-        "kernels": packages["kernels"],
-        "kubelet": kubelet,
-        "embed": spec.embed.value,
-        "containers": list(images),
-        "accepted_unsigned": dict(accepted_unsigned),
-        "elements": dict(elements),
-        "disks": [as_dict(disk) for disk in disks],
-        "min_disk_gib": math.ceil(max(disk.virtual_size for disk in disks) / 1024**3),
-        "min_ram_mib": spec.min_ram_mib,
-        "files": _hashed_files(build),
-    }
+) -> Manifest:
+    """The manifest of the build in a folder, all but its verification and timings."""
+    listed = PackageList.read(folder / packages.FILE)
+    return Manifest(
+        name=identity.name,
+        build_id=identity.build_id,
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        commit=identity.commit,
+        dirty=identity.dirty,
+        spec_sha256=identity.spec_sha256,
+        tools=tool_versions(),
+        distribution=spec.distribution.value,
+        release=spec.release,
+        arch=spec.arch.value,
+        base_image=base_image,
+        packages=PackagesRef(file=packages.FILE, count=len(listed.packages)),
+        kernels=listed.kernels,
+        kubelet=kubelet,
+        embed=spec.embed.value,
+        containers=tuple(images),
+        accepted_unsigned=dict(accepted_unsigned),
+        elements=dict(elements),
+        disks=tuple(disks),
+        min_disk_gib=math.ceil(max(disk.virtual_size for disk in disks) / 1024**3),
+        min_ram_mib=spec.min_ram_mib,
+        files=_hashed_files(folder),
+    )
 
 
 def _hashed_files(build: Path) -> dict[str, str]:
@@ -133,25 +132,6 @@ def _hashed_files(build: Path) -> dict[str, str]:
 
 def tool_versions() -> dict[str, str]:
     """The versions of what builds images here."""
-    packages = ("goldsmith", "diskimage-builder", "docker", "jinja2", "invoke", "pytest-testinfra")
-    versions = {name: importlib.metadata.version(name) for name in packages}
+    versions = {name: importlib.metadata.version(name) for name in _TOOLS}
     qemu = proc.capture(["qemu-img", "--version"]).splitlines()[0]
     return {**versions, "qemu-img": qemu.split()[2]}
-
-
-def element_hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
-    """Element -> sha256 over its files (path, mode, content), for names and all they depend on."""
-    builtin = Path(str(element_dependencies.__file__)).parent / "elements"
-    path = ":".join(str(folder) for folder in [*folders, builtin])
-    found = element_dependencies.get_elements(list(names), path)
-    return {name: tree_sha256(Path(path)) for name, path in sorted(found)}
-
-
-def tree_sha256(folder: Path) -> str:
-    """Hex sha256 over a folder's files: relative path, whether executable, content."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            mode = "x" if os.access(path, os.X_OK) else "-"
-            digest.update(f"{path.relative_to(folder)}\0{mode}\0{sha256_of(path)}\n".encode())
-    return digest.hexdigest()

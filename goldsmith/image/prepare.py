@@ -13,8 +13,8 @@ from goldsmith.apt import mirror
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.containers.bundler import Bundle
 from goldsmith.host import partitions, preflight
-from goldsmith.image import dib_plan, manifest
-from goldsmith.image.manifest import Identity
+from goldsmith.image import build_info, dib_plan
+from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.spec import load
@@ -45,7 +45,7 @@ def make(
     who = identity or Identity(
         name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
     )
-    manifest.write_identity(scratch / "identity", manifest.build_json(spec, who, kubelet.about(binary)))
+    build_info.write(scratch / "identity", build_info.of_spec(spec, who, kubelet.record(binary)))
     for folder in reversed(loaded.elements):  # where two have one name, the first folder's counts
         shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
     inputs = dib_plan.Inputs(

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from goldsmith.core import cache, download, proc, progress, scratch
+from goldsmith.core.documents import about
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.host import tools
@@ -34,6 +35,28 @@ class KubeletBinary:
     source: KubeletSource
     sha256: str | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KubeletRecord:
+    """The kubelet of an image and its origin, for manifest and lock."""
+
+    version: Annotated[str, about("Version, without v.")]
+    source: Annotated[str, about("How it was obtained: go-module, release or package.")]
+    sha256: Annotated[str | None, about("Hex sha256 of the program; null for a package.")]
+    provenance: Annotated[
+        Mapping[str, str], about("What it was made of, or where it was downloaded; keys differ by source.")
+    ] = field(default_factory=dict)
+
+
+def record(binary: KubeletBinary | None) -> KubeletRecord | None:
+    """What manifest and lock keep of a kubelet."""
+    if binary is None:
+        return None
+    return KubeletRecord(
+        version=binary.version, source=binary.source.value, sha256=binary.sha256,
+        provenance=dict(binary.provenance),
+    )  # fmt: skip
 
 
 def obtain(
@@ -168,13 +191,3 @@ def _check_version(binary: Path, version: str, arch: Arch) -> None:
             f"the kubelet is of another version than v{version}: it says '{said}'",
             hint="correct kubelet.version in the spec",
         )
-
-
-def about(binary: KubeletBinary | None) -> dict[str, Any] | None:
-    """What the manifest says of a kubelet."""
-    if binary is None:
-        return None
-    return {
-        "version": binary.version, "source": binary.source.value, "sha256": binary.sha256,
-        "provenance": dict(binary.provenance),
-    }  # fmt: skip

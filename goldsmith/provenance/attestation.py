@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from goldsmith.core import builds, files
 from goldsmith.errors import ProvenanceError, PublishError, SpecError
-from goldsmith.image import finished_build
+from goldsmith.image import finished_build, manifest, packages
+from goldsmith.image.packages import PackageList
 from goldsmith.provenance import dsse, glance_signature, statement
 
 BUILDER = "GOLDSMITH_BUILDER"
@@ -60,20 +61,19 @@ def sign_build(
         )
     folder = builds.find_build(out, name, build)
     private = dsse.private_key(key)
-    disks = finished_build.read(folder, error=ProvenanceError).manifest["disks"]
+    disks = finished_build.read(folder, error=ProvenanceError).manifest.disks
     properties = {
-        disk["file"]: glance_signature.properties(folder / disk["file"], private, certificate)
+        disk.file: glance_signature.properties(folder / disk.file, private, certificate)
         for disk in disks
         if certificate
     }
     if certificate:
-        glance_signature.keep(folder, {disk["sha256"]: properties[disk["file"]] for disk in disks})
+        glance_signature.keep(folder, {disk.sha256: properties[disk.file] for disk in disks})
     statement = sign(folder, private, builder=who, accepted=accepted or None)
     return Signed(statement=statement, key=dsse.key_id(private), properties=properties)
 
 
 FILE = "provenance.intoto.json"
-MANIFEST = "manifest.json"
 
 
 def sign(folder: Path, private: PrivateKeyTypes, *, builder: str, accepted: str | None = None) -> Path:
@@ -84,18 +84,18 @@ def sign(folder: Path, private: PrivateKeyTypes, *, builder: str, accepted: str 
     """
     try:
         build = finished_build.read(folder)
-        for disk in build.manifest["disks"]:
-            finished_build.disk(build, disk["format"])
-        packages = json.loads((folder / "packages.json").read_text())
+        for disk in build.manifest.disks:
+            finished_build.disk(build, disk.format)
+        listed = PackageList.read(folder / packages.FILE, error=PublishError)
     except PublishError as e:
         raise ProvenanceError(f"will not sign: {e}", hint="sign a build that is whole and verified") from e
-    if build.manifest["dirty"] and not accepted:
+    if build.manifest.dirty and not accepted:
         raise ProvenanceError(
             f"will not sign: {build.id} was built from a checkout with uncommitted changes",
             hint='commit and build again, or say why it is right: --accept-dirty "REASON"',
         )
     said = statement.make(
-        build.manifest, packages, manifest_sha256=files.sha256_of(folder / MANIFEST),
+        build.manifest, listed, manifest_sha256=files.sha256_of(folder / manifest.FILE),
         builder=builder, accepted=accepted,
     )  # fmt: skip
     payload = json.dumps(said, sort_keys=True).encode()

@@ -13,11 +13,14 @@ from securesystemslib.signer import Key
 
 from goldsmith.core import files
 from goldsmith.errors import ProvenanceError
+from goldsmith.image import manifest, packages
+from goldsmith.image.manifest import Manifest
+from goldsmith.image.packages import PackageList
 from goldsmith.provenance import dsse, statement
-from goldsmith.provenance.attestation import FILE, MANIFEST
+from goldsmith.provenance.attestation import FILE
 
 _Said = Mapping[str, Any]
-_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+_READ_ERRORS = (ProvenanceError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,12 +146,12 @@ def _looked(name: str, look: Callable[[Path, _Said], str | None], folder: Path, 
 
 def _manifest(folder: Path, said: _Said) -> str | None:
     """The statement says what the manifest does: who signs one has seen the other."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    packages = json.loads((folder / "packages.json").read_text())
+    made = Manifest.read(folder / manifest.FILE, error=ProvenanceError)
+    listed = PackageList.read(folder / packages.FILE, error=ProvenanceError)
     run = said["predicate"]["runDetails"]
     accepted = said["predicate"]["buildDefinition"]["resolvedDependencies"][0]["annotations"].get("accepted")
     expected = statement.make(
-        manifest, packages, manifest_sha256=files.sha256_of(folder / MANIFEST),
+        made, listed, manifest_sha256=files.sha256_of(folder / manifest.FILE),
         builder=run["builder"]["id"], accepted=accepted,
     )  # fmt: skip
     return None if expected == said else "the statement says other things of the build than its manifest"

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from goldsmith.apt import indexes, mirror, store
 from goldsmith.apt.indexes import IndexState
-from goldsmith.containers import build_context, registry
+from goldsmith.containers import build_context, images_lock, registry
+from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.core import files, paths, progress, scratch
+from goldsmith.core.documents import as_data
 from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
-from goldsmith.image import base_image, dib_plan, manifest
-from goldsmith.image.manifest import Identity
+from goldsmith.image import base_image, dib_plan, elements, packages
+from goldsmith.image.build_info import Identity
+from goldsmith.image.packages import PackageList
+from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.provenance import lockfile
 from goldsmith.provenance.lockfile import Lock, Move
 from goldsmith.spec.load import SUFFIX, LoadedSpec
@@ -36,8 +39,8 @@ def checkout(loaded: LoadedSpec) -> Lock:
     return {
         "spec": loaded.sha256,
         "python": {_PYTHON: files.sha256_of(root / _PYTHON)},
-        "elements": manifest.element_hashes(dib_plan.elements(spec), loaded.elements),
-        "base-image": base_image.about(spec.base_image),
+        "elements": elements.hashes(dib_plan.elements(spec), loaded.elements),
+        "base-image": as_data(base_image.record(spec.base_image)),
         "contexts": {
             made.ref: build_context.digest(made.folder)
             for made in build_context.collect(spec.containers, root)
@@ -50,15 +53,15 @@ def of_build(
     who: Identity,
     folder: Path,
     *,
-    kubelet: Mapping[str, Any] | None,
+    kubelet: KubeletRecord | None,
     index: IndexState | None,
 ) -> Lock:
     """What the build in folder, which has its lists already, turned out to be made of.
 
     index: what its packages were chosen from.
     """
-    spec, images = loaded.spec, folder / "images.lock.json"
-    packages = json.loads((folder / "packages.json").read_text())["packages"]
+    spec, images = loaded.spec, folder / images_lock.FILE
+    listed = PackageList.read(folder / packages.FILE)
     return {
         "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": who.name,
         "distribution": spec.distribution.value, "release": spec.release, "arch": spec.arch.value,
@@ -66,9 +69,10 @@ def of_build(
         "index": None if index is None else _about(index),
         **checkout(loaded),
         "kubelet": _kubelet(kubelet),
-        "containers": json.loads(images.read_text()) if images.exists() else {"images": []},
+        "containers": ImagesLock.read(images).as_dict() if images.exists() else {"images": []},
         "packages": [
-            {key: p[key] for key in ("name", "version", "architecture", "sha256")} for p in packages
+            {"name": p.name, "version": p.version, "architecture": p.architecture, "sha256": p.sha256}
+            for p in listed.packages
         ],
     }  # fmt: skip
 
@@ -125,12 +129,12 @@ def _about(state: IndexState) -> dict[str, Any]:
     return {path: indexes.about(text, path) for path, text in sorted(state.releases.items())}
 
 
-def _kubelet(said: Mapping[str, Any] | None) -> dict[str, str] | None:
+def _kubelet(found: KubeletRecord | None) -> dict[str, str] | None:
     """Without where Go came from: what it makes is held by its hash."""
-    if said is None:
+    if found is None:
         return None
-    pins = {key: value for key, value in said["provenance"].items() if key != "go-origin"}
-    return {"version": said["version"], "source": said["source"], "sha256": str(said["sha256"]), **pins}
+    pins = {key: value for key, value in found.provenance.items() if key != "go-origin"}
+    return {"version": found.version, "source": found.source, "sha256": str(found.sha256), **pins}
 
 
 def find(spec: ImageSpec, run: Run) -> Iterator[Move]:

@@ -12,6 +12,12 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from goldsmith.containers.images_lock import LockedImage
+from goldsmith.errors import ProvenanceError
+from goldsmith.image.manifest import Manifest
+from goldsmith.image.packages import PackageList
+from goldsmith.kubernetes.kubelet import KubeletRecord
+
 KIND = "application/vnd.in-toto+json"
 TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -20,8 +26,8 @@ _COMMIT_DIGITS = 40
 
 
 def make(
-    manifest: Mapping[str, Any],
-    packages: Mapping[str, Any],
+    manifest: Manifest,
+    packages: PackageList,
     *,
     manifest_sha256: str,
     builder: str,
@@ -38,13 +44,13 @@ def make(
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"spec": manifest["name"], "spec_sha256": manifest["spec_sha256"]},
-                "internalParameters": {"arch": manifest["arch"], "elements": manifest["elements"]},
+                "externalParameters": {"spec": manifest.name, "spec_sha256": manifest.spec_sha256},
+                "internalParameters": {"arch": manifest.arch, "elements": dict(manifest.elements)},
                 "resolvedDependencies": list(_materials(manifest, packages, accepted)),
             },
             "runDetails": {
-                "builder": {"id": builder, "version": manifest["tools"]},
-                "metadata": {"invocationId": manifest["build_id"], "finishedOn": manifest["created"]},
+                "builder": {"id": builder, "version": dict(manifest.tools)},
+                "metadata": {"invocationId": manifest.build_id, "finishedOn": manifest.created},
                 "byproducts": [_verification(manifest)],
             },
         },
@@ -62,64 +68,64 @@ def verification(statement: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _subjects(manifest: Mapping[str, Any], manifest_sha256: str) -> Iterator[dict[str, Any]]:
-    for disk in manifest["disks"]:
-        yield {"name": disk["file"], "digest": {"sha256": disk["sha256"], "sha512": disk["sha512"]}}
+def _subjects(manifest: Manifest, manifest_sha256: str) -> Iterator[dict[str, Any]]:
+    for disk in manifest.disks:
+        yield {"name": disk.file, "digest": {"sha256": disk.sha256, "sha512": disk.sha512}}
     yield {"name": "manifest.json", "digest": {"sha256": manifest_sha256}}
-    for name, sha256 in sorted(manifest["files"].items()):
+    for name, sha256 in sorted(manifest.files.items()):
         yield {"name": name, "digest": {"sha256": sha256}}
 
 
-def _materials(
-    manifest: Mapping[str, Any], packages: Mapping[str, Any], accepted: str | None
-) -> Iterator[dict[str, Any]]:
+def _materials(manifest: Manifest, packages: PackageList, accepted: str | None) -> Iterator[dict[str, Any]]:
     """What went in, each by its digest."""
-    state = {"dirty": manifest["dirty"]} | ({"accepted": accepted} if accepted else {})
-    commit = manifest["commit"]  # 'nogit' where the checkout had no git
+    state = {"dirty": manifest.dirty} | ({"accepted": accepted} if accepted else {})
+    commit = manifest.commit  # 'nogit' where the checkout had no git
     digest = {"digest": {"gitCommit": commit}} if len(commit) == _COMMIT_DIGITS else {}
     yield {"name": "checkout", **digest, "annotations": {**state, "commit": commit}}
-    if manifest["base_image"]:
-        base = manifest["base_image"]
-        yield {"name": "base image", "uri": base["url"], "digest": {"sha256": base["sha256"]}}
-    if manifest["kubelet"]:
-        yield _kubelet(manifest["kubelet"])
-    for image in manifest["containers"]:
+    if manifest.base_image:
+        base = manifest.base_image
+        yield {"name": "base image", "uri": base.url, "digest": {"sha256": base.sha256}}
+    if manifest.kubelet:
+        yield _kubelet(manifest.kubelet)
+    for image in manifest.containers:
         yield _container(image)
-    family = {"debian": "deb", "fedora": "rpm"}.get(manifest["distribution"], "generic")
-    for package in packages["packages"]:
-        name, version = (urllib.parse.quote(str(package[key]), safe="~") for key in ("name", "version"))
-        uri = f"pkg:{family}/{manifest['distribution']}/{name}@{version}?arch={package['architecture']}"
-        known = {"digest": {"sha256": package["sha256"]}} if package["sha256"] else {}
+    family = {"debian": "deb", "fedora": "rpm"}.get(manifest.distribution, "generic")
+    for package in packages.packages:
+        name, version = (urllib.parse.quote(text, safe="~") for text in (package.name, package.version))
+        uri = f"pkg:{family}/{manifest.distribution}/{name}@{version}?arch={package.architecture}"
+        known = {"digest": {"sha256": package.sha256}} if package.sha256 else {}
         yield {"uri": uri, **known}
 
 
-def _kubelet(kubelet: Mapping[str, Any]) -> dict[str, Any]:
-    provenance = kubelet["provenance"]
+def _kubelet(kubelet: KubeletRecord) -> dict[str, Any]:
+    provenance = kubelet.provenance
     found: dict[str, Any] = {"name": "kubelet", "annotations": dict(provenance)}
     if "module" in provenance:
         module, version, h1 = provenance["module"].split()
         digest = base64.b64decode(h1.removeprefix("h1:")).hex()
         return {**found, "uri": f"pkg:golang/{module}@{version}", "digest": {"goModuleH1": digest}}
-    if kubelet["sha256"]:
-        return {**found, "digest": {"sha256": kubelet["sha256"]}}
-    return {**found, "uri": f"pkg:generic/kubelet@{kubelet['version']}"}  # its package is in the list
+    if kubelet.sha256:
+        return {**found, "digest": {"sha256": kubelet.sha256}}
+    return {**found, "uri": f"pkg:generic/kubelet@{kubelet.version}"}  # its package is in the list
 
 
-def _container(image: Mapping[str, Any]) -> dict[str, Any]:
-    algorithm, _, value = image["digest"].partition(":")
-    said = {"source": image["source"], "config": image["config_digest"], "index": image["index_digest"]}
+def _container(image: LockedImage) -> dict[str, Any]:
+    algorithm, _, value = image.digest.partition(":")
+    said = {"source": image.source, "config": image.config_digest, "index": image.index_digest}
     return {
-        "name": image["ref"], "digest": {algorithm: value},
+        "name": image.ref, "digest": {algorithm: value},
         "annotations": {key: value for key, value in said.items() if value},
     }  # fmt: skip
 
 
-def _verification(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = manifest["verification"]
+def _verification(manifest: Manifest) -> dict[str, Any]:
+    verdict = manifest.verification
+    if verdict is None:
+        raise ProvenanceError(f"the build {manifest.build_id} was not verified")
     return {
         "name": "verification",
         "annotations": {
-            "result": verdict["result"], "tests": verdict["tests"], "skipped": verdict["skipped"],
-            "image_sha256": verdict["image_sha256"],
+            "result": verdict.result, "tests": verdict.tests, "skipped": list(verdict.skipped),
+            "image_sha256": verdict.image_sha256,
         },
     }  # fmt: skip

@@ -72,7 +72,7 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
     (place / "run").mkdir(parents=True)
     copy = place / f"fetched.{image.disk_format}"
     sha512 = fetch(glance, image.id, copy)
-    made = {disk["format"]: disk["sha512"] for disk in build.manifest["disks"]}
+    made = {disk.format: disk.sha512 for disk in build.manifest.disks}
     if made.get(image.disk_format, sha512) != sha512:
         raise PublishError(f"{glance.cloud}: Glance gives out other bytes than it was given, for {image.id}")
     subject = session.Subject(image=copy, out=place, manifest=None, fail_fast=True)

@@ -50,7 +50,7 @@ def wanted(
     manifest = build.manifest
     return Wanted(
         line=line, build_id=build.id, disk_format=disk.format, size=disk.size, sha256=disk.sha256,
-        sha512=disk.sha512, min_disk=manifest["min_disk_gib"], min_ram=manifest["min_ram_mib"],
+        sha512=disk.sha512, min_disk=manifest.min_disk_gib, min_ram=manifest.min_ram_mib,
         visibility=visibility, standard=_standard(spec) | dict(signature or {}),
         properties=spec.publish.properties, tags=frozenset(spec.publish.tags), canary=cloud.canary,
         members=members,

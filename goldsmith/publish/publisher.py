@@ -231,7 +231,7 @@ class Publisher:
         except PublishError as e:  # the release is out, and that is what counts
             progress.note(f"no release notes: {e}")
             return None
-        new = {"manifest": build.manifest, **records.local(build)}
+        new = {"manifest": build.data, **records.local(build.folder)}
         return build_diff.between(old, new) if old else None
 
 

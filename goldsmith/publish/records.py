@@ -63,7 +63,7 @@ def beside(folder: Path) -> dict[str, Any] | None:
     """What a build folder says, in a record's form; None where there is no build."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        return {"manifest": manifest, **local(Build(folder=folder, manifest=manifest))}
+        return {"manifest": manifest, **local(folder)}
     except (OSError, ValueError):
         return None
 
@@ -74,18 +74,18 @@ SCHEMA, SCHEMA_VERSION = "goldsmith.record", 1
 def record(build: Build, disk: DiskFile, held: Mapping[str, Any]) -> bytes:
     """What is known of a build, compressed. held: size and hash of the image as Glance has it."""
     document = {
-        "schema": SCHEMA, "version": SCHEMA_VERSION, "manifest": build.manifest,
+        "schema": SCHEMA, "version": SCHEMA_VERSION, "manifest": build.data,
         "disk": {"format": disk.format, "size": disk.size, "sha256": disk.sha256, "sha512": disk.sha512},
-        "glance": dict(held), **local(build),
+        "glance": dict(held), **local(build.folder),
     }  # fmt: skip
     return gzip.compress(json.dumps(document, sort_keys=True).encode(), mtime=0)
 
 
-def local(build: Build) -> dict[str, Any]:
+def local(folder: Path) -> dict[str, Any]:
     """The lists of a build: its packages, and its container images where it has any."""
-    lock = build.folder / "images.lock.json"
+    lock = folder / "images.lock.json"
     return {
-        "packages": json.loads((build.folder / "packages.json").read_text()),
+        "packages": json.loads((folder / "packages.json").read_text()),
         "images_lock": json.loads(lock.read_text()) if lock.exists() else None,
     }
 

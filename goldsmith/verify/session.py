@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prove an image: look into it sealed, boot an overlay of it with the network cut, test, reboot, test.
+"""Verify an image: inspect it offline, boot an overlay with the network cut, test, reboot, test again.
 
 The suites are in goldsmith/verify/suites/; this module prepares what they look at and judges the runs.
 """
@@ -7,6 +7,7 @@ The suites are in goldsmith/verify/suites/; this module prepares what they look 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.core import files, privilege, proc, progress, scratch
+from goldsmith.core.documents import as_data
 from goldsmith.core.files import sha256_of
 from goldsmith.core.scratch import Run
 from goldsmith.errors import (
@@ -29,11 +31,13 @@ from goldsmith.errors import (
 )
 from goldsmith.host import accelerator
 from goldsmith.image import mount
+from goldsmith.image.build_info import BuildInfo
+from goldsmith.image.manifest import Manifest
+from goldsmith.image.verdict import Verdict
 from goldsmith.scan import sbom, secrets
-from goldsmith.spec.model import VerifySpec
-from goldsmith.verify import junit, qemu
-from goldsmith.verify.guest import GROW_MIB, HOSTNAME, Guest, Machine, user_of
-from goldsmith.verify.verdict import Verdict
+from goldsmith.verify import expectations, junit
+from goldsmith.verify.expectations import Expectations
+from goldsmith.verify.guest import Guest, Machine, user_of
 
 _SUITES_DEADLINE_S = 300  # for the tests of one phase, on a host with KVM, besides the pods' deadline
 _SHUTDOWN_DEADLINE_S = 60  # likewise
@@ -44,11 +48,11 @@ _SANDBOX = re.compile(r"(^|/)pause[:@]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """What is to be proven, and by which measure."""
+    """The disk image to verify, and what it is compared with."""
 
     image: Path
     out: Path  # junit.xml and console.log go here
-    manifest: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any] | None = None  # as JSON data
     tests: Sequence[Path] = ()  # the user's own suites
     fail_fast: bool = False  # end at the first phase in which a test fails
 
@@ -64,9 +68,9 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     session = _Session(subject, run, log_path)
     before = sha256_of(subject.image)
     try:
-        session.look_sealed(before)
+        session.inspect_offline(before)
         if not session.is_over():
-            _prove_booted(session)
+            _test_booted(session)
     finally:
         counts = session.keep()
     if sha256_of(subject.image) != before:
@@ -74,13 +78,13 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     if counts.tests == 0:
         raise VerificationError("no test ran", hint=f"see {log_path}")
     return Verdict(
-        passed=not counts.failed,
+        result="failed" if counts.failed else "passed",
         tests=counts.tests,
         failed=counts.failed,
         skipped=counts.skipped,
         not_applicable=session.not_applicable(),
-        uncovered=session.uncovered(),
-        sha256=before,
+        uncovered_images=session.uncovered(),
+        image_sha256=before,
         accelerator=session.accelerator.name,
         durations_s=session.durations_s,
         pods_ready_s=session.pods_ready_s(),
@@ -88,8 +92,8 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     )
 
 
-def _prove_booted(session: _Session) -> None:
-    """All phases in a VM; once more from the start where the emulator lost it, and that is said."""
+def _test_booted(session: _Session) -> None:
+    """All phases in a VM; in a second one, with a note, if the emulator lost the first."""
     try:
         session.boot_and_test()
     except EmulatorError as e:
@@ -110,21 +114,18 @@ class _Session:
         self.accelerator = accelerator.find(log_path=log_path)
         self.reports: dict[str, Path] = {}
         self.durations_s: dict[str, float] = {}
-        self.expect: dict[str, Any] = {}
+        self.expected: Expectations | None = None
+        self.info = BuildInfo()  # as the image describes itself
         self.user = "root"
         self.suites = Path(__file__).parent / "suites"
 
-    def look_sealed(self, sha256: str) -> None:
-        """Read what the image says it is, and test the unbooted disk."""
+    def inspect_offline(self, sha256: str) -> None:
+        """Read what the image says it is, and test the offline image: the phase sealed."""
         image = self.subject.image
         format_ = mount.format_of(image)
         with self._timed("sealed"), mount.opened(image, format_=format_, scratch=self.scratch) as root:
             self.user = user_of(root)
-            self.expect = self._expectations(root, sha256)
-            with progress.share("bill of materials"):
-                self.expect["sbom"] = self._bill(root)
-            with progress.share("secret scan"):
-                self.expect["secrets"] = self._secrets(root)
+            self.expected = self._expectations(root, sha256)
             options = ("--sealed-root", str(root))
             self._pytest("sealed", (self.suites / "sealed",), options, as_root=True)
 
@@ -132,7 +133,7 @@ class _Session:
         """Boot, test, reboot, test all of it again, then fill the disk of images and test that."""
         machine = Machine(
             self.subject.image, self.vm_folder, user=self.user, args=self.accelerator.args,
-            memory_mib=self.verify.memory_mib, cpus=self.verify.cpus,
+            memory_mib=self.info.verify.memory_mib, cpus=self.info.verify.cpus,
         )  # fmt: skip
         folders = (self.suites / "booted", *self.subject.tests)
         with self._powered_on(machine, "boot") as guest:
@@ -155,19 +156,6 @@ class _Session:
             for phase in set(kept) - {"sealed"}:
                 kept.pop(phase)
 
-    @property
-    def verify(self) -> VerifySpec:
-        """Deadlines and size of the VM as the image itself asks for them."""
-        said = (self.expect.get("build") or {}).get("verify", {})
-        plain = VerifySpec()
-        return VerifySpec(
-            boot_deadline_s=said.get("boot_deadline_s", plain.boot_deadline_s),
-            pods_deadline_s=said.get("pods_deadline_s", plain.pods_deadline_s),
-            memory_mib=said.get("memory_mib", plain.memory_mib),
-            cpus=said.get("cpus", plain.cpus),
-            pods=tuple(said.get("pods", ())),
-        )
-
     def is_over(self) -> bool:
         """A phase has failed, and the first failure is enough."""
         return self.subject.fail_fast and any(junit.count(r).failed for r in self.reports.values())
@@ -183,9 +171,11 @@ class _Session:
 
     def uncovered(self) -> tuple[str, ...]:
         """Embedded images that no pod of the spec runs; the sandbox's own is run by every pod."""
-        used = {c["image"] for pod in self.verify.pods for c in pod["spec"]["containers"]}
-        images = [image for image in self.expect["images"] if not _SANDBOX.search(image["ref"])]
-        return tuple(i["ref"] for i in images if not used.intersection([i["ref"], *i["names"]]))
+        if self.expected is None:
+            return ()
+        used = {c["image"] for pod in self.info.verify.pods for c in pod["spec"]["containers"]}
+        images = [image for image in self.expected.images if not _SANDBOX.search(image.ref)]
+        return tuple(i.ref for i in images if not used.intersection([i.ref, *i.names]))
 
     def pods_ready_s(self) -> float | None:
         """What the first boot's suite measured, None where there was no pod to wait for."""
@@ -216,37 +206,32 @@ class _Session:
 
     def _secrets(self, root: Path) -> dict[str, Any]:
         """Write what looks like a secret in the disk; that anything does is a finding of the suites."""
-        said = (self.expect["build"] or {}).get("verify", {})
         report = secrets.look(
-            root, allow=said.get("allow_secrets", ()), scratch=self.scratch, log_path=self.log_path,
-            timeout_s=self._scaled(_SCAN_DEADLINE_S),
+            root,
+            allow=[as_data(each) for each in self.info.verify.allow_secrets],
+            scratch=self.scratch, log_path=self.log_path, timeout_s=self._scaled(_SCAN_DEADLINE_S),
         )  # fmt: skip
         files.write_json(self.subject.out / secrets.FILE, report.as_dict())
         return report.as_dict()
 
-    def _expectations(self, root: Path, sha256: str) -> dict[str, Any]:
-        build = mount.read_json(root, mount.BUILD_JSON)
-        lock = mount.read_json(root, (build or {}).get("images_lock") or mount.LOCK_JSON)
-        return {
-            "build": build,
-            "manifest": self.subject.manifest,
-            "images": (lock or {}).get("images", []),
-            "image_sha256": sha256,
-            "systemd": mount.resolve(root, "/usr/lib/systemd/systemd").exists(),
-            "user": self.user,
-            "hostname": HOSTNAME,
-            "nics": [
-                {"mac": nic.mac, "mtu": nic.mtu, "ipv4": nic.ipv4, "ipv6": nic.ipv6} for nic in qemu.GUEST
-            ],
-            "grow_mib": GROW_MIB,
-            "slowness": self.accelerator.slowness,
-        }
+    def _expectations(self, root: Path, sha256: str) -> Expectations:
+        claims = expectations.claims_of(root)
+        self.info = claims.info
+        expected = expectations.of(
+            claims, root, image_sha256=sha256, manifest=self.subject.manifest, user=self.user,
+            slowness=self.accelerator.slowness,
+        )  # fmt: skip
+        with progress.share("bill of materials"):
+            bill = self._bill(root)
+        with progress.share("secret scan"):
+            found = self._secrets(root)
+        return dataclasses.replace(expected, sbom=bill, secrets=found)
 
     @contextlib.contextmanager
     def _powered_on(self, machine: Machine, stage: str) -> Iterator[Guest]:
         with contextlib.ExitStack() as power:
             with self._timed(stage):
-                deadline_s = self._scaled(self.verify.boot_deadline_s)
+                deadline_s = self._scaled(self.info.verify.boot_deadline_s)
                 guest = power.enter_context(machine.powered_on(boot_deadline_s=deadline_s))
             yield guest
 
@@ -266,14 +251,15 @@ class _Session:
     ) -> None:
         report = self.scratch / f"junit-{phase}.xml"
         expect = self.scratch / f"expect-{phase}.json"
-        expect.write_text(json.dumps({**self.expect, "phase": phase}))
+        assert self.expected is not None  # every phase comes after the offline inspection
+        dataclasses.replace(self.expected, phase=phase).write(expect)
         argv: tuple[proc.Arg, ...] = (
             sys.executable, "-B", "-m", "pytest", "-v", "-c", self.suites / "pytest.ini",
             "-p", "no:cacheprovider", "--expect", expect, "--junitxml", report, *options,
             *folders,
         )  # fmt: skip
         self.reports[phase] = report
-        deadline_s = self._scaled(_SUITES_DEADLINE_S + self.verify.pods_deadline_s)
+        deadline_s = self._scaled(_SUITES_DEADLINE_S + self.info.verify.pods_deadline_s)
         try:
             proc.run(
                 privilege.as_root(argv) if as_root else argv,
@@ -310,10 +296,7 @@ def verify_file(
         raise SpecError(f"there is no disk image {image}")
     expected = None
     if manifest is not None:
-        try:
-            expected = json.loads(manifest.read_text())
-        except (OSError, ValueError) as e:
-            raise SpecError(f"cannot read the manifest {manifest}: {e}") from e
+        expected = Manifest.read(manifest, error=SpecError).as_dict()
     out.mkdir(parents=True, exist_ok=True)
     subject = Subject(image=image, out=out, manifest=expected, tests=tests, fail_fast=fail_fast)
     with scratch.run() as run:

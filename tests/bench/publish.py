@@ -35,7 +35,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     """Medians of both, in seconds; of ours the largest peak of memory. Raises SpecError without a build."""
     out = paths.out_root()
     build = finished_build.read(builds.find_build(out, SPEC))
-    disk = build.folder / build.manifest["disks"][0]["file"]
+    disk = build.folder / build.manifest.disk.file
     idle, plain, ours, uploads, peaks = [], [], [], [], []
     with lifecycle.owned(_CLOUD, Options(services=("glance",))) as running:
         env = {"OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml), "OS_CLOUD": _CLOUD}

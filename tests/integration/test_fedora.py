@@ -24,8 +24,9 @@ from goldsmith.core import download, files, paths, proc, reaper, scratch
 from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.host import partitions
-from goldsmith.image import dib, dib_plan, manifest, mount
-from goldsmith.image.manifest import Identity
+from goldsmith.image import build_info, dib, dib_plan, mount
+from goldsmith.image.build_info import Identity
+from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.scan import sbom, secret_scanner, secrets
 from goldsmith.spec import load
 from tests.support import fedora_root
@@ -141,8 +142,8 @@ def build(name: str, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> 
     assert spec.base_image is not None
     said = Identity(name=spec.name, build_id="1", commit="c", dirty=False, spec_sha256=loaded.sha256)
     identity = scratch / "identity"
-    kubelet = {"version": "1.35", "source": "package", "sha256": None}
-    manifest.write_identity(identity, manifest.build_json(spec, said, kubelet))
+    kubelet = KubeletRecord(version="1.35", source="package", sha256=None)
+    build_info.write(identity, build_info.of_spec(spec, said, kubelet))
     elements = scratch / "elements"  # diskimage-builder takes no path with a space, as the checkout's may be
     shutil.copytree(ROOT / "elements", elements)
     inputs = dib_plan.Inputs(

@@ -574,5 +574,5 @@ def test_an_image_that_is_built_on_reaches_the_engine_out_of_our_store_alone(
         build(Policy())
     (image,) = build(signer.policy(tmp_path)).images
 
-    assert image.layers[0]["diff_id"] == base.layer
+    assert image.layers[0].diff_id == base.layer
     assert len(image.layers) == 2

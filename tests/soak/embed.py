@@ -34,17 +34,18 @@ class EmbedTrials:
             manifest = pipeline.build(SPEC, options).manifest
         except GoldsmithError as e:
             return {"embed": strategy.value, "problems": [str(e)]}
-        verdict = manifest["verification"]
+        verdict = manifest.verification
+        assert verdict is not None
         return {
             "embed": strategy.value,
-            "build_id": manifest["build_id"],
-            "bytes": manifest["disks"][0]["size"],
-            "image_s": manifest["stages_s"]["image"],
-            "boot_s": verdict["durations_s"]["boot"],
-            "reboot_s": verdict["durations_s"]["reboot"],
-            "pods_ready_s": verdict["pods_ready_s"],
-            "tests": verdict["tests"],
-            "problems": [] if verdict["pods_ready_s"] is not None else ["no pod was waited for"],
+            "build_id": manifest.build_id,
+            "bytes": manifest.disk.size,
+            "image_s": (manifest.stages_s or {})["image"],
+            "boot_s": verdict.durations_s["boot"],
+            "reboot_s": verdict.durations_s["reboot"],
+            "pods_ready_s": verdict.pods_ready_s,
+            "tests": verdict.tests,
+            "problems": [] if verdict.pods_ready_s is not None else ["no pod was waited for"],
         }
 
     def finish(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Any
 from goldsmith import pipeline
 from goldsmith.core import paths, proc
 from goldsmith.core.builds import find_build
+from goldsmith.image.manifest import FILE, Manifest
+from goldsmith.pipeline import TimingsRecord
 from goldsmith.provenance import lockfile, spec_lock
 from goldsmith.spec import load
 from goldsmith.spec.load import SUFFIX
@@ -51,13 +52,15 @@ class Offline:
         if problems:
             return {"problems": problems}
         build = find_build(self.place / "out", SPEC)
-        manifest = json.loads((build / "manifest.json").read_text())
+        verdict = Manifest.read(build / FILE).verification
         locked = lockfile.read(spec_lock.path_of(load.load(str(self.spec), {})))
         moved = lockfile.compare(locked, lockfile.read(build / spec_lock.FILE))
-        timings = json.loads((build / "timings.json").read_text())
+        timings = TimingsRecord.read(build / "timings.json")
         return {
-            "build_id": build.name, "stages_s": timings["stages_s"], "provenance_s": timings["provenance_s"],
-            "tests": manifest["verification"]["tests"],
+            "build_id": build.name,
+            "stages_s": dict(timings.stages_s),
+            "provenance_s": dict(timings.provenance_s),
+            "tests": verdict.tests if verdict else 0,
             "problems": [f"{move.part}: {move.what} moved" for move in moved],
         }  # fmt: skip
 

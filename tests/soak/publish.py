@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import shutil
 import threading
@@ -18,6 +17,7 @@ from goldsmith.core import builds, progress, wait
 from goldsmith.devcloud import lifecycle
 from goldsmith.devcloud.start import Options
 from goldsmith.errors import BuildError
+from goldsmith.image.manifest import FILE, Manifest
 from goldsmith.publish import desired, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.release import GlanceImage
@@ -213,5 +213,4 @@ class Watched(_Publications):
 
 
 def _sha512(build: Path) -> str:
-    manifest = json.loads((build / "manifest.json").read_text())
-    return str(manifest["disks"][0]["sha512"])
+    return Manifest.read(build / FILE).disk.sha512

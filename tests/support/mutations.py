@@ -122,7 +122,7 @@ def judge(image: Path, mutation: Mutation, out: Path, run: scratch.Run) -> list[
             return []
         return [f"{mutation.name}: {e}"]
     if mutation.is_boot_error or verdict.passed:
-        return [f"{mutation.name}: booted, and the verdict is {verdict.as_dict()['result']}"]
+        return [f"{mutation.name}: booted, and the verdict is {verdict.result}"]
     found = _same_phase(verdict.failed)
     reasons = (mutation.reason, *mutation.also)
     if not all(any(reason in line for line in found) for reason in reasons) or not all(

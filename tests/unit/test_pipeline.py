@@ -14,19 +14,22 @@ import yaml
 
 from goldsmith import pipeline, resume
 from goldsmith.containers import bundler
+from goldsmith.containers.policy import Policy
 from goldsmith.core import builds, paths
+from goldsmith.core.documents import as_data
 from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
-from goldsmith.image import manifest, prepare
+from goldsmith.image import prepare
+from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.pipeline import Options, Timings
+from goldsmith.pipeline import BuildContext, Options, Timings
 from goldsmith.scan import vulnerabilities
 from goldsmith.scan.vulnerabilities import Finding, Report
 from goldsmith.spec import load
 from goldsmith.spec.model import Distribution, KubeletSource
 from goldsmith.verify import guest, session
-from goldsmith.verify.verdict import Verdict
+from tests.support import documents
 
 
 def test_stages_are_those_of_the_design_in_their_order() -> None:
@@ -135,16 +138,22 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
 def test_what_is_known_of_the_kubelet_can_be_written_into_a_lock(tmp_path: Path) -> None:
     binary = KubeletBinary(path=tmp_path, version="1.35.4", source=KubeletSource.go_module, sha256="a")
 
-    about = kubelet.about(binary)
+    record = as_data(kubelet.record(binary))
 
-    assert yaml.safe_load(yaml.safe_dump(about)) == about
+    assert yaml.safe_load(yaml.safe_dump(record)) == record
 
 
-def build_of(tmp_path: Path, budget: str | None) -> pipeline._Build:
+def context_of(tmp_path: Path, budget: str | None) -> BuildContext:
     loaded = load.load("debian-kubelet")
     loaded = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, fail_on=budget))
     (tmp_path / "build").mkdir()
-    return pipeline._Build(loaded, tmp_path / "build", Options(), Timings())
+    return BuildContext(
+        loaded=loaded, folder=tmp_path / "build", options=Options(), policy=Policy(), timings=Timings(),
+        run=Run(folder=tmp_path),
+        identity=Identity(
+            name="mine", build_id="build", commit="abc", dirty=False, spec_sha256=loaded.sha256
+        ),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("budget", "passes"), [("critical", False), ("critical-fixable", True)])
@@ -152,24 +161,19 @@ def test_an_image_over_its_budget_is_not_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, passes: bool
 ) -> None:
     """Whatever its tests have said."""
-    good = Verdict(
-        passed=True, tests=1, failed=(), skipped=(), not_applicable=(), uncovered=(), sha256="1",
-        accelerator="tcg", durations_s={"boot": 1.0},
-    )  # fmt: skip
+    good = documents.judged(durations_s={"boot": 1.0})
     finding = Finding(id="X", level="critical", where="host", package="p", version="1", fixed=None)
     report = Report(findings=(finding,), looked_up=1, unknown=(), records=1)
     monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
     monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: report)
     monkeypatch.setattr(session, "verify", lambda *_args, **_options: good)
     monkeypatch.setattr(builds, "move_latest", lambda _folder: True)
-    monkeypatch.setattr(manifest, "commit_of", lambda _checkout: ("abc", False))
     monkeypatch.setattr(resume, "forget", lambda _folder: None)
-    build = build_of(tmp_path, budget)
-    found = {"disks": [{"file": "x.qcow2"}], "files": {}}
+    context = context_of(tmp_path, budget)
 
     over = contextlib.nullcontext() if passes else pytest.raises(ProvenanceError, match="over the budget")
     with over:
-        build._prove(Run(folder=tmp_path), found)
+        pipeline._verify(context, documents.parsed(verification=None, stages_s=None))
 
     written = json.loads((tmp_path / "build/manifest.json").read_text())
     assert written["verification"]["result"] == ("passed" if passes else "failed")

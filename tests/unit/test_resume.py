@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from goldsmith.errors import BuildError
 from goldsmith.kubernetes import pin
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSource, KubeletSpec
+from tests.support import documents
 
 SPEC = ImageSpec(
     name="mine", distribution=Distribution.debian, release="trixie", containers=(), elements=("ours",)
@@ -40,10 +40,8 @@ def failed_build(builds: Path, loaded: LoadedSpec, name: str = "20260101T000000Z
     folder = builds / name
     folder.mkdir()
     (folder / "mine.qcow2").write_bytes(b"disk")
-    manifest = {
-        "disks": [{"file": "mine.qcow2", "sha256": hashlib.sha256(b"disk").hexdigest()}],
-    }
-    resume.save(folder, manifest, resume.inputs(loaded))
+    made = documents.parsed(disks=[documents.disk("mine.qcow2", b"disk")], verification=None, stages_s=None)
+    resume.save(folder, made, resume.inputs(loaded))
     return folder
 
 
@@ -51,7 +49,7 @@ def test_a_failed_build_goes_on(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
 
     assert resume.find(builds, loaded) == folder
-    assert resume.manifest(folder)["disks"][0]["file"] == "mine.qcow2"
+    assert resume.manifest(folder).disk.file == "mine.qcow2"
 
 
 def test_it_is_the_newest_one(builds: Path, loaded: LoadedSpec) -> None:

@@ -16,7 +16,7 @@ def test_stages_that_ended_are_kept() -> None:
     with pytest.raises(KeyError), timings.stage("image"):
         raise KeyError
 
-    assert list(timings.as_dict()["stages_s"]) == ["spec"]
+    assert list(timings.record().stages_s) == ["spec"]
 
 
 def test_what_provenance_took_is_summed_up_over_the_stages_of_one_build(
@@ -33,7 +33,7 @@ def test_what_provenance_took_is_summed_up_over_the_stages_of_one_build(
     with pytest.raises(KeyError), progress.share("index"):
         raise KeyError
 
-    provenance = timings.as_dict()["provenance_s"]
+    provenance = timings.record().provenance_s
 
     assert set(provenance) == {"index", "lock"}
     assert provenance["lock"] == 1.0

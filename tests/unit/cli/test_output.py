@@ -3,26 +3,24 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from goldsmith.cli import output
 from goldsmith.image import dib_plan
-from goldsmith.pipeline import Result
+from goldsmith.pipeline import BuildResult
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSpec
-from goldsmith.verify.verdict import Verdict
+from tests.support import documents
 
-MANIFEST: dict[str, Any] = {
-    "name": "mine", "build_id": "b1",
-    "disks": [{"file": "m.qcow2", "size": 2048, "virtual_size": 1024**3, "sha256": "abc"}],
-    "stages_s": {"image": 60.0, "boot": 9.5},
-    "verification": {"tests": 42, "accelerator": "tcg", "uncovered_images": ["a.b/tool:1"]},
-}  # fmt: skip
-VERDICT = Verdict(
-    passed=False, tests=3, failed=("booted: test_x: no",), skipped=("booted: test_s: why",),
-    not_applicable=("sealed: test_n: no pods",), uncovered=("a.b/tool:1",), sha256="abc", accelerator="kvm",
+MANIFEST = documents.parsed(
+    build_id="b1", disks=[documents.disk("m.qcow2", b"x" * 2048) | {"sha256": "abc"}],
+    stages_s={"image": 60.0, "boot": 9.5},
+    verification=documents.verdict(tests=42, uncovered_images=["a.b/tool:1"]),
+)  # fmt: skip
+VERDICT = documents.judged(
+    result="failed", tests=3, failed=["booted: test_x: no"], skipped=["booted: test_s: why"],
+    not_applicable=["sealed: test_n: no pods"], uncovered_images=["a.b/tool:1"], image_sha256="abc",
 )  # fmt: skip
 SPEC = ImageSpec(
     name="mine", distribution=Distribution.debian, release="trixie", kubelet=KubeletSpec(version="1.35.4"),
@@ -35,6 +33,11 @@ SPEC = ImageSpec(
 LOADED = LoadedSpec(spec=SPEC, rendered="", path=Path("mine"), sha256="5" * 64, elements=())
 
 
+RESULT = BuildResult(
+    folder=Path("/out/mine/b1"), image=Path("/out/mine/b1/m.qcow2"), manifest=MANIFEST, is_latest=True
+)
+
+
 def plan() -> dib_plan.DibPlan:
     return dib_plan.plan(SPEC, dib_plan.Inputs(elements=Path("e"), identity=Path("i"), scratch=Path("s")))
 
@@ -43,7 +46,7 @@ def plan() -> dib_plan.DibPlan:
 def test_the_end_of_a_build_goes_to_stderr_and_holds_nothing_back(
     capsys: pytest.CaptureFixture[str], is_latest: bool
 ) -> None:
-    output.show(Result(folder=Path("/out/mine/b1"), manifest=MANIFEST, is_latest=is_latest))
+    output.show(dataclasses.replace(RESULT, is_latest=is_latest))
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -63,7 +66,7 @@ def test_a_verdict_names_everything_that_did_not_pass() -> None:
         "  embedded, but not run by any pod: a.b/tool:1",
         "sha256 abc",
     ]
-    assert output.verdict_as_text(dataclasses.replace(VERDICT, passed=True)).startswith("passed: 3 tests")
+    assert output.verdict_as_text(dataclasses.replace(VERDICT, result="passed")).startswith("passed: 3 tests")
 
 
 def test_a_plan_says_where_everything_comes_from() -> None:
@@ -83,7 +86,7 @@ def test_a_plan_is_read_line_by_line() -> None:
 
 
 def test_a_build_answers_with_its_image() -> None:
-    answer = Result(folder=Path("/out/mine/b1"), manifest=MANIFEST, is_latest=True).as_dict()
+    answer = RESULT.as_dict()
 
     assert answer["schema"] == "goldsmith.build-result"
     assert answer["image"] == "/out/mine/b1/m.qcow2"

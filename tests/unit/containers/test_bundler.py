@@ -98,9 +98,7 @@ def test_a_layer_that_rotted_is_built_anew_and_never_shipped(
     with pytest.raises(HostError, match="no Docker engine answers"):  # it asks for one: there is no other way
         export(run, tmp_path, spec)
     keep(key, tmp_path)
-    assert [x["digest"] for x in export(run, tmp_path, spec).images[0].layers] == list(
-        map(oci.sha256, LAYERS)
-    )
+    assert [x.digest for x in export(run, tmp_path, spec).images[0].layers] == list(map(oci.sha256, LAYERS))
 
 
 def test_a_changed_context_is_built_anew(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_names_are_written_out_as_the_kubelet_does(ref: str, name: str, reposito
 
 def test_the_lock_says_what_is_in_the_archive() -> None:
     one, _ = image("a.test/a:1", b"base", b"a", into=Into.docker)
-    parsed = json.loads(oci.lock([one]))
+    parsed = oci.lock([one]).as_dict()
     assert (parsed["schema"], parsed["version"]) == ("goldsmith.images-lock", 1)
     (entry,) = parsed["images"]
     assert entry["digest"] == one.digest

@@ -25,8 +25,11 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import SSlibKey
 
 from goldsmith.errors import GoldsmithError, ProvenanceError, SpecError
+from goldsmith.image.manifest import Manifest
+from goldsmith.image.packages import PackageList
 from goldsmith.provenance import attestation, dsse, glance_signature, release_check, statement
 from goldsmith.provenance.attestation import FILE
+from tests.support import documents
 
 DISK = bytes(range(256)) * 40
 H1 = "h1:o/8dBC/pHVpYoGV4OAIytAlNPZbdYVTXJHoYvXC4qzM="
@@ -41,31 +44,17 @@ def sha256(data: bytes) -> str:
 
 def manifest_of(folder: Path) -> dict[str, Any]:
     files = ("images.lock.json", "junit.xml", "packages.json", "spec.yaml")
-    return {
-        "name": "mine", "build_id": folder.name, "created": "2026-01-01T00:00:00Z", "commit": "c" * 40,
-        "dirty": False, "spec_sha256": "5" * 64, "tools": {"goldsmith": "1"}, "distribution": "debian",
-        "arch": "amd64", "base_image": None, "elements": {"kubelet": "e" * 64},
-        "kubelet": {
-            "version": "1.35.4", "sha256": "b" * 64,
+    return documents.manifest(
+        build_id=folder.name,
+        kubelet={
+            "version": "1.35.4", "source": "go-module", "sha256": "b" * 64,
             "provenance": {"module": f"k8s.io/kubernetes v1.35.4 {H1}", "go": "go1.26.8"},
         },
-        "containers": [
-            {
-                "ref": "a.b/app:1", "digest": f"sha256:{'d' * 64}", "index_digest": None, "source": "build",
-                "config_digest": f"sha256:{'f' * 64}",
-            }
-        ],
-        "disks": [
-            {
-                "file": "mine-amd64.qcow2", "format": "qcow2", "size": len(DISK), "sha256": sha256(DISK),
-                "sha512": hashlib.sha512(DISK).hexdigest(),
-            }
-        ],
-        "files": {name: sha256((folder / name).read_bytes()) for name in files},
-        "verification": {
-            "result": "passed", "tests": 9, "skipped": [], "image_sha256": sha256(DISK),
-        },
-    }  # fmt: skip
+        containers=[documents.image("a.b/app:1", digest=f"sha256:{'d' * 64}")],
+        disks=[documents.disk(content=DISK)],
+        files={name: sha256((folder / name).read_bytes()) for name in files},
+        verification=documents.verdict(image_sha256=sha256(DISK)),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -75,7 +64,7 @@ def build(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "mine-amd64.qcow2").write_bytes(DISK)
     package = {"name": "base-files", "version": "13.8+deb13u8", "architecture": "amd64", "sha256": "a" * 64}
-    (folder / "packages.json").write_text(json.dumps({"packages": [package], "kernels": []}))
+    (folder / "packages.json").write_text(json.dumps(documents.packages(package)))
     for name in ("images.lock.json", "junit.xml", "spec.yaml"):
         (folder / name).write_text(f"{name}, and more\n")
     write(folder, manifest_of(folder))
@@ -153,7 +142,7 @@ def test_the_statement_is_slsa_provenance_of_all_that_went_in(release: Path) -> 
     assert content["predicateType"] == "https://slsa.dev/provenance/v1"
     assert definition["externalParameters"]["spec"] == "mine"
     assert [each["digest"] for each in materials] == [
-        {"gitCommit": "c" * 40},
+        {"gitCommit": "a" * 40},
         {"goModuleH1": "a3ff1d042fe91d5a58a06578380232b4094d3d96dd6154d7247a18bd70b8ab33"},
         {"sha256": "d" * 64},
         {"sha256": "a" * 64},
@@ -256,9 +245,10 @@ def test_a_release_that_was_never_good_is_refused_though_it_is_signed(release: P
     manifest = manifest_of(release)
     manifest["verification"]["result"] = "failed"
     write(release, manifest)
-    packages = json.loads((release / "packages.json").read_text())
+    packages = PackageList.read(release / "packages.json")
+    made = Manifest.read(release / "manifest.json")
     digest = sha256((release / "manifest.json").read_bytes())
-    sign_again(release, statement.make(manifest, packages, manifest_sha256=digest, builder=BUILDER))
+    sign_again(release, statement.make(made, packages, manifest_sha256=digest, builder=BUILDER))
 
     assert failed(release, tmp_path) == ["verification"]
 
@@ -268,8 +258,8 @@ def test_a_release_that_was_never_good_is_refused_though_it_is_signed(release: P
     [
         (lambda b, m: m["verification"].update(result="failed"), "was not verified"),
         (lambda b, m: m.update(dirty=True), "uncommitted changes"),
-        (lambda b, m: (b / "spec.yaml").write_text("other"), "is not what the manifest says"),
-        (lambda b, m: (b / "mine-amd64.qcow2").write_bytes(DISK[1:]), "is not what its manifest says"),
+        (lambda b, m: (b / "spec.yaml").write_text("other"), "differs from its manifest"),
+        (lambda b, m: (b / "mine-amd64.qcow2").write_bytes(DISK[1:]), "differs from its manifest"),
     ],
 )
 def test_only_what_is_whole_verified_and_committed_is_signed(

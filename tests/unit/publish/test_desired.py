@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +11,7 @@ import pytest
 from goldsmith.image import finished_build
 from goldsmith.publish import desired, release
 from goldsmith.spec.model import Distribution, ImageSpec, PublishCloud, PublishSpec
-
-DISK = b"a disk" * 400_000
-
-
-def sha(data: bytes, algorithm: str = "sha256") -> str:
-    return hashlib.new(algorithm, data).hexdigest()
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Path:
-    """A build folder as build-image leaves it."""
-    folder = tmp_path / "out/mine/20260301T120000Z-abcdefa"
-    folder.mkdir(parents=True)
-    (folder / "mine-amd64.qcow2").write_bytes(DISK)
-    packages = json.dumps({"packages": [{"name": "bash", "version": "5.2"}], "kernels": ["6.1"]})
-    (folder / "packages.json").write_text(packages)
-    disk = {
-        "file": "mine-amd64.qcow2", "format": "qcow2", "size": len(DISK), "virtual_size": 1 << 30,
-        "sha256": sha(DISK), "sha512": sha(DISK, "sha512"),
-    }  # fmt: skip
-    write(
-        folder,
-        {
-            "build_id": folder.name, "disks": [disk], "files": {"packages.json": sha(packages.encode())},
-            "verification": {"result": "passed", "image_sha256": disk["sha256"]}, "containers": [],
-            "elements": {"e": "1"}, "kernels": ["6.1"], "kubelet": None, "min_disk_gib": 1,
-            "min_ram_mib": 512,
-        },
-    )  # fmt: skip
-    return folder
-
-
-def write(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+from tests.support import documents
 
 
 def spec(**publish: Any) -> ImageSpec:
@@ -79,7 +44,7 @@ def test_what_is_wanted_in_a_cloud(build: Path) -> None:
 
     found = desired.wanted(wished, line, PublishCloud(name="prod"), read, disk, {"img_signature": "c2ln"})
 
-    assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(DISK), 1, 512)
+    assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(documents.DISK), 1, 512)
     properties = found.all_properties()
     assert {name: value for name, value in properties.items() if not name.startswith(release.PREFIX)} == {
         "hw_architecture": "x86_64", "os_type": "linux", "os_distro": "mine", "os_version": "13",

@@ -15,7 +15,7 @@ from goldsmith.errors import SpecError, VerificationError
 from goldsmith.heat import verify
 from goldsmith.heat.acceptance import Wishes
 from goldsmith.host import accelerator
-from goldsmith.image import manifest
+from goldsmith.image import build_info
 from tests.soak import heat_cloud, heat_failures, heat_transports, kill, runner
 from tests.soak.heat_cloud import SPEC
 from tests.soak.heat_failures import Failures
@@ -50,7 +50,7 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> type[Dice]:
 
     found = accelerator.Accelerator(name="tcg", args=(), slowness=4.0, note="")
     monkeypatch.setattr(accelerator, "find", lambda **_: found)
-    monkeypatch.setattr(manifest, "commit_of", lambda _: ("abc", False))
+    monkeypatch.setattr(build_info, "commit_of", lambda _: ("abc", False))
     monkeypatch.setitem(runner.KINDS, "dice", Kind)
     return Kind
 

@@ -21,8 +21,11 @@ def test_pods(): pass
 def test_systemd(): pass
 """
 BARE: dict[str, Any] = {
-    "phase": "booted", "systemd": False, "build": None, "images": [], "manifest": None,
+    "schema": "goldsmith.expectations", "version": 1, "phase": "booted", "systemd": False, "build": None,
+    "images": [], "manifest": None, "image_sha256": "1", "user": "root", "hostname": "golden", "nics": [],
+    "grow_mib": 0, "slowness": 1.0,
 }  # fmt: skip
+KUBELET = {"schema": "goldsmith.build", "version": 1, "kubelet": {"version": "1.35.4"}}
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def notes(suite: pytest.Pytester) -> list[str]:
 
 
 def test_what_an_image_does_not_claim_is_left_out_and_said(suite: pytest.Pytester) -> None:
-    build = {"kubelet": {"version": "1.35.4"}, "verify": {"pods": []}}
+    build = {**KUBELET, "verify": {"pods": []}}
 
     run(suite, build=build).assert_outcomes(passed=1, deselected=2)
 
@@ -58,7 +61,7 @@ def test_what_an_image_does_not_claim_is_left_out_and_said(suite: pytest.Pyteste
 
 
 def test_what_it_claims_is_tested(suite: pytest.Pytester) -> None:
-    build = {"kubelet": {"version": "1.35.4"}, "verify": {"pods": [{}]}}
+    build = {**KUBELET, "verify": {"pods": [{}]}}
 
     run(suite, build=build, systemd=True).assert_outcomes(passed=3)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
@@ -16,9 +15,10 @@ import pytest
 from goldsmith.core import files, proc, scratch
 from goldsmith.errors import BootError, VerificationError
 from goldsmith.host import accelerator
+from goldsmith.image.verdict import Verdict
 from goldsmith.verify import qemu, session
 from goldsmith.verify.session import Subject
-from goldsmith.verify.verdict import Verdict
+from tests.support import documents
 
 pytestmark = pytest.mark.usefixtures("quick_polls")
 
@@ -27,16 +27,21 @@ BAD = GOOD.replace("/></", '><failure message="no"/></testcase></')
 NONE = '<testsuites><testsuite name="pytest"/></testsuites>'
 PHASES = ("sealed", "booted", "rebooted", "collected")
 IMAGES = [
-    {"ref": "a.b/pause:1", "names": ["a.b/pause:1"]},
-    {"ref": "a.b/app:1", "names": ["a.b/app:1", "a.b/app@sha256:1"]},
-    {"ref": "a.b/tool:1", "names": ["a.b/tool:1"]},
+    documents.image("a.b/pause:1"),
+    documents.image("a.b/app:1", names=["a.b/app:1", "a.b/app@sha256:1"]),
+    documents.image("a.b/tool:1"),
 ]
 POD = {"metadata": {"name": "app"}, "spec": {"containers": [{"name": "c", "image": "a.b/app@sha256:1"}]}}
 PACKAGE = {
     "bom-ref": "host/deb/bash", "type": "library", "name": "bash", "version": "5.2",
     "purl": "pkg:deb/debian/bash@5.2?arch=amd64",
 }  # fmt: skip
-BUILD = {"name": "mine", "verify": {"memory_mib": 777, "cpus": 3, "pods": [POD]}}
+BUILD = {
+    "schema": "goldsmith.build",
+    "version": 1,
+    "name": "mine",
+    "verify": {"memory_mib": 777, "cpus": 3, "pods": [POD]},
+}
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def inside(tmp_path: Path) -> Path:
     root = tmp_path / "inside"
     for name, text in {
         "usr/lib/goldsmith/build.json": json.dumps(BUILD),
-        "usr/lib/goldsmith/images.lock.json": json.dumps({"images": IMAGES}),
+        "usr/lib/goldsmith/images.lock.json": json.dumps(documents.images_lock(*IMAGES)),
         "etc/cloud/cloud.cfg": "",
         "etc/os-release": 'PRETTY_NAME="Debian"\nID=debian\n',
     }.items():
@@ -198,7 +203,7 @@ def test_the_vm_is_on_an_overlay_and_as_large_as_the_image_asks_for(lab: Lab) ->
     assert f"-b {lab.image} -F raw" in create
     assert resize.endswith("+2048M")
     assert "-m 777 -smp 3" in lab.calls("qemu-system-x86_64")[0]
-    assert verdict.uncovered == ("a.b/tool:1",)
+    assert verdict.uncovered_images == ("a.b/tool:1",)
 
 
 def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, tmp_path: Path) -> None:
@@ -206,7 +211,7 @@ def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, 
     mine = tmp_path / "mine"
     mine.mkdir()
 
-    shown = lab.run(manifest={"name": "other"}, tests=[mine]).as_dict()
+    shown = lab.run(manifest={"name": "other"}, tests=[mine])
 
     expect = lab.expected("rebooted")
     assert expect["build"] == BUILD
@@ -215,7 +220,7 @@ def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, 
     assert (expect["phase"], expect["user"], expect["slowness"]) == ("rebooted", "debian", 2.0)
     runs = zip(lab.phases(), [call for call in lab.calls("pytest") if "--expect" in call], strict=True)
     assert [phase for phase, call in runs if str(mine) in call] == ["booted", "rebooted"]
-    assert (shown["result"], shown["image_sha256"]) == ("passed", files.sha256_of(lab.image))
+    assert (shown.result, shown.image_sha256) == ("passed", files.sha256_of(lab.image))
 
 
 def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, inside: Path) -> None:
@@ -287,7 +292,7 @@ fi; {lab.until_it_reboots}""",
 
     verdict = lab.run()
 
-    assert (verdict.passed, verdict.tests, verdict.as_dict()["emulator_faults"]) == (True, 4, 1)
+    assert (verdict.passed, verdict.tests, verdict.emulator_faults) == (True, 4, 1)
     assert oops in (lab.out / "console-emulator-fault-1.log").read_text()
     overlays = [call.split()[-1] for call in lab.calls("qemu-img") if call.startswith("create")]
     assert len(set(overlays)) == 2
@@ -331,32 +336,16 @@ def test_a_vm_that_does_not_come_back_is_lost(
         lab.run()
 
 
-def test_only_a_verdict_that_passed_says_so() -> None:
-    verdict = Verdict(
-        passed=True,
-        tests=1,
-        failed=(),
-        skipped=(),
-        not_applicable=(),
-        uncovered=(),
-        sha256="",
-        accelerator="",
-    )
-
-    assert verdict.as_dict()["result"] == "passed"
-    assert dataclasses.replace(verdict, passed=False).as_dict()["result"] == "failed"
-
-
 def test_a_folder_of_suites_that_is_not_there_is_not_passed_over(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="typo"):
         lab.run(tests=[tmp_path / "typo"])
 
 
 def test_an_image_that_only_sounds_like_the_sandboxs_is_named_too(lab: Lab, inside: Path) -> None:
-    images = [{"ref": "a.b/pause-menu:1", "names": ["a.b/pause-menu:1"]}]
-    (inside / "usr/lib/goldsmith/images.lock.json").write_text(json.dumps({"images": images}))
+    lock = documents.images_lock(documents.image("a.b/pause-menu:1"))
+    (inside / "usr/lib/goldsmith/images.lock.json").write_text(json.dumps(lock))
 
-    assert lab.run().uncovered == ("a.b/pause-menu:1",)
+    assert lab.run().uncovered_images == ("a.b/pause-menu:1",)
 
 
 def test_what_the_sealed_disk_showed_is_reported_also_if_the_vm_is_lost(

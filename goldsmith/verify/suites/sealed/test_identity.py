@@ -19,6 +19,11 @@ def test_build_json_says_what_the_image_is(expect: dict[str, Any]) -> None:
     assert build is not None, "/usr/lib/goldsmith/build.json is missing or no JSON"
     assert build["schema"] == "goldsmith.build"
     assert set(build) >= BUILD_KEYS
+    assert expect["build_problem"] == ""
+
+
+def test_the_images_lock_can_be_read(expect: dict[str, Any]) -> None:
+    assert expect["images_problem"] == ""
 
 
 def test_os_release_names_image_and_version(sealed_root: Path, expect: dict[str, Any]) -> None:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build.json: how an image describes itself, in /usr/lib/goldsmith. Verification expects what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from goldsmith.core import proc
+from goldsmith.core.documents import Document, about
+from goldsmith.errors import CommandError, HostError
+from goldsmith.image import mount
+from goldsmith.kubernetes.kubelet import KubeletRecord
+from goldsmith.spec.model import ImageSpec, VerifySpec
+
+_PLAIN = VerifySpec()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Who a build is. commit: of the checkout, forty hex digits, or 'nogit'."""
+
+    name: str
+    build_id: str
+    commit: str
+    dirty: bool
+    spec_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KubeletInfo:
+    """The kubelet in the image."""
+
+    version: Annotated[str, about("Version, without v.")] = ""
+    source: Annotated[str, about("How it was obtained: go-module, release or package.")] = ""
+    sha256: Annotated[str | None, about("Hex sha256 of the program; null for a package.")] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeatAgentInfo:
+    """Heat's agent in the image."""
+
+    hooks: Annotated[tuple[str, ...], about("Hooks that it has.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AllowedSecretInfo:
+    """What looks like a secret and may stay."""
+
+    path: Annotated[str, about("Path from the root, a pattern of fnmatch(3).")]
+    reason: Annotated[str, about("Why it may stay.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyInfo:
+    """How the image is to be verified."""
+
+    boot_deadline_s: Annotated[int, about("Seconds until ssh answers, on a host with KVM.")] = (
+        _PLAIN.boot_deadline_s
+    )
+    pods_deadline_s: Annotated[int, about("Seconds until all pods are ready, on a host with KVM.")] = (
+        _PLAIN.pods_deadline_s
+    )
+    memory_mib: Annotated[int, about("MiB of memory of the test VM.")] = _PLAIN.memory_mib
+    cpus: Annotated[int, about("Virtual cores of the test VM.")] = _PLAIN.cpus
+    pods: Annotated[tuple[Mapping[str, Any], ...], about("Pod manifests that must become ready.")] = ()
+    allow_secrets: Annotated[
+        tuple[AllowedSecretInfo, ...], about("Files that may look like secrets, each with a reason.")
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildInfo(Document):
+    """What an image is. Every field has a default: a foreign image may say little."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.build"
+
+    name: Annotated[str, about("Name of the spec.")] = ""
+    build_id: Annotated[str, about("ID of the build: UTC time and short commit.")] = ""
+    commit: Annotated[str, about("Commit of the checkout, 40 hex digits, or nogit.")] = ""
+    spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec.")] = ""
+    distribution: Annotated[str, about("Distribution: debian, fedora or custom.")] = ""
+    release: Annotated[str, about("Release of the distribution.")] = ""
+    arch: Annotated[str, about("Architecture: amd64 or arm64.")] = ""
+    embed: Annotated[str, about("How images are embedded: content-store, archive or unpacked.")] = ""
+    images_lock: Annotated[str | None, about("Path of images.lock.json in it; null without one.")] = None
+    kubelet: Annotated[KubeletInfo | None, about("The kubelet; null without one.")] = None
+    heat_agent: Annotated[HeatAgentInfo | None, about("Heat's agent; null without it.")] = None
+    mirror: Annotated[str | None, about("Package mirror that stays in it; null for the default.")] = None
+    unattended_upgrades: Annotated[bool, about("Whether the image upgrades its packages by itself.")] = False
+    verify: Annotated[VerifyInfo, about("How the image is to be verified.")] = VerifyInfo()
+
+
+def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) -> BuildInfo:
+    """What the image of a spec will say it is."""
+    agent, verify = spec.heat_agent, spec.verify
+    return BuildInfo(
+        name=identity.name, build_id=identity.build_id, commit=identity.commit,
+        spec_sha256=identity.spec_sha256, distribution=spec.distribution.value, release=spec.release,
+        arch=spec.arch.value, embed=spec.embed.value,
+        images_lock=mount.LOCK_JSON if spec.containers else None,
+        kubelet=None if kubelet is None else KubeletInfo(
+            version=kubelet.version, source=kubelet.source, sha256=kubelet.sha256
+        ),
+        heat_agent=None if agent is None else HeatAgentInfo(hooks=tuple(hook.value for hook in agent.hooks)),
+        mirror=spec.mirror, unattended_upgrades=spec.unattended_upgrades,
+        verify=VerifyInfo(
+            boot_deadline_s=verify.boot_deadline_s, pods_deadline_s=verify.pods_deadline_s,
+            memory_mib=verify.memory_mib, cpus=verify.cpus, pods=tuple(verify.pods),
+            allow_secrets=tuple(
+                AllowedSecretInfo(path=each.path, reason=each.reason) for each in verify.allow_secrets
+            ),
+        ),
+    )  # fmt: skip
+
+
+def write(folder: Path, info: BuildInfo) -> None:
+    """The folder that the element goldsmith-identity takes its files from."""
+    folder.mkdir()
+    info.write(folder / "build.json")
+    lines = f'IMAGE_ID="{info.name}"\nIMAGE_VERSION="{info.build_id}"\n'
+    (folder / "os-release").write_text(lines)
+
+
+def commit_of(checkout: Path) -> tuple[str, bool]:
+    """The checkout's commit, and whether its tree differs from it, or may."""
+    git = ("git", "-c", "safe.directory=*", "-C", checkout)
+    try:
+        commit = proc.capture((*git, "rev-parse", "HEAD")).strip()
+        return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
+    except (CommandError, HostError):  # no repository, or no git
+        return "nogit", True  # nobody knows what it was built from

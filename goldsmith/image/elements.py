@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hashes of the elements that an image is made with, and of all that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from diskimage_builder import element_dependencies
+
+from goldsmith.core.files import sha256_of
+
+
+def hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
+    """Element -> sha256 over its files (path, mode, content), for names and all they depend on."""
+    builtin = Path(str(element_dependencies.__file__)).parent / "elements"
+    path = ":".join(str(folder) for folder in [*folders, builtin])
+    found = element_dependencies.get_elements(list(names), path)
+    return {name: tree_sha256(Path(path)) for name, path in sorted(found)}
+
+
+def tree_sha256(folder: Path) -> str:
+    """Hex sha256 over a folder's files: relative path, whether executable, content."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            mode = "x" if os.access(path, os.X_OK) else "-"
+            digest.update(f"{path.relative_to(folder)}\0{mode}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict of a verification; the manifest of a build holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from goldsmith.core.documents import Document, about
+from goldsmith.errors import VerificationError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Passed: every test of every phase passed and the image is byte for byte as before."""
+
+    result: Annotated[Literal["passed", "failed"], about("Whether the image may be used.")]
+    tests: Annotated[int, about("Number of tests that ran, of all phases.")]
+    failed: Annotated[tuple[str, ...], about("Tests that failed: PHASE: TEST: MESSAGE.")]
+    skipped: Annotated[tuple[str, ...], about("Tests that were skipped: PHASE: TEST: REASON.")]
+    not_applicable: Annotated[
+        tuple[str, ...], about("Tests left out because the image does not claim what they test.")
+    ]
+    uncovered_images: Annotated[tuple[str, ...], about("Embedded images that no pod of the spec runs.")]
+    image_sha256: Annotated[str, about("Hex sha256 of the disk image, before and after the tests.")]
+    accelerator: Annotated[str, about("Accelerator of the test VM: kvm or tcg.")]
+    durations_s: Annotated[Mapping[str, float], about("Seconds of each phase that ran.")] = field(
+        default_factory=dict
+    )
+    pods_ready_s: Annotated[float | None, about("Seconds until all pods were ready; null without pods.")] = (
+        None
+    )
+    emulator_faults: Annotated[int, about("VMs that QEMU's emulation lost before this one.")] = 0
+
+    @property
+    def passed(self) -> bool:
+        return self.result == "passed"
+
+    def require(self, out: Path) -> None:
+        """Raise VerificationError, naming what failed, unless it passed; out has the report."""
+        if self.passed:
+            return
+        shown = "".join(f"\n  | {line}" for line in self.failed)
+        raise VerificationError(
+            f"{len(self.failed)} of {self.tests} tests failed{shown}", hint=f"see {out / 'junit.xml'}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerdictAnswer(Verdict, Document):
+    """The verdict on one disk image: the answer of verify-image."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.verdict"
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictAnswer:
+        """The verdict as a document."""
+        return cls(**{each.name: getattr(verdict, each.name) for each in dataclasses.fields(verdict)})

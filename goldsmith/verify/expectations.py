@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the suites expect of an image: what it says of itself, its manifest, and the VM it boots in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from goldsmith.containers.images_lock import ImagesLock, LockedImage
+from goldsmith.core.documents import Document, about
+from goldsmith.errors import VerificationError
+from goldsmith.image import mount
+from goldsmith.image.build_info import BuildInfo
+from goldsmith.verify import qemu
+from goldsmith.verify.guest import GROW_MIB, HOSTNAME
+
+_D = TypeVar("_D", bound=Document)
+_NO_BILL: dict[str, Any] = {"packages": [], "containers": {}, "kubelet_sha256": None, "error": "not made yet"}
+_NO_SCAN: dict[str, Any] = {"findings": [], "allowed": [], "unread": [], "error": "not made yet"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NicExpectation:
+    """A network card of the test VM."""
+
+    mac: Annotated[str, about("MAC address.")]
+    mtu: Annotated[int | None, about("MTU, bytes; null for the default.")]
+    ipv4: Annotated[str | None, about("IPv4 address with prefix length; null for a card without one.")]
+    ipv6: Annotated[str | None, about("IPv6 address with prefix length; null for a card without one.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectations(Document):
+    """What the suites of one phase expect. Suites of users get it as the fixture `expect`, a dict."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.expectations"
+
+    phase: Annotated[str, about("Phase: sealed, booted, rebooted or collected.")] = ""
+    build: Annotated[
+        Mapping[str, Any] | None, about("build.json of the image as it is; null where it has none.")
+    ]
+    build_problem: Annotated[str, about("Why build.json cannot be used; empty if it can.")] = ""
+    manifest: Annotated[
+        Mapping[str, Any] | None, about("The manifest that the image is compared with; null without one.")
+    ]
+    images: Annotated[tuple[LockedImage, ...], about("Container images of images.lock.json in the image.")]
+    images_problem: Annotated[str, about("Why that images.lock.json cannot be used; empty if it can.")] = ""
+    image_sha256: Annotated[str, about("Hex sha256 of the disk image.")]
+    systemd: Annotated[bool, about("Whether the image has systemd.")]
+    user: Annotated[str, about("User that the test VM is logged in to.")]
+    hostname: Annotated[str, about("Host name that the config drive gives the VM.")]
+    nics: Annotated[tuple[NicExpectation, ...], about("Network cards of the VM.")]
+    grow_mib: Annotated[int, about("MiB by which the VM's disk is larger than the image.")]
+    slowness: Annotated[float, about("How many times slower this host is than one with KVM.")]
+    sbom: Annotated[
+        Mapping[str, Any],
+        about("What the SBOM lists: packages, containers, kubelet_sha256, error."),
+    ] = field(default_factory=lambda: dict(_NO_BILL))
+    secrets: Annotated[
+        Mapping[str, Any], about("What the secret scan found: findings, allowed, unread, error.")
+    ] = field(default_factory=lambda: dict(_NO_SCAN))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claims:
+    """What an image says of itself. info: with defaults for what is missing or cannot be used."""
+
+    build: Mapping[str, Any] | None
+    info: BuildInfo
+    problem: str
+    images: tuple[LockedImage, ...]
+    images_problem: str
+
+
+def claims_of(root: Path) -> Claims:
+    """Read build.json and images.lock.json of the root file system at root; they may say anything."""
+    build = mount.read_json(root, mount.BUILD_JSON)
+    info, problem = _parsed(BuildInfo, build, mount.BUILD_JSON, BuildInfo())
+    path = info.images_lock or mount.LOCK_JSON
+    lock, images_problem = _parsed(ImagesLock, mount.read_json(root, path), path, ImagesLock(images=()))
+    return Claims(build=build, info=info, problem=problem, images=lock.images, images_problem=images_problem)
+
+
+def info_of(expected: Expectations) -> BuildInfo:
+    """What the image says of itself, with defaults for what is missing or cannot be used."""
+    return _parsed(BuildInfo, expected.build, mount.BUILD_JSON, BuildInfo())[0]
+
+
+def _parsed(kind: type[_D], data: Mapping[str, Any] | None, origin: str, otherwise: _D) -> tuple[_D, str]:
+    """A document of the image, and why it cannot be used; otherwise: what stands for it then."""
+    if data is None:
+        return otherwise, ""
+    try:
+        return kind.parse(data, origin, error=VerificationError), ""
+    except VerificationError as e:
+        return otherwise, str(e)
+
+
+def of(
+    claims: Claims,
+    root: Path,
+    *,
+    image_sha256: str,
+    manifest: Mapping[str, Any] | None,
+    user: str,
+    slowness: float,
+) -> Expectations:
+    """What is expected of an image with these claims, before bill and secret scan are made."""
+    return Expectations(
+        build=claims.build,
+        build_problem=claims.problem,
+        manifest=manifest,
+        images=claims.images,
+        images_problem=claims.images_problem,
+        image_sha256=image_sha256,
+        systemd=mount.resolve(root, "/usr/lib/systemd/systemd").exists(),
+        user=user,
+        hostname=HOSTNAME,
+        nics=tuple(
+            NicExpectation(mac=nic.mac, mtu=nic.mtu, ipv4=nic.ipv4, ipv6=nic.ipv6) for nic in qemu.GUEST
+        ),
+        grow_mib=GROW_MIB,
+        slowness=slowness,
+    )

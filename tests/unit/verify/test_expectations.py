@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image says of itself may be missing, broken or of a later release: each is a finding, no crash."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith.image.build_info import BuildInfo
+from goldsmith.verify import expectations
+from tests.support import documents
+
+GOOD = {"schema": "goldsmith.build", "version": 1, "name": "mine", "verify": {"memory_mib": 777}}
+
+
+def claims(root: Path, build: Any, lock: Any = None) -> expectations.Claims:
+    folder = root / "usr/lib/goldsmith"
+    folder.mkdir(parents=True)
+    for name, data in (("build.json", build), ("images.lock.json", lock)):
+        if data is not None:
+            (folder / name).write_text(json.dumps(data))
+    return expectations.claims_of(root)
+
+
+def test_what_an_image_says_is_taken(tmp_path: Path) -> None:
+    found = claims(tmp_path, GOOD, documents.images_lock(documents.image("a.test/a:1")))
+
+    assert (found.info.name, found.info.verify.memory_mib, found.info.verify.cpus) == ("mine", 777, 2)
+    assert [image.ref for image in found.images] == ["a.test/a:1"]
+    assert (found.problem, found.images_problem) == ("", "")
+
+
+def test_an_image_that_says_nothing_has_defaults(tmp_path: Path) -> None:
+    found = claims(tmp_path, None)
+
+    assert (found.build, found.info, found.images, found.problem) == (None, BuildInfo(), (), "")
+
+
+@pytest.mark.parametrize(
+    ("build", "problem"),
+    [
+        ({**GOOD, "verify": {"memory_mib": "much"}}, "verify.memory_mib: expected int, got str"),
+        ({**GOOD, "version": 2}, "has version 2 of goldsmith.build"),
+        ({"name": "mine"}, "is not a goldsmith.build document"),
+    ],
+)
+def test_what_cannot_be_used_is_a_finding(tmp_path: Path, build: dict[str, Any], problem: str) -> None:
+    found = claims(tmp_path, build)
+
+    assert problem in found.problem
+    assert (found.build, found.info) == (build, BuildInfo())
+
+
+def test_a_lock_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
+    found = claims(tmp_path, GOOD, {"images": [{"ref": 1}]})
+
+    assert "is not a goldsmith.images-lock document" in found.images_problem
+    assert found.images == ()
