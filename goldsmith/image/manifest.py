@@ -19,7 +19,7 @@ from diskimage_builder import element_dependencies
 from goldsmith.core import files, proc
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import CommandError, HostError
-from goldsmith.image import mount
+from goldsmith.image import mount, qemu_img
 from goldsmith.image.disk import Disk, as_dict
 from goldsmith.spec.model import ImageSpec
 
@@ -135,8 +135,7 @@ def tool_versions() -> dict[str, str]:
     """The versions of what builds images here."""
     packages = ("goldsmith", "diskimage-builder", "docker", "jinja2", "invoke", "pytest-testinfra")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    qemu = proc.capture(["qemu-img", "--version"]).splitlines()[0]
-    return {**versions, "qemu-img": qemu.split()[2]}
+    return {**versions, "qemu-img": qemu_img.version()}
 
 
 def element_hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
