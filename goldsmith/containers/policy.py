@@ -17,6 +17,7 @@ import yaml
 
 from goldsmith.core import paths
 from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.spec import problem
 from goldsmith.spec.document import Document, KeyPath, parse_document
 from goldsmith.spec.model import ImageSpec
 
@@ -107,8 +108,8 @@ def load(path: Path | None = None) -> Policy:
     document = parse_document(text, lambda line: (shown, line))
     made = Policy() if document.broken else _parse(document, shown, root)
     if document.problems:
-        lines = "".join(f"\n  | {problem}" for problem in document.problems)
-        raise SpecError(f"the policy {named.name} is wrong{lines}", hint=_DOCS)
+        lines = problem.indented(document.problems)
+        raise SpecError(f"the policy {named.name} is wrong{lines}", hint=_DOCS, problems=document.problems)
     return made
 
 

@@ -16,12 +16,14 @@ import yaml
 
 from goldsmith.core import files
 from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.spec import problem
 from goldsmith.spec.document import parse_document
 
 SCHEMA, VERSION = "goldsmith.lock", 1
 SUFFIX = ".lock.yaml"
 US, UPSTREAM = "us", "upstream"
 _HASH_CHARS = 40
+_MAKE_AGAIN = "make a new one: scripts/inv lock {} --upgrade"
 PARTS = ("spec", "python", "elements", "base-image", "kubelet", "contexts", "containers", "packages")
 
 Lock = Mapping[str, Any]
@@ -95,8 +97,11 @@ def read(path: Path) -> Lock:
         raise ProvenanceError(f"cannot read {path.name}: {e}") from e
     document = parse_document(text, lambda line: (path.name, line), in_c=True)
     if document.problems:
-        lines = "".join(f"\n  | {problem}" for problem in document.problems)
-        raise ProvenanceError(f"cannot read {path.name}{lines}", hint="mend it, or make it anew")
+        raise ProvenanceError(
+            f"cannot read {path.name}{problem.indented(document.problems)}",
+            hint=f"repair it, or {_MAKE_AGAIN.format(path.name.removesuffix(SUFFIX))}",
+            problems=document.problems,
+        )
     found = document.data
     if not isinstance(found, dict) or (found.get("schema"), found.get("version")) != (SCHEMA, VERSION):
         raise ProvenanceError(f"{path.name} is no lock of version {VERSION}", hint="make it anew")

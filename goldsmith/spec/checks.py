@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from goldsmith.spec.document import Document, KeyPath, Problem, dotted
+from goldsmith.spec.document import Document, KeyPath, dotted
 from goldsmith.spec.fields import reference
+from goldsmith.spec.problem import Problem
 
 # Variables that goldsmith sets itself, such as those of dib.plan() -> the key that stands for them, or None.
 # A spec that set one of them would break what the rest relies on.

@@ -19,8 +19,9 @@ from typing import Any
 from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.spec import checks, fields, schema, template
-from goldsmith.spec.document import Document, KeyPath, Problem, parse_document
+from goldsmith.spec.document import Document, KeyPath, parse_document
 from goldsmith.spec.model import ImageSpec
+from goldsmith.spec.problem import Problem
 
 SUFFIX = ".yaml.j2"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -186,4 +187,5 @@ def _checked(document: Document, place: _Place) -> list[Problem]:
 def _raise(problems: list[Problem]) -> None:
     if problems:
         ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
-        raise SpecError("\n".join(map(str, ordered)), hint="every key: docs/spec-reference.md")
+        lines = dict.fromkeys(map(str, ordered))  # two keys of one line may have the same problem
+        raise SpecError("\n".join(lines), hint="every key: docs/spec-reference.md", problems=ordered)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
-from goldsmith.spec.document import Document, KeyPath, Problem, dotted
+from goldsmith.spec.document import Document, KeyPath, dotted
+from goldsmith.spec.problem import Problem
 
 SCHEMA_PATH = Path(__file__).parent.parent / "schema" / "image-spec.schema.json"
 
@@ -112,7 +113,7 @@ def _mapping(error: ValidationError) -> dict[str, Any]:
 def _missing_keys(document: Document, path: KeyPath, keys: list[str]) -> Iterator[Problem]:
     for key in keys:
         where = f" in {dotted(path)}" if path else ""
-        yield document.problem(path, f"missing key '{key}'{where}")
+        yield document.problem((*path, key), f"missing key '{key}'{where}")
 
 
 def _unknown_keys(document: Document, path: KeyPath, error: ValidationError) -> Iterator[Problem]:

@@ -31,7 +31,8 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing as jinja_missing
 
-from goldsmith.spec.document import Origin, Problem
+from goldsmith.spec.document import Origin
+from goldsmith.spec.problem import Problem
 
 # Stands for what a missing variable would have given, so that the rest of the spec can still be
 # checked; a problem that mentions it is none of the user's. Private-use characters are legal in YAML.
