@@ -22,7 +22,7 @@ from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.pipeline import Options, Timings
 from goldsmith.scan import vulnerabilities
-from goldsmith.scan.vulnerabilities import Finding, Report
+from goldsmith.scan.vulnerabilities import VulnerabilityFinding, VulnerabilityReport
 from goldsmith.spec import load
 from goldsmith.spec.model import Distribution, KubeletSource
 from goldsmith.verify import guest, session
@@ -156,8 +156,10 @@ def test_an_image_over_its_budget_is_not_verified(
         passed=True, tests=1, failed=(), skipped=(), not_applicable=(), uncovered=(), sha256="1",
         accelerator="tcg", durations_s={"boot": 1.0},
     )  # fmt: skip
-    finding = Finding(id="X", level="critical", where="host", package="p", version="1", fixed=None)
-    report = Report(findings=(finding,), looked_up=1, unknown=(), records=1)
+    finding = VulnerabilityFinding(
+        id="X", level="critical", where="host", package="p", version="1", fixed=None
+    )
+    report = VulnerabilityReport(findings=(finding,), looked_up=1, unknown=(), records=1)
     monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
     monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: report)
     monkeypatch.setattr(session, "verify", lambda *_args, **_options: good)
