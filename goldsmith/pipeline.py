@@ -157,7 +157,7 @@ class _Build:
         )
         lockfile.write(self.folder / spec_lock.FILE, found)
         if locked is not None:
-            lockfile.require(locked, found, self.spec.name)
+            lockfile.require(locked, found.parts(), self.spec.name)
 
     def _kubelet(self, run: Run) -> KubeletBinary | None:
         if self.spec.kubelet is None:

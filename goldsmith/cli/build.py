@@ -141,6 +141,7 @@ def verify_image(
             common.print_json("goldsmith.verdict", verdict.as_dict())
         else:
             print(output.verdict_as_text(verdict))
+    with common.reported():  # standard output holds the answer already
         verdict.require(target)
 
 

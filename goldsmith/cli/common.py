@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Protocol, cast
 
 from invoke.exceptions import Exit
 from invoke.parser.parser import ParseMachine
@@ -84,6 +84,24 @@ def print_json(schema: str, answer: Mapping[str, object], *, version: int = 1) -
     """An answer for programs, on standard output; every one says its schema and version."""
     json.dump({"schema": schema, "version": version, **answer}, sys.stdout, indent=1, sort_keys=True)
     sys.stdout.write("\n")
+
+
+class Answer(Protocol):
+    """A document that is the answer of a task."""
+
+    SCHEMA: ClassVar[str]
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+    def as_text(self) -> str: ...
+
+
+def show(answer: Answer, *, as_json: bool) -> None:
+    """Print the answer of a task on standard output, for a program or for a person."""
+    if as_json:
+        print_json(answer.SCHEMA, answer.as_dict())
+    else:
+        print(answer.as_text())
 
 
 def variables(words: Sequence[str]) -> dict[str, str]:

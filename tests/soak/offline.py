@@ -53,12 +53,12 @@ class Offline:
         build = find_build(self.place / "out", SPEC)
         manifest = json.loads((build / "manifest.json").read_text())
         locked = lockfile.read(spec_lock.path_of(load.load(str(self.spec), {})))
-        moved = lockfile.compare(locked, lockfile.read(build / spec_lock.FILE))
+        differences = lockfile.compare(locked, lockfile.read(build / spec_lock.FILE).parts())
         timings = json.loads((build / "timings.json").read_text())
         return {
             "build_id": build.name, "stages_s": timings["stages_s"], "provenance_s": timings["provenance_s"],
             "tests": manifest["verification"]["tests"],
-            "problems": [f"{move.part}: {move.what} moved" for move in moved],
+            "problems": [f"{each.part}: {each.what} differs" for each in differences],
         }  # fmt: skip
 
     def finish(self) -> dict[str, Any]:
