@@ -148,7 +148,7 @@ def _manifest(folder: Path, found: Statement) -> str | None:
         manifest, packages, manifest_sha256=files.sha256_of(folder / MANIFEST),
         builder=found.builder, accepted=found.accepted,
     )  # fmt: skip
-    return None if expected == found.content else "the statement differs from the manifest"
+    return None if found.is_same(expected) else "the statement differs from the manifest"
 
 
 def _verdict(_folder: Path, found: Statement) -> str | None:

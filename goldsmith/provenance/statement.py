@@ -81,6 +81,17 @@ class Statement:
         reason: str | None = checkout["annotations"].get("accepted")
         return reason
 
+    def is_same(self, made: Mapping[str, Any]) -> bool:
+        """Whether make() gave it. The first statements have a null digest for a package without a hash."""
+        predicate = self.content["predicate"]
+        definition = predicate["buildDefinition"]
+        dependencies = [
+            {key: value for key, value in each.items() if value != {"sha256": None}}
+            for each in definition["resolvedDependencies"]
+        ]
+        definition = {**definition, "resolvedDependencies": dependencies}
+        return {**self.content, "predicate": {**predicate, "buildDefinition": definition}} == made
+
     @property
     def verification(self) -> Mapping[str, Any]:
         """The verdict: result, tests, skipped, image_sha256."""

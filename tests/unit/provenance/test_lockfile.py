@@ -21,6 +21,8 @@ from goldsmith.errors import BuildError, ProvenanceError, SpecError
 from goldsmith.provenance import lockfile, outdated
 from goldsmith.provenance.lockfile import Lock
 
+KEPT = Path(__file__).parent / "documents"
+LOCKS = sorted(path.name for path in KEPT.glob("*.lock.yaml"))
 MIRRORS = Mirrors(debian="http://deb.test/debian", security="http://deb.test/security")
 
 
@@ -175,7 +177,30 @@ def test_an_upgrade_changes_what_is_named_alone() -> None:
         lockfile.parts("packages,kernel")
 
 
-# What an upgrade would bring
+# Locks of all forms so far: kept files, made by the goldsmith of the time
+
+
+def test_kept_locks_are_found() -> None:
+    assert len(LOCKS) == 3
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_kept_lock_is_read_and_written_as_it_was(name: str, tmp_path: Path) -> None:
+    lock = lockfile.read(KEPT / name)
+    lockfile.write(tmp_path / name, lock)
+
+    assert (tmp_path / name).read_bytes() == (KEPT / name).read_bytes()
+    assert lockfile.compare(lock, lock.parts()) == ()
+    jsonschema.validate(lock.as_dict(), documents.json_schema(Lock))
+
+
+def test_a_kubelet_from_a_package_has_no_hash_in_a_kept_lock() -> None:
+    lock = lockfile.read(KEPT / "fedora-first.lock.yaml")
+
+    assert lock.kubelet == {"version": "1.35", "source": "package", "sha256": "None"}
+
+
+# What an upgrade would change
 
 
 def index_of(
