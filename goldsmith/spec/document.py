@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML that remembers its lines and how each scalar was written, and that refuses duplicate keys."""
+"""Read YAML with the line of each key and the source text of each scalar; reject duplicate keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 Origin = Callable[[int], tuple[str, int]]  # a line of the text -> the file and line it was written in
 
-MAX_NODES = 50_000  # aliases that multiply themselves end here
+MAX_NODES = 50_000  # limit for aliases that expand to ever more nodes
 
 _IN_C = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -29,10 +29,10 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     raw: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    broken: bool = False  # no YAML at all: data means nothing
+    broken: bool = False  # no YAML: data is meaningless
 
     def problem(self, path: KeyPath, message: str, hint: str | None = None) -> Problem:
-        """A problem at a path of the document; its line is that of the path, or of what is nearest to it."""
+        """A problem with the key at path; its line is that of the key, or of the nearest one above it."""
         key = dotted(path) or None
         while path and path not in self.lines:
             path = path[:-1]
@@ -40,7 +40,7 @@ class Document:
         return Problem(file=file, line=line, key=key, message=message, hint=hint)
 
     def get(self, kind: type[T], *path: str) -> T:
-        """The value at a path if it is there and of that kind, else an empty one."""
+        """The value at a path if it exists and is of that kind, else an empty one."""
         value = self.data
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
@@ -54,9 +54,9 @@ def dotted(path: KeyPath) -> str:
 
 
 def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> Document:
-    """Read one YAML document. Nothing is raised: what is wrong stands in problems.
+    """Read one YAML document. Raises nothing: the document lists its problems.
 
-    in_c: by libyaml where there is one, for long documents that programs write; it says less of wrong syntax.
+    in_c: use libyaml if installed, for long documents that programs write; its syntax errors say less.
     """
     document = Document(origin=origin)
     try:
@@ -84,7 +84,7 @@ def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> Document
 
 
 class _Reader:
-    """Turns the nodes of one document into plain data."""
+    """Turns the nodes of a document into plain data."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -97,7 +97,7 @@ class _Reader:
         self._document.lines.setdefault(path, node.start_mark.line + 1)
         if any(node is outer for outer in self._open) or self._count > MAX_NODES:
             raise yaml.constructor.ConstructorError(
-                None, None, "an alias leads back to itself, or to far too much", node.start_mark
+                None, None, "an alias refers to itself, or expands to too many nodes", node.start_mark
             )
         self._open.append(node)
         try:
@@ -117,7 +117,7 @@ class _Reader:
             where = (*path, key)
             if key in seen:
                 file, first = self._document.origin(seen[key])
-                self._at(where, line, f"key '{key}' stands twice", f"first in {file}:{first}")
+                self._at(where, line, f"duplicate key '{key}'", f"first in {file}:{first}")
                 continue
             seen[key] = line
             self._document.lines[where] = line
@@ -127,7 +127,9 @@ class _Reader:
         line = node.start_mark.line + 1
         path = (*owner, str(node.value)) if isinstance(node, yaml.ScalarNode) else owner
         if node.tag == "tag:yaml.org,2002:merge":
-            self._at(path, line, "merge keys (<<) are not read", "write the keys out, or include a partial")
+            self._at(
+                path, line, "merge keys (<<) are not supported", "write the keys out, or include a partial"
+            )
             return str(node.value)
         key = self._constructor.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(key, str):
@@ -140,7 +142,7 @@ class _Reader:
         try:
             value: Hashable = self._constructor.construct_object(node)
         except ValueError:  # 2026-13-45 looks like a date
-            message = f"'{node.value}' looks like a date or number and is none"
+            message = f"'{node.value}' looks like a date or number but is neither"
             self._at(path, node.start_mark.line + 1, message, f'quote it: "{node.value}"')
             return str(node.value)
         return value

@@ -80,7 +80,7 @@ def test_a_lock_is_read_as_it_was_written_and_has_a_line_for_each_package(tmp_pa
         ("a: [", "cannot read"),
         (
             yaml.safe_dump(LOCK) + "packages: []\n",
-            r"mine.lock.yaml:\d+: key 'packages' stands twice \(first in mine.lock.yaml:\d+\)",
+            r"mine.lock.yaml:\d+: duplicate key 'packages' \(first in mine.lock.yaml:\d+\)",
         ),
         ("a: \x07", r"mine.lock.yaml:1: not valid YAML: the character U\+0007 is not allowed"),
         ("[]", "mine.lock.yaml is no lock"),
