@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -13,9 +13,10 @@ class GoldsmithError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, problems: Iterable[object] = ()) -> None:
         super().__init__(message)
         self.hint = hint
+        self.problems = tuple(problems)  # spec.problem.Problem of each line that the message lists
 
 
 class SpecError(GoldsmithError):

@@ -329,7 +329,7 @@ def _lock(
     )
     lockfile.write(context.folder / spec_lock.FILE, found)
     if locked is not None:
-        lockfile.require(locked, found, context.spec.name)
+        lockfile.require(locked, found.parts(), context.spec.name)
 
 
 def _manifest(

@@ -142,6 +142,7 @@ def verify_image(
             common.print_document(VerdictAnswer.of(verdict))
         else:
             print(output.verdict_as_text(verdict))
+    with common.reported():  # standard output holds the answer already
         verdict.require(target)
 
 

@@ -8,16 +8,16 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Annotated, Any, ClassVar, Protocol, cast
 
 from invoke.exceptions import Exit
 from invoke.parser.parser import ParseMachine
 
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import GoldsmithError, SpecError
-
-if TYPE_CHECKING:
-    from goldsmith.core.documents import Document
+from goldsmith.spec.problem import Problem
 
 INTERRUPTED = 130
 DEFAULT_SPEC = "debian-kubelet"
@@ -27,6 +27,20 @@ VAR = "NAME=VALUE, a variable of the spec; may be repeated"
 OUT = "folder of builds; default: $GOLDSMITH_OUT, else out/"
 BUILD = "ID of the build; default: the latest verified one"
 JSON = "answer with JSON on standard output"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorAnswer(Document):
+    """The answer of every task with --json that failed before it had an answer of its own."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.error"
+
+    code: Annotated[int, about("Exit code of the task.", ge=1)]
+    message: Annotated[str, about("What failed, on what.")]
+    hint: Annotated[str | None, about("What to do next; null where nothing is known.")]
+    problems: Annotated[
+        tuple[Problem, ...], about("Problems of a spec, lock, policy, recipe or procedure, one by one.")
+    ] = ()
 
 
 def make_optional(defaults: Mapping[str, str]) -> None:
@@ -57,7 +71,9 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
         yield
     except GoldsmithError as e:
         if as_json:
-            print_json("goldsmith.error", {"code": e.exit_code, "message": str(e), "hint": e.hint})
+            problems = cast("tuple[Problem, ...]", e.problems)
+            answer = ErrorAnswer(code=e.exit_code, message=str(e), hint=e.hint, problems=problems)
+            print_json(answer.SCHEMA, answer.as_dict())
         hint = f"\nhint: {e.hint}" if e.hint else ""
         raise Exit(f"error: {e}{hint}", code=e.exit_code) from e
     except KeyboardInterrupt as e:
@@ -70,10 +86,27 @@ def print_json(schema: str, answer: Mapping[str, object], *, version: int = 1) -
     sys.stdout.write("\n")
 
 
+class Answer(Protocol):
+    """A document that is the answer of a task."""
+
+    SCHEMA: ClassVar[str]
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+    def as_text(self) -> str: ...
+
+
+def show(answer: Answer, *, as_json: bool) -> None:
+    """Print the answer of a task on standard output, for a program or for a person."""
+    if as_json:
+        print_json(answer.SCHEMA, answer.as_dict())
+    else:
+        print(answer.as_text())
+
+
 def print_document(answer: Document) -> None:
-    """A typed answer for programs, on standard output."""
-    json.dump(answer.as_dict(), sys.stdout, indent=1, sort_keys=True)
-    sys.stdout.write("\n")
+    """Print an answer for programs, on standard output."""
+    print_json(answer.SCHEMA, answer.as_dict())
 
 
 def variables(words: Sequence[str]) -> dict[str, str]:

@@ -15,8 +15,6 @@ from goldsmith.host.preflight import Check
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.image.verdict import Verdict
 from goldsmith.pipeline import BuildResult
-from goldsmith.provenance import lockfile
-from goldsmith.provenance.lockfile import Move
 from goldsmith.publish import inventory
 from goldsmith.publish.inventory import Orphan, Row
 from goldsmith.publish.publisher import CloudResult
@@ -159,14 +157,3 @@ def _lines(result: CloudResult) -> Iterator[str]:
             yield result.notes.text()
     else:
         yield f"{cloud}: failed"
-
-
-def show_moves(moved: Sequence[Move], schema: str, *, as_json: bool, path: str = "") -> None:
-    """The table of moves, or JSON; path: the lock that was written."""
-    if as_json:
-        answer = {"moved": [move.as_dict() for move in moved]} | ({"path": path} if path else {})
-        common.print_json(schema, answer)
-        return
-    print(lockfile.table(tuple(moved)) if moved else "nothing moved")
-    if path:
-        print(path)

@@ -19,7 +19,7 @@ from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
     optional=["upgrade"],
     help={
         "name": NAME, "var": VAR, "build": BUILD, "out": OUT, "json": JSON,
-        "upgrade": "which parts of an existing lock may change, with commas between; alone: all",
+        "upgrade": "parts of an existing lock that may change, separated by commas; without a value: all",
     },
 )  # fmt: skip
 def lock(
@@ -31,8 +31,7 @@ def lock(
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Write NAME.lock.yaml beside the spec: what a verified build of it turned out to be made of."""
-    from goldsmith.cli import output
+    """Write NAME.lock.yaml beside the spec, from a verified build of it."""
     from goldsmith.core import builds, paths
     from goldsmith.errors import ProvenanceError
     from goldsmith.image import finished_build
@@ -44,8 +43,8 @@ def lock(
         root = paths.out_root(out)
         folder = builds.find_build(root, loaded.spec.name, build)
         finished_build.read(folder, error=ProvenanceError, name=loaded.spec.name)
-        path, moved = spec_lock.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
-        output.show_moves(moved, "goldsmith.locked", as_json=json, path=str(path))
+        answer = spec_lock.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
+        common.show(answer, as_json=json)
 
 
 @task(
@@ -54,26 +53,24 @@ def lock(
     help={"name": NAME, "var": VAR, "json": JSON},
 )
 def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
-    """Show what an upgrade of NAME.lock.yaml would bring, and which locked packages are gone."""
-    from goldsmith.cli import output
+    """List what an upgrade of NAME.lock.yaml would change, and locked packages that are gone."""
     from goldsmith.provenance import outdated
     from goldsmith.spec import load
 
     with common.reported(as_json=json):
-        moved = outdated.find(load.load(name, common.variables(var or ())))
-        output.show_moves(moved, "goldsmith.outdated", as_json=json)
+        common.show(outdated.find(load.load(name, common.variables(var or ()))), as_json=json)
 
 
 @task(
     positional=["name"],
     help={
         "name": NAME,
-        "key": "PEM file with the private key; its passphrase: $GOLDSMITH_KEY_PASSPHRASE, or asked for",
+        "key": "PEM file with the private key; its passphrase: $GOLDSMITH_KEY_PASSPHRASE, else a prompt",
         "build": BUILD,
         "out": OUT,
-        "builder": "URI that says who built it; default: $GOLDSMITH_BUILDER",
-        "accept-dirty": "REASON to sign a build from a checkout with uncommitted changes; it is signed too",
-        "certificate": "UUID of the key's certificate in the cloud: make OpenStack's image signature",
+        "builder": "URI of who or what built the image; default: $GOLDSMITH_BUILDER",
+        "accept-dirty": "REASON to sign a build of a checkout with uncommitted changes; it is signed too",
+        "certificate": "UUID of the key's certificate in the cloud: also make OpenStack's image signature",
         "json": JSON,
     },
 )
@@ -98,19 +95,16 @@ def sign(
             Path(key) if key else None,
             builder=builder, accepted=accept_dirty, certificate=certificate,
         )  # fmt: skip
-        if json:
-            common.print_json("goldsmith.signed", done.as_dict())
-        else:
-            print(done.as_text())
+        common.show(done, as_json=json)
 
 
 @task(
     positional=["name"],
     help={
-        "name": "a spec whose latest build is looked at, or the file of a bill of materials; "
+        "name": "a spec, whose latest build is used, or the file of a bill of materials; "
         "default: debian-kubelet",
         "database": "folder or archive of OSV records; default: $GOLDSMITH_VULNERABILITIES",
-        "fail-on": "low, medium, high or critical, each also with -fixable: end with 9 where there are such",
+        "fail-on": "low, medium, high or critical, each also with -fixable: exit code 9 if there are any",
         "build": BUILD,
         "out": OUT,
         "json": JSON,
@@ -125,37 +119,33 @@ def known_vulnerabilities(
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Look up the known vulnerabilities of a build, or of any bill of materials of ours."""
+    """Look up the known vulnerabilities of a build, or of a bill of materials that goldsmith wrote."""
     from goldsmith.core import paths
     from goldsmith.scan import vulnerabilities
 
     with common.reported(as_json=json):
         root = paths.out_root(out)
         report = vulnerabilities.look_up(name, root, build, database=database, budget=fail_on)
-        if json:
-            common.print_json("goldsmith.vulnerabilities", report.as_dict())
-        else:
-            print(report.as_text())
+        common.show(report, as_json=json)
+    with common.reported():  # standard output holds the answer already
         vulnerabilities.require(report, fail_on or None)
 
 
 @task(
     help={
         "release": "a release's disk image, or the folder that holds its files",
-        "key": "PEM file with the public key of who is to have signed it",
+        "key": "PEM file with the public key of the signer",
         "statement": "the signed statement; default: provenance.intoto.json beside the files",
         "json": JSON,
     },
 )
 def verify_release(c: Context, release: str, key: str, statement: str = "", json: bool = False) -> None:
-    """Check a release by its files and a public key alone: signature, hashes, manifest, verdict."""
+    """Check a release with only its files and a public key: signature, hashes, manifest, verdict."""
     from goldsmith.provenance import dsse, release_check
 
     with common.reported(as_json=json):
         signed = Path(statement) if statement else None
         report = release_check.check(Path(release), dsse.public_key(Path(key)), signed=signed)
-        if json:
-            common.print_json("goldsmith.release-check", report.as_dict())
-        else:
-            print(report.as_text())
+        common.show(report, as_json=json)
+    with common.reported():  # standard output holds the answer already
         report.require()

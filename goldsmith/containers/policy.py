@@ -15,6 +15,7 @@ from typing import Any
 
 from goldsmith.core import paths
 from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.spec import problem
 from goldsmith.spec.document import Document, KeyPath, parse_document
 from goldsmith.spec.model import ImageSpec
 
@@ -112,8 +113,10 @@ def load(path: Path | None = None) -> Policy:
     document = parse_document(text, lambda line: (shown, line))
     found = Policy() if document.broken else _parse(document, shown, root)
     if document.problems:
-        lines = "".join(f"\n  | {problem}" for problem in document.problems)
-        raise SpecError(f"the policy {named.name} is not valid{lines}", hint=_DOCS)
+        lines = problem.indented(document.problems)
+        raise SpecError(
+            f"the policy {named.name} is not valid{lines}", hint=_DOCS, problems=document.problems
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from goldsmith.apt import indexes
 from goldsmith.containers import build_context
 from goldsmith.core import privilege, proc
 from goldsmith.errors import SpecError
+from goldsmith.spec import problem
 from goldsmith.spec.document import parse_document
 
 _TIMEOUT_S = 900
@@ -37,8 +38,11 @@ def read(folder: Path) -> Recipe:
     path = folder / build_context.ROOTFS
     document = parse_document(path.read_text(), lambda line: (str(path), line))
     if document.problems:
-        lines = "".join(f"\n  | {problem}" for problem in document.problems)
-        raise SpecError(f"the recipe {path} is not valid{lines}", hint="see docs/containers.md")
+        lines = problem.indented(document.problems)
+        raise SpecError(
+            f"the recipe {path} is not valid{lines}", hint="see docs/containers.md",
+            problems=document.problems,
+        )  # fmt: skip
     try:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.data.items()}
         return Recipe(**fields)

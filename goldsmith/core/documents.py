@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -31,12 +32,14 @@ def about(description: str, **constraints: Any) -> msgspec.Meta:  # noqa: ANN401
 class Document:
     """Base of the classes that are a whole document; their parts are plain frozen dataclasses.
 
-    OPTIONAL, also of a part: fields that are left out of the JSON where they are None.
+    OPTIONAL, also of a part: fields that are left out of the JSON where they are None. KEYS: fields
+    whose key in the JSON is no name in Python, such as base-image.
     """
 
     SCHEMA: ClassVar[str]
     VERSION: ClassVar[int] = 1
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
+    KEYS: ClassVar[Mapping[str, str]] = MappingProxyType({})
     __slots__ = ()
 
     @classmethod
@@ -52,15 +55,15 @@ class Document:
     @classmethod
     def parse(cls, data: object, origin: str, *, error: type[GoldsmithError] = BuildError) -> Self:
         """The document in JSON data. origin: where they are from, for messages. Raises error."""
-        _check_schema(cls, data, origin, error)
+        checked = _checked(cls, data, origin, error)
         try:
-            return msgspec.convert(data, cls)
+            return msgspec.convert(_renamed(checked, {key: field for field, key in cls.KEYS.items()}), cls)
         except (msgspec.ValidationError, RecursionError) as e:
             raise error(f"cannot use the {title(cls)} {origin}: {_reason(e)}") from e
 
     def as_dict(self) -> dict[str, Any]:
         """The document as JSON data, its schema and version among them."""
-        return {"schema": self.SCHEMA, "version": self.VERSION, **_fields(self)}
+        return {"schema": self.SCHEMA, "version": self.VERSION, **_renamed(_fields(self), self.KEYS)}
 
     def write(self, path: Path) -> None:
         """Write the document as JSON with sorted keys, whole or not at all."""
@@ -124,12 +127,15 @@ def _with_version(kind: type[Document], part: Mapping[str, Any]) -> dict[str, An
         "version": {"description": "Version of this schema.", "const": kind.VERSION},
     }
     return {
-        **part, "properties": {**fixed, **part.get("properties", {})},
-        "required": [*fixed, *part.get("required", ())],
+        **part,
+        "properties": {**fixed, **_renamed(part.get("properties", {}), kind.KEYS)},
+        "required": [*fixed, *(kind.KEYS.get(field, field) for field in part.get("required", ()))],
     }  # fmt: skip
 
 
-def _check_schema(kind: type[Document], data: object, origin: str, error: type[GoldsmithError]) -> None:
+def _checked(
+    kind: type[Document], data: object, origin: str, error: type[GoldsmithError]
+) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise error(f"cannot use the {title(kind)} {origin}: it is no JSON object")
     schema, version = data.get("schema"), data.get("version")
@@ -141,6 +147,11 @@ def _check_schema(kind: type[Document], data: object, origin: str, error: type[G
             f"{kind.VERSION}",
             hint="use the goldsmith that wrote it, or a newer one",
         )
+    return data
+
+
+def _renamed(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in data.items()}
 
 
 def _reason(failure: msgspec.ValidationError | RecursionError) -> str:

@@ -19,7 +19,8 @@ from goldsmith.core import proc, progress
 from goldsmith.errors import CloudError, CommandError, SpecError
 from goldsmith.heat.client import Cloud, Stack
 from goldsmith.spec import schema, template
-from goldsmith.spec.document import Document, Problem, parse_document
+from goldsmith.spec.document import Document, parse_document
+from goldsmith.spec.problem import Problem
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object", "additionalProperties": False, "required": ["steps"],
@@ -59,7 +60,7 @@ def load(path: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
     problems = [*rendered.problems] or [*document.problems] or [*schema.check(document, SCHEMA)]
     problems = problems or [*_senseless(document)]
     if problems:
-        raise SpecError("\n".join(str(problem) for problem in problems))
+        raise SpecError("\n".join(map(str, problems)), problems=problems)
     nothing: dict[str, Any] = {"parameters": {}, "outputs": {}, "run": None}
     return tuple(Step(**{**nothing, **step}) for step in document.data["steps"])
 

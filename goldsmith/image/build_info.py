@@ -57,10 +57,10 @@ class AllowedSecretInfo:
 class VerifyInfo:
     """How the image is to be verified."""
 
-    boot_deadline_s: Annotated[int, about("Seconds until ssh answers, on a host with KVM.")] = (
+    boot_deadline_s: Annotated[float, about("Seconds until ssh answers, on a host with KVM.")] = (
         _PLAIN.boot_deadline_s
     )
-    pods_deadline_s: Annotated[int, about("Seconds until all pods are ready, on a host with KVM.")] = (
+    pods_deadline_s: Annotated[float, about("Seconds until all pods are ready, on a host with KVM.")] = (
         _PLAIN.pods_deadline_s
     )
     memory_mib: Annotated[int, about("MiB of memory of the test VM.")] = _PLAIN.memory_mib

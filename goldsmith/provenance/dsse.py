@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys, and signed envelopes (DSSE v1.0, https://github.com/secure-systems-lab/dsse).
+"""Keys and signed envelopes (DSSE v1.0, https://github.com/secure-systems-lab/dsse).
 
-An envelope is accepted in one spelling alone, so that no byte of its file can be changed unnoticed.
+Only one spelling of an envelope is accepted, so that no byte of its file can change unnoticed.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from goldsmith.errors import ProvenanceError
 
 PHRASE_VARIABLE = "GOLDSMITH_KEY_PASSPHRASE"
 _MAKE_KEY = "make one: openssl genpkey -algorithm ed25519 -aes256 -out release.key"
-_MAKE_PUBLIC = "take it from the private one: openssl pkey -in release.key -pubout -out release.pub"
+_MAKE_PUBLIC = "extract the public key: openssl pkey -in release.key -pubout -out release.pub"
 
 
 def private_key(path: Path) -> PrivateKeyTypes:
-    """A key of cryptography's from a PEM file; asks for a passphrase on a terminal. Raises ProvenanceError.
+    """Read a private key from a PEM file. Raises ProvenanceError.
 
-    The passphrase is that of the environment's GOLDSMITH_KEY_PASSPHRASE, where there is one.
+    Its passphrase is the environment's GOLDSMITH_KEY_PASSPHRASE; else a terminal is asked for it.
     """
     data = _read(path, "private key", _MAKE_KEY)
     password = _passphrase(path) if b"ENCRYPTED" in data else None
     try:
         return serialization.load_pem_private_key(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as e:
-        why = "the passphrase is wrong, or it is broken" if password else "it is no PEM private key"
+        why = "wrong passphrase, or the file is damaged" if password else "it is no PEM private key"
         raise ProvenanceError(f"cannot use the private key {path}: {why}", hint=_MAKE_KEY) from e
 
 
 def public_key(path: Path) -> SSlibKey:
-    """A public key from a PEM file (SubjectPublicKeyInfo). Raises ProvenanceError."""
+    """Read a public key from a PEM file (SubjectPublicKeyInfo). Raises ProvenanceError."""
     data = _read(path, "public key", _MAKE_PUBLIC)
     if b"PRIVATE" in data:
-        raise ProvenanceError(f"{path} is a private key", hint=_MAKE_PUBLIC)
+        raise ProvenanceError(f"{path} is a private key, not a public one", hint=_MAKE_PUBLIC)
     try:
         return _named(serialization.load_pem_public_key(data))
     except (ValueError, UnsupportedAlgorithm) as e:
@@ -54,7 +54,7 @@ def public_key(path: Path) -> SSlibKey:
 
 
 def seal(payload: bytes, kind: str, private: PrivateKeyTypes) -> bytes:
-    """The envelope around payload, signed. kind: the payload's media type. Raises ProvenanceError."""
+    """Sign payload; the envelope around it. kind: the payload's media type. Raises ProvenanceError."""
     envelope = dsse.Envelope(payload, kind, {})
     try:
         envelope.sign(CryptoSigner(private, _named(private.public_key())))
@@ -66,31 +66,31 @@ def seal(payload: bytes, kind: str, private: PrivateKeyTypes) -> bytes:
 
 
 def unseal(data: bytes, kind: str, key: Key, origin: str) -> bytes:
-    """The payload, after a look at its signature. Raises ProvenanceError, which names origin."""
+    """The payload, after a check of its signature. Raises ProvenanceError, which names origin."""
     try:
         envelope = dsse.Envelope.from_dict(json.loads(data))
         well_spelled = _spelled(envelope) == data and envelope.payload_type == kind
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise ProvenanceError(f"{origin} is no signed statement: {type(e).__name__}: {e}") from e
     if not well_spelled:
-        raise ProvenanceError(f"{origin} is not written as a signed statement of {kind} is")
+        raise ProvenanceError(f"{origin} is not spelled as goldsmith spells a signed statement of {kind}")
     if set(envelope.signatures) != {key.keyid}:
         signers = ", ".join(keyid[:16] for keyid in envelope.signatures) or "nobody"
         raise ProvenanceError(f"{origin} is signed by {signers}, not by the key {key.keyid[:16]}")
     try:
         envelope.verify([key], 1)
     except BadSignature as e:
-        raise ProvenanceError(f"the signature of {origin} is wrong") from e
+        raise ProvenanceError(f"the signature of {origin} does not match its content") from e
     return envelope.payload
 
 
 def key_id(private: PrivateKeyTypes) -> str:
-    """Under which name envelopes by this key hold its signature."""
+    """The ID of a key: hex sha256 of its public part."""
     return str(_named(private.public_key()).keyid)
 
 
 def _named(public: PublicKeyTypes) -> SSlibKey:
-    """Named by the hash of its DER form, as `openssl pkey -pubin -outform der | sha256sum` has it."""
+    """The key with its ID: the hash of its DER form, as by `openssl pkey -pubin -outform der | sha256sum`."""
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return SSlibKey.from_crypto(public, keyid=hashlib.sha256(der).hexdigest())
 
@@ -111,8 +111,8 @@ def _passphrase(path: Path, ask: Callable[[str], str] = getpass.getpass) -> byte
     if given is None:
         if not sys.stdin.isatty():
             raise ProvenanceError(
-                f"the private key {path} has a passphrase, and nobody can be asked for it",
-                hint=f"put it in the environment as {PHRASE_VARIABLE}",
+                f"the private key {path} has a passphrase, and there is no terminal to ask for it",
+                hint=f"set {PHRASE_VARIABLE} in the environment",
             )
         given = ask(f"Passphrase of {path}: ")
     return given.encode()

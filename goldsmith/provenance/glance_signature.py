@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenStack's own image signatures: the properties by which Nova and Glance check an image before use.
+"""OpenStack's image signatures: properties by which Nova and Glance check an image before use.
 
-What they check: https://docs.openstack.org/glance/latest/user/signature.html (the library cursive).
+See https://docs.openstack.org/glance/latest/user/signature.html (the library cursive).
 """
 
 from __future__ import annotations
@@ -11,62 +11,84 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from goldsmith.core import files
+from goldsmith.core import documents, files
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError
 
 FILE = "image-signatures.json"
 _CURVES = {"secp384r1": "ECC_SECP384R1", "secp521r1": "ECC_SECP521R1"}
 
 
-def properties(disk: Path, private: PrivateKeyTypes, certificate: str) -> dict[str, str]:
-    """The four img_signature properties of a disk image, as its bytes are.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSignature:
+    """The properties of one disk image."""
+
+    img_signature: Annotated[str, about("The signature, base64.")]
+    img_signature_hash_method: Annotated[str, about("Hash that is signed: SHA-256.")]
+    img_signature_key_type: Annotated[str, about("Kind of the key: RSA-PSS, ECC_SECP384R1, ECC_SECP521R1.")]
+    img_signature_certificate_uuid: Annotated[str, about("UUID of the certificate in the key manager.")]
+
+    def as_properties(self) -> dict[str, str]:
+        """As Glance takes them."""
+        made: dict[str, str] = documents.as_data(self)
+        return made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSignatures(Document):
+    """OpenStack's signatures of a build's disk images."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.image-signatures"
+
+    images: Annotated[Mapping[str, ImageSignature], about("By hex sha256 of the disk image.")]
+
+
+def sign(disk: Path, private: PrivateKeyTypes, certificate: str) -> ImageSignature:
+    """Sign the bytes of a disk image.
 
     certificate: UUID under which the cloud's key manager holds the certificate of the same key.
-    Raises ProvenanceError for a key of a kind that OpenStack does not check, or what is no UUID.
+    Raises ProvenanceError for a kind of key that OpenStack does not check, and for a wrong UUID.
     """
     try:
         uuid.UUID(certificate)
     except ValueError:
         raise ProvenanceError(
             f"{certificate!r} is no UUID of a certificate",
-            hint="store it first: openstack secret store --secret-type certificate --file ...",
+            hint="store the certificate first: openstack secret store --secret-type certificate --file ...",
         ) from None
     with disk.open("rb") as source:
         digest = hashlib.file_digest(source, "sha256").digest()
     kind, signature = _signed(private, digest)
-    return {
-        "img_signature": base64.b64encode(signature).decode(),
-        "img_signature_hash_method": "SHA-256",
-        "img_signature_key_type": kind,
-        "img_signature_certificate_uuid": certificate,
-    }
+    return ImageSignature(
+        img_signature=base64.b64encode(signature).decode(), img_signature_hash_method="SHA-256",
+        img_signature_key_type=kind, img_signature_certificate_uuid=certificate,
+    )  # fmt: skip
 
 
-def keep(folder: Path, made: Mapping[str, Mapping[str, str]]) -> None:
-    """Write the properties of a build's disk images beside them: hex sha256 of an image -> its properties."""
-    document = {"schema": "goldsmith.image-signatures", "version": 1, "images": made}
-    files.write_atomically(folder / FILE, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
+def keep(folder: Path, signatures: ImageSignatures) -> None:
+    """Write the signatures of a build's disk images beside them."""
+    text = json.dumps(signatures.as_dict(), indent=2, sort_keys=True)
+    files.write_atomically(folder / FILE, f"{text}\n".encode())
 
 
 def kept(folder: Path, sha256: str) -> dict[str, str]:
-    """The properties of the disk image with this hash, none where it was not signed for OpenStack.
+    """The properties of the disk image with this hash; empty where it is not signed for OpenStack.
 
     Raises ProvenanceError for a file that keep() did not write.
     """
-    try:
-        document = json.loads((folder / FILE).read_text())
-        return {str(name): str(value) for name, value in document["images"].get(sha256, {}).items()}
-    except FileNotFoundError:
+    if not (folder / FILE).exists():
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise ProvenanceError(f"{folder / FILE} is no list of image signatures: {e}") from e
+    signature = ImageSignatures.read(folder / FILE, error=ProvenanceError).images.get(sha256)
+    return {} if signature is None else signature.as_properties()
 
 
 def _signed(private: PrivateKeyTypes, digest: bytes) -> tuple[str, bytes]:
@@ -77,6 +99,6 @@ def _signed(private: PrivateKeyTypes, digest: bytes) -> tuple[str, bytes]:
     if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name in _CURVES:
         return _CURVES[private.curve.name], private.sign(digest, ec.ECDSA(method))
     raise ProvenanceError(
-        "OpenStack checks no image signatures by this kind of key",
+        "OpenStack does not check image signatures of this kind of key",
         hint="use an RSA key, or ECDSA with P-384 or P-521",
     )

@@ -1,54 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an upgrade of a lock would bring, and what of it can no longer be had."""
+"""Find what an upgrade of a lock would change, and locked packages that no mirror has any more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from goldsmith.apt import indexes, mirror, packages
 from goldsmith.apt.packages import Offer
 from goldsmith.core import scratch
 from goldsmith.errors import SpecError
 from goldsmith.provenance import lockfile, spec_lock
-from goldsmith.provenance.lockfile import Lock, Move
+from goldsmith.provenance.lockfile import Difference, Lock, LockedPackage, OutdatedAnswer
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution
 
 GONE = "no mirror has it any more"
 
 
-def find(loaded: LoadedSpec) -> tuple[Move, ...]:
-    """What moved in the checkout, which tags moved, and which packages have newer versions or are gone.
+def find(loaded: LoadedSpec) -> OutdatedAnswer:
+    """Changes in the checkout, tag drift, packages with newer versions, packages that are gone.
 
-    Raises SpecError for a spec whose packages are not Debian's, and what a missing lock or mirror raises.
+    Raises SpecError for a spec whose packages are not Debian's, and the errors of a missing lock or mirror.
     """
     locked = lockfile.read(spec_lock.path_of(loaded))
     with scratch.run() as run:
         ours = (*lockfile.compare(locked, spec_lock.checkout(loaded)), *spec_lock.find(loaded.spec, run))
     if loaded.spec.distribution is not Distribution.debian:
-        if locked["packages"]:
-            raise SpecError(f"nothing is known of newer packages of {loaded.spec.distribution}")
-        return ours
+        if locked.packages:
+            raise SpecError(f"cannot look for newer packages of {loaded.spec.distribution}")
+        return OutdatedAnswer(moved=ours)
     mirrors = mirror.find(loaded.spec.mirror)
     state = indexes.current(loaded.spec.release, mirrors)
     offers = packages.offers(state, loaded.spec.arch.value, mirrors)
-    return (*ours, *_packages(locked, offers))
+    return OutdatedAnswer(moved=(*ours, *_packages(locked, offers)))
 
 
-def _packages(locked: Lock, offers: Mapping[tuple[str, str], list[Offer]]) -> Iterator[Move]:
-    for package in locked["packages"]:
-        found = offers.get((package["name"], package["architecture"]), [])
-        held = any(offer.sha256 == package["sha256"] for offer in found)
+def _packages(locked: Lock, offers: Mapping[tuple[str, str], list[Offer]]) -> Iterator[Difference]:
+    for package in locked.packages:
+        found = offers.get((package.name, package.architecture), [])
+        held = any(offer.sha256 == package.sha256 for offer in found)
         best = packages.newest(found) if found else None
-        if best is not None and packages.is_newer(best.version, package["version"]):
-            yield _move(package, best.version if held else f"{best.version} ({GONE})")
+        if best is not None and packages.is_newer(best.version, package.version):
+            yield _difference(package, best.version if held else f"{best.version} ({GONE})")
         elif not held:
-            yield _move(package, GONE)
+            yield _difference(package, GONE)
 
 
-def _move(package: Mapping[str, Any], found: str) -> Move:
-    return Move(
-        part="packages", what=f"{package['name']}:{package['architecture']}", locked=package["version"],
+def _difference(package: LockedPackage, found: str) -> Difference:
+    return Difference(
+        part="packages", what=f"{package.name}:{package.architecture}", locked=package.version,
         found=found, who=lockfile.UPSTREAM,
     )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks of specs: made from a verified build, held against the checkout and against a new build."""
+"""Locks of specs: make one from a verified build; compare it with the checkout and with a new build."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from goldsmith.image.build_info import Identity
 from goldsmith.image.packages import PackageList
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.provenance import lockfile
-from goldsmith.provenance.lockfile import Lock, Move
+from goldsmith.provenance.lockfile import Difference, Lock, LockedAnswer, LockedBuild, LockedPackage
 from goldsmith.spec.load import SUFFIX, LoadedSpec
 from goldsmith.spec.model import Distribution, ImageSpec
 
@@ -33,8 +33,8 @@ def path_of(loaded: LoadedSpec) -> Path:
     return loaded.path.with_name(loaded.path.name.removesuffix(SUFFIX) + lockfile.SUFFIX)
 
 
-def checkout(loaded: LoadedSpec) -> Lock:
-    """What is known before anything is built: the parts that are the checkout's alone."""
+def checkout(loaded: LoadedSpec) -> dict[str, Any]:
+    """The parts of a lock that are known before a build: those of the checkout alone."""
     spec, root = loaded.spec, paths.project_root()
     return {
         "spec": loaded.sha256,
@@ -56,91 +56,93 @@ def of_build(
     kubelet: KubeletRecord | None,
     index: IndexState | None,
 ) -> Lock:
-    """What the build in folder, which has its lists already, turned out to be made of.
+    """The lock of the build in folder, which holds its lists already.
 
-    index: what its packages were chosen from.
+    index: the package index that the build used.
     """
     spec, images = loaded.spec, folder / images_lock.FILE
     listed = PackageList.read(folder / packages.FILE)
-    return {
-        "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": who.name,
-        "distribution": spec.distribution.value, "release": spec.release, "arch": spec.arch.value,
-        "build": {"id": who.build_id, "commit": who.commit},
-        "index": None if index is None else _about(index),
-        **checkout(loaded),
-        "kubelet": _kubelet(kubelet),
-        "containers": ImagesLock.read(images).as_dict() if images.exists() else {"images": []},
-        "packages": [
-            {"name": p.name, "version": p.version, "architecture": p.architecture, "sha256": p.sha256}
+    parts = checkout(loaded)
+    return Lock(
+        name=who.name, distribution=spec.distribution.value, release=spec.release, arch=spec.arch.value,
+        build=LockedBuild(id=who.build_id, commit=who.commit),
+        index=None if index is None else _about(index),
+        spec=parts["spec"], python=parts["python"], elements=parts["elements"],
+        base_image=parts["base-image"], contexts=parts["contexts"],
+        kubelet=_kubelet(kubelet),
+        containers=ImagesLock.read(images).as_dict() if images.exists() else {"images": []},
+        packages=tuple(
+            LockedPackage(name=p.name, version=p.version, architecture=p.architecture, sha256=p.sha256)
             for p in listed.packages
-        ],
-    }  # fmt: skip
+        ),
+    )  # fmt: skip
 
 
-def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> tuple[Path, tuple[Move, ...]]:
-    """Write the spec's lock from a build of it; what moved since the lock before.
+def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> LockedAnswer:
+    """Write the spec's lock from a build of it; the differences from the lock before.
 
     upgrade: the parts that change where there is a lock already. Raises SpecError and ProvenanceError.
     """
     target = path_of(loaded)
     new = lockfile.read(build / FILE)
-    moved = lockfile.compare(new, checkout(loaded))
-    if moved:
+    changed = lockfile.compare(new, checkout(loaded))
+    if changed:
         raise ProvenanceError(
-            f"the checkout is not what {build.name} was built from\n{lockfile.table(moved)}",
-            hint=f"build it, then lock it: scripts/inv build-image {loaded.spec.name}",
+            f"the checkout differs from that of build {build.name}\n{lockfile.table(changed)}",
+            hint=f"build first, then lock: scripts/inv build-image {loaded.spec.name}",
         )
     old = lockfile.read(target) if target.exists() else None
     if old is not None and not upgrade:
         raise SpecError(
-            f"{target.name} is there already",
-            hint="say what may change: --upgrade all, or such as --upgrade packages,kubelet",
+            f"{target.name} exists already",
+            hint="name the parts that may change: --upgrade all, or for example --upgrade packages,kubelet",
         )
-    _say_moved_tags(loaded.spec)
+    _note_tag_drift(loaded.spec)
     chosen = lockfile.merge(old, new, lockfile.parts(upgrade or "all"))
     lockfile.write(target, chosen)
-    return target, () if old is None else lockfile.compare(old, chosen)
+    moved = () if old is None else lockfile.compare(old, chosen.parts())
+    return LockedAnswer(moved=moved, path=str(target))
 
 
 def index(spec: ImageSpec, locked: Lock | None) -> IndexState | None:
-    """The package index to build from: the locked one where it was kept, else today's, which is kept.
+    """The package index to build from: the locked one if the cache has it, else today's, which it then keeps.
 
     None where packages are not Debian's. Raises BuildError and HostError.
     """
     if spec.distribution is not Distribution.debian:
         return None
-    before = store.kept(locked["index"]) if locked and locked["index"] else None
+    before = store.kept(locked.index) if locked and locked.index else None
     if before is not None:
-        progress.note("packages are those of the locked index, kept from an earlier build")
+        progress.note("using the locked package index from the cache")
         return before
     state = indexes.current(spec.release, mirror.find(spec.mirror))
     store.keep(state)
     return state
 
 
-def _say_moved_tags(spec: ImageSpec) -> None:
-    """The lock holds digests; that a tag means something else by now is for a person to know."""
+def _note_tag_drift(spec: ImageSpec) -> None:
+    """The lock holds digests; a note tells of tags that have another digest today."""
     with scratch.run() as run:
-        for move in find(spec, run):
-            progress.note(f"the tag {move.what} stands for {move.found} by now; locked is {move.locked}")
+        for tag in find(spec, run):
+            progress.note(f"tag drift: {tag.what} is {tag.found} in its registry, {tag.locked} in the lock")
 
 
 def _about(state: IndexState) -> dict[str, Any]:
     return {path: indexes.about(text, path) for path, text in sorted(state.releases.items())}
 
 
-def _kubelet(found: KubeletRecord | None) -> dict[str, str] | None:
-    """Without where Go came from: what it makes is held by its hash."""
-    if found is None:
+def _kubelet(record: KubeletRecord | None) -> dict[str, str] | None:
+    """Without the origin of Go: the lock has the hash of what Go made. Without a hash it is the text None."""
+    if record is None:
         return None
-    pins = {key: value for key, value in found.provenance.items() if key != "go-origin"}
-    return {"version": found.version, "source": found.source, "sha256": str(found.sha256), **pins}
+    pins = {key: value for key, value in record.provenance.items() if key != "go-origin"}
+    return {"version": record.version, "source": record.source, "sha256": str(record.sha256), **pins}
 
 
-def find(spec: ImageSpec, run: Run) -> Iterator[Move]:
-    """Every NAME:TAG@DIGEST of a spec whose registry has another digest for the tag by now.
+def find(spec: ImageSpec, run: Run) -> Iterator[Difference]:
+    """Tag drift: every NAME:TAG@DIGEST of a spec for whose tag the registry has another digest today.
 
-    The build takes what is pinned, so this is for a person to know. What cannot be found out is said.
+    Builds take the pinned digest, so this is information only. A note tells of registries that fail.
     """
     for container in spec.containers:
         if container.registry is None:
@@ -149,7 +151,9 @@ def find(spec: ImageSpec, run: Run) -> Iterator[Move]:
         try:
             found = registry.tagged(container.registry, run=run, log_path=run.folder / "tags.log")
         except (BuildError, HostError) as e:
-            progress.note(f"whether the tag of {bare} has moved is not known: {e}")
+            progress.note(f"cannot check the tag {bare}: {e}")
             continue
         if found and pinned not in found:
-            yield Move(part="containers", what=bare, locked=pinned, found=found[0], who=lockfile.UPSTREAM)
+            yield Difference(
+                part="containers", what=bare, locked=pinned, found=found[0], who=lockfile.UPSTREAM
+            )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a build and then signed: an in-toto statement with SLSA provenance.
+"""The statement about a build: in-toto with SLSA provenance. Signing is elsewhere.
 
 Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and
 https://slsa.dev/spec/v1.0/provenance. Pure: no I/O.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from goldsmith.containers.images_lock import LockedImage
@@ -33,9 +34,10 @@ def make(
     builder: str,
     accepted: str | None = None,
 ) -> dict[str, Any]:
-    """The statement over a build's disks, its manifest and every file that the manifest speaks of.
+    """The statement about a build's disks, its manifest and every file that the manifest lists.
 
-    builder: URI of who built it. accepted: why a build from a changed checkout is signed.
+    builder: URI of who built it. accepted: why a build with uncommitted changes is signed. An older build
+    gives the same statement as the goldsmith that signed it: checks of releases rely on that.
     """
     return {
         "_type": TYPE,
@@ -57,15 +59,50 @@ def make(
     }
 
 
-def subjects(statement: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-    """File name -> its digests by algorithm. Raises KeyError or TypeError for what is no statement."""
-    return {str(each["name"]): each["digest"] for each in statement["subject"]}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statement:
+    """A statement as read. Properties raise KeyError, IndexError or TypeError for another form."""
 
+    content: Mapping[str, Any]
 
-def verification(statement: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the statement says of the verification. Raises KeyError or IndexError."""
-    found: Mapping[str, Any] = statement["predicate"]["runDetails"]["byproducts"][0]["annotations"]
-    return found
+    @property
+    def is_provenance(self) -> bool:
+        """Whether its kind is that of make()."""
+        return (self.content["_type"], self.content["predicateType"]) == (TYPE, PREDICATE)
+
+    @property
+    def subjects(self) -> dict[str, Mapping[str, str]]:
+        """File name -> its digests by algorithm."""
+        return {str(each["name"]): each["digest"] for each in self.content["subject"]}
+
+    @property
+    def builder(self) -> str:
+        """URI of who built it."""
+        return str(self.content["predicate"]["runDetails"]["builder"]["id"])
+
+    @property
+    def accepted(self) -> str | None:
+        """Why a build with uncommitted changes is signed."""
+        checkout = self.content["predicate"]["buildDefinition"]["resolvedDependencies"][0]
+        reason: str | None = checkout["annotations"].get("accepted")
+        return reason
+
+    def is_same(self, made: Mapping[str, Any]) -> bool:
+        """Whether make() gave it. The first statements have a null digest for a package without a hash."""
+        predicate = self.content["predicate"]
+        definition = predicate["buildDefinition"]
+        dependencies = [
+            {key: value for key, value in each.items() if value != {"sha256": None}}
+            for each in definition["resolvedDependencies"]
+        ]
+        definition = {**definition, "resolvedDependencies": dependencies}
+        return {**self.content, "predicate": {**predicate, "buildDefinition": definition}} == made
+
+    @property
+    def verification(self) -> Mapping[str, Any]:
+        """The verdict: result, tests, skipped, image_sha256."""
+        found: Mapping[str, Any] = self.content["predicate"]["runDetails"]["byproducts"][0]["annotations"]
+        return found
 
 
 def _subjects(manifest: Manifest, manifest_sha256: str) -> Iterator[dict[str, Any]]:
@@ -77,7 +114,7 @@ def _subjects(manifest: Manifest, manifest_sha256: str) -> Iterator[dict[str, An
 
 
 def _materials(manifest: Manifest, packages: PackageList, accepted: str | None) -> Iterator[dict[str, Any]]:
-    """What went in, each by its digest."""
+    """What the build used, each by its digest."""
     state = {"dirty": manifest.dirty} | ({"accepted": accepted} if accepted else {})
     commit = manifest.commit  # 'nogit' where the checkout had no git
     digest = {"digest": {"gitCommit": commit}} if len(commit) == _COMMIT_DIGITS else {}
@@ -111,10 +148,10 @@ def _kubelet(kubelet: KubeletRecord) -> dict[str, Any]:
 
 def _container(image: LockedImage) -> dict[str, Any]:
     algorithm, _, value = image.digest.partition(":")
-    said = {"source": image.source, "config": image.config_digest, "index": image.index_digest}
+    known = {"source": image.source, "config": image.config_digest, "index": image.index_digest}
     return {
         "name": image.ref, "digest": {algorithm: value},
-        "annotations": {key: value for key, value in said.items() if value},
+        "annotations": {key: value for key, value in known.items() if value},
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sealed disk holds: its packages, and the container images in its store with theirs.
+"""List the packages of an offline image, and its container images with their packages.
 
-Found in the disk itself. What the build meant to put in plays no part.
+The list comes from the disk alone, not from what the build meant to install.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OPAQUE = ".wh..wh..opq"
 
 @dataclass(frozen=True, order=True, kw_only=True, slots=True)
 class Package:
-    """family: deb, rpm or apk. source: name and version of what it was built from, where that differs."""
+    """family: deb, rpm or apk. source: name and version of the source package, where they differ."""
 
     family: str
     name: str
@@ -52,7 +52,7 @@ class Package:
 class Container:
     """digest: of its manifest. unread: why its packages are not known, empty where they are.
 
-    release: what it says it is (os-release(5)), such as debian-13; empty where it does not.
+    release: ID and version by its os-release(5), such as debian-13; empty where it has none.
     """
 
     digest: str
@@ -62,7 +62,7 @@ class Container:
     unread: str = ""
 
 
-Changes = Mapping[str, bytes | None]  # path -> content, or None for what a layer takes away
+Changes = Mapping[str, bytes | None]  # path -> content, None where a layer deletes it
 
 
 def packages(root: Path) -> tuple[Package, ...]:
@@ -77,14 +77,14 @@ def packages(root: Path) -> tuple[Package, ...]:
 
 
 def containers(root: Path) -> tuple[Container, ...]:
-    """The container images of a sealed disk, every blob of theirs hashed. Raises ProvenanceError."""
+    """The container images of an offline image, after a hash of every blob. Raises ProvenanceError."""
     with blobs_of(root) as blobs:
         return _containers(blobs)
 
 
 @contextlib.contextmanager
 def blobs_of(root: Path) -> Iterator[Store | Archive]:
-    """The blobs of a sealed disk's container images, in containerd's store or in the archive it imports."""
+    """The blobs of the container images: in containerd's store, or in the archive that it will import."""
     archive = mount.resolve(root, ARCHIVE)
     if archive.is_file():
         with tarfile.open(archive) as bundle:
@@ -94,13 +94,13 @@ def blobs_of(root: Path) -> Iterator[Store | Archive]:
 
 
 def layers_of(blobs: Store | Archive) -> tuple[str, ...]:
-    """The digests of the images' layers, each once, sorted. Raises ProvenanceError."""
+    """The digests of the images' layers, unique and sorted. Raises ProvenanceError."""
     found = (_manifest(blobs, digest) for digest, size in blobs.sizes().items() if size <= _MOST_MANIFEST)
     return tuple(sorted({layer["digest"] for manifest in found if manifest for layer in manifest["layers"]}))
 
 
 def documents_of(blobs: Store | Archive) -> Iterator[tuple[str, str]]:
-    """Digest and text of the images' manifests and configurations, and of what else is no layer."""
+    """Digest and text of the images' manifests, configurations and other blobs that are no layers."""
     layers = set(layers_of(blobs))
     for digest, size in sorted(blobs.sizes().items()):
         if size <= _MOST_MANIFEST and digest not in layers:
@@ -170,28 +170,30 @@ def _manifest(blobs: Store | Archive, digest: str) -> dict[str, Any] | None:
         parsed = json.loads(data)
         if isinstance(parsed, dict) and {"config", "layers"} <= parsed.keys():
             if oci.sha256(data) != digest:
-                raise ProvenanceError(f"content in the unbooted disk: the manifest {digest} is another one")
+                raise ProvenanceError(
+                    f"offline image: the manifest {digest} has other content than its digest says"
+                )
             return parsed
     return None
 
 
 def check(blobs: Store | Archive, digest: str, sizes: Mapping[str, int], owner: str) -> None:
-    """Raise ProvenanceError unless a blob of owner's is there, and has the digest that it is called by."""
+    """Raise ProvenanceError unless a blob of owner exists and its content has that digest."""
     if digest not in sizes:
-        raise ProvenanceError(f"content in the unbooted disk: {digest} of {owner} is missing")
+        raise ProvenanceError(f"offline image: blob {digest} of {owner} is missing")
     with blobs.open(digest) as source:
         found = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"  # type: ignore[arg-type]
     if found != digest:
-        raise ProvenanceError(f"content in the unbooted disk: {digest} of {owner} has {found}")
+        raise ProvenanceError(f"offline image: blob {digest} of {owner} has the content of {found}")
 
 
 def _databases(blobs: Store | Archive, layer: str) -> Changes | str:
-    """What a layer does to package databases; a text where it cannot be read."""
+    """Changes of a layer to package databases; the reason where the layer cannot be read."""
     try:
         with blobs.open(layer) as source, tarfile.open(fileobj=source, mode="r:*") as archive:
             return dict(_changes(archive))
     except tarfile.ReadError:
-        return f"the layer {layer} is compressed in a way that is not read here"
+        return f"the compression of layer {layer} is not supported"
 
 
 def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
@@ -222,10 +224,10 @@ def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes |
             found += _dpkg(text)
         elif path == _APK:
             found += _apk(text)
-    said = [files[path].decode(errors="replace") for path in _RELEASE if path in files]
+    releases = [files[path].decode(errors="replace") for path in _RELEASE if path in files]
     return Container(
         digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread,
-        release=release_of(said[-1]) if said else "",
+        release=release_of(releases[-1]) if releases else "",
     )  # fmt: skip
 
 
@@ -237,7 +239,7 @@ def release_of(text: str) -> str:
 
 
 def _apply(files: dict[str, bytes], change: Changes) -> None:
-    """A layer upon those below: what it takes away goes first (OCI image-spec, layer.md, whiteouts)."""
+    """Apply a layer to those below it; deletions come first (OCI image-spec, layer.md, whiteouts)."""
     for gone in [path for path, data in change.items() if data is None]:
         inside = f"{gone.rstrip('/')}/" if gone.strip("/") else ""  # empty: of the root, so everything
         for path in [path for path in files if path == gone or path.startswith(inside)]:
@@ -246,7 +248,7 @@ def _apply(files: dict[str, bytes], change: Changes) -> None:
 
 
 def _dpkg(text: str) -> Iterator[Package]:
-    """The installed ones of a dpkg status file (deb-control(5)); those without a status count too."""
+    """Installed packages of a dpkg status file (deb-control(5)); those without a status count too."""
     for paragraph in text.split("\n\n"):
         fields = dict(re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE))
         if "Package" in fields and fields.get("Status", "ok installed").endswith("ok installed"):
@@ -270,7 +272,7 @@ def _apk(text: str) -> Iterator[Package]:
 
 
 def _rpm(database: Path) -> Iterator[Package]:
-    """Asked of a copy: rpm wants to write beside a database that it reads."""
+    """Packages of an rpm database. Reads a copy, because rpm writes beside the database that it reads."""
     form = "%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SOURCERPM}\\n"
     with tempfile.TemporaryDirectory(prefix="goldsmith-rpm-") as scratch:
         copy = shutil.copytree(database, Path(scratch) / "rpm")

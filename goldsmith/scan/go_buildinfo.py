@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Go and which modules a Go program was made from, as the program itself says.
+"""Read the Go version and the modules of a Go program from its build information.
 
-Format: Go's package debug/buildinfo (Go 1.18 and later: the strings stand in the header's own place).
+Format: Go's package debug/buildinfo (Go 1.18 and later: the strings follow the header).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SENTINEL = 16  # bytes before and after the list of modules
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoModule:
-    """path and version as in go.mod; h1: its sum as in go.sum, empty where it was replaced by a folder."""
+    """path and version as in go.mod; h1: its sum as in go.sum, empty where a folder replaces it."""
 
     path: str
     version: str
@@ -28,14 +28,14 @@ class GoModule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoBuild:
-    """go: such as go1.26.8; modules: what is linked in, the main module left out."""
+    """go: such as go1.26.8; modules: those linked in, without the main module."""
 
     go: str
     modules: tuple[GoModule, ...]
 
 
 def read(program: Path) -> GoBuild | None:
-    """None for a program that is not Go's, or too old to say."""
+    """The build information; None for a program that is not Go's, or of an older Go."""
     with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(_MAGIC)
         while start >= 0 and start % _ALIGN:
@@ -48,7 +48,7 @@ def read(program: Path) -> GoBuild | None:
 
 
 def _string(data: mmap.mmap, at: int) -> tuple[bytes, int]:
-    """A string behind its length (a varint), and where it ends."""
+    """A string after its length (a varint), and the offset of its end."""
     size = shift = 0
     while True:
         byte = data[at]
@@ -59,7 +59,7 @@ def _string(data: mmap.mmap, at: int) -> tuple[bytes, int]:
 
 
 def _modules(text: str) -> tuple[GoModule, ...]:
-    """Lines `dep PATH VERSION SUM`; one that begins with => says what stands in the place of the last."""
+    """Lines `dep PATH VERSION SUM`; one that begins with => replaces the one before it."""
     found: list[GoModule] = []
     for line in text.splitlines():
         kind, *words = line.split("\t")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A database of known vulnerabilities on disk: OSV records in a folder or a zip archive.
+"""Database of known vulnerabilities on disk: OSV records in a folder or a zip archive.
 
-Format: https://ossf.github.io/osv-schema/. osv.dev gives one archive for each ecosystem away, all.zip.
+Format: https://ossf.github.io/osv-schema/. osv.dev offers one archive for each ecosystem, all.zip.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LEVELS = ("unknown", "low", "medium", "high", "critical")  # ascending
 _WORDS = {"moderate": "medium", "unimportant": "low", "none": "low"}
 _SEMVER = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+.*)?")
 _EVENTS = ("introduced", "fixed", "last_affected")
-_HINT = "give a folder of OSV records, or an archive of them as osv.dev has it"
+_HINT = "name a folder of OSV records, or an archive of them as osv.dev offers it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """A vulnerability of a package. fixed: the version that ends it, None where there is none."""
+    """A vulnerability of a package. fixed: the first version without it, None where there is none."""
 
     id: str
     level: str
@@ -52,7 +52,7 @@ class Database:
     ecosystems: frozenset[str] = frozenset()  # of all records
 
     def matches(self, ecosystem: str, name: str, version: str) -> list[Match]:
-        """What is known of a version of a package. Raises ProvenanceError for records that cannot be read."""
+        """Vulnerabilities of a version of a package. Raises ProvenanceError for broken records."""
         found = []
         for entry in self.entries.get((ecosystem, name), ()):
             try:
@@ -65,7 +65,7 @@ class Database:
 
 
 def load(path: Path) -> Database:
-    """A database. Raises ProvenanceError where there is none, or what is there holds no record."""
+    """Read a database. Raises ProvenanceError where there is none, or none of its files is a record."""
     entries: dict[tuple[str, str], tuple[_Entry, ...]] = {}
     count = 0
     try:
@@ -100,13 +100,13 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _level(record: Mapping[str, Any], affected: Mapping[str, Any]) -> str:
-    """The highest that anybody gives: a word of the database's own, or a CVSS vector."""
-    said = [record.get("database_specific", {}).get("severity")]
-    said += [affected.get(key, {}).get("severity") for key in ("database_specific", "ecosystem_specific")]
-    said.append(str(affected.get("ecosystem_specific", {}).get("urgency", "")).rstrip("*"))
+    """The highest of all ratings: the database's own word, or a CVSS vector."""
+    ratings = [record.get("database_specific", {}).get("severity")]
+    ratings += [affected.get(key, {}).get("severity") for key in ("database_specific", "ecosystem_specific")]
+    ratings.append(str(affected.get("ecosystem_specific", {}).get("urgency", "")).rstrip("*"))
     vectors = [*record.get("severity", ()), *affected.get("severity", ())]
-    said += [_rating(str(vector.get("score", ""))) for vector in vectors]
-    words = [str(word).lower() for word in said if word]
+    ratings += [_rating(str(vector.get("score", ""))) for vector in vectors]
+    words = [str(word).lower() for word in ratings if word]
     levels = [_WORDS.get(word, word) for word in words]
     return max((level for level in levels if level in LEVELS), key=LEVELS.index, default="unknown")
 

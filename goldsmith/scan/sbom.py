@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bill of materials of a sealed disk, as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/).
+"""Bill of materials of an offline image, as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/).
 
-`python -m goldsmith.sbom ROOT OUT` writes that of the root file system at ROOT: a program of its own, for
-some of what it reads is root's. The same disk gives the same bytes.
+`python -m goldsmith.scan.sbom ROOT OUT` writes that of the root file system at ROOT. It is a separate program
+because it reads files as root. The same disk gives the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom, BomMetaData
@@ -25,6 +25,7 @@ from cyclonedx.schema import SchemaVersion
 from packageurl import PackageURL
 
 from goldsmith.core import files
+from goldsmith.core.documents import about
 from goldsmith.errors import ProvenanceError
 from goldsmith.image import mount
 from goldsmith.scan import contents, go_buildinfo
@@ -33,18 +34,20 @@ from goldsmith.scan.contents import Container, Package
 FILE = "sbom.cdx.json"
 KUBELET = "kubelet"  # reference of the component
 _PROGRAM = "/usr/bin/kubelet"
-_SPACE = uuid.UUID("6f6e5f0c-4e0f-5b0e-9a55-2d6d0f0f7a10")  # of serial numbers, ours
+_SPACE = uuid.UUID("6f6e5f0c-4e0f-5b0e-9a55-2d6d0f0f7a10")  # namespace of the serial numbers
 _STAMP = "%Y%m%dT%H%M%SZ"  # a build's ID begins with one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """What a bill lists, for comparing it: packages as (name, version, architecture), images by digest."""
+    """What a bill lists, to compare it with the running image."""
 
-    packages: tuple[tuple[str, str, str], ...]
-    containers: Mapping[str, str]
-    kubelet_sha256: str | None
-    error: str = ""  # why there is no bill
+    packages: Annotated[
+        tuple[tuple[str, str, str], ...], about("Name, version, architecture of each package.")
+    ]
+    containers: Annotated[Mapping[str, str], about("Container images: reference by digest.")]
+    kubelet_sha256: Annotated[str | None, about("Hex sha256 of the kubelet; null where there is none.")]
+    error: Annotated[str, about("Why there is no bill; empty where there is one.")] = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For what the suites expect."""
@@ -56,7 +59,7 @@ class Listed:
 
 
 def make(root: Path) -> str:
-    """The bill of the root file system at root. Raises ProvenanceError for a disk that is not whole."""
+    """The bill of the root file system at root. Raises ProvenanceError for a disk that is incomplete."""
     build = mount.read_json(root, mount.BUILD_JSON) or {}
     lock = (mount.read_json(root, mount.LOCK_JSON) or {}).get("images", [])
     names = {image["digest"]: image["ref"] for image in lock}
@@ -80,7 +83,7 @@ def make(root: Path) -> str:
 
 
 def read(path: Path) -> Listed:
-    """What a bill of ours lists. Raises ProvenanceError for what is none."""
+    """The content of a bill of goldsmith's. Raises ProvenanceError for any other file."""
     try:
         document = json.loads(path.read_text())
         parts = document.get("components", [])
@@ -95,7 +98,9 @@ def read(path: Path) -> Listed:
             kubelet_sha256=kubelet[0]["hashes"][0]["content"] if kubelet else None,
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as e:
-        raise ProvenanceError(f"{path} is no bill of materials of ours: {type(e).__name__}: {e}") from e
+        raise ProvenanceError(
+            f"{path} is no bill of materials of goldsmith's: {type(e).__name__}: {e}"
+        ) from e
 
 
 def _packages(found: Iterable[Package], release: str, where: str) -> list[Component]:
@@ -115,7 +120,7 @@ def _packages(found: Iterable[Package], release: str, where: str) -> list[Compon
 
 
 def _container(image: Container, names: Mapping[str, str]) -> Component:
-    """Named as the lock in the disk names it; one that is not in the lock is there all the same."""
+    """Named as in the lock inside the disk, or "unknown" where the lock does not list it."""
     ref = names.get(image.digest, "unknown")
     repository = ref.rpartition(":")[0] or ref
     name = repository.rpartition("/")[2]
@@ -182,7 +187,7 @@ def _os_release(root: Path) -> str:
 
 
 def _validated(text: str) -> str:
-    """By CycloneDX's own schema."""
+    """The text, after a check by CycloneDX's own schema."""
     from cyclonedx.validation.json import JsonStrictValidator  # its grammars take a second to load
 
     wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)

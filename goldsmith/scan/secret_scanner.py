@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets in a sealed disk and in its container images: keys, tokens, credentials that no package brought.
+"""Scan an offline image and its container images for secrets: keys, tokens, credentials.
 
-`python -m goldsmith.secretscan ROOT KNOWN OUT` looks at the root file system at ROOT: a program of its own,
-for what it reads is root's. A file whose content a Debian package has is public and passed over. Rules are
-those of detect-secrets (https://github.com/Yelp/detect-secrets) that know a secret by its form; those that
-guess, by entropy or by a word before it, are left out. No secret itself is kept or shown.
+`python -m goldsmith.scan.secret_scanner ROOT KNOWN OUT` scans the root file system at ROOT. It is a separate
+program because it reads files as root. Files that are byte for byte in a Debian package are public and passed
+over. The rules are those of detect-secrets (https://github.com/Yelp/detect-secrets) that know a secret by its
+form; rules that guess, by entropy or by a word before the secret, are left out. Findings never hold the
+secret itself.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import codecs
 import functools
 import hashlib
 import importlib.metadata
-import json
 import os
 import re
 import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Annotated, Any, ClassVar, NamedTuple
 
+from goldsmith.core import files
+from goldsmith.core.documents import Document, about
+from goldsmith.errors import ProvenanceError
 from goldsmith.image import mount
 from goldsmith.scan import contents
 
@@ -50,15 +53,14 @@ _PACKAGED = tuple(f"usr/{name}/" for name in ("bin", "include", "lib", "lib64", 
 
 @dataclass(frozen=True, order=True, kw_only=True, slots=True)
 class Finding:
-    """rule: what kind of secret it looks like. layer: a container's, by digest; empty for the disk.
+    """Something that looks like a secret."""
 
-    path: empty where the blob of that digest is a document itself, or cannot be read.
-    """
-
-    layer: str
-    path: str
-    line: int
-    rule: str
+    layer: Annotated[str, about("Digest of the container image's layer or document; empty for the disk.")]
+    path: Annotated[
+        str, about("Path of the file; empty where the blob of that digest is a document or is unreadable.")
+    ]
+    line: Annotated[int, about("Line of the file, counted from 1; 0 where there is none.", ge=0)]
+    rule: Annotated[str, about("Kind of secret that it looks like.")]
 
     def __str__(self) -> str:
         where = " of ".join(filter(None, (self.path, self.layer)))
@@ -66,32 +68,30 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scan:
-    """unread: paths of files that are too large."""
+class Scan(Document):
+    """Findings in the disk or in one layer, as the cache keeps them."""
 
-    findings: tuple[Finding, ...]
-    unread: tuple[str, ...]
+    SCHEMA: ClassVar[str] = "goldsmith.secret-scan"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The form that is kept."""
-        return {"findings": [asdict(finding) for finding in self.findings], "unread": list(self.unread)}
+    findings: Annotated[tuple[Finding, ...], about("Everything that looks like a secret.")] = ()
+    unread: Annotated[tuple[str, ...], about("Paths of files that are too large to be read.")] = ()
 
 
 def rules_version() -> str:
-    """Another one whenever the same content could give other findings."""
+    """Changes whenever the same content could give other findings."""
     version = importlib.metadata.version("detect-secrets")
     return f"detect-secrets-{version}-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
 
 
 def disk(root: Path) -> Scan:
-    """The root file system at root, without the blobs of containers."""
+    """Scan the root file system at root, without the blobs of containers."""
     store = mount.resolve(root, contents.STORE)
-    files = []
+    paths: list[Path] = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if Path(folder, name) != store)
-        files += [Path(folder, name) for name in sorted(names)]
-    files = [path for path in files if path.is_file() and not path.is_symlink()]
-    named = {path.relative_to(root).as_posix(): path for path in files}
+        paths += [Path(folder, name) for name in sorted(names)]
+    regular = (path for path in paths if path.is_file() and not path.is_symlink())
+    named = {path.relative_to(root).as_posix(): path for path in regular}
     public = _public(path.read_bytes() for name, path in named.items() if _DATABASE.fullmatch(name))
     if not public:
         named = {name: path for name, path in named.items() if not name.startswith(_PACKAGED)}
@@ -100,20 +100,20 @@ def disk(root: Path) -> Scan:
 
 
 def layer(digest: str, source: IO[bytes]) -> Scan:
-    """A container's layer, on its own: the packages that it installs are in it, with their database.
+    """Scan one layer of a container image; the packages that it installs are in it, with their database.
 
-    A layer that cannot be read to its end is a finding: who knows what is in it.
+    A layer that cannot be read to its end is a finding, because its content is not known.
     """
     try:
         with tarfile.open(fileobj=source, mode="r:*") as archive:
-            files = [member for member in archive if member.isfile()]
+            members = [member for member in archive if member.isfile()]
 
             def read(member: tarfile.TarInfo) -> bytes:
                 found = archive.extractfile(member)
                 assert found is not None
                 return found.read()
 
-            named = {member.name.removeprefix("./"): member for member in files}
+            named = {member.name.removeprefix("./"): member for member in members}
             public = _public(read(member) for name, member in named.items() if _DATABASE.fullmatch(name))
             parts = {name: _Part(m.size, functools.partial(read, m)) for name, m in named.items()}
             return _scan(digest, parts, public)
@@ -122,7 +122,7 @@ def layer(digest: str, source: IO[bytes]) -> Scan:
 
 
 def document(digest: str, text: str) -> Scan:
-    """A manifest, or a configuration with its environment and its history."""
+    """Scan a manifest, or a configuration with its environment and its history."""
     found = {Finding(layer=digest, path="", line=line, rule=rule) for line, rule in in_text(text)}
     return Scan(findings=tuple(sorted(found)), unread=())
 
@@ -197,24 +197,24 @@ def _rules() -> Mapping[str, Any]:
 
 
 def main(root: Path, known: Path, out: Path) -> None:
-    """Write the scans of the disk and all documents, under "", and of each layer; known has earlier ones.
+    """Write the scan of the disk with all documents, under "", and that of each layer, under its digest.
 
-    Raises ProvenanceError for a layer that is not what its digest says.
+    known: a folder with scans of earlier runs. Raises ProvenanceError for a layer whose digest is wrong.
     """
     with contents.blobs_of(root) as blobs:
         documents = [document(digest, text) for digest, text in contents.documents_of(blobs)]
         whole = disk(root)
         found = (*whole.findings, *(finding for scan in documents for finding in scan.findings))
-        scans = {"": Scan(findings=found, unread=whole.unread).as_dict()}
+        scans = {"": Scan(findings=found, unread=whole.unread)}
         for digest in contents.layers_of(blobs):
-            contents.check(blobs, digest, blobs.sizes(), "a container")  # what is known is known by digest
+            contents.check(blobs, digest, blobs.sizes(), "a container")  # earlier scans are found by digest
             before = known / f"{digest.removeprefix('sha256:')}.json"
             if before.is_file():
-                scans[digest] = json.loads(before.read_text())
+                scans[digest] = Scan.read(before, error=ProvenanceError)
             else:
                 with blobs.open(digest) as source:
-                    scans[digest] = layer(digest, source).as_dict()
-    out.write_text(json.dumps(scans, indent=1, sort_keys=True) + "\n")
+                    scans[digest] = layer(digest, source)
+    files.write_json(out, {digest: scan.as_dict() for digest, scan in scans.items()})
 
 
 if __name__ == "__main__":

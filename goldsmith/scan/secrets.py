@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sealed disk may hold of secrets: nothing but what the image names, with a reason."""
+"""Scan an image for secrets and apply the spec's allow list."""
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import functools
 import json
@@ -12,12 +11,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
 from goldsmith.core import cache, paths, privilege, proc
-from goldsmith.errors import CommandError
+from goldsmith.core.documents import Document, about
+from goldsmith.errors import CommandError, ProvenanceError
 from goldsmith.scan import secret_scanner
-from goldsmith.scan.secret_scanner import Finding
+from goldsmith.scan.secret_scanner import Finding, Scan
 
 FILE = "secrets.json"
 _CACHE = "secret-scan"
@@ -25,69 +25,71 @@ _SCAN = "scan.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """allowed: findings with the reason that the spec gives. error: why nothing was looked at."""
+class AllowedFinding(Finding):
+    """A finding that the spec allows."""
 
-    findings: tuple[Finding, ...] = ()
-    allowed: tuple[tuple[Finding, str], ...] = ()
-    unread: tuple[str, ...] = ()
-    error: str = ""
+    reason: Annotated[str, about("Why the spec allows it.")]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The content of secrets.json."""
-        return {
-            "schema": "goldsmith.secrets", "version": 1, "rules": secret_scanner.rules_version(),
-            "findings": [dataclasses.asdict(finding) for finding in self.findings],
-            "allowed": [{**dataclasses.asdict(found), "reason": why} for found, why in self.allowed],
-            "unread": list(self.unread), "error": self.error,
-        }  # fmt: skip
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretReport(Document):
+    """Everything in an image that looks like a secret."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.secrets"
+
+    rules: Annotated[str, about("Version of the rules: findings of the same version can be compared.")]
+    findings: Annotated[tuple[Finding, ...], about("Findings that the spec does not allow.")] = ()
+    allowed: Annotated[tuple[AllowedFinding, ...], about("Findings that the spec allows.")] = ()
+    unread: Annotated[
+        tuple[str, ...], about("Files that are too large to be read: paths, after the layer's digest if any.")
+    ] = ()
+    error: Annotated[str, about("Why the image was not scanned; empty where it was.")] = ""
 
 
 def look(
     root: Path, *, allow: Iterable[Mapping[str, str]], scratch: Path, log_path: Path, timeout_s: float
-) -> Report:
-    """Scan the root file system at root; layers of containers that were scanned before are not again.
+) -> SecretReport:
+    """Scan the root file system at root. Layers of containers that an earlier run scanned are not read again.
 
     allow: path (a pattern, fnmatch(3)) and reason of each entry of verify.allow-secrets.
     """
     known, out = scratch / "secrets-known", scratch / FILE
     _lay_out(known)
-    argv: tuple[proc.Arg, ...] = (
-        sys.executable,
-        "-B",
-        "-P",
-        "-m",
-        "goldsmith.scan.secret_scanner",
-        root,
-        known,
-        out,
-    )
+    program: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "goldsmith.scan.secret_scanner")
     try:
-        proc.run(privilege.as_root(argv), log_path=log_path, timeout_s=timeout_s)
+        proc.run(privilege.as_root((*program, root, known, out)), log_path=log_path, timeout_s=timeout_s)
     except CommandError as e:
-        return Report(error=e.tail[-1] if e.tail else str(e))
-    scans = json.loads(out.read_text())
+        return SecretReport(rules=secret_scanner.rules_version(), error=e.tail[-1] if e.tail else str(e))
+    found = json.loads(out.read_text())
+    scans = {digest: Scan.parse(scan, str(out), error=ProvenanceError) for digest, scan in found.items()}
     _keep(scans)
     return judge(scans, allow)
 
 
-def judge(scans: Mapping[str, Mapping[str, Any]], allow: Iterable[Mapping[str, str]]) -> Report:
-    """Part what is allowed from what is not.
+def judge(scans: Mapping[str, Scan], allow: Iterable[Mapping[str, str]]) -> SecretReport:
+    """Separate findings that are allowed from those that are not.
 
-    scans: digest of a layer, or empty for the disk -> Scan.as_dict().
+    scans: by digest of the layer, empty for the disk.
     """
     entries = list(allow)
-    found = [Finding(**finding) for scan in scans.values() for finding in scan["findings"]]
+    found = [finding for scan in scans.values() for finding in scan.findings]
     reasons = {finding: _reason(finding, entries) for finding in found}
-    return Report(
+    return SecretReport(
+        rules=secret_scanner.rules_version(),
         findings=tuple(finding for finding in found if reasons[finding] is None),
-        allowed=tuple((finding, why) for finding, why in reasons.items() if why is not None),
-        unread=tuple(f"{digest} {path}".strip() for digest, scan in scans.items() for path in scan["unread"]),
+        allowed=tuple(
+            AllowedFinding(
+                layer=finding.layer, path=finding.path, line=finding.line, rule=finding.rule, reason=reason
+            )
+            for finding, reason in reasons.items()
+            if reason is not None
+        ),
+        unread=tuple(f"{digest} {path}".strip() for digest, scan in scans.items() for path in scan.unread),
     )
 
 
 def _lay_out(folder: Path) -> None:
-    """Put what these rules have found in layers where the scan looks for it: HEX-DIGEST.json."""
+    """Copy the cached scans of layers by these rules to where the scanner looks for them: HEX-DIGEST.json."""
     folder.mkdir()
     begin = f"{secret_scanner.rules_version()}-"
     for entry in (paths.cache_root() / _CACHE).glob(f"{begin}*"):
@@ -95,22 +97,21 @@ def _lay_out(folder: Path) -> None:
             shutil.copyfile(entry / _SCAN, folder / f"{entry.name.removeprefix(begin)}.json")
 
 
-def _keep(scans: Mapping[str, Mapping[str, Any]]) -> None:
+def _keep(scans: Mapping[str, Scan]) -> None:
     for digest in _layers(scans):
-        text = json.dumps(scans[digest])
         cache.cached(
             _CACHE, f"{secret_scanner.rules_version()}-{digest.removeprefix('sha256:')}",
-            functools.partial(_write, text=text),
+            functools.partial(_write, scan=scans[digest]),
         )  # fmt: skip
 
 
-def _write(folder: Path, *, text: str) -> None:
-    (folder / _SCAN).write_text(text)
+def _write(folder: Path, *, scan: Scan) -> None:
+    scan.write(folder / _SCAN)
 
 
-def _layers(scans: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is kept: not the disk, and nothing that could not be read, which may go better next time."""
-    return [d for d, scan in scans.items() if d and all(found["path"] for found in scan["findings"])]
+def _layers(scans: Mapping[str, Scan]) -> list[str]:
+    """The layers to cache: not the disk, and no layer that could not be read, which may be readable later."""
+    return [digest for digest, scan in scans.items() if digest and all(f.path for f in scan.findings)]
 
 
 def _reason(finding: Finding, allow: Iterable[Mapping[str, str]]) -> str | None:

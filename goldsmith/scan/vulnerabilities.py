@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Known vulnerabilities of what a bill of materials lists, and whether they fit a budget."""
+"""Look up the known vulnerabilities of a bill of materials; hold them against the spec's budget."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from packageurl import PackageURL
 
-from goldsmith.core import builds, files, paths, progress
+from goldsmith.core import builds, paths, progress
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.scan import osv, sbom
 from goldsmith.scan.osv import Database
@@ -25,36 +26,33 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """A vulnerability of a component. where: host, kubelet, or the container image that holds it."""
+class VulnerabilityFinding:
+    """A known vulnerability of a component."""
 
-    id: str
-    level: str
-    where: str
-    package: str
-    version: str
-    fixed: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json and the manifest."""
-        return {
-            "id": self.id, "level": self.level, "where": self.where, "package": self.package,
-            "version": self.version, "fixed": self.fixed,
-        }  # fmt: skip
+    id: Annotated[str, about("ID of the record in the database.")]
+    level: Annotated[str, about("unknown, low, medium, high or critical.")]
+    where: Annotated[str, about("host, kubelet, or the container image that holds the component.")]
+    package: Annotated[str, about("Name of the component.")]
+    version: Annotated[str, about("Version of the component.")]
+    fixed: Annotated[str | None, about("First version without it; null where there is none.")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """unknown: what could not be looked up. blind: ecosystems of which the database has no record at all."""
+class VulnerabilityReport(Document):
+    """Known vulnerabilities of all components of a bill of materials."""
 
-    findings: tuple[Finding, ...]
-    looked_up: int
-    unknown: tuple[str, ...]
-    records: int
-    blind: tuple[str, ...] = ()
+    SCHEMA: ClassVar[str] = "goldsmith.vulnerabilities"
 
-    def over(self, budget: str | None) -> tuple[Finding, ...]:
-        """What is of the budget's level or above; with -fixable, only where there is a version to go to."""
+    findings: Annotated[tuple[VulnerabilityFinding, ...], about("The worst first.")]
+    looked_up: Annotated[int, about("Number of components that were looked up.", ge=0)]
+    unknown: Annotated[tuple[str, ...], about("Components that could not be looked up.")]
+    records: Annotated[int, about("Number of records of the database.", ge=0)]
+    blind: Annotated[
+        tuple[str, ...], about("Ecosystems of components of which the database has no record at all.")
+    ] = ()
+
+    def over(self, budget: str | None) -> tuple[VulnerabilityFinding, ...]:
+        """Findings of the budget's level or above; with -fixable, only those with a fixed version."""
         if budget is None:
             return ()
         least = osv.LEVELS.index(budget.removesuffix(FIXABLE))
@@ -66,16 +64,8 @@ class Report:
         )
 
     def fails(self, budget: str | None) -> bool:
-        """An image with this budget is not to be called good."""
+        """Whether an image with this budget fails its verification."""
         return budget is not None and bool(self.blind or self.over(budget))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json and the manifest."""
-        return {
-            "looked_up": self.looked_up, "unknown": list(self.unknown), "records": self.records,
-            "blind": list(self.blind),
-            "findings": [finding.as_dict() for finding in self.findings],
-        }  # fmt: skip
 
     def as_text(self) -> str:
         """Counts, and a line for each finding, the worst first."""
@@ -89,9 +79,9 @@ class Report:
         return "\n".join([head, *_lines(self.findings)])
 
 
-def find(bill: Path, database: Database) -> Report:
-    """What the database knows of a bill's components. Raises ProvenanceError for what is no bill of ours."""
-    findings: set[Finding] = set()
+def find(bill: Path, database: Database) -> VulnerabilityReport:
+    """Look up all components of a bill. Raises ProvenanceError for a file that is no bill of goldsmith's."""
+    findings: set[VulnerabilityFinding] = set()
     unknown: list[str] = []
     blind: set[str] = set()
     looked_up = 0
@@ -105,15 +95,17 @@ def find(bill: Path, database: Database) -> Report:
             looked_up += 1
             for match in database.matches(ecosystem, name, version):
                 findings.add(
-                    Finding(
+                    VulnerabilityFinding(
                         id=match.id, level=match.level, where=where, package=name, version=version,
                         fixed=match.fixed,
                     )
                 )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise ProvenanceError(f"{bill} is no bill of materials of ours: {type(e).__name__}: {e}") from e
+        raise ProvenanceError(
+            f"{bill} is no bill of materials of goldsmith's: {type(e).__name__}: {e}"
+        ) from e
     ordered = sorted(findings, key=lambda f: (-osv.LEVELS.index(f.level), f.id, f.where, f.package))
-    return Report(
+    return VulnerabilityReport(
         findings=tuple(ordered),
         looked_up=looked_up,
         unknown=tuple(unknown),
@@ -123,41 +115,39 @@ def find(bill: Path, database: Database) -> Report:
 
 
 def database_path() -> Path | None:
-    """Where the environment says that a database is; relative to the project."""
+    """The database that the environment names, relative to the project."""
     named = os.environ.get(VARIABLE)
     return paths.project_root() / named if named else None
 
 
-def of_build(folder: Path, database: Database | None) -> Report | None:
-    """What is known of a build's bill of materials, written beside it; None, and said, without a database."""
+def of_build(folder: Path, database: Database | None) -> VulnerabilityReport | None:
+    """Look up a build's bill of materials and write the report beside it; None without a database."""
     if database is None:
         progress.note(f"known vulnerabilities were not looked up: {VARIABLE} names no database")
         return None
     with progress.step("look up known vulnerabilities"):
         report = find(folder / sbom.FILE, database)
-    document = {"schema": "goldsmith.vulnerabilities", "version": 1, **report.as_dict()}
-    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
-    files.write_atomically(folder / FILE, text.encode())
+    report.write(folder / FILE)
     return report
 
 
 def needed(budget: str | None) -> Database | None:
-    """The database that a build is to use. Raises ProvenanceError for a budget without one."""
+    """The database that a build looks in. Raises ProvenanceError for a budget without one."""
     path = database_path()
     if path is None and budget is not None:
         raise ProvenanceError(
-            f"the spec has a budget for known vulnerabilities ({budget}), and there is no database",
+            f"the spec has a budget for known vulnerabilities ({budget}), but there is no database",
             hint=f"set {VARIABLE} to a folder of OSV records, or to an archive of them",
         )
     return None if path is None else osv.load(path)
 
 
-def require(report: Report, budget: str | None) -> None:
+def require(report: VulnerabilityReport, budget: str | None) -> None:
     """Raise ProvenanceError, naming the worst, where the report is over the budget, or blind."""
     if budget is not None and report.blind:
         raise ProvenanceError(
             f"the database of known vulnerabilities has no record of {', '.join(report.blind)}",
-            hint=f"give {VARIABLE} the archives of these ecosystems too, or take the budget from the spec",
+            hint=f"add the archives of these ecosystems to {VARIABLE}, or remove the budget from the spec",
         )
     over = report.over(budget)
     if over:
@@ -165,11 +155,11 @@ def require(report: Report, budget: str | None) -> None:
         more = f"\n  | and {len(over) - _SHOWN} more" if len(over) > _SHOWN else ""
         raise ProvenanceError(
             f"{len(over)} known vulnerabilities are over the budget ({budget}){shown}{more}",
-            hint="upgrade what has a fixed version, or change vulnerabilities.fail-on in the spec",
+            hint="upgrade the components with a fixed version, or change vulnerabilities.fail-on in the spec",
         )
 
 
-def _lines(findings: tuple[Finding, ...]) -> list[str]:
+def _lines(findings: tuple[VulnerabilityFinding, ...]) -> list[str]:
     return [
         f"{f.level:8}  {f.id}  {f.where}: {f.package} {f.version}, "
         + (f"fixed in {f.fixed}" if f.fixed else "no fixed version")
@@ -214,15 +204,17 @@ def _property(part: Mapping[str, Any], name: str) -> str:
     return str(next(found, ""))
 
 
-def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> Report:
-    """What is known of a bill. name: its file, or the spec of a build below out.
+def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> VulnerabilityReport:
+    """Look up a bill. name: its file, or the spec of a build below out.
 
     Raises SpecError and ProvenanceError.
     """
     if budget and budget not in BUDGETS:
-        raise SpecError(f"no budget is called {budget!r}", hint=f"one of: {' '.join(BUDGETS)}")
+        raise SpecError(f"unknown budget {budget!r}", hint=f"use one of: {' '.join(BUDGETS)}")
     path = Path(database) if database else database_path()
     if path is None:
-        raise SpecError("there is no database to look in", hint=f"add --database PATH, or set {VARIABLE}")
+        raise SpecError(
+            "no database of known vulnerabilities is given", hint=f"add --database PATH, or set {VARIABLE}"
+        )
     bill = Path(name) if Path(name).is_file() else builds.find_build(out, name, build) / sbom.FILE
     return find(bill, osv.load(path))

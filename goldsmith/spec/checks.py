@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a schema cannot say: whether things exist, and whether keys agree with each other.
+"""Checks beyond the schema: named files and elements exist, keys agree with each other.
 
-Runs on whatever the schema made of the spec, so that all problems come together: a value of the
-wrong type is passed over here, as the schema has reported it.
+They also run on a spec that fails the schema, so that all problems come together. They skip values of a wrong
+type, which the schema reports.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from goldsmith.spec.document import Document, KeyPath, Problem, dotted
+from goldsmith.spec.document import Document, KeyPath, dotted
 from goldsmith.spec.fields import reference
+from goldsmith.spec.problem import Problem
 
-# Variables that goldsmith sets itself, such as those of dib.plan() -> the key that stands for them, or None.
-# A spec that set one of them would break what the rest relies on.
+# Variables that goldsmith sets itself, such as those of dib_plan.plan() -> the key that sets them, or None.
+# A spec that set one of them would break the build.
 RESERVED: Mapping[str, str | None] = {
     "ARCH": "arch", "DIB_BLOCK_DEVICE_CONFIG": "disk", "DIB_CLOUD_INIT_DATASOURCES": "cloud-init.datasources",
     "DIB_DEBIAN_SECURITY_MIRROR": None, "DIB_DISTRIBUTION_MIRROR": None, "DIB_IMAGE_CACHE": None,
@@ -26,7 +27,7 @@ RESERVED: Mapping[str, str | None] = {
     "DIB_OFFLINE": None, "DIB_RELEASE": "release", "ELEMENTS_PATH": None, "SOURCE_DATE_EPOCH": None,
     "TMP_DIR": None,
 }  # fmt: skip
-RESERVED_PREFIXES: Mapping[str, str | None] = {  # what our own elements are told
+RESERVED_PREFIXES: Mapping[str, str | None] = {  # options of goldsmith's own elements
     "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HEAT_": "heat-agent",
     "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
@@ -41,11 +42,26 @@ class Surroundings:
     """Where a spec's elements and folders may lie."""
 
     elements: tuple[Path, ...]  # folders of elements, the user's own included
-    find: Callable[[str], Path | None]  # a folder that the spec names
+    bases: tuple[Path, ...]  # of folders that the spec names: beside a spec elsewhere, then the checkout
+
+    def find(self, folder: str) -> Path | None:
+        """A folder that the spec names."""
+        return next((base / folder for base in self.bases if (base / folder).is_dir()), None)
+
+    def missing(self, folder: str, content: str) -> tuple[str, str]:
+        """Message and hint for a folder that find() did not find. content: a pattern of its files."""
+        beside = [f"beside the spec ({base / folder})" for base in self.bases[:-1]]
+        places = " nor ".join([*beside, "in the checkout"])
+        known = {
+            str(path.parent.relative_to(base)) for base in self.bases for path in base.glob(f"*/*/{content}")
+        }
+        close = get_close_matches(folder, sorted(known), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"name a folder with {content}"
+        return f"no folder '{folder}' {places}", hint
 
 
 def dib_elements() -> Path:
-    """diskimage-builder's own elements, found without importing it."""
+    """The folder of diskimage-builder's elements, found without importing it."""
     found = importlib.util.find_spec("diskimage_builder")
     assert found is not None
     assert found.submodule_search_locations
@@ -53,7 +69,7 @@ def dib_elements() -> Path:
 
 
 def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
-    """Every problem between a spec's keys, and between them and the files around it."""
+    """Every problem between a spec's keys, and between them and the files around the spec."""
     if not isinstance(document.data, dict):
         return
     yield from _distribution(document)
@@ -63,7 +79,7 @@ def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     yield from _kubelet(document)
     yield from _heat_agent(document)
     yield from _containers(document, surroundings)
-    yield from _must_hold(document, ("disk", "formats"), "qcow2", "it is what boots in the verification")
+    yield from _must_hold(document, ("disk", "formats"), "qcow2", "the verification boots it")
     why = "the verification boots with one, as OpenStack does"
     yield from _must_hold(document, ("cloud-init", "datasources"), "ConfigDrive", why)
     yield from check_pods(document)
@@ -90,7 +106,7 @@ def _distribution(document: Document) -> Iterator[Problem]:
             ("base-image",), "debian is built from its packages, not from a base-image", hint
         )
     if distribution == "custom" and not document.get(list, "elements"):
-        message = "a custom distribution needs elements that bring an operating system"
+        message = "a custom distribution needs elements that install an operating system"
         yield document.problem(("distribution",), message, "add the key 'elements'")
 
 
@@ -101,7 +117,7 @@ def _elements(document: Document, surroundings: Surroundings) -> Iterator[Proble
     for index, name in enumerate(document.get(list, "elements")):
         if isinstance(name, str) and name not in known:
             close = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else "looked in elements/ and in diskimage-builder"
+            hint = f"did you mean '{close[0]}'?" if close else "searched elements/ and diskimage-builder"
             yield document.problem(("elements", index), f"no element '{name}'", hint)
 
 
@@ -114,7 +130,7 @@ def _dib_env(document: Document) -> Iterator[Problem]:
     for name, value in given.items():
         path = ("dib-env", name)
         if _SECRET.search(name) or (isinstance(value, str) and _LOGIN_IN_URL.search(value)):
-            hint = "these variables end up in logs and perhaps in the image; hand secrets over at boot"
+            hint = "logs and perhaps the image contain these variables; pass secrets at boot"
             yield document.problem(path, f"dib-env.{name} looks like a secret", hint)
         elif name in reserved:
             key = reserved[name]
@@ -125,15 +141,15 @@ def _dib_env(document: Document) -> Iterator[Problem]:
 def _logins(document: Document) -> Iterator[Problem]:
     for path in (("mirror",), ("base-image", "url"), ("base-image", "checksums"), ("kubelet", "url")):
         if _LOGIN_IN_URL.search(document.get(str, *path)):
-            hint = "it would stand in the manifest, and perhaps in the image"
-            yield document.problem(path, f"{dotted(path)} holds a login", hint)
+            hint = "remove it: the manifest and perhaps the image would contain it"
+            yield document.problem(path, f"{dotted(path)} contains a login", hint)
 
 
 def _kubelet(document: Document) -> Iterator[Problem]:
     kubelet = document.data.get("kubelet")
     if not isinstance(kubelet, dict):
         if document.get(list, "containers") and document.get(str, "distribution") != "custom":
-            message = "container images are embedded beside a kubelet, and there is none"
+            message = "container images need a kubelet"
             yield document.problem(("containers",), message, "add the key 'kubelet'")
         return
     source = kubelet.get("source")
@@ -141,13 +157,13 @@ def _kubelet(document: Document) -> Iterator[Problem]:
     for key in ("url", "sha256"):
         if key in kubelet and source != "release":
             hint = "write source: release, or remove it"
-            yield document.problem(("kubelet", key), f"kubelet.{key} is for a release alone", hint)
+            yield document.problem(("kubelet", key), f"kubelet.{key} is only for source: release", hint)
     if source != "package" and isinstance(version, str) and re.fullmatch(r"\d+\.\d+", version):
         message = f"kubelet.version must have three parts here, got '{version}'"
         yield document.problem(("kubelet", "version"), message, f'such as "{version}.4"')
     into = destinations(document)
     if not any(re.search(r"/pause[:@]", ref or "") and into[ref] == "containerd" for ref in into):
-        message = "a kubelet needs the image of a pod's sandbox, and no container is called pause"
+        message = "a kubelet needs a container image named pause for the sandboxes of pods"
         hint = "add to containers: {ref: goldsmith.local/pause:1, build: containers/pause}"
         yield document.problem(("kubelet",), message, hint)
 
@@ -157,7 +173,7 @@ def _heat_agent(document: Document) -> Iterator[Problem]:
         return
     if document.get(str, "distribution") == "fedora":
         hint = "remove the key: Fedora does not package the agent"
-        yield document.problem(("heat-agent",), "heat-agent is for Debian alone", hint)
+        yield document.problem(("heat-agent",), "heat-agent is only for Debian", hint)
     if "kubelet" in document.get(list, "heat-agent", "hooks") and document.data.get("kubelet") is None:
         message = "the hook kubelet needs a kubelet"
         yield document.problem(("heat-agent", "hooks"), message, "add the key 'kubelet'")
@@ -169,13 +185,11 @@ def _publish(document: Document) -> Iterator[Problem]:
     for index, cloud in enumerate(clouds):
         at = ("publish", "clouds", index)
         if cloud.get("canary") in ("server", "both") and "flavor" not in cloud:
-            yield document.problem(
-                (*at, "canary"), "a server as canary needs a flavor", "add the key 'flavor'"
-            )
+            yield document.problem((*at, "canary"), "a canary server needs a flavor", "add the key 'flavor'")
         if cloud.get("name") in names[:index]:
             yield document.problem((*at, "name"), f"the cloud {names[index]} is listed twice", "remove one")
     if document.get(list, "publish", "share") and document.get(str, "publish", "visibility") != "shared":
-        message = "an image can be offered to projects only if its visibility is shared"
+        message = "publish.share needs an image whose visibility is shared"
         yield document.problem(("publish", "share"), message, "set publish.visibility to shared")
 
 
@@ -195,10 +209,10 @@ def _containers(document: Document, surroundings: Surroundings) -> Iterator[Prob
             continue
         if "ref" not in container and ":" not in ref.rpartition("/")[2]:
             hint = f"add a tag before the digest, or ref: {ref}:TAG"
-            yield document.problem(path, f"{dotted(path)} has no tag that pods could name it by", hint)
+            yield document.problem(path, f"{dotted(path)} has no tag by which pods could name it", hint)
         if ref in seen:
             hint = f"first in {dotted(('containers', seen[ref]))}"
-            yield document.problem(path, f"container '{ref}' stands twice", hint)
+            yield document.problem(path, f"container '{ref}' is listed twice", hint)
         seen.setdefault(ref, index)
 
 
@@ -209,9 +223,7 @@ def _context(
         return
     found = surroundings.find(folder)
     if found is None:
-        yield document.problem(
-            path, f"no folder '{folder}' to build from", "paths are relative to the checkout"
-        )
+        yield document.problem(path, *surroundings.missing(folder, "Dockerfile"))
     elif not (found / "Dockerfile").is_file():
         yield document.problem(path, f"no Dockerfile in '{folder}'")
 
@@ -229,9 +241,7 @@ def _tests(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
         found = surroundings.find(folder)
         path = ("verify", "tests", index)
         if found is None:
-            yield document.problem(
-                path, f"no folder '{folder}' with tests", "paths are relative to the checkout"
-            )
+            yield document.problem(path, *surroundings.missing(folder, "test_*.py"))
         elif not any(found.glob("**/test_*.py")):
             yield document.problem(path, f"no test_*.py in '{folder}'")
 
@@ -247,16 +257,16 @@ def check_pods(document: Document) -> Iterator[Problem]:
             continue
         path: KeyPath = ("verify", "pods", index)
         if pod.get("apiVersion") != "v1" or pod.get("kind") != "Pod":
-            hint = "it begins with apiVersion: v1 and kind: Pod"
+            hint = "begin it with apiVersion: v1 and kind: Pod"
             yield document.problem(path, f"{dotted(path)} is no pod manifest", hint)
             continue
         metadata = pod.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-            message = "metadata.name must be small letters, digits and hyphens"
+            message = "metadata.name must consist of lower-case letters, digits and hyphens"
             yield document.problem((*path, "metadata", "name"), f"{dotted(path)}: {message}")
         elif name in seen:
-            yield document.problem((*path, "metadata", "name"), f"pod '{name}' stands twice")
+            yield document.problem((*path, "metadata", "name"), f"pod '{name}' is listed twice")
         seen.add(str(name))
         yield from _pod_images(document, path, pod.get("spec"))
 
@@ -277,13 +287,15 @@ def _pod_images(document: Document, path: KeyPath, spec: object) -> Iterator[Pro
                 names = [str(name) for name in known if name]
                 close = get_close_matches(image, names, n=1)
                 hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
-                yield document.problem(where, f"image '{image}' is not among the spec's containers", hint)
+                yield document.problem(where, f"image '{image}' is not in the spec's containers", hint)
             elif known[image] != "containerd":
-                yield document.problem(where, f"image '{image}' goes into docker, where no kubelet finds it")
+                yield document.problem(
+                    where, f"image '{image}' has into: docker, where a kubelet does not find it"
+                )
 
 
 def destinations(document: Document) -> Mapping[str | None, str]:
-    """The containers' references (None where there is none yet) -> what they go into."""
+    """Reference of each container (None where it has none yet) -> its key into."""
     return {
         reference_of(container): container.get("into", "containerd")
         for container in document.get(list, "containers")
@@ -292,7 +304,7 @@ def destinations(document: Document) -> Mapping[str | None, str]:
 
 
 def reference_of(container: object) -> str | None:
-    """By which pods name an entry of containers; None where it cannot be told."""
+    """The name that pods use for an entry of containers; None where it has none yet."""
     if not isinstance(container, dict):
         return None
     names = (container.get("ref"), container.get("registry"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML that remembers its lines and how each scalar was written, and that refuses duplicate keys."""
+"""Read YAML with the line of each key and the source text of each scalar; reject duplicate keys."""
 
 from __future__ import annotations
 
@@ -9,27 +9,15 @@ from typing import Any, TypeVar
 
 import yaml
 
+from goldsmith.spec.problem import Problem
+
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 Origin = Callable[[int], tuple[str, int]]  # a line of the text -> the file and line it was written in
 
-MAX_NODES = 50_000  # aliases that multiply themselves end here
+MAX_NODES = 50_000  # limit for aliases that expand to ever more nodes
 
 _IN_C = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """What is wrong, where the user wrote it, and what to write instead."""
-
-    file: str
-    line: int  # counted from 1; 0: the file as a whole
-    message: str
-    hint: str | None = None
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -41,17 +29,18 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     raw: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    broken: bool = False  # no YAML at all: data means nothing
+    broken: bool = False  # no YAML: data is meaningless
 
     def problem(self, path: KeyPath, message: str, hint: str | None = None) -> Problem:
-        """A problem at a path of the document, or at what is nearest to it."""
+        """A problem with the key at path; its line is that of the key, or of the nearest one above it."""
+        key = dotted(path) or None
         while path and path not in self.lines:
             path = path[:-1]
         file, line = self.origin(self.lines.get(path, 1))
-        return Problem(file=file, line=line, message=message, hint=hint)
+        return Problem(file=file, line=line, key=key, message=message, hint=hint)
 
     def get(self, kind: type[T], *path: str) -> T:
-        """The value at a path if it is there and of that kind, else an empty one."""
+        """The value at a path if it exists and is of that kind, else an empty one."""
         value = self.data
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
@@ -65,9 +54,9 @@ def dotted(path: KeyPath) -> str:
 
 
 def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> Document:
-    """Read one YAML document. Nothing is raised: what is wrong stands in problems.
+    """Read one YAML document. Raises nothing: the document lists its problems.
 
-    in_c: by libyaml where there is one, for long documents that programs write; it says less of wrong syntax.
+    in_c: use libyaml if installed, for long documents that programs write; its syntax errors say less.
     """
     document = Document(origin=origin)
     try:
@@ -95,7 +84,7 @@ def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> Document
 
 
 class _Reader:
-    """Turns the nodes of one document into plain data."""
+    """Turns the nodes of a document into plain data."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -108,7 +97,7 @@ class _Reader:
         self._document.lines.setdefault(path, node.start_mark.line + 1)
         if any(node is outer for outer in self._open) or self._count > MAX_NODES:
             raise yaml.constructor.ConstructorError(
-                None, None, "an alias leads back to itself, or to far too much", node.start_mark
+                None, None, "an alias refers to itself, or expands to too many nodes", node.start_mark
             )
         self._open.append(node)
         try:
@@ -124,25 +113,28 @@ class _Reader:
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = self._key(key_node)
+            key = self._key(key_node, path)
             where = (*path, key)
             if key in seen:
                 file, first = self._document.origin(seen[key])
-                self._at(line, f"key '{key}' stands twice", f"first in {file}:{first}")
+                self._at(where, line, f"duplicate key '{key}'", f"first in {file}:{first}")
                 continue
             seen[key] = line
             self._document.lines[where] = line
             yield key, self.read(value_node, where)
 
-    def _key(self, node: yaml.Node) -> str:
+    def _key(self, node: yaml.Node, owner: KeyPath) -> str:
         line = node.start_mark.line + 1
+        path = (*owner, str(node.value)) if isinstance(node, yaml.ScalarNode) else owner
         if node.tag == "tag:yaml.org,2002:merge":
-            self._at(line, "merge keys (<<) are not read", "write the keys out, or include a partial")
+            self._at(
+                path, line, "merge keys (<<) are not supported", "write the keys out, or include a partial"
+            )
             return str(node.value)
         key = self._constructor.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(key, str):
             shown = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-            self._at(line, f"a key must be text, got {shown}", f'quote it: "{shown}":')
+            self._at(path, line, f"a key must be text, got {shown}", f'quote it: "{shown}":')
         return str(node.value)
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Hashable:
@@ -150,11 +142,13 @@ class _Reader:
         try:
             value: Hashable = self._constructor.construct_object(node)
         except ValueError:  # 2026-13-45 looks like a date
-            message = f"'{node.value}' looks like a date or number and is none"
-            self._at(node.start_mark.line + 1, message, f'quote it: "{node.value}"')
+            message = f"'{node.value}' looks like a date or number but is neither"
+            self._at(path, node.start_mark.line + 1, message, f'quote it: "{node.value}"')
             return str(node.value)
         return value
 
-    def _at(self, line: int, message: str, hint: str | None) -> None:
+    def _at(self, path: KeyPath, line: int, message: str, hint: str | None) -> None:
         file, origin_line = self._document.origin(line)
-        self._document.problems.append(Problem(file=file, line=origin_line, message=message, hint=hint))
+        self._document.problems.append(
+            Problem(file=file, line=origin_line, key=dotted(path) or None, message=message, hint=hint)
+        )

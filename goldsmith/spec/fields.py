@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which key of a spec fills which field of spec.py: to build an ImageSpec, and to print its defaults.
+"""Map the keys of a spec to the fields of model.py: to build an ImageSpec, and to print its defaults.
 
-A key that is absent fills nothing, so that every default stands in spec.py alone.
+An absent key fills nothing, so only model.py has defaults.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _UNITS = {"MiB": 1, "GiB": 1024}
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, dotted, and the field it fills."""
+    """A dotted key and the field that it fills."""
 
     path: str
     owner: type
@@ -130,13 +130,13 @@ KEYS = (
 
 
 def reference(container: Mapping[str, Any]) -> str:
-    """The name of a container image: its ref, or what stands before the digest of its registry."""
+    """The name of a container image: its ref, or its registry without the digest."""
     ref: str = container.get("ref") or container["registry"].partition("@")[0]
     return ref
 
 
 def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSpec:
-    """The ImageSpec of checked data; find() says where a folder that the spec names is."""
+    """The ImageSpec of checked data; find() gives the path of a folder that the spec names."""
     disk = DiskSpec(**_fields(data.get("disk", {}), "disk.", DiskSpec))
     verify = _fields(data.get("verify", {}), "verify.", VerifySpec)
     if "tests" in verify:

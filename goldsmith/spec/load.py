@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From image-specs/NAME.yaml.j2 to an ImageSpec, or to every problem at once with file and line.
+"""Load image-specs/NAME.yaml.j2 as an ImageSpec, or report all problems at once with file and line.
 
-NAME is a file of image-specs/, or the path of a file NAME.yaml.j2 of the user's own. Beside such a
-file may lie partials, variables/ and elements/; folders that it names are looked for beside it
-first, then in the checkout.
+NAME is a file of image-specs/, or the path of a file NAME.yaml.j2 elsewhere. Partials, variables/ and
+elements/ may lie beside such a file. Folders that it names are looked for beside it first, then in the
+checkout.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.spec import checks, fields, schema, template
-from goldsmith.spec.document import Document, KeyPath, Problem, parse_document
+from goldsmith.spec.document import Document, KeyPath, parse_document
 from goldsmith.spec.model import ImageSpec
+from goldsmith.spec.problem import Problem
 
 SUFFIX = ".yaml.j2"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -28,13 +29,13 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedSpec:
-    """A spec that nothing is wrong with, the YAML it was read from, and its file."""
+    """A spec without problems, the YAML that it was read from, and its file."""
 
     spec: ImageSpec
     rendered: str
     path: Path
     sha256: str  # of the rendered text
-    elements: tuple[Path, ...]  # folders of elements besides diskimage-builder's, the first one wins
+    elements: tuple[Path, ...]  # folders of elements besides diskimage-builder's; the first one wins
 
 
 def names(*, root: Path | None = None) -> list[str]:
@@ -44,9 +45,9 @@ def names(*, root: Path | None = None) -> list[str]:
 
 
 def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> str:
-    """The YAML of a spec. Raises SpecError where the template or a variable is wrong."""
-    place = _Place(name, root or paths.project_root())
-    problems, rendered = _rendered(place, variables)
+    """The YAML of a spec. Raises SpecError for a wrong template or variable."""
+    location = _Location(name, root or paths.project_root())
+    problems, rendered = _rendered(location, variables)
     _raise(problems)
     assert rendered.text is not None
     return rendered.text
@@ -54,26 +55,26 @@ def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None
 
 def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> LoadedSpec:
     """Render, read and check a spec. Raises SpecError with every problem, one a line."""
-    place = _Place(name, root or paths.project_root())
-    problems, rendered = _rendered(place, variables)
+    location = _Location(name, root or paths.project_root())
+    problems, rendered = _rendered(location, variables)
     document = parse_document(rendered.text or "", rendered.origin)
     if not document.broken or not problems:  # a missing variable may be all that is wrong with the YAML
         problems += document.problems
     if rendered.text is not None and not document.broken:
-        problems += _checked(document, place)
+        problems += _checked(document, location)
     _raise(problems)
     assert rendered.text is not None
     return LoadedSpec(
-        spec=fields.build(document.data, place.named),
+        spec=fields.build(document.data, location.named),
         rendered=rendered.text,
-        path=place.path,
+        path=location.path,
         sha256=hashlib.sha256(rendered.text.encode()).hexdigest(),
-        elements=place.elements(),
+        elements=location.elements(),
     )
 
 
-class _Place:
-    """Where a spec lies, and what lies around it. Raises SpecError if there is no such spec."""
+class _Location:
+    """Path of a spec and the files around it. Raises SpecError if there is no such spec."""
 
     def __init__(self, name: str, root: Path) -> None:
         self.root = root
@@ -81,11 +82,11 @@ class _Place:
         own = "/" in name or name.endswith(SUFFIX)
         self.path = Path(name).absolute() if own else self.specs / f"{name}{SUFFIX}"
         if own and not name.endswith(SUFFIX):
-            raise SpecError(f"{name} is no spec: its name must end in {SUFFIX}")
+            raise SpecError(f"{name} is no spec: the name of its file must end in {SUFFIX}")
         if not self._is_there():
             known = names(root=root)
             close = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known) or 'none'}"
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
             raise SpecError(f"no spec '{name}': there is no file {self.shown(self.path)}", hint=hint)
         self.beside = self.path.parent
         self.own = self.beside.resolve() != self.specs.resolve()
@@ -93,12 +94,12 @@ class _Place:
     def _is_there(self) -> bool:
         try:
             return self.path.is_file()
-        except OSError as e:  # a folder on the way to it is closed to us
+        except OSError as e:  # no access to one of its folders
             raise SpecError(f"cannot read {self.shown(self.path)}: {e.strerror}") from e
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Where templates are looked for."""
+        """Folders of templates."""
         return (self.beside, self.specs) if self.own else (self.specs,)
 
     def elements(self) -> tuple[Path, ...]:
@@ -106,53 +107,56 @@ class _Place:
         return (own, self.root / "elements") if self.own and own.is_dir() else (self.root / "elements",)
 
     def variable_files(self) -> Iterator[Path]:
-        """From the most general one to the most special one, which wins."""
+        """From the most general one to the most specific one, which wins."""
         name = self.path.name.removesuffix(SUFFIX)
         candidates = [folder / "variables" / "common.yaml" for folder in reversed(self.folders)]
         candidates.append(self.beside / "variables" / f"{name}.yaml")
         return (path for path in candidates if path.is_file())
 
+    @property
+    def bases(self) -> tuple[Path, ...]:
+        """Where folders that the spec names may lie."""
+        return (self.beside, self.root) if self.own else (self.root,)
+
     def find(self, folder: str) -> Path | None:
-        for base in (self.beside, self.root) if self.own else (self.root,):
-            if (base / folder).is_dir():
-                return base / folder
-        return None
+        """A folder that the spec names."""
+        return next((base / folder for base in self.bases if (base / folder).is_dir()), None)
 
     def named(self, folder: str) -> Path | str:
-        """As the spec has it if that is relative to the checkout, else absolute."""
+        """The folder as the spec writes it if that is relative to the checkout, else absolute."""
         found = self.find(folder)
         return folder if found is None or found == self.root / folder else found
 
     def shown(self, path: Path) -> str:
-        """A file as messages name it: relative to the checkout or to where we are, if it lies there."""
+        """A file as messages name it: relative to the checkout or the current folder, if it lies there."""
         for base in (self.root, Path.cwd()):
             if path.is_relative_to(base):
                 return str(path.relative_to(base))
         return str(path)
 
 
-def _rendered(place: _Place, given: Mapping[str, str]) -> tuple[list[Problem], template.Rendered]:
+def _rendered(location: _Location, given: Mapping[str, str]) -> tuple[list[Problem], template.Rendered]:
     problems: list[Problem] = []
     variables: dict[str, Any] = {}
-    for path in place.variable_files():
-        found, values = _variables(path, place.shown(path))
+    for path in location.variable_files():
+        found, values = _variables(path, location.shown(path))
         problems += found
         variables.update(values)
-    known = {*variables, *template.used_variables(place.path, place.folders)}
+    known = {*variables, *template.used_variables(location.path, location.folders)}
     for name in sorted(set(given) - known):
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else None
-        message = f"no template uses the variable '{name}' that was given"
-        problems.append(Problem(file=place.shown(place.path), line=0, message=message, hint=hint))
+        message = f"no template uses the given variable '{name}'"
+        problems.append(Problem(file=location.shown(location.path), line=0, message=message, hint=hint))
     rendered = template.render(
-        place.path, place.folders, {**variables, **given}, place.shown,
-        elsewhere=f"variables/{place.path.name.partition('.')[0]}.yaml beside the spec",
+        location.path, location.folders, {**variables, **given}, location.shown,
+        elsewhere=f"variables/{location.path.name.partition('.')[0]}.yaml beside the spec",
     )  # fmt: skip
     return [*problems, *rendered.problems], rendered
 
 
 def _variables(path: Path, shown: str) -> tuple[list[Problem], dict[str, Any]]:
-    """A variable file: names with text, or with lists and mappings of text, as --var gives text too."""
+    """A variable file: names with text, or with lists and mappings of text, because --var gives text too."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -177,8 +181,8 @@ def _no_text(document: Document, value: object, path: KeyPath) -> Iterator[Probl
         yield schema.wrong_type(document, path, value, "text")
 
 
-def _checked(document: Document, place: _Place) -> list[Problem]:
-    surroundings = checks.Surroundings(elements=place.elements(), find=place.find)
+def _checked(document: Document, location: _Location) -> list[Problem]:
+    surroundings = checks.Surroundings(elements=location.elements(), bases=location.bases)
     found = [*schema.check(document), *checks.check(document, surroundings)]
     return [problem for problem in found if template.PLACEHOLDER not in problem.message]
 
@@ -186,4 +190,5 @@ def _checked(document: Document, place: _Place) -> list[Problem]:
 def _raise(problems: list[Problem]) -> None:
     if problems:
         ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
-        raise SpecError("\n".join(map(str, ordered)), hint="every key: docs/spec-reference.md")
+        lines = dict.fromkeys(map(str, ordered))  # two keys of one line may have the same problem
+        raise SpecError("\n".join(lines), hint="every key: docs/spec-reference.md", problems=ordered)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image is. Frozen data only: no I/O, no defaults that depend on the host.
+"""The spec of an image. Frozen data only: no I/O, no defaults that depend on the host.
 
-Keys and their meaning: schema/image-spec.schema.json, from which docs/spec-reference.md is made.
+schema/image-spec.schema.json describes the keys; docs/spec-reference.md is generated from it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Arch(enum.StrEnum):
 
     @property
     def machine(self) -> str:
-        """The name that uname(1) and OpenStack have for it."""
+        """Its name for uname(1) and OpenStack."""
         return {"amd64": "x86_64", "arm64": "aarch64"}[self.value]
 
 
@@ -99,12 +99,12 @@ class DiskSpec:
     formats: tuple[DiskFormat, ...] = (DiskFormat.qcow2,)
     compression: Compression = Compression.zstd
     partition_table: PartitionTable = PartitionTable.gpt
-    size_mib: int | None = None  # None: what the content needs, and some
+    size_mib: int | None = None  # None: as large as the content needs, and some spare space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Download:
-    """A file that is fetched and used only if it has this sha256 (64 hex digits)."""
+    """A file to download; it must have this sha256 (64 hex digits)."""
 
     url: str
     sha256: str
@@ -112,7 +112,7 @@ class Download:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseImage(Download):
-    """checksums: URL of the signed list that has to name the file; keyring: a file in the project."""
+    """checksums: URL of the signed list that must name the file; keyring: a file in the project."""
 
     checksums: str | None = None
     keyring: str | None = None
@@ -120,14 +120,14 @@ class BaseImage(Download):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KubeletSpec:
-    version: str  # "1.35.4"; for packages what the package is called by, e.g. "1.35"
+    version: str  # "1.35.4"; for packages the version in the package's name, such as "1.35"
     source: KubeletSource = KubeletSource.go_module
     download: Download | None = None  # for KubeletSource.release
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
-    """One container image, under the name that pod manifests use for it.
+    """A container image, under the name that pod manifests use for it.
 
     build: a folder with a Dockerfile; registry: NAME[:TAG]@sha256:DIGEST, pulled by digest;
     neither: the Docker engine has it already.
@@ -141,7 +141,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeatAgentSpec:
-    """What Heat hands to a server is looked for every polling_interval_s seconds, and run by a hook."""
+    """The agent polls Heat every polling_interval_s seconds and runs what it gets by hooks."""
 
     hooks: tuple[HeatHook, ...] = (HeatHook.script,)
     polling_interval_s: int = 30
@@ -149,7 +149,7 @@ class HeatAgentSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllowedSecret:
-    """What looks like a secret and may stay. path: from the root, * stands for any text."""
+    """A finding of the secret scan that is allowed. path: from the root, * matches any text."""
 
     path: str
     reason: str
@@ -168,22 +168,22 @@ class VerifySpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishCloud:
-    """A cloud that the image is published to, by its name in clouds.yaml, and what is different there."""
+    """A cloud that the image is published to, by its name in clouds.yaml, and its settings."""
 
     name: str
     format: DiskFormat = DiskFormat.qcow2
-    visibility: Visibility | None = None  # None: as for all clouds
+    visibility: Visibility | None = None  # None: that of PublishSpec
     stores: tuple[str, ...] = ()  # () is Glance's default store
     canary: Canary = Canary.none
-    flavor: str | None = None  # of the canary, as its network and what it says on its console
+    flavor: str | None = None  # of the canary server, like network, and console: text to expect there
     network: str | None = None
     console: str | None = None
-    web_download: str | None = None  # the URL that Glance fetches build folders from; None: upload
+    web_download: str | None = None  # URL from which Glance fetches build folders; None: upload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishSpec:
-    """How releases stand in Glance."""
+    """How releases are published in Glance."""
 
     clouds: tuple[PublishCloud, ...] = ()
     alias: str | None = None  # None: the name of the spec
@@ -195,7 +195,7 @@ class PublishSpec:
     keep: int = 3  # old releases, besides the one that holds the alias
     retired: Retired = Retired.hidden
     signed_by: str | None = None  # a public key in the project
-    accept_unsigned: str | None = None  # why nobody has to sign
+    accept_unsigned: str | None = None  # why releases need no signature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,7 +210,7 @@ class ImageSpec:
     dib_env: Mapping[str, str] = field(default_factory=dict)
     disk: DiskSpec = DiskSpec()
     base_image: BaseImage | None = None  # a cloud image to start from (Fedora)
-    mirror: str | None = None  # the package mirror that stays in the image; None: none does
+    mirror: str | None = None  # package mirror that the image uses; None: it has none
     kubelet: KubeletSpec | None = None
     heat_agent: HeatAgentSpec | None = None
     embed: Embed = Embed.content_store
@@ -221,4 +221,4 @@ class ImageSpec:
     verify: VerifySpec = VerifySpec()
     publish: PublishSpec = field(default_factory=PublishSpec)
     policy: str | None = None  # a path in the project; None: image-specs/policy.yaml
-    fail_on: str | None = None  # known vulnerabilities that an image may not have
+    fail_on: str | None = None  # level of known vulnerabilities that fails the verification

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/spec-reference.md, made from the schema and from the defaults of spec.py.
+"""Generate docs/spec-reference.md from the schema and the defaults of model.py.
 
-`python -m goldsmith.specref` writes it.
+`python -m goldsmith.spec.reference` writes it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def page() -> str:
 
 
 def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Every key below a schema: its dotted path, its own schema, whether it is required."""
+    """Every key of a schema: its dotted path, its own schema, whether it is required."""
     required = schema.get("required", ())
     for name, child in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
@@ -84,7 +84,7 @@ def _default(path: str) -> str | None:
 
 
 def _yaml(value: object) -> str:
-    """A value in YAML's flow style; quoted where YAML would read something else than text."""
+    """A value in YAML's flow style; quoted where YAML would not read it as text."""
     match value:
         case enum.Enum():
             return str(value.value)

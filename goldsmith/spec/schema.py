@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON schema of specs, and what it finds, said in the user's words."""
+"""Check a spec by its JSON schema; report problems in the user's terms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
-from goldsmith.spec.document import Document, KeyPath, Problem, dotted
+from goldsmith.spec.document import Document, KeyPath, dotted
+from goldsmith.spec.problem import Problem
 
 SCHEMA_PATH = Path(__file__).parent.parent / "schema" / "image-spec.schema.json"
 
@@ -33,8 +34,8 @@ def schema() -> dict[str, Any]:
 
 
 def check(document: Document, rules: Mapping[str, Any] | None = None) -> Iterator[Problem]:
-    """What a JSON schema, by default that of specs, has against a document."""
-    import jsonschema  # a tenth of a second that only those pay who load a spec
+    """The problems of a document by a JSON schema, by default that of specs."""
+    import jsonschema  # takes a tenth of a second, which only tasks that load a spec need
 
     validator = jsonschema.Draft202012Validator(schema() if rules is None else rules)
     for error in validator.iter_errors(document.data):
@@ -44,7 +45,7 @@ def check(document: Document, rules: Mapping[str, Any] | None = None) -> Iterato
 def wrong_type(
     document: Document, path: KeyPath, value: object, wanted: str, rule: Mapping[str, Any] | None = None
 ) -> Problem:
-    """A value of another type than is wanted; shows it as it was written, 24.10 and not 24.1."""
+    """The problem of a value of a wrong type; shows it as it was written, 24.10 and not 24.1."""
     raw = document.raw.get(path, "")
     hint = None
     if wanted == _WANTED["string"] and path in document.raw and value is not None:
@@ -84,7 +85,7 @@ def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
 
 
 def _sentence(path: KeyPath, error: ValidationError) -> str:
-    """For rules that are broken by one value; $comment in the schema says what is meant."""
+    """The message for a value that breaks a rule; $comment in the schema explains the rule."""
     name = dotted(path) or "the file"
     comment = _schema_of(error).get("$comment")
     match error.validator:
@@ -112,7 +113,7 @@ def _mapping(error: ValidationError) -> dict[str, Any]:
 def _missing_keys(document: Document, path: KeyPath, keys: list[str]) -> Iterator[Problem]:
     for key in keys:
         where = f" in {dotted(path)}" if path else ""
-        yield document.problem(path, f"missing key '{key}'{where}")
+        yield document.problem((*path, key), f"missing key '{key}'{where}")
 
 
 def _unknown_keys(document: Document, path: KeyPath, error: ValidationError) -> Iterator[Problem]:
@@ -139,7 +140,7 @@ def _twice(document: Document, path: KeyPath, error: ValidationError) -> Iterato
     items: Any = error.instance
     for index, item in enumerate(items):
         if item in items[:index]:
-            yield document.problem((*path, index), f"{dotted(path)} names '{item}' twice")
+            yield document.problem((*path, index), f"{dotted(path)} lists '{item}' twice")
 
 
 def _shown(value: object, raw: str) -> str:

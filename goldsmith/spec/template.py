@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jinja2 for specs: every variable must be set, and every rendered line knows where it was written.
+"""Jinja2 for specs: every variable must be set, and every rendered line has a file and line of origin.
 
-A first rendering gives the text. A second one, with a mark before each newline of the templates' own
-text, gives the map of lines; should the two differ in more than the marks, there is no map, and
-problems name the line of the rendered text instead.
+A first rendering gives the text. A second one, with a mark before each newline of the templates' own text,
+gives the map of lines. If the two differ in more than the marks, there is no map, and problems name the line
+of the rendered text instead.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing as jinja_missing
 
-from goldsmith.spec.document import Origin, Problem
+from goldsmith.spec.document import Origin
+from goldsmith.spec.problem import Problem
 
-# Stands for what a missing variable would have given, so that the rest of the spec can still be
-# checked; a problem that mentions it is none of the user's. Private-use characters are legal in YAML.
+# Replaces the value of a missing variable, so that the rest of the spec can still be checked; problems that
+# mention it are dropped. Private-use characters are legal in YAML.
 PLACEHOLDER = "\ue001"
 _MARK = "\ue000"
 _MARKED = re.compile(f"{_MARK}([0-9]+):([0-9]+){_MARK}")
 
-# What a template can raise besides Jinja's own errors: the errors of the expressions in it.
+# Errors that a template can raise: Jinja's own, and those of the expressions in it.
 _RUNTIME_ERRORS = (
     TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
@@ -47,7 +48,7 @@ _RUNTIME_ERRORS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    text: str | None  # None: it could not be rendered, as problems say
+    text: str | None  # None: it could not be rendered; problems have the reason
     origin: Origin
     problems: tuple[Problem, ...]
 
@@ -73,7 +74,7 @@ def render(
 
 
 def used_variables(template: Path, folders: Iterable[Path]) -> frozenset[str]:
-    """Names that a template, and whatever it may include, looks up."""
+    """Names that a template, and the templates it may include, look up."""
     environment = _environment(folders, StrictUndefined)
     names: set[str] = set()
     todo, done = [template.name], set[str]()
@@ -91,7 +92,7 @@ def used_variables(template: Path, folders: Iterable[Path]) -> frozenset[str]:
 
 
 class _Job:
-    """One template, its problems, and the files that took part."""
+    """A template, its problems, and the files that were rendered."""
 
     def __init__(
         self,
@@ -122,8 +123,8 @@ class _Job:
             return None
 
     def origin(self, text: str) -> Origin:
-        """Where each line of the rendered text was written."""
-        kept, self.problems = self.problems, []  # the second rendering finds the same ones again
+        """The origin of each line of the rendered text."""
+        kept, self.problems = self.problems, []  # the second rendering finds the same problems
         marked = self.render(marked=True)
         self.problems = kept
         if marked is None or _MARKED.sub("", marked) != text:
@@ -139,7 +140,7 @@ class _Job:
     def _missing(self, what: str, name: str | None, why: str | None) -> None:
         frame = _template_frame()
         if frame is None:
-            return  # Jinja folds constants while it compiles; the same comes again at run time
+            return  # Jinja folds constants while it compiles; run time reports the same problem
         template = frame.f_globals["__jinja_template__"]
         file, line = self._shown(Path(template.filename)), template.get_corresponding_lineno(frame.f_lineno)
         hint = why
@@ -167,7 +168,7 @@ class _Job:
             trace = trace.tb_next
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, TemplateNotFound):
-            message = f"there is no template '{error}' beside the spec or in image-specs/"
+            message = f"no template '{error}' beside the spec or in image-specs/"
         elif isinstance(error, RecursionError):
             message = "templates include each other without end"
         elif isinstance(error, TemplateError):
@@ -189,7 +190,7 @@ def _environment(folders: Iterable[Path], undefined: type[StrictUndefined]) -> S
 
 
 def _places(marked: str) -> list[tuple[int, int]]:
-    """(file, line) of each line. One without a mark came out of a value: the next mark is its place."""
+    """(file, line) of each line. A line without a mark is part of a value: the next mark has its origin."""
     places: list[tuple[int, int]] = []
     last = (0, 1)
     waiting = 0
@@ -227,7 +228,7 @@ def _marking(files: list[str]) -> type[Extension]:
 
 
 class _Missing(StrictUndefined):
-    """As strict as its parent, but it notes every use instead of ending at the first."""
+    """As strict as its parent, but reports every use instead of failing at the first one."""
 
     @staticmethod
     def report(message: str, variable: str | None, why: str | None) -> None:
@@ -269,7 +270,7 @@ class _Missing(StrictUndefined):
 
 
 def _required(value: object, why: str) -> object:
-    """The filter {{ name | required("where to find it") }}: its text becomes the hint."""
+    """The filter {{ name | required("where to find the value") }}: its text becomes the hint."""
     if isinstance(value, _Missing):
         value.note(why)
         return PLACEHOLDER

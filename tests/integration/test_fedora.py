@@ -302,7 +302,7 @@ def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, 
     expect = {
         **json.loads(built.expect.read_text()), "image_sha256": files.sha256_of(built.image),
         "sbom": sbom.read(run.folder / sbom.FILE).as_dict(),
-        "secrets": secrets.judge({"": secret_scanner.disk(root).as_dict()}, ()).as_dict(),
+        "secrets": secrets.judge({"": secret_scanner.disk(root)}, ()).as_dict(),
     }  # fmt: skip
     built.expect.write_text(json.dumps(expect))
     suites = ROOT / "goldsmith/verify/suites"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from goldsmith.core import paths
 from goldsmith.provenance import lockfile
+from goldsmith.provenance.lockfile import LockedPackage
 from tests.support.builds import SPEC
 from tests.support.tiny_builds import TinyPlace
 
@@ -47,8 +49,8 @@ def test_a_build_is_held_to_the_lock_of_another(place: TinyPlace, build: Path, s
     made = place.inv("lock", spec, "--build", build.name)
     assert made.status == 0, made.stderr
     locked = lockfile.read(path)
-    assert locked["build"]["id"] == build.name
-    assert "tiny-os" in locked["elements"]
+    assert locked.build.id == build.name
+    assert "tiny-os" in locked.elements
 
     again = place.inv("build-image", spec, "--locked")
     assert again.status == 0, again.stderr
@@ -59,14 +61,14 @@ def test_what_came_out_otherwise_is_never_verified(place: TinyPlace, build: Path
     """As if a package of the lock had not been installed."""
     assert place.inv("lock", spec, "--build", build.name).status == 0
     path, latest = spec.with_name("tiny.lock.yaml"), place.latest()
-    lost = {"name": "lost", "version": "1", "architecture": "amd64", "sha256": "0" * 64}
+    lost = LockedPackage(name="lost", version="1", architecture="amd64", sha256="0" * 64)
     locked = lockfile.read(path)
-    lockfile.write(path, {**locked, "packages": [*locked["packages"], lost]})
+    lockfile.write(path, dataclasses.replace(locked, packages=(*locked.packages, lost)))
 
     done = place.inv("build-image", spec, "--locked")
 
     assert done.status == 9
-    assert "moved by upstream" in done.stderr
+    assert "differs from tiny.lock.yaml (changed in: upstream)" in done.stderr
     assert "lost:amd64" in done.stderr
     assert place.latest() == latest
     assert list(place.builds()[-1].glob("*.qcow2")) == []
@@ -81,10 +83,10 @@ def test_a_checkout_that_moved_is_named_before_anything_is_built(
     done = place.inv("build-image", spec, "--locked")
 
     assert done.status == 9
-    assert "moved by us" in done.stderr
+    assert "(changed in: checkout)" in done.stderr
     assert "tiny-os" in done.stderr
     assert "image ..." not in done.stderr
-    assert "the checkout is not what" in place.inv("lock", spec, "--build", build.name).stderr
+    assert "the checkout differs from that of build" in place.inv("lock", spec, "--build", build.name).stderr
 
 
 def test_a_lock_that_is_there_changes_only_where_that_is_said(
@@ -93,11 +95,12 @@ def test_a_lock_that_is_there_changes_only_where_that_is_said(
     path = spec.with_name("tiny.lock.yaml")
     words = ("lock", spec, "--build", build.name)
     assert place.inv(*words).status == 0
-    lockfile.write(path, {**lockfile.read(path), "python": {"requirements.lock": "0"}, "spec": "1"})
+    changed = dataclasses.replace(lockfile.read(path), python={"requirements.lock": "0"}, spec="1")
+    lockfile.write(path, changed)
 
-    assert "is there already" in place.inv(*words).stderr
+    assert "exists already" in place.inv(*words).stderr
     assert place.inv(*words, "--upgrade", "python").status == 0
-    assert lockfile.read(path)["spec"] == "1"
+    assert lockfile.read(path).spec == "1"
     said = place.inv(*words, "--upgrade").stdout
     assert [word in said for word in ("spec", "python")] == [True, False]
-    assert lockfile.read(path)["spec"] != "1"
+    assert lockfile.read(path).spec != "1"

@@ -19,7 +19,7 @@ from goldsmith.apt.mirror import Mirrors
 from goldsmith.core import paths, proc
 from goldsmith.errors import BuildError
 from goldsmith.provenance import lockfile, outdated, spec_lock
-from goldsmith.provenance.lockfile import Lock
+from goldsmith.provenance.lockfile import Lock, LockedBuild, LockedPackage
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from tests.support.apt_repository import SUITE, Repository
@@ -86,17 +86,20 @@ def loaded(tmp_path: Path) -> LoadedSpec:
 
 def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
     """The lock of a build that took every package of the first state."""
-    packages = [
-        {"name": name, "version": version, "architecture": "amd64",
-         "sha256": repository.sha256(name, version)}
-        for name, version in FIRST.items()
-    ]  # fmt: skip
-    made = {
-        "schema": lockfile.SCHEMA, "version": lockfile.VERSION, "name": "locked",
-        "build": {"id": "one", "commit": "none"},
-        "index": {path: indexes.about(text, path) for path, text in state.releases.items()},
-        **spec_lock.checkout(loaded), "kubelet": None, "containers": {"images": []}, "packages": packages,
-    }  # fmt: skip
+    parts = spec_lock.checkout(loaded)
+    made = Lock(
+        name="locked", distribution="debian", release=SUITE, arch="amd64",
+        build=LockedBuild(id="one", commit="none"),
+        index={path: indexes.about(text, path) for path, text in state.releases.items()},
+        spec=parts["spec"], python=parts["python"], elements=parts["elements"], base_image=None,
+        contexts=parts["contexts"], kubelet=None, containers={"images": []},
+        packages=tuple(
+            LockedPackage(
+                name=name, version=version, architecture="amd64", sha256=repository.sha256(name, version)
+            )
+            for name, version in FIRST.items()
+        ),
+    )  # fmt: skip
     lockfile.write(spec_lock.path_of(loaded), made)
     return lockfile.read(spec_lock.path_of(loaded))
 
@@ -109,10 +112,10 @@ def test_what_was_locked_is_fetched_from_what_was_kept(
     with proxy.serve(mirrors, state, "amd64") as address:
         apt(address, *FIRST)
     locked = lock(loaded, state, repository)
-    assert outdated.find(loaded) == ()
+    assert outdated.find(loaded).moved == ()
     repository.publish(SECOND)
 
-    moved = {(move.what, move.locked, move.found) for move in outdated.find(loaded)}
+    moved = {(move.what, move.locked, move.found) for move in outdated.find(loaded).moved}
     before, today = spec_lock.index(loaded.spec, locked), spec_lock.index(loaded.spec, None)
     assert before is not None and today is not None  # noqa: PT018 - for the type alone
     with proxy.serve(mirrors, before, "amd64") as address:

@@ -54,14 +54,14 @@ class Offline:
         build = find_build(self.place / "out", SPEC)
         verdict = Manifest.read(build / FILE).verification
         locked = lockfile.read(spec_lock.path_of(load.load(str(self.spec), {})))
-        moved = lockfile.compare(locked, lockfile.read(build / spec_lock.FILE))
+        differences = lockfile.compare(locked, lockfile.read(build / spec_lock.FILE).parts())
         timings = TimingsRecord.read(build / "timings.json")
         return {
             "build_id": build.name,
             "stages_s": dict(timings.stages_s),
             "provenance_s": dict(timings.provenance_s),
             "tests": verdict.tests if verdict else 0,
-            "problems": [f"{move.part}: {move.what} moved" for move in moved],
+            "problems": [f"{each.part}: {each.what} differs" for each in differences],
         }  # fmt: skip
 
     def finish(self) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.pipeline import BuildContext, Options, Timings
 from goldsmith.scan import vulnerabilities
-from goldsmith.scan.vulnerabilities import Finding, Report
+from goldsmith.scan.vulnerabilities import VulnerabilityFinding, VulnerabilityReport
 from goldsmith.spec import load
 from goldsmith.spec.model import Distribution, KubeletSource
 from goldsmith.verify import guest, session
-from tests.support import documents
+from tests.support import samples
 
 
 def test_stages_are_those_of_the_design_in_their_order() -> None:
@@ -161,9 +161,11 @@ def test_an_image_over_its_budget_is_not_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, passes: bool
 ) -> None:
     """Whatever its tests have said."""
-    good = documents.judged(durations_s={"boot": 1.0})
-    finding = Finding(id="X", level="critical", where="host", package="p", version="1", fixed=None)
-    report = Report(findings=(finding,), looked_up=1, unknown=(), records=1)
+    good = samples.judged(durations_s={"boot": 1.0})
+    finding = VulnerabilityFinding(
+        id="X", level="critical", where="host", package="p", version="1", fixed=None
+    )
+    report = VulnerabilityReport(findings=(finding,), looked_up=1, unknown=(), records=1)
     monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
     monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: report)
     monkeypatch.setattr(session, "verify", lambda *_args, **_options: good)
@@ -173,7 +175,7 @@ def test_an_image_over_its_budget_is_not_verified(
 
     over = contextlib.nullcontext() if passes else pytest.raises(ProvenanceError, match="over the budget")
     with over:
-        pipeline._verify(context, documents.parsed(verification=None, stages_s=None))
+        pipeline._verify(context, samples.parsed(verification=None, stages_s=None))
 
     written = json.loads((tmp_path / "build/manifest.json").read_text())
     assert written["verification"]["result"] == ("passed" if passes else "failed")

@@ -12,7 +12,7 @@ from goldsmith.errors import BuildError
 from goldsmith.kubernetes import pin
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSource, KubeletSpec
-from tests.support import documents
+from tests.support import samples
 
 SPEC = ImageSpec(
     name="mine", distribution=Distribution.debian, release="trixie", containers=(), elements=("ours",)
@@ -40,7 +40,7 @@ def failed_build(builds: Path, loaded: LoadedSpec, name: str = "20260101T000000Z
     folder = builds / name
     folder.mkdir()
     (folder / "mine.qcow2").write_bytes(b"disk")
-    made = documents.parsed(disks=[documents.disk("mine.qcow2", b"disk")], verification=None, stages_s=None)
+    made = samples.parsed(disks=[samples.disk("mine.qcow2", b"disk")], verification=None, stages_s=None)
     resume.save(folder, made, resume.inputs(loaded))
     return folder
 

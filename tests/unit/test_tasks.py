@@ -97,7 +97,7 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("build-image", "--from", "somewhere"), 2, "no stage is called 'somewhere'"),
         (("verify-image", "no-such.qcow2"), 2, "there is no disk image"),
         (("boot", "never-built"), 2, "no verified build of never-built"),
-        (("sign", "never-built"), 2, "nothing says what to sign with"),
+        (("sign", "never-built"), 2, "no private key is given"),
     ],
 )
 def test_mistakes_end_with_a_sentence_and_their_code(

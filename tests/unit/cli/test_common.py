@@ -4,12 +4,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import jsonschema
 import pytest
+from invoke.context import Context
 from invoke.exceptions import Exit
 
-from goldsmith.cli import common
+from goldsmith.cli import build, common, provenance
+from goldsmith.cli.common import ErrorAnswer
+from goldsmith.core import documents
 from goldsmith.errors import BootError, SpecError
 
 
@@ -45,7 +50,29 @@ def test_programs_get_the_error_as_json_on_standard_output(capsys: pytest.Captur
 
     assert json.loads(capsys.readouterr().out) == {
         "schema": "goldsmith.error", "version": 1, "code": 2, "message": "bad", "hint": "fix it",
+        "problems": [],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("task", [build.build_image, build.plan, build.export_images, provenance.lock])
+def test_programs_get_the_problems_of_a_spec_one_by_one(
+    task: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "mine.yaml.j2"
+    spec.write_text("name: mine\ndistribution: debian\nrelease: trixie\nelments: []\ncontainers: []\n")
+
+    with pytest.raises(Exit):
+        task(Context(), name=str(spec), json=True)
+
+    answer = json.loads(capsys.readouterr().out)
+    jsonschema.validate(answer, documents.json_schema(ErrorAnswer))
+    assert answer["code"] == 2
+    assert answer["problems"] == [
+        {
+            "file": str(spec), "line": 4, "key": "elments", "message": "unknown key 'elments'",
+            "hint": "did you mean 'elements'?",
+        }
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

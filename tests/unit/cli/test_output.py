@@ -11,14 +11,14 @@ from goldsmith.image import dib_plan
 from goldsmith.pipeline import BuildResult
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSpec
-from tests.support import documents
+from tests.support import samples
 
-MANIFEST = documents.parsed(
-    build_id="b1", disks=[documents.disk("m.qcow2", b"x" * 2048) | {"sha256": "abc"}],
+MANIFEST = samples.parsed(
+    build_id="b1", disks=[samples.disk("m.qcow2", b"x" * 2048) | {"sha256": "abc"}],
     stages_s={"image": 60.0, "boot": 9.5},
-    verification=documents.verdict(tests=42, uncovered_images=["a.b/tool:1"]),
+    verification=samples.verdict(tests=42, uncovered_images=["a.b/tool:1"]),
 )  # fmt: skip
-VERDICT = documents.judged(
+VERDICT = samples.judged(
     result="failed", tests=3, failed=["booted: test_x: no"], skipped=["booted: test_s: why"],
     not_applicable=["sealed: test_n: no pods"], uncovered_images=["a.b/tool:1"], image_sha256="abc",
 )  # fmt: skip

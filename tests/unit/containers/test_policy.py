@@ -146,11 +146,11 @@ def test_a_keyless_rule_names_identity_issuer_and_trusted_root(
         ("a: [", "policy.yaml:1: not valid YAML"),
         (
             "engine: {accept-unsigned: first}\nengine: {accept-unsigned: second}\n",
-            r"policy.yaml:2: key 'engine' stands twice \(first in policy.yaml:1\)",
+            r"policy.yaml:2: duplicate key 'engine' \(first in policy.yaml:1\)",
         ),
         (
             "registries:\n  a: {accept-unsigned: x}\n  b: {accept-unsigned: x}\n  a: {gpg-key: k}\n",
-            "policy.yaml:4: key 'a' stands twice",
+            "policy.yaml:4: duplicate key 'a'",
         ),
         ("registries:\n  10: {accept-unsigned: x}\n", "policy.yaml:2: a key must be text, got 10"),
         (

@@ -58,7 +58,7 @@ def test_without_root_nothing_starts(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("suite: trixie\nsuite: bookworm\n", r"rootfs.yaml:2: key 'suite' stands twice"),
+        ("suite: trixie\nsuite: bookworm\n", r"rootfs.yaml:2: duplicate key 'suite'"),
         ("suite: [\n", "rootfs.yaml:2: not valid YAML"),
         ("suite: trixie\nsuit: x\n", "unexpected keyword argument 'suit'"),
         ("- trixie\n", "is not valid"),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -45,6 +46,29 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "x.json").read_text()) == document.as_dict() == WHOLE
     assert Sample.read(tmp_path / "x.json") == document
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hyphenated(Document):
+    SCHEMA: ClassVar[str] = "goldsmith.hyphenated"
+    KEYS: ClassVar[Mapping[str, str]] = {"base_image": "base-image"}
+
+    name: Annotated[str, about("Its name.")]
+    base_image: Annotated[str, about("Its base.")]
+
+
+def test_a_key_may_be_no_name_in_python() -> None:
+    data = {"schema": "goldsmith.hyphenated", "version": 1, "name": "a", "base-image": "b"}
+
+    document = Hyphenated.parse(data, "x.json")
+    schema = documents.json_schema(Hyphenated)
+
+    assert document == Hyphenated(name="a", base_image="b")
+    assert document.as_dict() == data
+    jsonschema.validate(data, schema)
+    assert schema["properties"]["base-image"]["description"] == "Its base."
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({key: data[key] for key in data if key != "base-image"}, schema)
 
 
 def test_keys_that_a_later_release_added_are_passed_over() -> None:

@@ -20,7 +20,7 @@ from goldsmith.heat.acceptance import Wishes
 from goldsmith.heat.client import Server, Stack
 from goldsmith.heat.report import JUNIT, VERDICT, Report, split
 from goldsmith.verify import junit
-from tests.support import documents
+from tests.support import samples
 
 DIGEST = "sha256:11"
 STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "new image", "delete"]
@@ -141,12 +141,10 @@ def build(tmp_path: Path) -> Path:
     folder = tmp_path / "out" / "mine" / "build-1"
     folder.mkdir(parents=True)
     (folder / "disk.qcow2").write_bytes(b"disk")
-    documents.write(
-        folder, documents.manifest(build_id="build-1", disks=[documents.disk("disk.qcow2", b"disk")])
-    )
+    samples.write(folder, samples.manifest(build_id="build-1", disks=[samples.disk("disk.qcow2", b"disk")]))
     spec = {"name": "mine", "heat-agent": {"hooks": ["kubelet"]}, "verify": {"pods": [pod("web"), pod("db")]}}
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
-    lock = documents.images_lock(documents.image("a.b/nginx:1", digest=DIGEST))
+    lock = samples.images_lock(samples.image("a.b/nginx:1", digest=DIGEST))
     (folder / "images.lock.json").write_text(json.dumps(lock))
     (tmp_path / "out" / "mine" / "latest").symlink_to("build-1")
     return folder

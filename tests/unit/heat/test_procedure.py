@@ -33,7 +33,7 @@ def test_steps_come_with_their_variables(tmp_path: Path) -> None:
         ("steps:\n- {name: a, what: 1}", r"steps.yaml:2: unknown key 'what' in steps\[0\] \(known: "),
         ("steps: [{parameters: {a: b}}]", r"missing key 'name' in steps\[0\]"),
         ("steps: [{name: a}, {name: a}]", "two steps are called a"),
-        ("steps: [{name: a, name: b}]", "stands twice"),
+        ("steps: [{name: a, name: b}]", "duplicate key"),
         ("steps: [{name: {{ x }}}]", r"'x' is not set.*--var x=VALUE\)"),
         ("a: [", "not valid YAML"),
         ("steps: [{name: {{ 1 + 'x' }}}]", "steps.yaml:1: TypeError: unsupported operand"),

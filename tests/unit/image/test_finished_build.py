@@ -11,18 +11,18 @@ import pytest
 
 from goldsmith.errors import PublishError
 from goldsmith.image import finished_build
-from tests.support import documents
-from tests.support.documents import DISK, sha
+from tests.support import samples
+from tests.support.samples import DISK, sha
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
     """The folder of a verified build of the spec mine."""
-    return documents.build(tmp_path / "out/mine" / documents.BUILD_ID)
+    return samples.build(tmp_path / "out/mine" / samples.BUILD_ID)
 
 
 def test_a_build_of_another_spec_is_refused_wherever_it_lies(build: Path) -> None:
-    documents.write(build, {**documents.read(build), "name": "mine"})
+    samples.write(build, {**samples.read(build), "name": "mine"})
 
     assert finished_build.read(build, name="mine").id == build.name
     with pytest.raises(PublishError, match="is a build of mine, not of prod"):
@@ -47,8 +47,8 @@ def test_a_good_build_is_read_and_its_disk_hashed(build: Path) -> None:
     [
         ({"build_id": "other"}, "is the manifest of other"),
         ({"verification": None}, "was not verified"),
-        ({"verification": documents.verdict(result="failed")}, "was not verified"),
-        ({"verification": documents.verdict(image_sha256="x")}, "another disk image was verified"),
+        ({"verification": samples.verdict(result="failed")}, "was not verified"),
+        ({"verification": samples.verdict(image_sha256="x")}, "another disk image was verified"),
         ({"files": {"packages.json": "x"}}, "packages.json differs from its manifest"),
         ({"files": {"gone.json": "x"}}, "gone.json differs from its manifest"),
         ({"disks": []}, "cannot use the manifest"),
@@ -57,7 +57,7 @@ def test_a_good_build_is_read_and_its_disk_hashed(build: Path) -> None:
 def test_a_build_that_is_not_what_its_manifest_says(
     build: Path, change: dict[str, Any], message: str
 ) -> None:
-    documents.write(build, {**documents.read(build), **change})
+    samples.write(build, {**samples.read(build), **change})
 
     with pytest.raises(PublishError, match=message):
         finished_build.read(build)

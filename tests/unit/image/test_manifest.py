@@ -17,9 +17,9 @@ from goldsmith.image import manifest
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, VerifySpec
-from tests.support import documents
+from tests.support import samples
 
-IMAGE = msgspec.convert(documents.image("a.b/app:1"), LockedImage)
+IMAGE = msgspec.convert(samples.image("a.b/app:1"), LockedImage)
 QEMU_IMG = """
 case $1 in
     info) echo '{"virtual-size": 2147483649}' ;;
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def full_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
-    files.write_json(folder / "packages.json", documents.packages(kernels=["6.12"]))
+    files.write_json(folder / "packages.json", samples.packages(kernels=["6.12"]))
     (folder / "spec.yaml").write_text("name: mine\n")
     disk = Disk(file="m.qcow2", format="qcow2", sha256="1", sha512="2", size=3, virtual_size=1024**3 + 1)
     about: dict[str, Any] = {
@@ -76,7 +76,7 @@ def test_the_manifest_says_what_a_cloud_needs_rounded_up(fake: Callable[..., Pat
     assert found["kernels"] == ["6.12"]
     assert found["packages"] == {"file": "packages.json", "count": 1}
     assert found["tools"]["qemu-img"] == "7.2.0"
-    assert found["containers"] == [documents.image("a.b/app:1")]
+    assert found["containers"] == [samples.image("a.b/app:1")]
 
 
 def test_the_manifest_has_no_path_of_this_host(fake: Callable[..., Path], folder: Path) -> None:

@@ -7,15 +7,15 @@ import pytest
 
 from goldsmith.errors import VerificationError
 from goldsmith.image.verdict import VerdictAnswer
-from tests.support import documents
+from tests.support import samples
 
 
 def test_a_verdict_that_passed_is_good_enough() -> None:
-    documents.judged().require(Path("out"))
+    samples.judged().require(Path("out"))
 
 
 def test_a_failed_verdict_names_what_failed() -> None:
-    verdict = documents.judged(result="failed", failed=["booted: test_x: no"], tests=3)
+    verdict = samples.judged(result="failed", failed=["booted: test_x: no"], tests=3)
 
     assert not verdict.passed
     with pytest.raises(VerificationError, match="1 of 3 tests failed") as e:
@@ -25,6 +25,6 @@ def test_a_failed_verdict_names_what_failed() -> None:
 
 
 def test_the_answer_has_the_keys_of_the_manifests_verdict() -> None:
-    answer = VerdictAnswer.of(documents.judged()).as_dict()
+    answer = VerdictAnswer.of(samples.judged()).as_dict()
 
-    assert answer == {"schema": "goldsmith.verdict", "version": 1, **documents.verdict()}
+    assert answer == {"schema": "goldsmith.verdict", "version": 1, **samples.verdict()}

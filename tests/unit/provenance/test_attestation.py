@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who signs what, and that a release of which any byte was changed is found out, and by which check."""
+"""Signing builds, and checks of releases: which check finds which change of any byte."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -24,12 +25,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import SSlibKey
 
+from goldsmith.core import documents
 from goldsmith.errors import GoldsmithError, ProvenanceError, SpecError
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.packages import PackageList
 from goldsmith.provenance import attestation, dsse, glance_signature, release_check, statement
-from goldsmith.provenance.attestation import FILE
-from tests.support import documents
+from goldsmith.provenance.attestation import FILE, SignedAnswer
+from goldsmith.provenance.release_check import ReleaseCheck
+from tests.support import samples
 
 DISK = bytes(range(256)) * 40
 H1 = "h1:o/8dBC/pHVpYoGV4OAIytAlNPZbdYVTXJHoYvXC4qzM="
@@ -44,16 +47,16 @@ def sha256(data: bytes) -> str:
 
 def manifest_of(folder: Path) -> dict[str, Any]:
     files = ("images.lock.json", "junit.xml", "packages.json", "spec.yaml")
-    return documents.manifest(
+    return samples.manifest(
         build_id=folder.name,
         kubelet={
             "version": "1.35.4", "source": "go-module", "sha256": "b" * 64,
             "provenance": {"module": f"k8s.io/kubernetes v1.35.4 {H1}", "go": "go1.26.8"},
         },
-        containers=[documents.image("a.b/app:1", digest=f"sha256:{'d' * 64}")],
-        disks=[documents.disk(content=DISK)],
+        containers=[samples.image("a.b/app:1", digest=f"sha256:{'d' * 64}")],
+        disks=[samples.disk(content=DISK)],
         files={name: sha256((folder / name).read_bytes()) for name in files},
-        verification=documents.verdict(image_sha256=sha256(DISK)),
+        verification=samples.verdict(image_sha256=sha256(DISK)),
     )  # fmt: skip
 
 
@@ -64,7 +67,7 @@ def build(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "mine-amd64.qcow2").write_bytes(DISK)
     package = {"name": "base-files", "version": "13.8+deb13u8", "architecture": "amd64", "sha256": "a" * 64}
-    (folder / "packages.json").write_text(json.dumps(documents.packages(package)))
+    (folder / "packages.json").write_text(json.dumps(samples.packages(package)))
     for name in ("images.lock.json", "junit.xml", "spec.yaml"):
         (folder / name).write_text(f"{name}, and more\n")
     write(folder, manifest_of(folder))
@@ -118,7 +121,8 @@ def test_a_signed_build_is_a_good_release(build: Path, tmp_path: Path, private: 
     report = release_check.check(build, named(private, tmp_path))
 
     report.require()
-    assert report.as_dict()["result"] == "passed"
+    assert report.result == "passed"
+    jsonschema.validate(report.as_dict(), documents.json_schema(ReleaseCheck))
     shown = {check.name for check in report.checks}
     assert shown >= {"signature", "mine-amd64.qcow2", "manifest.json", "packages.json", "verification"}
     assert len(report.as_text().splitlines()) == len(report.checks)
@@ -309,13 +313,13 @@ def test_sign_takes_key_builder_and_passphrase_from_where_they_are_given(
     (build.parent / "latest").symlink_to(build.name)
     done = attestation.sign_build(build.parents[1], "mine", "", key, builder="", accepted="", certificate="")
 
-    assert done.statement == build / FILE
+    assert done.statement == str(build / FILE)
     assert done.key == named(ED25519, tmp_path).keyid
     assert failed(build, tmp_path) == []
 
 
 @pytest.mark.parametrize("phrase", ["", "hash"])
-def test_a_wrong_passphrase_is_said(tmp_path: Path, phrase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_passphrase_is_an_error(tmp_path: Path, phrase: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(dsse.PHRASE_VARIABLE, phrase)
 
     with pytest.raises(ProvenanceError, match="cannot use the private key"):
@@ -327,11 +331,11 @@ def test_a_missing_passphrase_is_asked_for_at_a_terminal_alone(
 ) -> None:
     monkeypatch.delenv(dsse.PHRASE_VARIABLE, raising=False)
 
-    with pytest.raises(ProvenanceError, match="nobody can be asked"):
+    with pytest.raises(ProvenanceError, match="there is no terminal to ask"):
         dsse.private_key(key_file(tmp_path, ED25519, BestAvailableEncryption(b"hush")))
 
 
-def test_a_file_that_is_no_key_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_key_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "key"
     with pytest.raises(ProvenanceError, match="No such file"):
         dsse.public_key(path)
@@ -345,7 +349,7 @@ def test_a_file_that_is_no_key_is_said(tmp_path: Path) -> None:
 
 
 def test_a_signature_without_a_builder_is_not_made(build: Path, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="who built it"):
+    with pytest.raises(SpecError, match="no builder is given"):
         attestation.sign_build(
             build.parents[1], "mine", build.name, tmp_path, builder="", accepted="", certificate=""
         )
@@ -355,7 +359,7 @@ def test_a_signature_without_a_builder_is_not_made(build: Path, tmp_path: Path) 
 def test_openstack_checks_an_image_by_an_elliptic_curve(build: Path, curve: ec.EllipticCurve) -> None:
     private = ec.generate_private_key(curve)
 
-    made = glance_signature.properties(build / "mine-amd64.qcow2", private, CERTIFICATE)
+    made = glance_signature.sign(build / "mine-amd64.qcow2", private, CERTIFICATE).as_properties()
 
     signature = base64.b64decode(made["img_signature"])
     private.public_key().verify(signature, DISK, ec.ECDSA(hashes.SHA256()))
@@ -365,7 +369,7 @@ def test_openstack_checks_an_image_by_an_elliptic_curve(build: Path, curve: ec.E
 def test_openstack_checks_an_image_by_rsa(build: Path) -> None:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    made = glance_signature.properties(build / "mine-amd64.qcow2", private, CERTIFICATE)
+    made = glance_signature.sign(build / "mine-amd64.qcow2", private, CERTIFICATE).as_properties()
 
     pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.MAX_LENGTH)
     private.public_key().verify(base64.b64decode(made["img_signature"]), DISK, pss, hashes.SHA256())
@@ -375,8 +379,8 @@ def test_openstack_checks_an_image_by_rsa(build: Path) -> None:
 
 @pytest.mark.parametrize(("private", "uuid"), [(ED25519, CERTIFICATE), (ED25519, "mine")])
 def test_what_openstack_could_not_check_is_not_made(build: Path, private: PrivateKeyTypes, uuid: str) -> None:
-    with pytest.raises(GoldsmithError, match=r"by this kind of key|is no UUID"):
-        glance_signature.properties(build / "mine-amd64.qcow2", private, uuid)
+    with pytest.raises(GoldsmithError, match=r"of this kind of key|is no UUID"):
+        glance_signature.sign(build / "mine-amd64.qcow2", private, uuid)
 
 
 def test_openstacks_signature_is_kept_for_the_bytes_that_were_signed(build: Path, tmp_path: Path) -> None:
@@ -395,9 +399,10 @@ def test_openstacks_signature_is_kept_for_the_bytes_that_were_signed(build: Path
     )
 
     sha256 = hashlib.sha256(DISK).hexdigest()
-    assert glance_signature.kept(build, sha256) == signed.properties["mine-amd64.qcow2"]
+    assert glance_signature.kept(build, sha256) == signed.properties["mine-amd64.qcow2"].as_properties()
+    jsonschema.validate(signed.as_dict(), documents.json_schema(SignedAnswer))
     assert glance_signature.kept(build, "0" * 64) == {}
     assert glance_signature.kept(tmp_path, sha256) == {}
     (build / glance_signature.FILE).write_text("[]")
-    with pytest.raises(GoldsmithError, match="is no list of image signatures"):
+    with pytest.raises(GoldsmithError, match=r"cannot use the image signatures .*: it is no JSON object"):
         glance_signature.kept(build, sha256)

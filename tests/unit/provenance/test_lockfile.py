@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks: what they hold, what counts as moved and by whom, and what an upgrade would bring."""
+"""Locks: content, differences and where they come from, and what an upgrade would change."""
 
 from __future__ import annotations
 
 import hashlib
 import lzma
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -16,9 +16,13 @@ from goldsmith.apt import indexes, packages
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.packages import Offer
+from goldsmith.core import documents
 from goldsmith.errors import BuildError, ProvenanceError, SpecError
 from goldsmith.provenance import lockfile, outdated
+from goldsmith.provenance.lockfile import Lock
 
+KEPT = Path(__file__).parent / "documents"
+LOCKS = sorted(path.name for path in KEPT.glob("*.lock.yaml"))
 MIRRORS = Mirrors(debian="http://deb.test/debian", security="http://deb.test/security")
 
 
@@ -35,8 +39,8 @@ LOCK: dict[str, Any] = {
     "arch": "amd64", "build": {"id": "20260101T000000Z-abc", "commit": "c" * 40},
     "index": {"debian/dists/trixie/InRelease": {"sha256": "1" * 64, "date": "Thu, 01 Jan 2026 00:00:00 GMT"}},
     "spec": "5" * 64, "python": {"requirements.lock": "6" * 64}, "elements": {"kubelet": "7" * 64},
-    "base-image": None, "kubelet": {"version": "1.35.4", "sha256": "8" * 64, "go": "go1.26.8"},
-    "contexts": {"goldsmith.local/nginx:1": "9" * 64},
+    "base-image": None, "contexts": {"goldsmith.local/nginx:1": "9" * 64},
+    "kubelet": {"version": "1.35.4", "sha256": "8" * 64, "go": "go1.26.8"},
     "containers": {
         "schema": "goldsmith.images-lock", "version": 1,
         "images": [
@@ -47,24 +51,26 @@ LOCK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def changed(**parts: Any) -> dict[str, Any]:
-    return {**LOCK, **parts}
+def lock_of(**parts: Any) -> Lock:
+    return Lock.parse({**LOCK, **parts}, "mine.lock.yaml")
 
 
-def moved(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    return [(move.part, move.what, move.who) for move in lockfile.compare(LOCK, found)]
+def differences(**found: Any) -> list[tuple[str, str, str]]:
+    return [(each.part, each.what, each.who) for each in lockfile.compare(lock_of(), found)]
 
 
 def test_a_lock_is_read_as_it_was_written_and_has_a_line_for_each_package(tmp_path: Path) -> None:
     path = tmp_path / "mine.lock.yaml"
-    lockfile.write(path, LOCK)
+    lockfile.write(path, lock_of())
 
-    assert lockfile.read(path) == LOCK
+    assert lockfile.read(path) == lock_of()
     text = path.read_text()
     assert "scripts/inv lock mine" in text
     assert f"- {{name: zlib1g, version: '1.3', architecture: amd64, sha256: {'d' * 64}}}\n" in text
-    lockfile.write(path, changed(packages=[]))
-    assert lockfile.read(path)["packages"] == []
+    assert yaml.safe_load(text) == LOCK
+    jsonschema.validate(LOCK, documents.json_schema(Lock))
+    lockfile.write(path, lock_of(packages=[]))
+    assert lockfile.read(path).packages == ()
 
 
 @pytest.mark.parametrize(
@@ -74,15 +80,17 @@ def test_a_lock_is_read_as_it_was_written_and_has_a_line_for_each_package(tmp_pa
         ("a: [", "cannot read"),
         (
             yaml.safe_dump(LOCK) + "packages: []\n",
-            r"mine.lock.yaml:\d+: key 'packages' stands twice \(first in mine.lock.yaml:\d+\)",
+            r"mine.lock.yaml:\d+: duplicate key 'packages' \(first in mine.lock.yaml:\d+\)",
         ),
         ("a: \x07", r"mine.lock.yaml:1: not valid YAML: the character U\+0007 is not allowed"),
-        ("[]", "is no lock of version 1"),
-        (yaml.safe_dump({**LOCK, "version": 2}), "is no lock of version 1"),
+        ("[]", "mine.lock.yaml is no lock"),
+        (yaml.safe_dump({**LOCK, "version": 2}), "has version 2 of goldsmith.lock; this goldsmith reads"),
+        (yaml.safe_dump({**LOCK, "schema": "x"}), "is not a goldsmith.lock document"),
+        (yaml.safe_dump({**LOCK, "python": "1"}), "cannot use the lock mine.lock.yaml: python: expected obj"),
         (yaml.safe_dump({k: v for k, v in LOCK.items() if k != "packages"}), "lacks packages"),
     ],
 )
-def test_what_is_no_lock_is_said(tmp_path: Path, text: str | None, why: str) -> None:
+def test_a_file_that_is_no_lock_is_an_error(tmp_path: Path, text: str | None, why: str) -> None:
     path = tmp_path / "mine.lock.yaml"
     if text is not None:
         path.write_text(text)
@@ -91,8 +99,10 @@ def test_what_is_no_lock_is_said(tmp_path: Path, text: str | None, why: str) -> 
         lockfile.read(path)
 
 
-def test_nothing_moved_where_only_the_index_was_signed_anew() -> None:
-    lockfile.require(LOCK, changed(index={}, build={"id": "other"}), "mine")
+def test_an_index_that_was_only_signed_again_is_no_difference() -> None:
+    other = lock_of(index={}, build={"id": "other", "commit": "nogit"})
+
+    lockfile.require(lock_of(), other.parts(), "mine")
 
 
 @pytest.mark.parametrize(
@@ -114,55 +124,83 @@ def test_nothing_moved_where_only_the_index_was_signed_anew() -> None:
         ({"packages": [*LOCK["packages"], package("new")]}, ("packages", "new:amd64", "upstream")),
     ],
 )
-def test_what_moved_is_named_and_by_whom(found: dict[str, Any], expected: tuple[str, str, str]) -> None:
-    assert moved(changed(**found)) == [expected]
+def test_a_difference_names_its_entry_and_where_it_changed(
+    found: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    assert differences(**lock_of(**found).parts()) == [expected]
 
 
 def test_each_version_of_a_package_that_is_installed_twice_counts() -> None:
     two = [package("kernel", "1", "1" * 64), package("kernel", "2", "2" * 64)]
     other = [package("kernel", "1", "3" * 64), two[1]]
 
-    (move,) = lockfile.compare(changed(packages=two), changed(packages=other))
+    (found,) = lockfile.compare(lock_of(packages=two), lock_of(packages=other).parts())
 
-    assert (move.what, move.who) == ("kernel:amd64", "upstream")
+    assert (found.what, found.who) == ("kernel:amd64", "upstream")
 
 
 def test_an_image_that_is_built_here_is_held_by_its_context() -> None:
     rebuilt = [image("goldsmith.local/nginx:1", "sha256:0", "build"), *LOCK["containers"]["images"][1:]]
 
-    assert moved(changed(containers={"images": rebuilt})) == []
+    assert differences(containers={"images": rebuilt}) == []
 
 
 def test_parts_that_are_not_known_yet_are_not_compared() -> None:
-    assert moved({"spec": LOCK["spec"], "contexts": LOCK["contexts"]}) == []
+    assert differences(spec=LOCK["spec"], contexts=LOCK["contexts"]) == []
 
 
-def test_all_that_moved_is_in_one_table() -> None:
-    with pytest.raises(
-        ProvenanceError, match=r"2 things are not as mine\.lock\.yaml has them, moved by upst"
-    ) as e:
-        lockfile.require(LOCK, changed(spec="0" * 64, packages=LOCK["packages"][1:]), "mine")
+def test_all_differences_are_in_one_table() -> None:
+    other = lock_of(spec="0" * 64, packages=LOCK["packages"][1:])
+
+    with pytest.raises(ProvenanceError) as e:
+        lockfile.require(lock_of(), other.parts(), "mine")
+
+    head = str(e.value).splitlines()[0]
+    assert head == "2 entries differ from mine.lock.yaml (changed in: checkout, upstream)"
 
     rows = [line.split() for line in str(e.value).splitlines()[1:]]
-    assert rows[1] == ["|", "spec", "spec", "555555555555...", "000000000000...", "us"]
+    assert rows[1] == ["|", "spec", "spec", "555555555555...", "000000000000...", "checkout"]
     assert rows[2] == ["|", "packages", "bash:amd64", "5.2-1", "aaaaaaaaaaaa...", "-", "upstream"]
     assert "lock mine --upgrade" in str(e.value.hint)
 
 
 def test_an_upgrade_changes_what_is_named_alone() -> None:
-    new = changed(spec="0" * 64, packages=[package("new")], build={"id": "new"})
+    new = lock_of(spec="0" * 64, packages=[package("new")], build={"id": "new", "commit": "nogit"})
 
-    merged = lockfile.merge(LOCK, new, lockfile.parts("packages,kubelet"))
+    merged = lockfile.merge(lock_of(), new, lockfile.parts("packages,kubelet"))
 
-    assert (merged["spec"], merged["packages"]) == (LOCK["spec"], new["packages"])
-    assert merged["build"] == {"id": "new"}
+    assert (merged.spec, merged.packages) == (LOCK["spec"], new.packages)
+    assert merged.build.id == "new"
     assert lockfile.merge(None, new, ()) == new
-    assert lockfile.merge(LOCK, new, lockfile.parts("all")) == new
+    assert lockfile.merge(lock_of(), new, lockfile.parts("all")) == new
     with pytest.raises(SpecError, match="no part 'kernel'"):
         lockfile.parts("packages,kernel")
 
 
-# What an upgrade would bring
+# Locks of all forms so far: kept files, made by the goldsmith of the time
+
+
+def test_kept_locks_are_found() -> None:
+    assert len(LOCKS) == 3
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_kept_lock_is_read_and_written_as_it_was(name: str, tmp_path: Path) -> None:
+    lock = lockfile.read(KEPT / name)
+    lockfile.write(tmp_path / name, lock)
+
+    assert (tmp_path / name).read_bytes() == (KEPT / name).read_bytes()
+    assert lockfile.compare(lock, lock.parts()) == ()
+    jsonschema.validate(lock.as_dict(), documents.json_schema(Lock))
+
+
+def test_a_kubelet_from_a_package_has_no_hash_in_a_kept_lock() -> None:
+    lock = lockfile.read(KEPT / "fedora-first.lock.yaml")
+
+    assert lock.kubelet == {"version": "1.35", "source": "package", "sha256": "None"}
+
+
+# What an upgrade would change
 
 
 def index_of(
@@ -248,6 +286,6 @@ def test_a_list_that_is_another_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_newer_packages_and_those_that_are_gone_are_told_apart(
     offers: list[Offer], found: str | None
 ) -> None:
-    moves = list(outdated._packages(changed(packages=[package()]), {("bash", "amd64"): offers}))
+    listed = list(outdated._packages(lock_of(packages=[package()]), {("bash", "amd64"): offers}))
 
-    assert [move.found for move in moves] == ([found] if found else [])
+    assert [each.found for each in listed] == ([found] if found else [])

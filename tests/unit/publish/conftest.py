@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import documents
+from tests.support import samples
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
     """The folder of a verified build of the spec mine."""
-    return documents.build(tmp_path / "out/mine" / documents.BUILD_ID)
+    return samples.build(tmp_path / "out/mine" / samples.BUILD_ID)

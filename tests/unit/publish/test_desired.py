@@ -11,7 +11,7 @@ import pytest
 from goldsmith.image import finished_build
 from goldsmith.publish import desired, release
 from goldsmith.spec.model import Distribution, ImageSpec, PublishCloud, PublishSpec
-from tests.support import documents
+from tests.support import samples
 
 
 def spec(**publish: Any) -> ImageSpec:
@@ -44,7 +44,7 @@ def test_what_is_wanted_in_a_cloud(build: Path) -> None:
 
     found = desired.wanted(wished, line, PublishCloud(name="prod"), read, disk, {"img_signature": "c2ln"})
 
-    assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(documents.DISK), 1, 512)
+    assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(samples.DISK), 1, 512)
     properties = found.all_properties()
     assert {name: value for name, value in properties.items() if not name.startswith(release.PREFIX)} == {
         "hw_architecture": "x86_64", "os_type": "linux", "os_distro": "mine", "os_version": "13",

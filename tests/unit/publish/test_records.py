@@ -11,7 +11,7 @@ from goldsmith.errors import PublishError
 from goldsmith.image import finished_build
 from goldsmith.publish import build_diff, records
 from goldsmith.publish.records import Records
-from tests.support import documents
+from tests.support import samples
 
 
 def test_a_record_says_what_the_build_folder_says(build: Path, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_record_says_what_the_build_folder_says(build: Path, tmp_path: Path) -
 
     found = kept.get(read.id)
     assert found is not None
-    assert (found["manifest"], found["glance"]) == (documents.read(build), held)
+    assert (found["manifest"], found["glance"]) == (samples.read(build), held)
     beside = records.beside(build)
     assert beside is not None
     assert build_diff.between(found, beside).is_empty

@@ -13,16 +13,16 @@ from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import DiskFile
 from goldsmith.publish.model import Limits
 from goldsmith.publish.upload import Sending
-from tests.support import documents
+from tests.support import samples
 
 
 def sending(path: Path, limits: Limits | None = None) -> Sending:
     disk = DiskFile(
         path=path,
         format="qcow2",
-        size=len(documents.DISK),
-        sha256=documents.sha(documents.DISK),
-        sha512=documents.sha(documents.DISK, "sha512"),
+        size=len(samples.DISK),
+        sha256=samples.sha(samples.DISK),
+        sha512=samples.sha(samples.DISK, "sha512"),
     )
     return Sending(disk, "prod", limits or Limits(until=time.monotonic() + 60, stop=threading.Event()))
 
@@ -32,15 +32,15 @@ def test_what_is_sent_is_the_file_piece_by_piece(build: Path) -> None:
 
     pieces = list(body)
 
-    assert b"".join(pieces) == documents.DISK
-    assert len(body) == len(documents.DISK)
+    assert b"".join(pieces) == samples.DISK
+    assert len(body) == len(samples.DISK)
     assert len(pieces) == 3
     assert not hasattr(body, "read"), "requests would read it in small blocks"
 
 
 def test_a_file_that_became_shorter_ends_the_upload(build: Path) -> None:
     body = sending(build / "mine-amd64.qcow2")
-    (build / "mine-amd64.qcow2").write_bytes(documents.DISK[:10])
+    (build / "mine-amd64.qcow2").write_bytes(samples.DISK[:10])
     with pytest.raises(PublishError, match="became shorter while it was uploaded"):
         list(body)
     assert body.is_spoilt, "nothing is gained by another try"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is found in a sealed disk, and the bill of materials that is made of it."""
+"""Contents of an offline image, and its bill of materials."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_an_image_has_the_packages_of_its_topmost_database(
     "gone",
     ["var/lib/dpkg/.wh.status", "var/lib/.wh.dpkg", "var/lib/dpkg/.wh..wh..opq", ".wh.var", ".wh..wh..opq"],
 )
-def test_what_a_layer_takes_away_is_gone(root: Path, write_image: WriteImage, gone: str) -> None:
+def test_a_package_that_a_layer_deletes_is_not_listed(root: Path, write_image: WriteImage, gone: str) -> None:
     write_image(tar({"var/lib/dpkg/status": STATUS}), tar({gone: ""}))
 
     (image,) = contents.containers(root)
@@ -170,7 +170,7 @@ def test_what_a_layer_takes_away_is_gone(root: Path, write_image: WriteImage, go
     assert image.packages == ()
 
 
-def test_what_lies_in_the_layer_that_takes_away_stays(root: Path, write_image: WriteImage) -> None:
+def test_a_deletion_leaves_the_files_of_its_own_layer(root: Path, write_image: WriteImage) -> None:
     write_image(
         tar({"var/lib/dpkg/status": STATUS}),
         tar({"var/lib/dpkg/status": ZLIB_STATUS, "var/lib/dpkg/.wh..wh..opq": ""}),
@@ -194,14 +194,16 @@ def test_images_without_a_package_manager_and_of_others_are_read(root: Path, wri
     assert found == {(ZLIB,), (musl,), ()}
 
 
-def test_what_cannot_be_read_is_said_and_not_called_empty(root: Path, write_image: WriteImage) -> None:
+def test_a_layer_that_cannot_be_read_gives_a_reason_instead_of_an_empty_list(
+    root: Path, write_image: WriteImage
+) -> None:
     write_image(b"\x28\xb5\x2f\xfd zstd")
     write_image(tar({"usr/lib/sysimage/rpm/rpmdb.sqlite": "x"}))
 
     unread = sorted(image.unread for image in contents.containers(root))
 
     assert unread[0] == "it has an rpm database"
-    assert "compressed in a way" in unread[1]
+    assert "the compression of layer" in unread[1]
 
 
 def test_the_bundle_in_the_image_is_read_too(root: Path, store: Path, write_image: WriteImage) -> None:
@@ -218,9 +220,11 @@ def test_the_bundle_in_the_image_is_read_too(root: Path, store: Path, write_imag
     assert (image.digest, image.packages) == (digest, (BASH, LIBC))
 
 
-@pytest.mark.parametrize(("spoil", "why"), [("missing", "is missing"), ("other", "has sha256:")])
+@pytest.mark.parametrize(
+    ("spoil", "why"), [("missing", "is missing"), ("other", "has the content of sha256:")]
+)
 @pytest.mark.parametrize("part", ["layer", "config"])
-def test_a_store_that_is_not_whole_has_no_bill(
+def test_a_store_with_a_missing_or_changed_blob_has_no_bill(
     root: Path, store: Path, write_image: WriteImage, part: str, spoil: str, why: str
 ) -> None:
     layer = tar({"var/lib/dpkg/status": STATUS})
@@ -231,20 +235,22 @@ def test_a_store_that_is_not_whole_has_no_bill(
     else:
         blob.write_bytes(blob.read_bytes() + b"\0")
 
-    with pytest.raises(ProvenanceError, match=f"content in the unbooted disk.*{why}"):
+    with pytest.raises(ProvenanceError, match=f"offline image: blob .*{why}"):
         sbom.make(root)
 
 
-def test_a_manifest_that_was_exchanged_is_found(root: Path, store: Path, write_image: WriteImage) -> None:
+def test_a_changed_manifest_is_an_error(root: Path, store: Path, write_image: WriteImage) -> None:
     digest = write_image(tar({}))
     path = store / digest.partition(":")[2]
     path.write_bytes(path.read_bytes() + b"\n")
 
-    with pytest.raises(ProvenanceError, match=r"the manifest sha256:\w+ is another one"):
+    with pytest.raises(
+        ProvenanceError, match=r"the manifest sha256:\w+ has other content than its digest says"
+    ):
         sbom.make(root)
 
 
-def test_a_go_program_says_what_it_is_made_of(tmp_path: Path) -> None:
+def test_a_go_program_lists_its_modules(tmp_path: Path) -> None:
     program = tmp_path / "kubelet"
     program.write_bytes(go_program())
 
@@ -256,7 +262,7 @@ def test_a_go_program_says_what_it_is_made_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x7fELF and more", go_program(flags=0)])
-def test_another_program_says_nothing(tmp_path: Path, data: bytes) -> None:
+def test_another_program_has_no_build_information(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "program").write_bytes(data)
 
     assert go_buildinfo.read(tmp_path / "program") is None
@@ -310,7 +316,7 @@ def test_what_a_bill_lists_can_be_compared(root: Path, write_image: WriteImage, 
     assert listed.kubelet_sha256 is None
 
 
-def test_a_file_that_is_no_bill_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_bill_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_text('{"components": [{}]}')
 
     with pytest.raises(ProvenanceError, match="no bill of materials"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What looks like a secret is found where no package brought it. The secrets here are made up."""
+"""Secrets are found in files that no package installed. The secrets here are made up."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any
 
+import jsonschema
 import pytest
 
 from goldsmith.containers import oci
-from goldsmith.core import cache
+from goldsmith.core import cache, documents
 from goldsmith.errors import ProvenanceError
 from goldsmith.scan import contents, secret_scanner, secrets
+from goldsmith.scan.secret_scanner import Finding, Scan
+from goldsmith.scan.secrets import AllowedFinding, SecretReport
 
 AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
 KEY = "-----BEGIN " + "OPENSSH PRIVATE KEY-----"
@@ -45,7 +47,7 @@ def archive(files: dict[str, str]) -> bytes:
     return out.getvalue()
 
 
-def found(scan: secret_scanner.Scan) -> list[tuple[str, int, str]]:
+def found(scan: Scan) -> list[tuple[str, int, str]]:
     return [(finding.path, finding.line, finding.rule) for finding in scan.findings]
 
 
@@ -67,11 +69,11 @@ def test_a_secret_is_known_by_its_form(text: str, rule: str) -> None:
     assert list(secret_scanner.in_text(f"first\nsecond {text}\n")) == [(2, rule)]
 
 
-def test_what_is_none_is_none() -> None:
+def test_harmless_text_is_no_secret() -> None:
     assert list(secret_scanner.in_text("password = none\nhttps://example.org/a@b\n192.0.2.1\n")) == []
 
 
-def test_what_a_package_brought_is_public_and_what_was_changed_is_not(tmp_path: Path) -> None:
+def test_a_packages_file_is_public_until_it_is_changed(tmp_path: Path) -> None:
     root = tree(
         tmp_path,
         **packaged(MANUAL),
@@ -129,7 +131,7 @@ def test_links_are_not_followed_and_what_is_large_is_named(tmp_path: Path) -> No
 
     scan = secret_scanner.disk(root)
 
-    assert scan == secret_scanner.Scan(findings=(), unread=("etc/large",))
+    assert scan == Scan(unread=("etc/large",))
 
 
 def test_a_layer_has_its_own_packages(tmp_path: Path) -> None:
@@ -165,35 +167,38 @@ def root(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / "root", digests[0]
 
 
-def scans(root: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+def scans(root: Path, tmp_path: Path) -> dict[str, Scan]:
     (tmp_path / "known").mkdir(exist_ok=True)
     secret_scanner.main(root, tmp_path / "known", tmp_path / "out.json")
-    return dict(json.loads((tmp_path / "out.json").read_text()))
+    found = json.loads((tmp_path / "out.json").read_text())
+    return {digest: Scan.parse(scan, digest) for digest, scan in found.items()}
+
+
+def keep(scan: Scan, digest: str, known: Path) -> None:
+    """As a scan of an earlier run."""
+    known.mkdir(exist_ok=True)
+    scan.write(known / f"{digest.removeprefix('sha256:')}.json")
 
 
 def test_an_images_own_environment_is_looked_at(root: tuple[Path, str], tmp_path: Path) -> None:
-    found = scans(root[0], tmp_path)[""]["findings"]
+    found = scans(root[0], tmp_path)[""].findings
 
-    assert [(finding["rule"], bool(finding["layer"])) for finding in found] == [("AWS Access Key", True)]
-
-
-def test_what_could_not_be_read_is_looked_at_again() -> None:
-    bad = secret_scanner.layer("sha256:11", io.BytesIO(b"no tar")).as_dict()
-
-    assert secrets._layers({"": bad, "sha256:11": bad, "sha256:22": {"findings": [], "unread": []}}) == [
-        "sha256:22"
-    ]
+    assert [(finding.rule, bool(finding.layer)) for finding in found] == [("AWS Access Key", True)]
 
 
-def test_layers_are_looked_at_once(root: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_layer_that_could_not_be_read_is_not_cached() -> None:
+    bad = secret_scanner.layer("sha256:11", io.BytesIO(b"no tar"))
+
+    assert secrets._layers({"": bad, "sha256:11": bad, "sha256:22": Scan()}) == ["sha256:22"]
+
+
+def test_layers_are_scanned_once(root: tuple[Path, str], tmp_path: Path) -> None:
     folder, digest = root
     first = scans(folder, tmp_path)
-    (tmp_path / "known" / f"{digest.removeprefix('sha256:')}.json").write_text(
-        '{"findings": [], "unread": []}'
-    )
+    keep(Scan(), digest, tmp_path / "known")
 
-    assert [finding["path"] for finding in first[digest]["findings"]] == ["app/.env"]
-    assert scans(folder, tmp_path)[digest]["findings"] == []
+    assert [finding.path for finding in first[digest].findings] == ["app/.env"]
+    assert scans(folder, tmp_path)[digest].findings == ()
 
 
 def test_a_layer_that_is_not_what_its_digest_says_is_an_error(root: tuple[Path, str], tmp_path: Path) -> None:
@@ -201,15 +206,13 @@ def test_a_layer_that_is_not_what_its_digest_says_is_an_error(root: tuple[Path, 
     with (folder / contents.STORE.lstrip("/") / digest.removeprefix("sha256:")).open("ab") as blob:
         blob.write(b"x")
 
-    known = tmp_path / "known"
-    known.mkdir()
-    (known / f"{digest.removeprefix('sha256:')}.json").write_text('{"findings": [], "unread": []}')
+    keep(Scan(), digest, tmp_path / "known")
 
-    with pytest.raises(ProvenanceError, match=r"a container has sha256"):
+    with pytest.raises(ProvenanceError, match=r"a container has the content of sha256"):
         scans(folder, tmp_path)
 
 
-def test_what_is_allowed_is_kept_with_its_reason(root: tuple[Path, str], tmp_path: Path) -> None:
+def test_allowed_findings_are_listed_with_their_reasons(root: tuple[Path, str], tmp_path: Path) -> None:
     tree(root[0], **{"etc/one.conf": AWS, "etc/two.conf": AWS})
     allow = [
         {"path": "/", "reason": "documents"},
@@ -220,7 +223,7 @@ def test_what_is_allowed_is_kept_with_its_reason(root: tuple[Path, str], tmp_pat
     report = secrets.judge(scans(root[0], tmp_path), allow)
 
     assert [str(finding) for finding in report.findings] == ["etc/one.conf:1: AWS Access Key"]
-    assert {finding.path: why for finding, why in report.allowed} == {
+    assert {finding.path: finding.reason for finding in report.allowed} == {
         "": "documents", "app/.env": "an example", "etc/two.conf": "a test",
     }  # fmt: skip
     assert AWS not in json.dumps(report.as_dict())
@@ -230,12 +233,27 @@ def test_rules_have_a_version() -> None:
     assert secret_scanner.rules_version().startswith("detect-secrets-1.")
 
 
-def test_what_was_found_in_a_layer_is_an_entry_of_the_cache(tmp_path: Path) -> None:
-    scan = {"findings": [{"layer": "sha256:22", "path": "a", "line": 1, "rule": "x"}], "unread": []}
+def test_the_scan_of_a_layer_is_an_entry_of_the_cache(tmp_path: Path) -> None:
+    scan = Scan(findings=(Finding(layer="sha256:22", path="a", line=1, rule="x"),))
 
     secrets._keep({"": scan, "sha256:22": scan})
     secrets._lay_out(tmp_path / "known")
 
     assert cache.clean_cache() == []
     assert [path.name for path in (tmp_path / "known").iterdir()] == ["22.json"]
-    assert json.loads((tmp_path / "known/22.json").read_text()) == scan
+    assert Scan.read(tmp_path / "known/22.json") == scan
+
+
+def test_the_report_is_a_document_that_comes_back(tmp_path: Path) -> None:
+    where = {"layer": "", "path": "etc/a", "line": 3, "rule": "Private Key"}
+    kept = {
+        "schema": "goldsmith.secrets", "version": 1, "rules": "detect-secrets-1", "findings": [where],
+        "allowed": [{**where, "reason": "an example"}], "unread": ["etc/large"], "error": "",
+    }  # fmt: skip
+
+    report = SecretReport.parse(kept, "secrets.json")
+
+    assert report.findings == (Finding(layer="", path="etc/a", line=3, rule="Private Key"),)
+    assert [type(finding) for finding in report.allowed] == [AllowedFinding]
+    assert report.as_dict() == kept
+    jsonschema.validate(kept, documents.json_schema(SecretReport))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a version is affected by a record of the database, and whether an image fits its budget."""
+"""Look-ups of known vulnerabilities: versions and ranges, levels, budgets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from goldsmith.core import documents
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.scan import osv, vulnerabilities
-from goldsmith.scan.vulnerabilities import Finding, Report
+from goldsmith.scan.vulnerabilities import VulnerabilityFinding, VulnerabilityReport
 
 DEBIAN, GO = "Debian:13", "Go"
 CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
@@ -133,7 +135,7 @@ def test_an_archive_is_a_database_too(write: WriteRecord, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "why"), [(None, "holds no record"), ("{", "cannot read"), ("[1]", "cannot read")]
 )
-def test_what_is_no_database_is_said_and_never_passed(tmp_path: Path, content: str | None, why: str) -> None:
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path, content: str | None, why: str) -> None:
     folder = tmp_path / "osv"
     folder.mkdir()
     if content is not None:
@@ -206,9 +208,7 @@ def test_each_part_of_a_bill_is_looked_up_by_its_source(bill: Path, write: Write
     assert "host: glibc 2.41, fixed in 2.42" in text
 
 
-def test_a_database_that_has_no_record_of_a_kind_has_looked_up_nothing_of_it(
-    bill: Path, write: WriteRecord
-) -> None:
+def test_an_ecosystem_without_any_record_counts_as_not_looked_up(bill: Path, write: WriteRecord) -> None:
     folder = write("GO-1", GO, "k8s.io/api", [{"introduced": "0"}])
 
     report = vulnerabilities.find(bill, osv.load(folder))
@@ -221,10 +221,10 @@ def test_a_database_that_has_no_record_of_a_kind_has_looked_up_nothing_of_it(
         vulnerabilities.require(report, "critical")
 
 
-def report_of(*findings: tuple[str, str | None]) -> Report:
-    return Report(
+def report_of(*findings: tuple[str, str | None]) -> VulnerabilityReport:
+    return VulnerabilityReport(
         findings=tuple(
-            Finding(id="x", level=level, where="host", package="p", version="1", fixed=fixed)
+            VulnerabilityFinding(id="x", level=level, where="host", package="p", version="1", fixed=fixed)
             for level, fixed in findings
         ),
         looked_up=1, unknown=(), records=1,
@@ -267,14 +267,29 @@ def test_a_build_without_a_database_says_so(tmp_path: Path, capsys: pytest.Captu
     assert "were not looked up" in capsys.readouterr().err
 
 
-def test_what_was_found_lies_beside_the_bill(bill: Path, write: WriteRecord) -> None:
+def test_the_report_of_a_build_lies_beside_its_bill(bill: Path, write: WriteRecord) -> None:
     folder = write("D-1", DEBIAN, "glibc", [{"introduced": "0"}])
 
-    assert vulnerabilities.of_build(bill.parent, osv.load(folder)) is not None
+    report = vulnerabilities.of_build(bill.parent, osv.load(folder))
 
-    written = json.loads((bill.parent / vulnerabilities.FILE).read_text())
-    assert written["schema"] == "goldsmith.vulnerabilities"
-    assert len(written["findings"]) == 2
+    assert report is not None
+    assert len(report.findings) == 2
+    assert VulnerabilityReport.read(bill.parent / vulnerabilities.FILE) == report
+    jsonschema.validate(report.as_dict(), documents.json_schema(VulnerabilityReport))
+
+
+def test_a_report_from_before_blind_ecosystems_were_listed_is_read() -> None:
+    kept = {
+        "schema": "goldsmith.vulnerabilities", "version": 1, "looked_up": 3, "unknown": [], "records": 9,
+        "findings": [
+            {"id": "D-1", "level": "high", "where": "host", "package": "glibc", "version": "2.41",
+             "fixed": None}
+        ],
+    }  # fmt: skip
+
+    report = VulnerabilityReport.parse(kept, "vulnerabilities.json")
+
+    assert (report.findings[0].id, report.blind) == ("D-1", ())
 
 
 def test_the_task_takes_a_file_and_a_database(
@@ -286,7 +301,7 @@ def test_the_task_takes_a_file_and_a_database(
     assert (
         len(vulnerabilities.look_up(str(bill), bill, "", database=str(folder), budget="high").findings) == 2
     )
-    with pytest.raises(SpecError, match="no budget is called 'severe'"):
+    with pytest.raises(SpecError, match="unknown budget 'severe'"):
         vulnerabilities.look_up(str(bill), bill, "", database=str(folder), budget="severe")
-    with pytest.raises(SpecError, match="no database to look in"):
+    with pytest.raises(SpecError, match="no database of known vulnerabilities is given"):
         vulnerabilities.look_up(str(bill), bill, "", database="", budget="")

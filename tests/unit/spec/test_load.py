@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden files are written anew by: UPDATE_GOLDEN=1 pytest tests/unit/test_specfile.py"""
+"""Update the golden files: UPDATE_GOLDEN=1 pytest -n0 tests/unit/spec/test_load.py"""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_kubelet_null_is_no_kubelet(checkout: Path) -> None:
     assert spec_of(checkout, MINIMAL + "kubelet: null\n").kubelet is None
 
 
-def test_a_registry_image_is_named_by_what_stands_before_its_digest(checkout: Path) -> None:
+def test_a_registry_image_is_named_by_its_reference_without_the_digest(checkout: Path) -> None:
     registry = f"registry.example.org/team/agent:2@sha256:{DIGEST}"
 
     spec = spec_of(checkout, CUSTOM.replace("[]", f"[{{registry: '{registry}'}}]"))
@@ -236,7 +236,7 @@ def test_a_variable_that_nothing_uses_is_refused(checkout: Path) -> None:
     )
 
     assert found == [
-        "mine.yaml.j2: no template uses the variable 'our_release' that was given (did you mean 'release'?)"
+        "mine.yaml.j2: no template uses the given variable 'our_release' (did you mean 'release'?)"
     ]
 
 
@@ -260,7 +260,7 @@ def test_a_number_in_a_variable_file_must_be_quoted(checkout: Path) -> None:
     [
         ("{% if x %}", "not a valid template: Unexpected end of template."),
         ("{{ 1 / 0 }}", "ZeroDivisionError: division by zero"),
-        ("{% include 'partials/nowhere.j2' %}", "there is no template 'partials/nowhere.j2' beside the spec"),
+        ("{% include 'partials/nowhere.j2' %}", "no template 'partials/nowhere.j2' beside the spec"),
         ("{{ 'a' + 1 }}", "TypeError"),
         (
             "{{ ''.__class__.mro() }}",
@@ -317,7 +317,7 @@ def test_a_line_that_came_out_of_a_variable_is_that_of_its_expression(checkout: 
     ]
 
 
-def test_where_lines_cannot_be_followed_the_rendered_line_is_named_as_such(checkout: Path) -> None:
+def test_without_a_map_of_lines_problems_name_the_rendered_line(checkout: Path) -> None:
     text = MINIMAL + "{% set block %}\nbad: 1\n{% endset %}\n# {{ block | length }} characters\n{{ block }}\n"
 
     assert problems(checkout, text)[0].startswith("mine.yaml.j2 (as rendered):6: unknown key 'bad'")
@@ -340,12 +340,12 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
         ("embed: content-stor", "5: embed must be one of content-store, archive, unpacked, got the text "
          "'content-stor' (did you mean 'content-store'?)"),
         ("elements: [our-elemnt]", "5: no element 'our-elemnt' (did you mean 'our-element'?)"),
-        ("elements: [vm, vm]", "5: elements names 'vm' twice"),
+        ("elements: [vm, vm]", "5: elements lists 'vm' twice"),
         ("elements:", "5: elements must be a list, got nothing"),
         ("unattended-upgrades: 'yes'", "5: unattended-upgrades must be true or false, got the text 'yes' "
          "(write it without quotes)"),
         ("disk: {formats: [raw]}",
-         "5: disk.formats must contain qcow2 (it is what boots in the verification)"),
+         "5: disk.formats must contain qcow2 (the verification boots it)"),
         ("disk: {formats: []}", "5: disk.formats must not be empty"),
         ("disk: {size: 8GB}", "5: disk.size must be a size such as 8GiB or 512MiB, got '8GB'"),
         ("disk: {size: 8}",
@@ -361,7 +361,7 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
         ("verify: {boot-deadline: 1.5}",
          "5: verify.boot-deadline must be a whole number, got the number 1.5"),
         ("verify: {tests: [nowhere]}",
-         "5: no folder 'nowhere' with tests (paths are relative to the checkout)"),
+         "5: no folder 'nowhere' in the checkout (name a folder with test_*.py)"),
         ("verify: {tests: [containers/app]}", "5: no test_*.py in 'containers/app'"),
         ("cloud-init: {datasources: [OpenStack]}", "5: cloud-init.datasources must contain ConfigDrive "
          "(the verification boots with one, as OpenStack does)"),
@@ -370,8 +370,8 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
         (f"base-image: {{url: 'https://x', sha256: {'b' * 64}, checksums: 'https://y'}}",
          "5: missing key 'keyring' in base-image"),
         ("kubelet: {version: '1.35.4'}",
-         "5: a kubelet needs the image of a pod's sandbox, and no container is "
-         "called pause (add to containers: {ref: goldsmith.local/pause:1, build: containers/pause})"),
+         "5: a kubelet needs a container image named pause for the sandboxes of pods "
+         "(add to containers: {ref: goldsmith.local/pause:1, build: containers/pause})"),
         ("kubelet: {source: release, version: '1.35.4'}", "5: missing key 'sha256' in kubelet"),
         ("kubelet: {version: 1.35}",
          '5: kubelet.version must be text, got the number 1.35 (quote it: version: "1.35")'),
@@ -379,28 +379,29 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
          "5: kubelet.version must have three parts here, got '1.35' (such as \"1.35.4\")"),
         ("kubelet: {version: v1.35.4}",
          "5: kubelet.version must be a version such as 1.35.4, without v, got 'v1.35.4'"),
-        ("kubelet: {version: '1.35.4', url: 'https://x'}", "5: kubelet.url is for a release alone "
+        ("kubelet: {version: '1.35.4', url: 'https://x'}", "5: kubelet.url is only for source: release "
          "(write source: release, or remove it)"),
         ("publish: {clouds: [{name: a, canary: both}]}",
-         "5: a server as canary needs a flavor (add the key 'flavor')"),
+         "5: a canary server needs a flavor (add the key 'flavor')"),
         ("publish: {clouds: [{name: a}, {name: a}]}", "5: the cloud a is listed twice (remove one)"),
-        ("publish: {share: [p1]}", "5: an image can be offered to projects only if its visibility is shared "
+        ("publish: {share: [p1]}", "5: publish.share needs an image whose visibility is shared "
          "(set publish.visibility to shared)"),
         ("publish: {properties: {goldsmith_x: a}}", "5: publish.properties must be a name of a-z, 0-9 and "
          "_:.-, and none of ours, goldsmith_*, got 'goldsmith_x'"),
         ("publish: {alias: 'a b'}", "5: publish.alias must be letters, digits, dots, - and _, got 'a b'"),
         ("publish: {keep: -1}", "5: publish.keep must be at least 0, got -1"),
         ("mirror: 'http://me:pw@mirror'",
-         "5: mirror holds a login (it would stand in the manifest, and perhaps "
-         "in the image)"),
-        ("release: 2026-13-45", "5: '2026-13-45' looks like a date or number and is none "
+         "5: mirror contains a login (remove it: the manifest and perhaps the image "
+         "would contain it)"),
+        ("release: 2026-13-45", "5: '2026-13-45' looks like a date or number but is neither "
          '(quote it: "2026-13-45")'),
         ("release: 2026-01-02",
          '5: release must be text, got the date 2026-01-02 (quote it: release: "2026-01-02")'),
         (f"elements: {'[' * 500}", "1: not valid YAML: nested too deeply"),
         ("on: x", '5: a key must be text, got on (quote it: "on":)'),
-        ("a: &a [*a]", "5: not valid YAML: an alias leads back to itself, or to far too much"),
-        ("<<: {arch: arm64}", "5: merge keys (<<) are not read (write the keys out, or include a partial)"),
+        ("a: &a [*a]", "5: not valid YAML: an alias refers to itself, or expands to too many nodes"),
+        ("<<: {arch: arm64}",
+         "5: merge keys (<<) are not supported (write the keys out, or include a partial)"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_reported_with_its_line_and_a_hint(checkout: Path, text: str, message: str) -> None:
@@ -412,7 +413,7 @@ def test_a_wrong_key_is_reported_with_its_line_and_a_hint(checkout: Path, text: 
 
 
 @pytest.mark.parametrize("name", ["ADMIN_PASSWORD", "GITHUB_TOKEN", "client_secret", "API_KEY", "DIB_PASSWD"])
-def test_what_looks_like_a_secret_is_refused_in_the_environment(checkout: Path, name: str) -> None:
+def test_a_variable_that_looks_like_a_secret_is_refused(checkout: Path, name: str) -> None:
     [found] = problems(checkout, MINIMAL + f"dib-env: {{{name}: x}}\n")
 
     assert f"dib-env.{name} looks like a secret" in found
@@ -435,10 +436,10 @@ def test_every_variable_that_the_build_sets_is_refused(checkout: Path) -> None:
     assert all("is set by goldsmith itself" in line for line in found)
 
 
-def test_a_key_that_stands_twice_is_refused(checkout: Path) -> None:
+def test_a_duplicate_key_is_refused(checkout: Path) -> None:
     found = problems(checkout, MINIMAL + "arch: amd64\narch: arm64\n")
 
-    assert found == ["mine.yaml.j2:6: key 'arch' stands twice (first in image-specs/mine.yaml.j2:5)"]
+    assert found == ["mine.yaml.j2:6: duplicate key 'arch' (first in image-specs/mine.yaml.j2:5)"]
 
 
 def test_missing_keys_are_all_named(checkout: Path) -> None:
@@ -451,7 +452,7 @@ def test_missing_keys_are_all_named(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "text\n"])
-def test_what_is_no_mapping_is_refused(checkout: Path, text: str) -> None:
+def test_a_spec_that_is_no_mapping_is_refused(checkout: Path, text: str) -> None:
     [found] = problems(checkout, text)
 
     assert "the file must be a mapping" in found
@@ -462,19 +463,20 @@ def test_what_is_no_mapping_is_refused(checkout: Path, text: str) -> None:
     [
         ("{ref: nginx}", "containers[0].ref must be a whole name with registry and tag, such as "
          "docker.io/library/nginx:1.29, got 'nginx'"),
-        ("{ref: 'a.b/x:1', build: containers/none}", "no folder 'containers/none' to build from "
-         "(paths are relative to the checkout)"),
+        ("{ref: 'a.b/x:1', build: containers/none}", "no folder 'containers/none' in the checkout "
+         "(did you mean 'containers/app'?)"),
         ("{ref: 'a.b/x:1', build: elements}", "no Dockerfile in 'elements'"),
         ("{registry: 'a.b/x:1'}", "containers[0].registry must be a whole name with a digest: "
          "REGISTRY/NAME[:TAG]@sha256:DIGEST, got 'a.b/x:1'"),
-        (f"{{registry: 'a.b/x@sha256:{DIGEST}'}}", "containers[0] has no tag that pods could name it by "
+        (f"{{registry: 'a.b/x@sha256:{DIGEST}'}}", "containers[0] has no tag by which pods could name it "
          "(add a tag before the digest, or ref: a.b/x:TAG)"),
         (f"{{ref: 'a.b/x:1', build: containers/app, registry: 'a.b/x:1@sha256:{DIGEST}'}}",
          "containers[0] has both 'build' and 'registry' (keep one of them)"),
         ("{build: containers/app}", "containers[0]: a container needs the key 'ref' or the key 'registry'"),
         ("{ref: 'a.b/x:1', into: podman}", "containers[0].into must be one of containerd, docker, "
          "got the text 'podman'"),
-        ("{ref: 'a.b/x:1'}, {ref: 'a.b/x:1'}", "container 'a.b/x:1' stands twice (first in containers[0])"),
+        ("{ref: 'a.b/x:1'}, {ref: 'a.b/x:1'}",
+         "container 'a.b/x:1' is listed twice (first in containers[0])"),
         ("text", "containers[0] must be a mapping of keys to values, got the text 'text'"),
     ],
 )  # fmt: skip
@@ -497,7 +499,7 @@ def test_a_whole_reference_is_accepted(checkout: Path, ref: str) -> None:
         ("debian\nrelease: '13'", "", "release must be Debian's code name, got '13' (write trixie)"),
         ("fedora\nrelease: '44'", "", "fedora needs the key 'base-image' to start from"),
         ("fedora\nrelease: rawhide", "", "release must be Fedora's number in quotes, got 'rawhide'"),
-        ("custom\nrelease: x", "", "a custom distribution needs elements that bring an operating system"),
+        ("custom\nrelease: x", "", "a custom distribution needs elements that install an operating system"),
         ("debian\nrelease: trixie", f"base-image: {{url: 'https://x', sha256: {'b' * 64}}}",
          "debian is built from its packages, not from a base-image"),
     ],
@@ -523,11 +525,11 @@ def test_a_package_kubelet_may_name_a_minor_version(checkout: Path) -> None:
         ("{apiVersion: apps/v1, kind: Deployment}", "verify.pods[0] is no pod manifest"),
         ("{apiVersion: v1, kind: Pod, metadata: {name: p}}", "verify.pods[0] has no spec.containers"),
         ("{apiVersion: v1, kind: Pod, metadata: {name: P_1}, spec: {containers: [{image: 'a.b/app:1'}]}}",
-         "metadata.name must be small letters"),
+         "metadata.name must consist of lower-case letters"),
         ("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{image: 'a.b/ap:1'}]}}",
-         "image 'a.b/ap:1' is not among the spec's containers (did you mean 'a.b/app:1'?)"),
+         "image 'a.b/ap:1' is not in the spec's containers (did you mean 'a.b/app:1'?)"),
         ("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{image: 'a.b/app:1'}], "
-         "initContainers: [{image: 'a.b/none:1'}]}}", "image 'a.b/none:1' is not among"),
+         "initContainers: [{image: 'a.b/none:1'}]}}", "image 'a.b/none:1' is not in"),
         ("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: x}]}}",
          "must name an image"),
     ],
@@ -545,7 +547,7 @@ def test_a_pod_cannot_use_an_image_that_goes_into_docker(checkout: Path) -> None
 
     [found] = problems(checkout, text)
 
-    assert "image 'a.b/app:1' goes into docker" in found
+    assert "image 'a.b/app:1' has into: docker" in found
 
 
 def test_pods_need_a_kubelet(checkout: Path) -> None:
@@ -567,10 +569,10 @@ def test_an_unknown_name_gets_a_suggestion(checkout: Path) -> None:
     assert e.value.hint == "did you mean 'mine'?"
 
 
-def test_containers_need_a_kubelet_beside_them(checkout: Path) -> None:
+def test_containers_need_a_kubelet(checkout: Path) -> None:
     found = problems(checkout, MINIMAL.replace("[]", "[{ref: 'a.b/x:1', into: docker}]"))
 
-    said = "container images are embedded beside a kubelet, and there is none (add the key 'kubelet')"
+    said = "container images need a kubelet (add the key 'kubelet')"
     assert found == [f"mine.yaml.j2:4: {said}"]
 
 
@@ -578,10 +580,27 @@ def test_the_sandbox_of_pods_must_be_where_the_kubelet_looks(checkout: Path) -> 
     found = problems(checkout, KUBELET.replace("{ref: 'a.b/pause:1'}", "{ref: 'a.b/pause:1', into: docker}"))
 
     assert len(found) == 1
-    assert "no container is called pause" in found[0]
+    assert "needs a container image named pause" in found[0]
 
 
-def test_a_file_of_the_users_own_brings_what_lies_beside_it(
+def test_a_folder_that_a_spec_elsewhere_names_is_looked_for_beside_it_too(
+    checkout: Path, tmp_path: Path
+) -> None:
+    spec = tmp_path / "site/site.yaml.j2"
+    (spec.parent / "images/web").mkdir(parents=True)
+    (spec.parent / "images/web/Dockerfile").touch()
+    spec.write_text(KUBELET.replace("{ref: 'a.b/app:1'}", "{ref: 'a.b/app:1', build: image/web}"))
+
+    with pytest.raises(SpecError) as e:
+        load.load(str(spec), root=checkout)
+
+    assert str(e.value).endswith(
+        f"no folder 'image/web' beside the spec ({tmp_path}/site/image/web) nor in the checkout "
+        "(did you mean 'images/web'?)"
+    )
+
+
+def test_a_spec_elsewhere_uses_elements_variables_and_contexts_beside_it(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     own = tmp_path_factory.mktemp("my specs")

@@ -37,7 +37,7 @@ def test_every_key_has_a_description_that_is_a_sentence() -> None:
         assert rule.get("items", {}).get("description", "."), path
 
 
-def test_every_pattern_is_said_in_words() -> None:
+def test_every_pattern_is_explained() -> None:
     rules = [rule for _, rule, _ in ALL_KEYS] + [rule["items"] for _, rule, _ in ALL_KEYS if "items" in rule]
     patterns = [rule for rule in rules if "pattern" in rule]
 

@@ -11,7 +11,7 @@ import pytest
 
 from goldsmith.image.build_info import BuildInfo
 from goldsmith.verify import expectations
-from tests.support import documents
+from tests.support import samples
 
 GOOD = {"schema": "goldsmith.build", "version": 1, "name": "mine", "verify": {"memory_mib": 777}}
 
@@ -26,7 +26,7 @@ def claims(root: Path, build: Any, lock: Any = None) -> expectations.Claims:
 
 
 def test_what_an_image_says_is_taken(tmp_path: Path) -> None:
-    found = claims(tmp_path, GOOD, documents.images_lock(documents.image("a.test/a:1")))
+    found = claims(tmp_path, GOOD, samples.images_lock(samples.image("a.test/a:1")))
 
     assert (found.info.name, found.info.verify.memory_mib, found.info.verify.cpus) == ("mine", 777, 2)
     assert [image.ref for image in found.images] == ["a.test/a:1"]

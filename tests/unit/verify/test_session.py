@@ -18,7 +18,7 @@ from goldsmith.host import accelerator
 from goldsmith.image.verdict import Verdict
 from goldsmith.verify import qemu, session
 from goldsmith.verify.session import Subject
-from tests.support import documents
+from tests.support import samples
 
 pytestmark = pytest.mark.usefixtures("quick_polls")
 
@@ -27,9 +27,9 @@ BAD = GOOD.replace("/></", '><failure message="no"/></testcase></')
 NONE = '<testsuites><testsuite name="pytest"/></testsuites>'
 PHASES = ("sealed", "booted", "rebooted", "collected")
 IMAGES = [
-    documents.image("a.b/pause:1"),
-    documents.image("a.b/app:1", names=["a.b/app:1", "a.b/app@sha256:1"]),
-    documents.image("a.b/tool:1"),
+    samples.image("a.b/pause:1"),
+    samples.image("a.b/app:1", names=["a.b/app:1", "a.b/app@sha256:1"]),
+    samples.image("a.b/tool:1"),
 ]
 POD = {"metadata": {"name": "app"}, "spec": {"containers": [{"name": "c", "image": "a.b/app@sha256:1"}]}}
 PACKAGE = {
@@ -57,7 +57,7 @@ def inside(tmp_path: Path) -> Path:
     root = tmp_path / "inside"
     for name, text in {
         "usr/lib/goldsmith/build.json": json.dumps(BUILD),
-        "usr/lib/goldsmith/images.lock.json": json.dumps(documents.images_lock(*IMAGES)),
+        "usr/lib/goldsmith/images.lock.json": json.dumps(samples.images_lock(*IMAGES)),
         "etc/cloud/cloud.cfg": "",
         "etc/os-release": 'PRETTY_NAME="Debian"\nID=debian\n',
     }.items():
@@ -342,7 +342,7 @@ def test_a_folder_of_suites_that_is_not_there_is_not_passed_over(lab: Lab, tmp_p
 
 
 def test_an_image_that_only_sounds_like_the_sandboxs_is_named_too(lab: Lab, inside: Path) -> None:
-    lock = documents.images_lock(documents.image("a.b/pause-menu:1"))
+    lock = samples.images_lock(samples.image("a.b/pause-menu:1"))
     (inside / "usr/lib/goldsmith/images.lock.json").write_text(json.dumps(lock))
 
     assert lab.run().uncovered_images == ("a.b/pause-menu:1",)
