@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import jsonschema
+import msgspec
 import pytest
 
 from goldsmith.core import documents
@@ -45,6 +46,26 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "x.json").read_text()) == document.as_dict() == WHOLE
     assert Sample.read(tmp_path / "x.json") == document
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer(Document):
+    """An answer whose fields depend on how it went."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.answer"
+
+    error: Annotated[str | None, about("Why it failed.")]
+    seconds: Annotated[float | msgspec.UnsetType | None, about("How long it took.")] = msgspec.UNSET
+
+
+def test_a_field_that_is_unset_is_left_out_and_one_that_is_null_is_not() -> None:
+    head = {"schema": "goldsmith.answer", "version": 1}
+
+    assert Answer(error="no").as_dict() == {**head, "error": "no"}
+    assert Answer(error=None, seconds=None).as_dict() == {**head, "error": None, "seconds": None}
+    schema = documents.json_schema(Answer)
+    assert schema["required"] == ["schema", "version", "error"]
+    jsonschema.validate(Answer(error="no").as_dict(), schema)
 
 
 def test_keys_that_a_later_release_added_are_passed_over() -> None:
