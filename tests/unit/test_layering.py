@@ -241,6 +241,23 @@ def _is_there(name: str) -> bool:
     return False
 
 
+@pytest.mark.programs("git")
+def test_scripts_without_a_suffix_import_modules_that_exist() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: there is nothing to ask for the list of files")
+    scripts = [path for path in committed_files() if not path.suffix and _is_python(path)]
+    found = [(path, name) for path in scripts for name in imports(nodes_of(path)) if "goldsmith." in name]
+    assert found
+
+    assert not [f"{path.relative_to(ROOT)}: {name}" for path, name in found if not _is_there(name)]
+
+
+def _is_python(script: Path) -> bool:
+    with script.open("rb") as source:
+        head = source.readline(99)
+    return head.startswith(b"#!") and b"python" in head
+
+
 def test_the_search_for_names_of_modules_finds_them() -> None:
     assert MODULE_NAME.findall('"-m", "goldsmith.core.reaper", x') == ["goldsmith.core.reaper"]
     assert _is_there("goldsmith.core.reaper")
