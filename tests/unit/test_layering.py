@@ -277,6 +277,17 @@ def test_some_libraries_are_used_in_one_place(library: str) -> None:
     assert users == LIBRARIES[library]
 
 
+def test_connections_to_clouds_stay_in_their_clients() -> None:
+    """openstacksdk has no types: nothing checks what a module does with a connection."""
+    users = {
+        module
+        for module, node in nodes(ast.Attribute)
+        if node.attr in ("sdk", "_sdk") or ast.unparse(node) == "openstack.connect"
+    }
+
+    assert users == {"publish.glance", "publish.nova", "heat.client"}
+
+
 def test_nothing_starts_programs_past_proc() -> None:
     starters = re.compile(r"(system|popen|exec[lv]\w*|(posix_)?spawn\w*|fork\w*)")
     found = [
