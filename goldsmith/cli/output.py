@@ -11,12 +11,12 @@ from typing import Any
 from goldsmith.cli import common
 from goldsmith.containers.bundler import Bundle
 from goldsmith.core import progress
+from goldsmith.core.documents import Document
 from goldsmith.host.preflight import Check
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.image.verdict import Verdict
 from goldsmith.pipeline import BuildResult
-from goldsmith.publish import inventory
-from goldsmith.publish.inventory import Orphan, Row
+from goldsmith.publish.inventory import ImagesAnswer, Listing, Orphan, OrphansAnswer
 from goldsmith.publish.publisher import CloudResult
 from goldsmith.spec.load import LoadedSpec
 
@@ -109,34 +109,35 @@ def as_lines(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def show_publications(results: Sequence[CloudResult], schema: str, *, as_json: bool) -> None:
-    """One answer for all clouds, on standard output; errors are raised elsewhere."""
+def show_publications(results: Sequence[CloudResult], answer: Document, *, as_json: bool) -> None:
+    """All clouds' results, on standard output; errors are raised elsewhere."""
     if as_json:
-        common.print_json(schema, {"clouds": [result.as_dict() for result in results]})
-    else:
-        for result in results:
-            print("\n".join(_lines(result)))
+        common.print_document(answer)
+        return
+    for result in results:
+        print("\n".join(_lines(result)))
 
 
-def show_images(found: Mapping[str, Sequence[Row]], *, as_json: bool) -> None:
+def show_images(found: Mapping[str, Listing], *, as_json: bool) -> None:
     """A table for each cloud."""
     if as_json:
-        answer = {cloud: [row.as_dict() for row in rows] for cloud, rows in found.items()}
-        common.print_json("goldsmith.images", {"clouds": answer})
+        answer = ImagesAnswer(clouds={cloud: listing.rows for cloud, listing in found.items()})
+        common.print_document(answer)
         return
-    for cloud, rows in found.items():
+    for cloud, listing in found.items():
         print(f"{cloud}:")
-        print(inventory.table(rows) or "  no releases")
+        print(listing.table() or "  no releases")
 
 
 def show_orphans(found: Mapping[str, Sequence[Orphan]], *, cleaned: bool, as_json: bool) -> None:
-    """What publications left that were broken off."""
+    """Leftovers of interrupted publications."""
     if as_json:
-        answer = {cloud: [each.as_dict() for each in orphans] for cloud, orphans in found.items()}
-        common.print_json("goldsmith.orphans", {"cleaned": cleaned, "clouds": answer})
+        clouds = {cloud: tuple(orphans) for cloud, orphans in found.items()}
+        answer = OrphansAnswer(cleaned=cleaned, clouds=clouds)
+        common.print_document(answer)
         return
     for cloud, orphans in found.items():
-        print(f"{cloud}:" if orphans else f"{cloud}: nothing was left")
+        print(f"{cloud}:" if orphans else f"{cloud}: no leftovers")
         for each in orphans:
             print(f"  {'removed ' if cleaned else ''}{each.kind} {each.id}  {each.name}  {each.created}")
 
@@ -150,10 +151,10 @@ def _lines(result: CloudResult) -> Iterator[str]:
         yield from (f"  {note}" for note in result.plan.notes)
     elif result.outcome is not None:
         done = result.outcome
-        what = "" if done.changed else ", as before"
+        what = "" if done.changed else ", unchanged"
         yield f"{cloud}: {done.name} is release {done.number}, image {done.image}{what}"
         yield from (f"  {note}" for note in done.notes)
-        if result.notes is not None:
-            yield result.notes.text()
+        if result.diff is not None:
+            yield result.diff.text()
     else:
         yield f"{cloud}: failed"

@@ -13,14 +13,15 @@ from goldsmith.cli import common
 from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
 
 if TYPE_CHECKING:
+    from goldsmith.core.documents import Document
     from goldsmith.publish.publisher import CloudResult, Options
 
 _CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of the spec, else OS_CLOUD"
 _SIGNED = {
-    "signed-by": "PEM file with the public key of who has to have signed it; default: the spec's",
-    "accept-unsigned": "REASON to publish a build that nobody has signed",
+    "signed-by": "PEM file with the public key that must have signed the build; default: the spec's",
+    "accept-unsigned": "REASON to publish an unsigned build",
 }
-_RECORD = "keep and look for records of builds in this folder, instead of in Glance"
+_RECORD = "folder of the records of builds; default: records are kept in Glance"
 _COMMON = {"name": NAME, "cloud": _CLOUD, "var": VAR, "out": OUT, "record": _RECORD, "json": JSON}
 
 
@@ -34,13 +35,13 @@ def _options(cloud: Any, var: Any, out: str, record: str, **more: Any) -> Option
     )  # fmt: skip
 
 
-def _report(results: list[CloudResult], schema: str, *, as_json: bool) -> None:
-    """Every cloud's answer is printed, and then what failed decides on the exit code."""
+def _report(results: list[CloudResult], answer: Document, *, as_json: bool) -> None:
+    """Print the result of every cloud; then failures decide on the exit code."""
     from goldsmith.cli import output
     from goldsmith.publish import publisher
 
     with common.reported():
-        output.show_publications(results, schema, as_json=as_json)
+        output.show_publications(results, answer, as_json=as_json)
         publisher.require(results)
 
 
@@ -62,8 +63,8 @@ def publish(
     accept_unsigned: str = "",
     json: bool = False,
 ) -> None:
-    """Put a verified build into Glance, and move the alias to it when it has been compared."""
-    from goldsmith.publish import publisher
+    """Publish a verified build to Glance: upload, compare, test, and then move the alias to it."""
+    from goldsmith.publish import answers, publisher
 
     with common.reported(as_json=json):
         options = _options(
@@ -71,7 +72,7 @@ def publish(
             signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
         )  # fmt: skip
         results = publisher.Publisher(name, options).publish()
-    _report(results, "goldsmith.publish", as_json=json)
+    _report(results, answers.published(results), as_json=json)
 
 
 @task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, **_SIGNED, "build": BUILD})
@@ -88,7 +89,7 @@ def plan_publish(
     json: bool = False,
 ) -> None:
     """Show what publish would change in each cloud, as a diff. Changes nothing."""
-    from goldsmith.publish import publisher
+    from goldsmith.publish import answers, publisher
 
     with common.reported(as_json=json):
         options = _options(
@@ -96,7 +97,7 @@ def plan_publish(
             signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
         )  # fmt: skip
         results = publisher.Publisher(name, options).plan()
-    _report(results, "goldsmith.publish-plan", as_json=json)
+    _report(results, answers.planned(results), as_json=json)
 
 
 @task(
@@ -115,20 +116,21 @@ def rollback(
     json: bool = False,
 ) -> None:
     """Give the alias back to the release before. Nothing is uploaded, nothing deleted."""
-    from goldsmith.publish import publisher
+    from goldsmith.publish import answers, publisher
 
     with common.reported(as_json=json):
         options = _options(cloud, var, out, record)
         results = publisher.Publisher(name, options).rollback(to)
-    _report(results, "goldsmith.rollback", as_json=json)
+    _report(results, answers.rolled_back(results), as_json=json)
 
 
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
     help={
-        **_COMMON, "orphans": "list what publications left that were broken off, instead of releases",
-        "clean": "remove those", "force": "also those that another machine may just be publishing",
+        **_COMMON, "orphans": "list leftovers of interrupted publications, instead of releases",
+        "clean": "delete the leftovers listed",
+        "force": "include leftovers that another machine may just be publishing",
     },
 )  # fmt: skip
 def images(
@@ -162,7 +164,7 @@ def images(
     help={
         "name": NAME, "var": VAR, "cloud": "a cloud of clouds.yaml; default: OS_CLOUD", "json": JSON,
         "build": "ID of a build: its release, whether it holds the alias or not",
-        "project": "ID of the project whose releases count; default: all that we can see",
+        "project": "ID of the project whose releases count; default: all visible projects",
     },
 )  # fmt: skip
 def resolve(
@@ -174,16 +176,16 @@ def resolve(
     var: Any = None,
     json: bool = False,
 ) -> None:
-    """Print the ID of the image that the alias stands for, by the documented rule."""
+    """Print the ID of the image that holds the alias, by the documented rule."""
     from goldsmith.publish import publisher
 
     with common.reported(as_json=json):
         options = _options([cloud] if cloud else [], var, "", "")
         found = publisher.Publisher(name, options).resolve(project=project, build=build)
         if json:
-            common.print_json("goldsmith.resolve", found)
+            common.print_document(found)
         else:
-            print(found["image"])
+            print(found.image)
 
 
 @task(
@@ -192,7 +194,7 @@ def resolve(
     help={
         "old": "ID of a build", "new": "ID of a build", "name": NAME, "out": OUT, "var": VAR,
         "json": JSON,
-        "cloud": "a cloud that has the records of builds which are not here", "record": _RECORD,
+        "cloud": "a cloud that has the records of builds that are not in --out", "record": _RECORD,
     },
 )  # fmt: skip
 def diff(
@@ -206,12 +208,13 @@ def diff(
     record: str = "",
     json: bool = False,
 ) -> None:
-    """Say what changed between two builds: kernel, kubelet, container images, packages, elements, size."""
-    from goldsmith.publish import publisher
+    """Show what changed between two builds: kernel, kubelet, container images, packages, elements, size."""
+    from goldsmith.publish import build_diff, publisher
 
     with common.reported(as_json=json):
         found = publisher.difference(name, _options(cloud, var, out, record), old, new)
         if json:
-            common.print_json("goldsmith.diff", found.as_dict())
+            answer = build_diff.answer(found)
+            common.print_document(answer)
         else:
             print(found.text())

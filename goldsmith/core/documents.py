@@ -76,7 +76,10 @@ def title(kind: type[Document]) -> str:
 
 
 def as_data(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Documents and their parts, mappings, sequences, enumerations and paths as JSON data."""
+    """Documents and their parts, mappings, sequences, enumerations and paths as JSON data.
+
+    Fields that are msgspec.UNSET are left out.
+    """
     if isinstance(value, Document):
         return value.as_dict()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -93,7 +96,11 @@ def as_data(value: object) -> Any:  # noqa: ANN401 - JSON
 def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
     left_out: frozenset[str] = getattr(value, "OPTIONAL", frozenset())
     found = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    return {name: as_data(each) for name, each in found if each is not None or name not in left_out}
+    return {
+        name: as_data(each)
+        for name, each in found
+        if each is not msgspec.UNSET and (each is not None or name not in left_out)
+    }
 
 
 def json_schema(kind: type[Document]) -> dict[str, Any]:

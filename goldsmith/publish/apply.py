@@ -1,36 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One publication to one cloud: the plan carried out, and undone where a step fails before the alias.
+"""Apply plans to a cloud: publish a build, or roll back.
 
-Until the alias moves, nobody sees anything; what was brought in is removed again when a step fails. After
-that, nothing is undone: the same call again finishes what is missing.
+Nobody sees anything of a publication until the alias moves; if it fails before that, it is undone. From then
+on nothing is undone: the same call again does what is missing.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from goldsmith.core import openstack, progress
 from goldsmith.core.scratch import Run
 from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import Build, DiskFile
-from goldsmith.publish import canary, metadefs, planner, records, release
+from goldsmith.publish import canary, metadefs, observe, planner, records, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.journal import Journal
-from goldsmith.publish.model import Action, Kind, Limits, Plan
+from goldsmith.publish.model import Action, DesiredRelease, Kind, Limits, Plan
 from goldsmith.publish.records import Records
-from goldsmith.publish.release import GlanceImage, Line, Wanted
+from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.publish.upload import Transfer
 from goldsmith.spec.model import PublishCloud
+
+# What nobody sees. The other actions are planned again after these, which can take long.
+_UNSEEN = (Kind.create, Kind.upload, Kind.activate, Kind.check, Kind.canary, Kind.record)
+_OF_THE_ALIAS = ("name", "os_hidden", "protected", "visibility")
 
 
 @dataclass(kw_only=True, slots=True)
 class Outcome:
-    """What came of a plan in one cloud. moved_s: seconds in which two images carried the alias.
+    """What a plan did in one cloud. two_names_s: seconds in which two images had the alias as their name.
 
-    upload_s: seconds until Glance had the whole image.
+    upload_s: seconds until Glance had the whole image. named_at: when the alias moved, by time.monotonic().
     """
 
     image: str = ""
@@ -38,275 +42,279 @@ class Outcome:
     number: int = 0
     changed: bool = False
     notes: list[str] = field(default_factory=list)
-    moved_s: float | None = None
+    two_names_s: float | None = None
     upload_s: float | None = None
-
-
-class Steps:
-    """Carries out single steps. Raises PublishError."""
-
-    def __init__(self, glance: Glance, line: Line) -> None:
-        self.glance, self.line = glance, line
-        self.outcome = Outcome()
-        self._named_at: float | None = None
-        self._do: dict[Kind, Callable[[Action], object]] = {
-            Kind.change: self.change,
-            Kind.delete: self.delete,
-            Kind.offer: lambda action: glance.offer(action.image, action.detail),
-            Kind.withdraw: lambda action: glance.withdraw(action.image, action.detail),
-            Kind.activate: lambda action: glance.activate(action.image),
-            Kind.deactivate: lambda action: glance.activate(action.image, off=True),
-        }
-
-    def do(self, action: Action) -> None:
-        """One step of a plan."""
-        self._do[action.kind](action)
-
-    def change(self, action: Action) -> None:
-        """One call; how long two images carry the alias is noted."""
-        self.glance.change(action.image, action.changes)
-        if "name" not in action.changes:
-            return
-        if action.changes["name"][1] == self.line.alias:
-            self._named_at = time.monotonic()
-        elif self._named_at is not None:
-            self.outcome.moved_s = round(time.monotonic() - self._named_at, 3)
-
-    def delete(self, action: Action) -> bool:
-        """What the cloud does not let go stays, and that is said; False where it does."""
-        try:
-            self.glance.delete(action.image)
-        except PublishError as e:
-            if openstack.status_of(e) not in (403, 409):
-                raise
-            self.outcome.notes.append(f"{action.label} stays: {e}")
-            return False
-        return True
-
-    def finish(self, plan: Plan, *, notes: Iterable[str] = ()) -> Outcome:
-        """The outcome, once every step was done."""
-        target = plan.target
-        self.outcome.image, self.outcome.number = target.id, target.number
-        self.outcome.name = self.line.release_name(target.build_id)
-        self.outcome.notes += list(dict.fromkeys(notes))
-        progress.note(
-            f"{self.glance.cloud}: {self.line.alias} is {self.outcome.name}, release {target.number}"
-        )
-        return self.outcome
-
-
-class Rollback(Steps):
-    """A release that is there already gets the alias back, if Glance still holds what was published."""
-
-    def __init__(self, glance: Glance, line: Line, records: Records) -> None:
-        super().__init__(glance, line)
-        self.records = records
-        self._do[Kind.check] = self._check
-
-    def run(self, plan: Plan) -> Outcome:
-        """All steps in their order."""
-        for action in plan.actions:
-            self.do(action)
-        self.outcome.changed = bool(plan.actions)
-        return self.finish(plan, notes=plan.notes)
-
-    def _check(self, action: Action) -> None:
-        found = self.glance.get(action.image)
-        record = self.records.get(found.build_id) if found else None
-        if found is None or found.status != "active":
-            raise PublishError(f"{self.glance.cloud}: {action.label} is {found.status if found else 'gone'}")
-        held = (record or {}).get("glance")
-        if held is None:
-            self.outcome.notes.append(f"{action.label} has no record: what Glance holds was not compared")
-        elif (found.size, found.hash_value) != (held["size"], held["hash_value"]):
-            raise PublishError(
-                f"{self.glance.cloud}: Glance no longer holds what was published as {action.label}",
-                hint="roll back to another release: scripts/inv images, then --to BUILD",
-            )
-
-
-_UNSEEN = (Kind.create, Kind.upload, Kind.activate, Kind.check, Kind.canary, Kind.record)
+    named_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What is published, where and how."""
+    """One build for one cloud, and what its publication needs."""
 
     build: Build
     disk: DiskFile
-    wanted: Wanted
+    desired: DesiredRelease
     cloud: PublishCloud
     limits: Limits
     records: Records
+    glance: Glance
+    journal: Journal
+    scratch: Run
 
 
-class Publication(Steps):
-    """One run of a job. Raises PublishError, and what a canary raises."""
+@dataclass(kw_only=True, slots=True)
+class _Publication:
+    """How far a job is. created: IDs of images that are removed if an action fails."""
 
-    def __init__(self, job: Job, to: Glance, journal: Journal, run: Run) -> None:
-        super().__init__(to, job.wanted.line)
-        self.job, self.journal, self.scratch, self.wanted = job, journal, run, job.wanted
-        self.held: GlanceImage | None = None  # as Glance has it, once it was compared
-        self.transfer = Transfer(
-            to=to, disk=job.disk, wanted=job.wanted, cloud=job.cloud, limits=job.limits, scratch=run.folder
-        )
-        self.created: list[str] = []  # what has to go if a step fails
-        self.run_id = uuid.uuid4().hex
-        self._do |= {
-            Kind.create: lambda _: None,  # done with the plan, which depends on it
-            Kind.upload: self._bring_in,
-            Kind.check: self._check,
-            Kind.canary: self._canary,
-            Kind.record: self._record,
-        }
+    job: Job
+    outcome: Outcome = field(default_factory=Outcome)
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    created: list[str] = field(default_factory=list)
+    held: GlanceImage | None = None  # as Glance has it, once it was compared
 
-    def run(self) -> Outcome:
-        """Plan, bring the image in, look again, and move the alias."""
-        try:
-            plan = self._begin()
-            # what nobody sees; the rest is planned again when that is done, which can take long
-            self._carry_out(action for action in plan.actions if action.kind in _UNSEEN)
-            again = self.plan(checked=plan.target.id)
-            if again.holder != plan.holder or again.target.id != plan.target.id:
-                raise PublishError(
-                    f"{self.glance.cloud}: the alias {self.line.alias} was moved by somebody else meanwhile",
-                    hint="see: scripts/inv images; then run this again",
-                )
-            self._carry_out(again.actions)
-        except BaseException:
-            self._undo()
-            raise
-        self.journal.end(self.wanted.build_id, again.target.id, again.target.number)
-        self.journal.end_rollback()
-        self.outcome.changed = bool(plan.actions)
-        return self.finish(again, notes=(*plan.notes, *again.notes))
+    @property
+    def transfer(self) -> Transfer:
+        job = self.job
+        return Transfer(
+            to=job.glance, disk=job.disk, desired=job.desired, cloud=job.cloud, limits=job.limits,
+            scratch=job.scratch.folder,
+        )  # fmt: skip
 
-    def _carry_out(self, actions: Iterable[Action]) -> None:
-        for action in actions:
-            self.job.limits.require(f"{self.glance.cloud}: {action.kind} of {action.label} is not begun")
-            self.do(action)
 
-    def _begin(self) -> Plan:
-        """The plan, and where it wants a new image, that image, which nobody else has."""
-        number = 0
-        while True:
-            plan = self.plan(number)
-            for action in plan.actions:
-                if action.detail == planner.LEFT:  # while its note is still there
-                    self.glance.delete(action.image)
-            target = plan.target
-            if not target.is_released:
-                self.journal.begin(self.wanted.build_id, target.id, target.properties.get(release.RUN, ""))
-            if not any(action.kind is Kind.create for action in plan.actions):
-                self.created += [] if target.is_released else [target.id]
-                return plan
-            self.created.append(target.id)  # also where Glance's answer gets lost
-            if self._create(target):
-                return plan
-            self.created.clear()
-            if (found := self.glance.get(target.id)) is not None:
-                self.journal.forget(self.wanted.build_id)
-                raise PublishError(
-                    f"{self.glance.cloud}: {found.build_id} is just being published by somebody else",
-                    hint="wait for it, then run this again",
-                )
-            number = target.number + 1  # it was taken once, and deleted
+def publish(job: Job) -> Outcome:
+    """Plan, create and upload the image, plan again, move the alias.
 
-    def _create(self, target: GlanceImage) -> bool:
-        """False where the image is somebody else's. It can be ours, from a request whose answer was lost."""
-        if self.glance.create(target):
-            return True
-        found = self.glance.get(target.id)
-        return found is not None and found.properties.get(release.RUN) == self.run_id
-
-    def plan(self, number: int = 0, *, checked: str = "") -> Plan:
-        """What would be done. Raises PublishError for what Glance's definitions and quota do not allow."""
-        found = self.glance.look(self.line, dead=self.journal.begun())
-        records = self.job.records
-        wanted = self.wanted
-        if records.folder:
-            found = replace(found, records={})  # those in Glance do not count, and stay
-            wanted = replace(wanted, records=not records.has_file(wanted.build_id))
-        plan = planner.publish(found, wanted, number=number, run=self.run_id, checked=checked)
-        if self.wanted.properties and any(_sets_properties(action) for action in plan.actions):
-            metadefs.require(self.wanted.properties, self.glance)
-        if any(action.kind is Kind.upload for action in plan.actions):
-            room = self.glance.room()
-            if room is not None and room < self.wanted.size:
-                raise PublishError(
-                    f"{self.glance.cloud}: the quota for images leaves {progress.human_bytes(room)}, and "
-                    f"{self.wanted.build_id} has {progress.human_bytes(self.wanted.size)}",
-                    hint="have the quota raised, or delete images: scripts/inv images",
-                )
-        return plan
-
-    def _bring_in(self, action: Action) -> None:
-        start = time.monotonic()
-        self.transfer.bring_in(action.image)
-        self.outcome.upload_s = round(time.monotonic() - start, 2)
-
-    def _check(self, action: Action) -> None:
-        self.held = self.transfer.check(action.image)
-
-    def _canary(self, _action: Action) -> None:
-        assert self.held is not None
-        canary.try_out(
-            self.glance, self.held, self.job.build, self.job.cloud, run=self.scratch, limits=self.job.limits
-        )
-
-    def _record(self, action: Action) -> None:
-        held = self.held or self.glance.get(action.image)
-        assert held is not None
-        about = {"size": held.size, "hash_algo": held.hash_algo, "hash_value": held.hash_value}
-        data = records.record(self.job.build, self.job.disk, about)
-        if self.job.records.folder:
-            self.job.records.put(self.wanted.build_id, data)
-        else:
-            self.created.append(str(uuid.uuid4()))
-            self.glance.keep_record(self.wanted, data, self.created[-1], self.run_id)
-
-    def change(self, action: Action) -> None:
-        """From the moment in which the alias moves nothing is undone."""
-        super().change(action)
-        if action.changes.get("name", (None, None))[1] == self.line.alias:
-            self.created.clear()
-
-    def delete(self, action: Action) -> bool:
-        """With a release goes the note that keeps its build."""
-        if super().delete(action):
-            self.journal.forget_image(action.image)
-            return True
-        return False
-
-    def _undo(self) -> None:
-        """Remove what we have brought in, unless the alias may be on it already."""
-        left = []
-        for image in reversed(self.created):
-            try:
-                found = self.glance.get(image, retries=0)  # whoever interrupts us does not want to wait
-                if found is not None and self._is_left(found):
-                    self.glance.delete(image)
-            except PublishError as e:
-                left.append(image)
-                if openstack.status_of(e) is None:  # nobody answers: do not ask for each
-                    left = self.created
-                    break
-        if left:
-            progress.note(
-                f"{self.glance.cloud}: left there, private and hidden: {', '.join(left)}; "
-                "the next publication removes it, or: scripts/inv images --orphans --clean"
+    Raises PublishError, and what a canary raises.
+    """
+    run = _Publication(job=job)
+    line = job.desired.line
+    try:
+        first = _begin(run)
+        _apply_all(run, (action for action in first.actions if action.kind in _UNSEEN))
+        rest = plan(job, run_id=run.run_id, checked=first.target.id)
+        if rest.holder != first.holder or rest.target.id != first.target.id:
+            raise PublishError(
+                f"{job.glance.cloud}: somebody else moved the alias {line.alias} during this publication",
+                hint="see: scripts/inv images; then run this again",
             )
-        elif self.created:
-            self.journal.forget(self.wanted.build_id)
+        _apply_all(run, rest.actions)
+    except BaseException:
+        _undo(run)
+        raise
+    job.journal.end(job.desired.build_id, rest.target.id, rest.target.number)
+    job.journal.end_rollback()
+    run.outcome.changed = bool(first.actions)
+    return _finished(run.outcome, job.glance, line, rest, notes=(*first.notes, *rest.notes))
 
-    def _is_left(self, image: GlanceImage) -> bool:
-        """Nobody can be using it: it is a record, or what this publication has staged, or gone on with."""
-        ours = image.properties.get(release.RUN) in self.journal.begun()
-        return not image.is_ours or (ours and not image.is_released)
+
+def plan(job: Job, *, number: int = 0, run_id: str = "", checked: str = "") -> Plan:
+    """What publish() would do; the arguments are the planner's.
+
+    Raises PublishError also for properties that Glance's definitions do not allow, and for a small quota.
+    """
+    line, desired = job.desired.line, job.desired
+    state = observe.current_state(job.glance, line, interrupted_runs=job.journal.begun())
+    if job.records.folder:
+        state = replace(state, records={})  # those in Glance do not count, and stay
+        desired = replace(desired, records=not job.records.has_file(desired.build_id))
+    planned = planner.publish(state, desired, number=number, run=run_id, checked=checked)
+    if desired.properties and any(_sets_properties(action) for action in planned.actions):
+        metadefs.require(desired.properties, job.glance)
+    if any(action.kind is Kind.upload for action in planned.actions):
+        _require_quota(job)
+    return planned
+
+
+def roll_back(glance: Glance, line: ReleaseLine, known: Records, planned: Plan) -> Outcome:
+    """Give the alias back to an older release, if Glance still holds what was published as that."""
+    outcome = Outcome(changed=bool(planned.actions))
+    for action in planned.actions:
+        if action.kind is Kind.check:
+            _compare_with_record(action, glance, known, outcome)
+        else:
+            _call(action, glance, line, outcome)
+    return _finished(outcome, glance, line, planned, notes=planned.notes)
+
+
+def _apply_all(run: _Publication, actions: Iterable[Action]) -> None:
+    for action in actions:
+        run.job.limits.require(f"{run.job.glance.cloud}: {action.kind} of {action.label} has not begun")
+        _apply(run, action)
+
+
+def _apply(run: _Publication, action: Action) -> None:
+    """One action of a publication."""
+    job = run.job
+    match action.kind:
+        case Kind.create:
+            pass  # _begin() did it: the plan depends on it
+        case Kind.upload:
+            start = time.monotonic()
+            run.transfer.upload(action.image)
+            run.outcome.upload_s = round(time.monotonic() - start, 2)
+        case Kind.check:
+            run.held = run.transfer.check(action.image)
+        case Kind.canary:
+            assert run.held is not None
+            canary.test(job.glance, run.held, job.build, job.cloud, run=job.scratch, limits=job.limits)
+        case Kind.record:
+            _store_record(run, action)
+        case Kind.change:
+            _call(action, job.glance, job.desired.line, run.outcome)
+            if action.gives_name(job.desired.line.alias):
+                run.created.clear()  # the alias has moved: nothing is undone any more
+        case Kind.delete:
+            if _call(action, job.glance, job.desired.line, run.outcome):
+                job.journal.forget_image(action.image)  # it kept the build
+        case _:
+            _call(action, job.glance, job.desired.line, run.outcome)
+
+
+def _call(action: Action, glance: Glance, line: ReleaseLine, outcome: Outcome) -> bool:
+    """An action that is one call of Glance's API; False where the cloud refuses to delete an image."""
+    match action.kind:
+        case Kind.change:
+            glance.change(action.image, action.changes)
+            if action.gives_name(line.alias):
+                outcome.named_at = time.monotonic()
+            elif "name" in action.changes and outcome.named_at is not None:
+                outcome.two_names_s = round(time.monotonic() - outcome.named_at, 3)
+        case Kind.offer:
+            glance.share(action.image, action.detail)
+        case Kind.withdraw:
+            glance.unshare(action.image, action.detail)
+        case Kind.activate | Kind.deactivate:
+            glance.activate(action.image, off=action.kind is Kind.deactivate)
+        case Kind.delete:
+            return _delete(action, glance, outcome)
+        case _:
+            raise AssertionError(action.kind)
+    return True
+
+
+def _delete(action: Action, glance: Glance, outcome: Outcome) -> bool:
+    try:
+        glance.delete(action.image)
+    except PublishError as e:
+        if openstack.status_of(e) not in (403, 409):
+            raise
+        outcome.notes.append(f"{action.label} stays: {e}")
+        return False
+    return True
+
+
+def _finished(
+    outcome: Outcome, glance: Glance, line: ReleaseLine, planned: Plan, *, notes: Iterable[str]
+) -> Outcome:
+    target = planned.target
+    outcome.image, outcome.number = target.id, target.number
+    outcome.name = line.release_name(target.build_id)
+    outcome.notes += list(dict.fromkeys(notes))
+    progress.note(f"{glance.cloud}: {line.alias} is {outcome.name}, release {target.number}")
+    return outcome
+
+
+def _begin(run: _Publication) -> Plan:
+    """The plan; where it has a new image, that image is created, and nobody else has its ID."""
+    job, number = run.job, 0
+    while True:
+        planned = plan(job, number=number, run_id=run.run_id)
+        target = planned.target
+        for action in planned.actions:
+            if action.detail == planner.LEFTOVER:  # while its journal entry is still there
+                job.glance.delete(action.image)
+        if not target.is_released:
+            job.journal.begin(job.desired.build_id, target.id, target.properties.get(release.RUN, ""))
+        if not any(action.kind is Kind.create for action in planned.actions):
+            run.created += [] if target.is_released else [target.id]
+            return planned
+        run.created.append(target.id)  # also where Glance's answer gets lost
+        if _create(run, target):
+            return planned
+        run.created.clear()
+        if (found := job.glance.get(target.id)) is not None:
+            job.journal.forget(job.desired.build_id)
+            raise PublishError(
+                f"{job.glance.cloud}: somebody else is publishing {found.build_id}",
+                hint="wait for it, then run this again",
+            )
+        number = target.number + 1  # it was taken once, and deleted
+
+
+def _create(run: _Publication, target: GlanceImage) -> bool:
+    """False where the image is somebody else's. It can be ours, from a request whose answer was lost."""
+    if run.job.glance.create(target):
+        return True
+    found = run.job.glance.get(target.id)
+    return found is not None and found.properties.get(release.RUN) == run.run_id
+
+
+def _store_record(run: _Publication, action: Action) -> None:
+    job = run.job
+    held = run.held or job.glance.get(action.image)
+    assert held is not None
+    data = records.of_release(job.build, job.disk, held).packed()
+    if job.records.folder:
+        job.records.put(job.desired.build_id, data)
+    else:
+        run.created.append(str(uuid.uuid4()))
+        records.store(job.glance, job.desired, data, image=run.created[-1], run_id=run.run_id)
+
+
+def _compare_with_record(action: Action, glance: Glance, known: Records, outcome: Outcome) -> None:
+    found = glance.get(action.image)
+    if found is None or found.status != "active":
+        raise PublishError(f"{glance.cloud}: {action.label} is {found.status if found else 'gone'}")
+    record = known.get(found.build_id)
+    held = record.glance if record else None
+    if held is None:
+        outcome.notes.append(f"{action.label} has no record: what Glance holds was not compared")
+    elif not held.is_still(found):
+        raise PublishError(
+            f"{glance.cloud}: Glance no longer holds what was published as {action.label}",
+            hint="roll back to another release: scripts/inv images, then --to BUILD",
+        )
+
+
+def _undo(run: _Publication) -> None:
+    """Remove what this publication has created, unless the alias may be on it already."""
+    glance, left = run.job.glance, []
+    for image in reversed(run.created):
+        try:
+            found = glance.get(image, retries=0)  # whoever interrupts us does not want to wait
+            if found is not None and _is_removable(run, found):
+                glance.delete(image)
+        except PublishError as e:
+            left.append(image)
+            if openstack.status_of(e) is None:  # the cloud does not answer: do not ask for each
+                left = run.created
+                break
+    if left:
+        progress.note(
+            f"{glance.cloud}: cannot remove {', '.join(left)} (private and hidden); "
+            "the next publication does, or: scripts/inv images --orphans --clean"
+        )
+    elif run.created:
+        run.job.journal.forget(run.job.desired.build_id)
+
+
+def _is_removable(run: _Publication, image: GlanceImage) -> bool:
+    """Nobody can be using it: it is a record, or this publication has staged or resumed it."""
+    ours = image.properties.get(release.RUN) in run.job.journal.begun()
+    return not image.is_ours or (ours and not image.is_released)
+
+
+def _require_quota(job: Job) -> None:
+    left, size = job.glance.quota_left(), job.desired.size
+    if left is not None and left < size:
+        raise PublishError(
+            f"{job.glance.cloud}: the quota for images leaves {progress.human_bytes(left)}, and "
+            f"{job.desired.build_id} has {progress.human_bytes(size)}",
+            hint="ask for a larger quota, or delete images: scripts/inv images",
+        )
 
 
 def _sets_properties(action: Action) -> bool:
     return action.kind is Kind.create or any(
-        key not in ("name", "os_hidden", "protected", "visibility") and not key.startswith(release.PREFIX)
-        for key in action.changes
+        key not in _OF_THE_ALIAS and not key.startswith(release.PREFIX) for key in action.changes
     )

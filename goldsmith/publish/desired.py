@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec wishes of its releases, in each cloud. Pure, but for the environment's cloud."""
+"""Derive the desired release in each cloud from a spec and its build. Pure, but for OS_CLOUD, OS_AUTH_URL."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import os
 from collections.abc import Mapping, Sequence
 
 from goldsmith.image.finished_build import Build, DiskFile
-from goldsmith.publish.release import Line, Wanted
+from goldsmith.publish.model import DesiredRelease
+from goldsmith.publish.release import ReleaseLine
 from goldsmith.spec.model import Distribution, ImageSpec, PublishCloud, Visibility
 
 _VERSIONS = {"bookworm": "12", "trixie": "13"}  # os_version is the number of a release
 
 
-def line_of(spec: ImageSpec) -> Line:
-    """The releases of a spec, whatever cloud they are in."""
+def line_of(spec: ImageSpec) -> ReleaseLine:
+    """The release line of a spec, the same in all clouds."""
     rules = spec.publish
-    return Line(
+    return ReleaseLine(
         name=spec.name, alias=rules.alias or spec.name, protected=rules.protected, keep=rules.keep,
         retired=rules.retired,
     )  # fmt: skip
 
 
-def chosen(spec: ImageSpec, names: Sequence[str]) -> tuple[PublishCloud, ...]:
-    """The clouds of these names as the spec has them, else all of the spec's, else the environment's."""
+def clouds_of(spec: ImageSpec, names: Sequence[str]) -> tuple[PublishCloud, ...]:
+    """The named clouds, as the spec has them; without names all of the spec's, else the environment's."""
     known = {cloud.name: cloud for cloud in spec.publish.clouds}
     if names:
         return tuple(known.get(name) or PublishCloud(name=name) for name in dict.fromkeys(names))
@@ -34,21 +35,21 @@ def chosen(spec: ImageSpec, names: Sequence[str]) -> tuple[PublishCloud, ...]:
     return ()
 
 
-def wanted(
+def release(
     spec: ImageSpec,
-    line: Line,
+    line: ReleaseLine,
     cloud: PublishCloud,
     build: Build,
     disk: DiskFile,
     signature: Mapping[str, str] | None = None,
-) -> Wanted:
-    """What the release has to be in a cloud. Raises SpecError where the spec cannot be met there.
+) -> DesiredRelease:
+    """The desired release in a cloud.
 
     signature: the img_signature properties of this disk image, where it was signed for OpenStack.
     """
-    visibility, members = seen_by(spec, cloud)
+    visibility, members = visibility_in(spec, cloud)
     manifest = build.manifest
-    return Wanted(
+    return DesiredRelease(
         line=line, build_id=build.id, disk_format=disk.format, size=disk.size, sha256=disk.sha256,
         sha512=disk.sha512, min_disk=manifest.min_disk_gib, min_ram=manifest.min_ram_mib,
         visibility=visibility, standard=_standard(spec) | dict(signature or {}),
@@ -57,8 +58,8 @@ def wanted(
     )  # fmt: skip
 
 
-def seen_by(spec: ImageSpec, cloud: PublishCloud) -> tuple[Visibility, frozenset[str]]:
-    """Who sees the releases in a cloud: their visibility, and IDs of projects where it is shared."""
+def visibility_in(spec: ImageSpec, cloud: PublishCloud) -> tuple[Visibility, frozenset[str]]:
+    """Visibility of the releases in a cloud, and IDs of the projects that they are shared with."""
     visibility = cloud.visibility or spec.publish.visibility
     shares = spec.publish.share if visibility is Visibility.shared else ()
     return visibility, frozenset(shares)

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cloud holds of a spec: its releases, what is left of broken publications, and the alias."""
+"""List what a cloud has of a release line: releases, leftovers of interrupted publications, the alias."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, ClassVar
 
 from goldsmith.core import progress
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import PublishError
-from goldsmith.publish import canary, journal, planner, release
+from goldsmith.publish import canary, journal, observe, planner, release
 from goldsmith.publish.glance import Glance
-from goldsmith.publish.model import Found
-from goldsmith.publish.records import Records
-from goldsmith.publish.release import GlanceImage, Line
+from goldsmith.publish.model import CurrentState
+from goldsmith.publish.records import Records, ReleaseRecord
+from goldsmith.publish.release import GlanceImage, ReleaseLine
 
 _COLUMNS = (
     "release", "build", "age", "size", "hash", "status", "visibility", "alias", "used", "kernel", "kubelet",
@@ -23,86 +24,130 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One release. hash: ok or differs, by its record; ? where there is none, as for all that it says."""
+class ReleaseRow:
+    """A release, or an image that is being published."""
 
-    image: GlanceImage
-    name: str
-    age: datetime.timedelta
-    hash: str
-    alias: bool
-    used: bool | None
-    kernel: str
-    kubelet: str
-    images: int | None
+    name: Annotated[str, about("Name of the release, NAME-BUILD_ID.")]
+    image: Annotated[str, about("ID of the image.")]
+    release: Annotated[int, about("Number of the release.")]
+    build_id: Annotated[str, about("ID of the build.")]
+    created: Annotated[str, about("When the image was created, ISO 8601, by Glance's clock.")]
+    size: Annotated[int | None, about("Bytes; null until it is uploaded.")]
+    hash: Annotated[str, about("`ok` or `differs`: Glance's hash against the record; `?` without record.")]
+    status: Annotated[str, about("Glance's status.")]
+    visibility: Annotated[str, about("Glance's visibility.")]
+    hidden: Annotated[bool, about("Whether lists leave it out.")]
+    protected: Annotated[bool, about("Whether Glance refuses to delete it.")]
+    alias: Annotated[bool, about("Whether it holds the alias.")]
+    in_use: Annotated[
+        bool | None, about("Whether a server was made from it; null if we may not list all servers.")
+    ]
+    kernel: Annotated[str, about("Kernels, separated by spaces; `-` for none, `?` without record.")]
+    kubelet: Annotated[str, about("Version of the kubelet; `-` for none, `?` without record.")]
+    images: Annotated[int | None, about("Number of its container images; null without record.")]
+    released: Annotated[bool, about("Whether it was released; false while it is being published.")]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
-        held = self.image
-        return {
-            "name": self.name, "image": held.id, "release": held.number, "build_id": held.build_id,
-            "created": held.created, "size": held.size, "hash": self.hash, "status": held.status,
-            "visibility": held.visibility, "hidden": held.hidden, "protected": held.protected,
-            "alias": self.alias, "in_use": self.used, "kernel": self.kernel, "kubelet": self.kubelet,
-            "images": self.images, "released": held.is_released,
-        }  # fmt: skip
-
-    def cells(self) -> tuple[str, ...]:
-        """As they are printed."""
-        held = self.image
-        used = "?" if self.used is None else "yes" if self.used else "no"
-        seen = f"{held.visibility}{', hidden' if held.hidden else ''}"
+    def cells(self, now: datetime.datetime) -> tuple[str, ...]:
+        """As the table has them."""
+        used = "?" if self.in_use is None else "yes" if self.in_use else "no"
+        seen = f"{self.visibility}{', hidden' if self.hidden else ''}"
         images = "?" if self.images is None else str(self.images)
+        age = _age(now - datetime.datetime.fromisoformat(self.created))
         return (
-            str(held.number), held.build_id, _age(self.age), progress.human_bytes(held.size or 0), self.hash,
-            held.status if held.is_released else "staged", seen, "<-" if self.alias else "", used,
+            str(self.release), self.build_id, age, progress.human_bytes(self.size or 0), self.hash,
+            self.status if self.released else "staged", seen, "<-" if self.alias else "", used,
             self.kernel, self.kubelet, images,
         )  # fmt: skip
 
 
-def rows(glance: Glance, line: Line, records: Records) -> list[Row]:
-    """The newest release first; what is staged stands among them."""
-    found = glance.look(line)
-    known = records.of_cloud(glance, found)
-    holder = release.holder(found.images, line.alias)
-    ordered = sorted(found.images, key=lambda image: image.number, reverse=True)
-    return [_row(image, found, known, line, is_holder=image == holder) for image in ordered]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """The releases of one cloud. now: by the cloud's clock."""
+
+    now: datetime.datetime
+    rows: tuple[ReleaseRow, ...]
+
+    def table(self) -> str:
+        """For people; empty where there are no releases."""
+        lines = [_COLUMNS, *(row.cells(self.now) for row in self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+        ]
+        return "\n".join(line.rstrip() for line in text) if self.rows else ""
 
 
-def table(found: Sequence[Row]) -> str:
-    """For people; an empty text where there is nothing."""
-    lines = [_COLUMNS, *(row.cells() for row in found)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    shown = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in shown) if found else ""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImagesAnswer(Document):
+    """Answer of images."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.images"
+
+    clouds: Annotated[
+        Mapping[str, tuple[ReleaseRow, ...]], about("Name of a cloud -> its releases, the newest first.")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orphan:
-    """What a publication left that was broken off: an image, a record, or the server of a canary."""
+    """A leftover of an interrupted publication."""
 
-    id: str
-    kind: str
-    name: str
-    created: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For --json."""
-        return {"id": self.id, "kind": self.kind, "name": self.name, "created": self.created}
+    id: Annotated[str, about("ID of the image or server.")]
+    kind: Annotated[str, about("`image`, `record` (an image too) or `server` (of a canary).")]
+    name: Annotated[str, about("Name of the image, else a description.")]
+    created: Annotated[str, about("When it was created, ISO 8601; empty if unknown.")] = ""
 
 
-def orphans(glance: Glance, line: Line, kept: journal.Journal, *, everything: bool) -> list[Orphan]:
-    """What no publication will go on with; everything: also what another machine may be at."""
-    found = glance.look(line, dead=kept.begun())
-    return [*left(found, everything=everything), *_servers(glance, found, line, everything=everything)]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrphansAnswer(Document):
+    """Answer of images with --orphans or --clean."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.orphans"
+
+    cleaned: Annotated[bool, about("Whether the leftovers were deleted.")]
+    clouds: Annotated[Mapping[str, tuple[Orphan, ...]], about("Name of a cloud -> its leftovers.")]
 
 
-def left(found: Found, *, everything: bool = False) -> list[Orphan]:
-    """Images and records that no publication will go on with."""
-    staged = [i for i in found.images if not i.is_released and (everything or planner.is_dead(found, i))]
-    half = [i for i in found.half_records if everything or planner.is_dead(found, i)]
-    builds = {image.build_id for image in found.images if image not in staged}
-    lone = [each for build, ids in found.records.items() if build not in builds for each in ids]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedImage(Document):
+    """Answer of resolve."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.resolve"
+
+    cloud: Annotated[str, about("Name of the cloud in clouds.yaml; empty: the cloud of OS_AUTH_URL.")]
+    alias: Annotated[str, about("The alias.")]
+    image: Annotated[str, about("ID of the image.")]
+    release: Annotated[int, about("Number of the release.")]
+    name: Annotated[str, about("Name of the release, NAME-BUILD_ID.")]
+    build_id: Annotated[str, about("ID of the build.")]
+
+
+def releases(glance: Glance, line: ReleaseLine, records: Records) -> Listing:
+    """Releases and staged images, the newest first."""
+    state = observe.current_state(glance, line)
+    known = records.of_cloud(glance, state)
+    holder = release.holder(state.images, line.alias)
+    ordered = sorted(state.images, key=lambda image: image.number, reverse=True)
+    rows = tuple(_row(image, state, known, line, is_holder=image == holder) for image in ordered)
+    return Listing(now=state.now, rows=rows)
+
+
+def orphans(glance: Glance, line: ReleaseLine, kept: journal.Journal, *, everything: bool) -> list[Orphan]:
+    """What no publication will resume; everything: also what another machine may be publishing."""
+    state = observe.current_state(glance, line, interrupted_runs=kept.begun())
+    return [*leftovers(state, everything=everything), *_servers(glance, state, line, everything=everything)]
+
+
+def leftovers(state: CurrentState, *, everything: bool = False) -> list[Orphan]:
+    """Images and records that no publication will resume."""
+
+    def is_left(image: GlanceImage) -> bool:
+        return everything or planner.is_interrupted(state, image)
+
+    staged = [image for image in state.images if not image.is_released and is_left(image)]
+    half = [image for image in state.unfinished_records if is_left(image)]
+    builds = {image.build_id for image in state.images if image not in staged}
+    lone = [each for build, ids in state.records.items() if build not in builds for each in ids]
     return [
         *(Orphan(id=i.id, kind="image", name=i.name, created=i.created) for i in staged),
         *(Orphan(id=i.id, kind="record", name=i.name, created=i.created) for i in half),
@@ -110,51 +155,55 @@ def left(found: Found, *, everything: bool = False) -> list[Orphan]:
     ]
 
 
-def _servers(glance: Glance, found: Found, line: Line, *, everything: bool) -> list[Orphan]:
-    """Canaries, where no publication is under way that could have one."""
-    live = [i for i in found.images if not i.is_released and not planner.is_dead(found, i)]
-    servers = [] if live and not everything else canary.leftovers(glance, line.alias)
+def _servers(glance: Glance, state: CurrentState, line: ReleaseLine, *, everything: bool) -> list[Orphan]:
+    """Canaries, where no publication is running that could have one."""
+    running = [i for i in state.images if not i.is_released and not planner.is_interrupted(state, i)]
+    servers = [] if running and not everything else canary.leftovers(glance.nova, line.alias)
     return [Orphan(id=each, kind="server", name="of a canary") for each in servers]
 
 
-def resolve(glance: Glance, line: Line, *, project: str = "", build: str = "") -> GlanceImage:
-    """The image that the alias stands for, or a certain build of the line. Raises PublishError."""
+def resolve(glance: Glance, line: ReleaseLine, *, project: str = "", build: str = "") -> ResolvedImage:
+    """The image that holds the alias, or a certain build of the line. Raises PublishError."""
     if build:
-        found = glance.look(line)
-        image = next((i for i in found.images if i.build_id == build and i.is_released), None)
+        state = observe.current_state(glance, line)
+        image = next((i for i in state.images if i.build_id == build and i.is_released), None)
         what = f"no release {build} under {line.alias}"
     else:
-        image = _named(glance, line.alias, project) or _named(glance, line.alias, project, "community")
-        what = f"no release called {line.alias}"
+        image = _holder(glance, line.alias, project) or _holder(glance, line.alias, project, "community")
+        what = f"no release with the name {line.alias}"
     if image is None:
         raise PublishError(f"{glance.cloud}: there is {what}", hint="see: scripts/inv images")
-    return image
-
-
-def _named(glance: Glance, alias: str, project: str, visibility: str = "") -> GlanceImage | None:
-    named = glance.named(alias, visibility=visibility)
-    return release.holder([image for image in named if not project or image.owner == project], alias)
-
-
-def _row(image: GlanceImage, found: Found, records: Records, line: Line, *, is_holder: bool) -> Row:
-    record = records.get(image.build_id)
-    manifest = (record or {}).get("manifest", {})
-    return Row(
-        image=image, name=line.release_name(image.build_id), alias=is_holder,
-        age=found.now - datetime.datetime.fromisoformat(image.created),
-        hash=_hash_state(image, record), used=None if found.in_use is None else image.id in found.in_use,
-        kernel=" ".join(manifest.get("kernels", ())) or ("-" if record else "?"),
-        kubelet=((manifest.get("kubelet") or {}).get("version") or "-") if record else "?",
-        images=len(manifest["containers"]) if record else None,
+    return ResolvedImage(
+        cloud=glance.cloud, alias=line.alias, image=image.id, release=image.number,
+        name=line.release_name(image.build_id), build_id=image.build_id,
     )  # fmt: skip
 
 
-def _hash_state(image: GlanceImage, record: dict[str, Any] | None) -> str:
-    held = (record or {}).get("glance")
-    if held is None or image.hash_value is None:
+def _holder(glance: Glance, alias: str, project: str, visibility: str = "") -> GlanceImage | None:
+    named = observe.images_named(glance, alias, visibility=visibility)
+    return release.holder([image for image in named if not project or image.owner == project], alias)
+
+
+def _row(
+    image: GlanceImage, state: CurrentState, records: Records, line: ReleaseLine, *, is_holder: bool
+) -> ReleaseRow:
+    record = records.get(image.build_id)
+    manifest = record.read_manifest() if record else None
+    return ReleaseRow(
+        name=line.release_name(image.build_id), image=image.id, release=image.number,
+        build_id=image.build_id, created=image.created, size=image.size, hash=_hash_state(image, record),
+        status=image.status, visibility=image.visibility, hidden=image.hidden, protected=image.protected,
+        alias=is_holder, in_use=None if state.in_use is None else image.id in state.in_use,
+        kernel=(" ".join(manifest.kernels) or "-") if manifest else "?",
+        kubelet=(manifest.kubelet.version if manifest.kubelet else "-") if manifest else "?",
+        images=len(manifest.containers) if manifest else None, released=image.is_released,
+    )  # fmt: skip
+
+
+def _hash_state(image: GlanceImage, record: ReleaseRecord | None) -> str:
+    if record is None or record.glance is None or image.hash_value is None:
         return "?"
-    same = (image.size, image.hash_value) == (held["size"], held["hash_value"])
-    return "ok" if same else "differs"
+    return "ok" if record.glance.is_still(image) else "differs"
 
 
 def _age(age: datetime.timedelta) -> str:

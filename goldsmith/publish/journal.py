@@ -1,32 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine has begun to publish, on disk: by it the next run knows what was broken off.
+"""Journal of this machine's publications, on disk: by it the next run knows what was interrupted.
 
-publish-CLOUD.json stands beside the manifest of the build, from before the image is created in Glance. The
-lock of a spec and a cloud is held while something is published: what a journal calls begun while nobody
-holds the lock has been broken off.
+publish-CLOUD.json lies beside the manifest of a build, from before the image is created in Glance. A lock
+for a spec and a cloud is held during a publication: an entry that is begun while nobody holds the lock
+belongs to an interrupted one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import enum
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from goldsmith.core import files, locks
+from goldsmith.core import locks
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import HostError, PublishError
 
-SCHEMA, SCHEMA_VERSION = "goldsmith.publication", 1
 _ROLLBACK = ".rollback"
+
+
+class EntryState(enum.StrEnum):
+    begun = enum.auto()
+    released = enum.auto()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JournalEntry(Document):
+    """A publication (beside its build), or an unfinished rollback (.rollback-CLOUD.json)."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.publication"
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"image", "run", "release", "holder"})
+
+    cloud: Annotated[str, about("Name of the cloud in clouds.yaml; empty: the cloud of OS_AUTH_URL.")]
+    project: Annotated[str, about("ID of the project in the cloud.")]
+    state: Annotated[EntryState, about("`released` once a publication is complete.")]
+    build_id: Annotated[str, about("The build that is published or rolled back to.")]
+    at: Annotated[str, about("When the entry was written, ISO 8601, UTC.")]
+    image: Annotated[str | None, about("ID of the image, of a publication.")] = None
+    run: Annotated[
+        str | None, about("Random word of a publication that has begun, as in the image's property.")
+    ] = None
+    release: Annotated[int | None, about("Number of the release, of a complete publication.")] = None
+    holder: Annotated[
+        str | None, about("The build that held the alias when a rollback began; empty: none did.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Journal:
-    """Of one spec and one cloud. project: ID of the project there, since names of clouds are the user's."""
+    """Of one spec and one cloud. project: ID of the project there, since names of clouds are the user's.
+
+    Every method that reads entries raises PublishError for one that a newer goldsmith wrote.
+    """
 
     folder: Path  # out/NAME
     cloud: str
@@ -35,45 +66,44 @@ class Journal:
     def begun(self) -> frozenset[str]:
         """Publications that were begun here and not ended: the random word of each, see release.RUN.
 
-        Not the ID of its image: that one may have been created by another machine since.
+        Not the ID of its image: another machine may have created that one since. The first releases of
+        goldsmith noted no word; their leftovers count as interrupted by their age.
         """
         entries = (self._read(path) for path in self.folder.glob(f"*/{self._file}"))
-        return frozenset(entry["run"] for entry in entries if entry and entry["state"] == "begun")
+        return frozenset(
+            entry.run for entry in entries if entry and entry.state is EntryState.begun and entry.run
+        )
 
     def begin(self, build: str, image: str, run: str) -> None:
         """Note a publication, before its image is created."""
-        self._write(
-            self.folder / build / self._file,
-            {"state": "begun", "build_id": build, "image": image, "run": run},
-        )
+        self._write(self.folder / build / self._file, build, image=image, run=run)
 
     def end(self, build: str, image: str, number: int) -> None:
-        """Note that a release is complete: builds with such a note are kept."""
-        entry = {"state": "released", "build_id": build, "image": image, "release": number}
-        self._write(self.folder / build / self._file, entry)
+        """Note that a release is complete: builds with such an entry are kept."""
+        path = self.folder / build / self._file
+        self._write(path, build, state=EntryState.released, image=image, release=number)
 
     def forget(self, build: str) -> None:
-        """Nothing of the build is left in the cloud, or it is not this machine's to say."""
+        """Nothing of the build is left in the cloud, or it belongs to another machine."""
         (self.folder / build / self._file).unlink(missing_ok=True)
 
     def forget_image(self, image: str) -> None:
-        """The same, of whatever build had this image."""
+        """The same, for whatever build had this image."""
         for path in self.folder.glob(f"*/{self._file}"):
-            if (entry := self._read(path)) and entry["image"] == image:
+            if (entry := self._read(path)) and entry.image == image:
                 path.unlink(missing_ok=True)
 
     def begin_rollback(self, build: str, holder: str) -> None:
         """Note which build is rolled back to, and which one holds the alias now."""
-        self._write(self._rollback, {"state": "begun", "build_id": build, "holder": holder})
+        self._write(self._rollback, build, holder=holder)
 
     def unfinished_rollback(self, holder: str) -> str:
-        """The build that a rollback which was broken off went to; else an empty text.
+        """The build that an interrupted rollback went to; else empty.
 
-        holder is the build that has the alias: where it is another one than at that time, the note is past.
+        holder is the build that has the alias: if it is another one than then, the entry is outdated.
         """
         entry = self._read(self._rollback)
-        is_now = entry is not None and holder in (entry["holder"], entry["build_id"])
-        return str(entry["build_id"]) if entry and is_now else ""
+        return entry.build_id if entry and holder in (entry.holder, entry.build_id) else ""
 
     def end_rollback(self) -> None:
         """It is complete."""
@@ -87,26 +117,42 @@ class Journal:
     def _rollback(self) -> Path:
         return self.folder / f"{_ROLLBACK}-{_word(self.cloud)}.json"
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            entry: dict[str, Any] = json.loads(path.read_text())
-            if entry["schema"] == SCHEMA and entry["project"] == self.project:
-                return entry
-        return None
+    def _read(self, path: Path) -> JournalEntry | None:
+        """None where there is none for this project."""
+        try:
+            data = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(data, dict) or data.get("schema") != JournalEntry.SCHEMA:
+            return None
+        entry = JournalEntry.parse(data, str(path), error=PublishError)
+        return entry if entry.project == self.project else None
 
-    def _write(self, path: Path, entry: dict[str, object]) -> None:
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        head = {"schema": SCHEMA, "version": SCHEMA_VERSION, "cloud": self.cloud, "project": self.project}
-        if path.parent.is_dir():  # of a build that is not here there is nothing to note
-            files.write_atomically(path, json.dumps({**head, **entry, "at": now}, indent=1).encode())
+    def _write(
+        self,
+        path: Path,
+        build: str,
+        *,
+        state: EntryState = EntryState.begun,
+        image: str | None = None,
+        run: str | None = None,
+        release: int | None = None,
+        holder: str | None = None,
+    ) -> None:
+        if not path.parent.is_dir():  # there is no entry for a build that is not here
+            return
+        JournalEntry(
+            cloud=self.cloud, project=self.project, state=state, build_id=build, image=image, run=run,
+            release=release, holder=holder, at=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        ).write(path)  # fmt: skip
 
 
 @contextlib.contextmanager
 def locked(folder: Path, cloud: str) -> Iterator[None]:
-    """Nobody else publishes this spec to this cloud on this machine. Raises PublishError, HostError."""
+    """Keep others on this machine from publishing a spec to a cloud. Raises PublishError, HostError."""
     taken = PublishError(
-        f"{cloud}: {folder.name} is being published by another process on this machine",
-        hint="wait for it to end",
+        f"{cloud}: another process on this machine is publishing {folder.name}",
+        hint="wait for it, then run this again",
     )
     with contextlib.ExitStack() as held:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Properties of an image against what a cloud's Glance defines: its metadata definitions are JSON schemas."""
+"""Check properties of an image against the metadata definitions of Glance, which are JSON schemas."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Any
 import jsonschema
 
 from goldsmith.core import progress
-from goldsmith.core.openstack import translated
 from goldsmith.errors import PublishError
 from goldsmith.publish.glance import Glance
 
-_KNOWN_BY = ("hw_", "os_")  # a property that begins so, and that Glance does not define, is likely misspelt
+_DEFINED = ("hw_", "os_")  # a property that begins so, and that Glance does not define, is likely misspelt
 _FREE = ("os_distro", "os_version", "os_admin_user", "os_hidden")
 
 
 def require(properties: Mapping[str, str], glance: Glance) -> None:
     """Raise PublishError, naming every property that Glance's definitions do not allow."""
-    known = definitions(glance)
+    known = glance.property_definitions()
     if not known:
-        progress.note(f"{glance.cloud}: Glance serves no metadata definitions; properties are not checked")
+        progress.note(f"{glance.cloud}: Glance has no metadata definitions; properties are not checked")
         return
     found = list(problems(properties, known))
     if found:
@@ -33,26 +32,12 @@ def require(properties: Mapping[str, str], glance: Glance) -> None:
         )
 
 
-def definitions(glance: Glance) -> dict[str, dict[str, Any]]:
-    """Property of an image -> its JSON schema, by a cloud's metadata definitions; {} where it has none."""
-    found: dict[str, dict[str, Any]] = {}
-    of_images = {"resource_type": "OS::Glance::Image"}
-    with translated(f"{glance.cloud}: cannot read Glance's metadata definitions", PublishError):
-        answer = glance.ask(
-            "get", "/metadefs/namespaces", params={"resource_types": "OS::Glance::Image", "limit": 1000}
-        )
-        for each in answer.json()["namespaces"] if answer.status_code < 400 else ():
-            shown = glance.ask("get", f"/metadefs/namespaces/{each['namespace']}", params=of_images)
-            found |= shown.json().get("properties", {}) if shown.status_code < 400 else {}
-    return found
-
-
 def problems(properties: Mapping[str, str], definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """A sentence for each property that breaks its definition, or looks misspelt."""
     for name, text in sorted(properties.items()):
         if name in definitions:
             yield from _broken(name, text, definitions[name])
-        elif name.startswith(_KNOWN_BY) and name not in _FREE:
+        elif name.startswith(_DEFINED) and name not in _FREE:
             close = difflib.get_close_matches(name, definitions, n=1, cutoff=0.85)
             if close:
                 yield f"{name} is not known; did you mean {close[0]}?"
@@ -69,7 +54,7 @@ def _broken(name: str, text: str, definition: Mapping[str, Any]) -> Iterator[str
 
 
 def _value(text: str, kind: str) -> object:
-    """Glance stores text: what it stands for, or the text itself where it stands for nothing of the kind."""
+    """Glance stores text: the value of that type which it stands for, else the text itself."""
     match kind:
         case "boolean" if text.lower() in ("true", "false", "yes", "no"):
             return text.lower() in ("true", "yes")

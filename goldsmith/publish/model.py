@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plan of publishing is made of: what a cloud has, and the steps that change it."""
+"""Values of publishing: desired release, current state of a cloud, and the plan from one to the other."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from goldsmith.errors import PublishError
-from goldsmith.publish.release import GlanceImage
+from goldsmith.publish import release
+from goldsmith.publish.release import GlanceImage, ReleaseLine
+from goldsmith.spec.model import Canary, Visibility
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,15 +24,63 @@ class Limits:
     stop: threading.Event
 
     def left_s(self) -> float:
-        """Seconds until the deadline, and never less than none."""
+        """Seconds until the deadline; 0 past it."""
         return max(0.0, self.until - time.monotonic())
 
     def require(self, what: str) -> None:
-        """Raise PublishError, what being the state of things, past the deadline or when interrupted."""
+        """Raise PublishError past the deadline or when interrupted; what: the state that this leaves."""
         if self.stop.is_set():
             raise PublishError(f"interrupted: {what}")
         if not self.left_s():
             raise PublishError(f"{what} at the deadline")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DesiredRelease:
+    """What a release has to be in one cloud; sizes in bytes, min_disk in GiB, min_ram in MiB."""
+
+    line: ReleaseLine
+    build_id: str
+    disk_format: str
+    size: int
+    sha256: str
+    sha512: str
+    min_disk: int
+    min_ram: int
+    visibility: Visibility = Visibility.private
+    standard: Mapping[str, str] = field(default_factory=dict)  # properties that follow from the spec
+    properties: Mapping[str, str] = field(default_factory=dict)  # those that it lists
+    tags: frozenset[str] = frozenset()
+    members: frozenset[str] = frozenset()
+    canary: Canary = Canary.none
+    records: bool = True  # the record of the build is kept in Glance, beside the image
+
+    def all_properties(self) -> dict[str, str]:
+        """Those of the spec, and ours that never change."""
+        chosen = {**self.standard, **self.properties}
+        return {
+            **chosen,
+            release.BUILD_ID: self.build_id,
+            release.SHA256: self.sha256,
+            release.ALIAS: self.line.alias,
+            release.FORMAT: self.disk_format,
+            release.OWN: ",".join(sorted(chosen)),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurrentState:
+    """What one cloud has of a release line, as seen with our credentials."""
+
+    project: str
+    now: datetime.datetime  # by the cloud's clock
+    images: tuple[GlanceImage, ...]  # of this alias and this project, released and staged
+    records: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # build ID -> IDs of images
+    unfinished_records: tuple[GlanceImage, ...] = ()  # their upload was interrupted, or is running
+    foreign: tuple[GlanceImage, ...] = ()  # images that have the alias as their name and are not ours
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # image ID -> projects
+    in_use: frozenset[str] | None = None  # IDs; None: we may not see all servers
+    interrupted_runs: frozenset[str] = frozenset()  # release.RUN of this machine's interrupted publications
 
 
 class Kind(enum.StrEnum):
@@ -40,8 +89,8 @@ class Kind(enum.StrEnum):
     check = enum.auto()  # size and hash, as Glance has them
     canary = enum.auto()
     record = enum.auto()
-    change = enum.auto()  # one call of Glance's API
-    offer = enum.auto()  # to a project
+    change = enum.auto()  # attributes and properties, in one call of Glance's API
+    offer = enum.auto()  # share with a project
     withdraw = enum.auto()
     activate = enum.auto()
     deactivate = enum.auto()
@@ -54,19 +103,16 @@ class Action:
 
     kind: Kind
     image: str  # its ID
-    label: str  # how a person knows it
+    label: str  # name of the release, for people
     changes: Mapping[str, tuple[object, object]] = field(default_factory=dict)
     detail: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
-        return {
-            "action": self.kind.value, "image": self.image, "label": self.label, "detail": self.detail,
-            "changes": {key: {"before": old, "after": new} for key, (old, new) in self.changes.items()},
-        }  # fmt: skip
+    def gives_name(self, name: str) -> bool:
+        """It renames the image to name."""
+        return "name" in self.changes and self.changes["name"][1] == name
 
     def lines(self) -> Iterator[str]:
-        """As a diff, to read."""
+        """As a diff, for people."""
         sign = {Kind.create: "+", Kind.delete: "-", Kind.change: "~"}.get(self.kind, "=")
         yield f"{sign} {self.kind.value:<10} {self.label} {self.image}" + (
             f"  ({self.detail})" if self.detail else ""
@@ -79,7 +125,7 @@ class Action:
 class Plan:
     """actions in their order; target is the image that holds the alias afterwards, as it is now.
 
-    Where the first steps are to create it, target is as it will be then. holder is the ID of the image that
+    Where the first actions create it, target is as it will be then. holder is the ID of the image that
     holds the alias now, or empty.
     """
 
@@ -87,21 +133,6 @@ class Plan:
     holder: str
     actions: tuple[Action, ...]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """What one cloud has, seen with our credentials."""
-
-    project: str
-    now: datetime.datetime  # by the cloud's clock
-    images: tuple[GlanceImage, ...]  # of this alias and this project, released and staged
-    records: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # build ID -> IDs of images
-    half_records: tuple[GlanceImage, ...] = ()  # whose upload was broken off, or is under way
-    strangers: tuple[GlanceImage, ...] = ()  # called like the alias, and none of ours
-    members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # image ID -> projects
-    in_use: frozenset[str] | None = None  # IDs; None: we may not see all servers
-    dead: frozenset[str] = frozenset()  # release.RUN of publications that were broken off on this machine
 
 
 def _shown(value: object) -> str:

@@ -1,25 +1,86 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the record of a build is found: beside the build, in a folder of records, or in Glance."""
+"""Records of builds: what a release contains. They are kept in Glance, or in a folder of records."""
 
 from __future__ import annotations
 
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from goldsmith.containers import images_lock
 from goldsmith.core import files
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import PublishError
+from goldsmith.image import manifest, packages
 from goldsmith.image.finished_build import Build, DiskFile
+from goldsmith.image.manifest import Manifest
+from goldsmith.image.packages import PackageList
+from goldsmith.publish import release
 from goldsmith.publish.glance import Glance
-from goldsmith.publish.model import Found
+from goldsmith.publish.model import CurrentState, DesiredRelease
+from goldsmith.publish.release import GlanceImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedDisk:
+    """The disk image that was uploaded."""
+
+    format: Annotated[str, about("Format, as qemu-img calls it.")]
+    size: Annotated[int, about("Bytes.")]
+    sha256: Annotated[str, about("Hex sha256.")]
+    sha512: Annotated[str, about("Hex sha512.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldImage:
+    """The image as Glance had it after the upload."""
+
+    size: Annotated[int | None, about("Bytes.")]
+    hash_algo: Annotated[str | None, about("Glance's hash algorithm; null if it hashes nothing.")]
+    hash_value: Annotated[str | None, about("Hex digest by that algorithm.")]
+
+    def is_still(self, image: GlanceImage) -> bool:
+        """Glance has an image of the same size and hash now."""
+        return (self.size, self.hash_value) == (image.size, image.hash_value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseRecord(Document):
+    """What is known of a build; with its disk and image, once it was published."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.record"
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"disk", "glance"})
+
+    manifest: Annotated[Mapping[str, Any], about("The build's manifest.json.")]
+    packages: Annotated[Mapping[str, Any], about("The build's packages.json.")]
+    images_lock: Annotated[
+        Mapping[str, Any] | None, about("The build's images.lock.json; null without container images.")
+    ] = None
+    disk: Annotated[RecordedDisk | None, about("The disk image that was uploaded.")] = None
+    glance: Annotated[HeldImage | None, about("The image as Glance had it after the upload.")] = None
+
+    def read_manifest(self) -> Manifest:
+        """The manifest. Raises PublishError for one of a newer version."""
+        return Manifest.parse(self.manifest, self._origin(manifest.FILE), error=PublishError)
+
+    def read_packages(self) -> PackageList:
+        """The package list. Raises PublishError for one of a newer version."""
+        return PackageList.parse(self.packages, self._origin(packages.FILE), error=PublishError)
+
+    def _origin(self, file: str) -> str:
+        return f"{file} of the record of {self.manifest.get('build_id', 'a build')}"
+
+    def packed(self) -> bytes:
+        """As it is stored: compressed JSON."""
+        return gzip.compress(json.dumps(self.as_dict(), sort_keys=True).encode(), mtime=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Records:
-    """Of one spec. out: where builds are; folder: the option --record; those of a cloud if one is asked."""
+    """The records of one spec. out: folder of builds; folder: the option --record; glance: a cloud to ask."""
 
     out: Path
     name: str
@@ -27,12 +88,12 @@ class Records:
     glance: Glance | None = None
     known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # build ID -> images in Glance
 
-    def of_cloud(self, glance: Glance, found: Found) -> Records:
-        """The same, and those that a cloud holds."""
-        return Records(out=self.out, name=self.name, folder=self.folder, glance=glance, known=found.records)
+    def of_cloud(self, glance: Glance, state: CurrentState) -> Records:
+        """These, and those that a cloud holds."""
+        return replace(self, glance=glance, known=state.records)
 
-    def get(self, build_id: str) -> dict[str, Any] | None:
-        """The record of a build, or what stands for it beside the build; None where there is neither."""
+    def get(self, build_id: str) -> ReleaseRecord | None:
+        """The record of a build, or its content from the build folder; None where there is neither."""
         if self.folder and (path := self._path(build_id)).exists():
             return parse(path.read_bytes(), str(path))
         if self.glance and self.known.get(build_id):
@@ -59,44 +120,54 @@ class Records:
         return self.folder / self.name / f"{build_id}.json.gz"
 
 
-def beside(folder: Path) -> dict[str, Any] | None:
-    """What a build folder says, in a record's form; None where there is no build."""
+def beside(folder: Path) -> ReleaseRecord | None:
+    """The content of a build folder in a record's form; None where there is no build."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        return {"manifest": manifest, **local(folder)}
+        return of_build(folder)
     except (OSError, ValueError):
         return None
 
 
-SCHEMA, SCHEMA_VERSION = "goldsmith.record", 1
+def of_build(folder: Path) -> ReleaseRecord:
+    """The record of a build that is not published. Raises OSError, ValueError."""
+    lock = folder / images_lock.FILE
+    return ReleaseRecord(
+        manifest=json.loads((folder / manifest.FILE).read_bytes()),
+        packages=json.loads((folder / packages.FILE).read_bytes()),
+        images_lock=json.loads(lock.read_bytes()) if lock.exists() else None,
+    )
 
 
-def record(build: Build, disk: DiskFile, held: Mapping[str, Any]) -> bytes:
-    """What is known of a build, compressed. held: size and hash of the image as Glance has it."""
-    document = {
-        "schema": SCHEMA, "version": SCHEMA_VERSION, "manifest": build.data,
-        "disk": {"format": disk.format, "size": disk.size, "sha256": disk.sha256, "sha512": disk.sha512},
-        "glance": dict(held), **local(build.folder),
-    }  # fmt: skip
-    return gzip.compress(json.dumps(document, sort_keys=True).encode(), mtime=0)
+def of_release(build: Build, disk: DiskFile, held: GlanceImage) -> ReleaseRecord:
+    """The record of a published build. held: its image in Glance."""
+    return replace(
+        of_build(build.folder),
+        disk=RecordedDisk(format=disk.format, size=disk.size, sha256=disk.sha256, sha512=disk.sha512),
+        glance=HeldImage(size=held.size, hash_algo=held.hash_algo, hash_value=held.hash_value),
+    )
 
 
-def local(folder: Path) -> dict[str, Any]:
-    """The lists of a build: its packages, and its container images where it has any."""
-    lock = folder / "images.lock.json"
-    return {
-        "packages": json.loads((folder / "packages.json").read_text()),
-        "images_lock": json.loads(lock.read_text()) if lock.exists() else None,
-    }
+def store(glance: Glance, desired: DesiredRelease, data: bytes, *, image: str, run_id: str) -> None:
+    """Store a record as a hidden image with this new ID. run_id: see release.RUN. Raises PublishError."""
+    glance.create(
+        GlanceImage(
+            id=image, name=f"{desired.line.release_name(desired.build_id)}.record", status="queued",
+            owner=glance.project, visibility="private", hidden=True, protected=False, size=None, created="",
+            tags=frozenset({release.RECORD_TAG}), disk_format="raw", hash_algo=None, hash_value=None,
+            properties={
+                release.BUILD_ID: desired.build_id, release.SHA256: desired.sha256,
+                release.ALIAS: desired.line.alias, release.RUN: run_id,
+            },
+            min_disk=0, min_ram=0,
+        )
+    )  # fmt: skip
+    glance.upload(image, data)
 
 
-def parse(data: bytes, origin: str) -> dict[str, Any]:
-    """A record as it was made by record(). Raises PublishError."""
+def parse(data: bytes, origin: str) -> ReleaseRecord:
+    """A record as packed() makes it. Raises PublishError."""
     try:
-        document: dict[str, Any] = json.loads(gzip.decompress(data))
-        if document["schema"] == SCHEMA and document["version"] == SCHEMA_VERSION:
-            return document
-        said = f"schema {document['schema']}, version {document['version']}"
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as e:
-        said = str(e)
-    raise PublishError(f"{origin} is no record of a release: {said}")
+        document = json.loads(gzip.decompress(data))
+    except (OSError, EOFError, ValueError, RecursionError) as e:
+        raise PublishError(f"{origin} is no record of a release: {e}") from e
+    return ReleaseRecord.parse(document, origin, error=PublishError)

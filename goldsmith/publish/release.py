@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Releases as they stand in Glance: how they are marked, and the rule by which the alias is looked up.
+"""Releases in Glance: their tags and properties, and the rule that looks the alias up.
 
-The rule, which everybody may follow with their own client: of the images that carry the alias as their
-name and the tag goldsmith, and are active, the one with the highest goldsmith_release.
-docs/decisions/0009 says why.
+The rule, which any client can follow: of the active images that have the alias as their name and the tag
+goldsmith, the one with the highest goldsmith_release. docs/decisions/0009 says why.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from goldsmith.errors import PublishError
-from goldsmith.spec.model import Canary, Retired, Visibility
+from goldsmith.spec.model import Retired
 
 TAG = "goldsmith"
 RECORD_TAG = "goldsmith-record"  # and never TAG: a record is no image to boot
@@ -30,7 +29,7 @@ _IDS = uuid.UUID("5b0ed0a5-8f3e-4d0c-9a53-6d1b0c1f2a77")
 
 
 class State(enum.StrEnum):
-    staged = enum.auto()  # on its way: private, hidden, never under the alias
+    staged = enum.auto()  # being published: private, hidden, never under the alias
     released = enum.auto()  # holds the alias, or held it
 
 
@@ -61,7 +60,7 @@ class GlanceImage:
 
     @property
     def number(self) -> int:
-        """Counts up with each release under an alias; 0 for what is none of ours."""
+        """Counts up with each release under an alias; 0 for an image that is not ours."""
         text = self.properties.get(NUMBER, "")
         return int(text) if text.isdecimal() else 0
 
@@ -76,8 +75,8 @@ class GlanceImage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
-    """The releases of one spec under one alias, and what becomes of old ones."""
+class ReleaseLine:
+    """The releases of one spec under one alias, and how old ones are retired."""
 
     name: str  # of the spec
     alias: str
@@ -90,46 +89,13 @@ class Line:
         return f"{self.name}-{build_id}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """What a release has to be in one cloud."""
-
-    line: Line
-    build_id: str
-    disk_format: str
-    size: int
-    sha256: str
-    sha512: str
-    min_disk: int
-    min_ram: int
-    visibility: Visibility = Visibility.private
-    standard: Mapping[str, str] = field(default_factory=dict)  # properties that follow from the spec
-    properties: Mapping[str, str] = field(default_factory=dict)  # those that it lists
-    tags: frozenset[str] = frozenset()
-    members: frozenset[str] = frozenset()
-    canary: Canary = Canary.none
-    records: bool = True  # the record of the build is kept in Glance, beside the image
-
-    def all_properties(self) -> dict[str, str]:
-        """Those of the spec, and ours that never change."""
-        chosen = {**self.standard, **self.properties}
-        return {
-            **chosen,
-            BUILD_ID: self.build_id,
-            SHA256: self.sha256,
-            ALIAS: self.line.alias,
-            FORMAT: self.disk_format,
-            OWN: ",".join(sorted(chosen)),
-        }
-
-
 def image_id(project: str, alias: str, number: int) -> str:
-    """The ID of a release's image: of two publishers who take one number, Glance tells the second."""
+    """The ID of a release's image: if two publishers take the same number, Glance refuses the second."""
     return str(uuid.uuid5(_IDS, f"{project}/{alias}/{number}"))
 
 
 def holder(images: Iterable[GlanceImage], alias: str) -> GlanceImage | None:
-    """The image that the alias stands for, by the rule; None where nothing holds it.
+    """The image that holds the alias, by the rule; None where none does.
 
     Raises PublishError where releases of several projects do.
     """
@@ -141,8 +107,8 @@ def holder(images: Iterable[GlanceImage], alias: str) -> GlanceImage | None:
     if len({image.owner for image in found}) > 1:
         owners = ", ".join(sorted({image.owner for image in found}))
         raise PublishError(
-            f"releases of several projects are called {alias}: {owners}",
-            hint="name one of them: --project ID",
+            f"releases of several projects have the name {alias}: {owners}",
+            hint="name one project: --project ID",
         )
     return max(found, key=lambda image: image.number, default=None)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk image into Glance, and whether Glance then holds what was sent."""
+"""Upload a disk image to Glance, and check that Glance holds the same bytes."""
 
 from __future__ import annotations
 
@@ -12,62 +12,64 @@ from goldsmith.core import openstack, progress
 from goldsmith.errors import CommandError, PublishError
 from goldsmith.image import qemu_img
 from goldsmith.image.finished_build import DiskFile
-from goldsmith.publish import canary, glance
+from goldsmith.publish import canary
 from goldsmith.publish.glance import Glance
-from goldsmith.publish.model import Limits
-from goldsmith.publish.release import GlanceImage, Wanted
+from goldsmith.publish.model import DesiredRelease, Limits
+from goldsmith.publish.release import GlanceImage
 from goldsmith.spec.model import PublishCloud
 
 _TRIES = 3
+_CHUNK = 1 << 20
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
-    """One disk image to one cloud. scratch: a folder, for what has to be fetched back."""
+    """One disk image to one cloud. scratch: a folder for content that is downloaded to be compared."""
 
     to: Glance
     disk: DiskFile
-    wanted: Wanted
+    desired: DesiredRelease
     cloud: PublishCloud
     limits: Limits
     scratch: Path
 
-    def bring_in(self, image: str) -> None:
+    def upload(self, image: str) -> None:
         """Upload the image, or have Glance fetch it, until it is active. Raises PublishError."""
         if self.cloud.web_download:
-            file = f"{self.wanted.line.name}/{self.wanted.build_id}/{self.disk.path.name}"
+            file = f"{self.desired.line.name}/{self.desired.build_id}/{self.disk.path.name}"
             uri = f"{self.cloud.web_download.rstrip('/')}/{file}"
             with progress.step(f"{self.to.cloud}: Glance fetches {uri}"):
                 self.to.import_(image, {"name": "web-download", "uri": uri}, self.cloud.stores)
-                glance.wait_active(self.to, image, self.limits)
+                wait_active(self.to, image, self.limits)
             return
         with progress.step(f"{self.to.cloud}: upload {self.disk.path.name}"):
-            self._upload(image, to="stage" if self.cloud.stores else "file")
+            self._send(image, to="stage" if self.cloud.stores else "file")
             if self.cloud.stores:
                 self.to.import_(image, {"name": "glance-direct"}, self.cloud.stores)
-            glance.wait_active(self.to, image, self.limits)
+            wait_active(self.to, image, self.limits)
 
     def check(self, image: str) -> GlanceImage:
-        """The image as Glance has it, by size and hash; where it was converted, by its content.
+        """The image as Glance has it. Compared are size and hash, or the content if Glance converted it.
 
-        Raises PublishError where it is something else than what was sent.
+        Raises PublishError where Glance has something else than what was sent.
         """
-        found = glance.wait_active(self.to, image, self.limits)
-        if found.disk_format != self.wanted.disk_format:
+        found = wait_active(self.to, image, self.limits)
+        if found.disk_format != self.desired.disk_format:
             self._compare_content(found)
-        elif found.size != self.wanted.size or not self._has_hash(found):
+        elif found.size != self.desired.size or not self._has_hash(found):
             raise PublishError(
-                f"{self.to.cloud}: Glance holds other bytes than {self.disk.path.name} has: "
+                f"{self.to.cloud}: the image in Glance differs from {self.disk.path.name}: "
                 f"{found.hash_algo} {found.hash_value}, {found.size} bytes (image {found.id})",
-                hint="something between here and there changes data; nothing was published",
+                hint="something between here and Glance changes data; nothing was published",
             )
         return found
 
-    def _upload(self, image: str, *, to: str) -> None:
+    def _send(self, image: str, *, to: str) -> None:
         for left in reversed(range(_TRIES)):
-            sending = Sending(self.disk, self.to.cloud, self.limits)
+            body = UploadBody(self.disk, self.to.cloud, self.limits)
             try:
-                return self.to.upload(image, sending, to=to, answer_s=self.limits.left_s())
+                return self.to.upload(image, body, to=to, answer_s=self.limits.left_s())
             except PublishError as e:
                 refused = openstack.status_of(e)
                 if refused == 413:
@@ -76,55 +78,54 @@ class Transfer:
                         "is full, or the quota is used up",
                         hint="see: scripts/inv images",
                     ) from e
-                if not left or sending.is_spoilt or (refused and 400 <= refused < 500):
+                if not left or body.is_final or (refused and 400 <= refused < 500):
                     raise
-                progress.note(f"{e}; once more")
+                progress.note(f"{e}; trying again")
             if self._settled(image) == "active":
                 return None
         raise AssertionError
 
     def _settled(self, image: str) -> str:
-        """The status of an image after its upload was broken off: when Glance has noticed it."""
+        """The status of an image after its upload was interrupted: as soon as Glance has noticed it."""
         while True:
             found = self.to.get(image)
             if found is None or found.status in ("queued", "uploading", "active"):
                 return found.status if found else "gone"
-            self.limits.require(f"{self.to.cloud}: Glance still waits for the rest of {image}")
+            self.limits.require(f"{self.to.cloud}: Glance still waits for the rest of the image {image}")
             time.sleep(1)
 
     def _has_hash(self, found: GlanceImage) -> bool:
-        known = {"sha256": self.wanted.sha256, "sha512": self.wanted.sha512}
-        if found.hash_algo is None:  # a Glance that hashes nothing: compare every byte
-            return canary.sha512_of(self.to, found.id) == self.wanted.sha512
+        known = {"sha256": self.desired.sha256, "sha512": self.desired.sha512}
+        if found.hash_algo is None:  # this Glance hashes nothing: compare every byte
+            return canary.sha512_of(self.to, found.id) == self.desired.sha512
         return found.hash_value == (known.get(found.hash_algo) or self.disk.hashed_by(found.hash_algo))
 
     def _compare_content(self, found: GlanceImage) -> None:
-        with progress.step(f"{self.to.cloud}: compare what Glance made of it, {found.disk_format}"):
+        with progress.step(
+            f"{self.to.cloud}: compare the content that Glance converted to {found.disk_format}"
+        ):
             copy = self.scratch / f"{found.id}.{found.disk_format}"
             try:
                 canary.fetch(self.to, found.id, copy)
                 qemu_img.require_identical(self.disk.path, self.disk.format, copy, found.disk_format)
             except CommandError as e:
                 raise PublishError(
-                    f"{self.to.cloud}: Glance has converted {found.id} to something else: {e}"
+                    f"{self.to.cloud}: the image {found.id} that Glance converted has other content: {e}"
                 ) from e
             finally:
                 copy.unlink(missing_ok=True)
 
 
-_CHUNK = 1 << 20
+class UploadBody:
+    """A disk file as a request body: iterable once, with a length, as requests wants it for streaming.
 
-
-class Sending:
-    """Iterable once, with a length, as requests wants a body that it is to stream.
-
-    Raises PublishError past the deadline, when it is interrupted, and where the file became shorter. That
-    Glance has the right bytes is seen by Glance's own hash afterwards.
+    Raises PublishError past the deadline, when interrupted, and where the file became shorter. Glance's hash
+    tells afterwards whether the bytes are right.
     """
 
     def __init__(self, disk: DiskFile, cloud: str, limits: Limits) -> None:
         self.disk, self.cloud, self.limits = disk, cloud, limits
-        self.is_spoilt = False  # a further try would fail as well
+        self.is_final = False  # another try would fail as well
 
     def __len__(self) -> int:
         return self.disk.size
@@ -138,14 +139,14 @@ class Sending:
                 sent += len(piece)
                 progress.live(f"{self.cloud}: {_rate(sent, len(self), time.monotonic() - start)}")
         if sent < self.disk.size:
-            self.is_spoilt = True
+            self.is_final = True
             raise PublishError(f"{self.cloud}: {self.disk.path} became shorter while it was uploaded")
 
     def _require(self, sent: int) -> None:
         try:
             self.limits.require(f"{self.cloud}: only {sent} of {len(self)} bytes were sent")
         except PublishError:
-            self.is_spoilt = True
+            self.is_final = True
             raise
 
 
@@ -154,3 +155,19 @@ def _rate(sent: int, size: int, seconds: float) -> str:
     rate = sent / max(seconds, 0.001)
     done = f"{progress.human_bytes(sent)} of {progress.human_bytes(size)}"
     return f"{done}, {progress.human_bytes(int(rate))}/s, {(size - sent) / rate:.0f} s left"
+
+
+def wait_active(glance: Glance, image: str, limits: Limits) -> GlanceImage:
+    """The image when it is active. Raises PublishError when it cannot become active any more."""
+    while True:
+        found = glance.get(image)
+        if found is None:
+            raise PublishError(f"{glance.cloud}: the image {image} disappeared while it was uploaded")
+        if found.status == "active":
+            return found
+        if found.status in ("killed", "deleted", "deactivated"):
+            raise PublishError(f"{glance.cloud}: the image {image} is {found.status}")
+        if failed := glance.import_failure(image):
+            raise PublishError(f"{glance.cloud}: Glance could not import {image}: {failed}")
+        limits.require(f"{glance.cloud}: the image {image} is still {found.status}")
+        time.sleep(_POLL_S)

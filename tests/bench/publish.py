@@ -20,7 +20,7 @@ from goldsmith.core.scratch import Run
 from goldsmith.devcloud import lifecycle, venv
 from goldsmith.devcloud.start import Options
 from goldsmith.image import finished_build
-from goldsmith.publish import desired, publisher
+from goldsmith.publish import desired, observe, publisher
 from goldsmith.publish.glance import Glance
 from goldsmith.spec import load
 
@@ -74,9 +74,10 @@ def _timed(argv: tuple[proc.Arg, ...], env: dict[str, str]) -> tuple[float, str]
 
 def _remove_all(glance: Glance) -> None:
     line = desired.line_of(load.load(SPEC, {}).spec)
-    found = glance.look(line)
-    records = [record for ids in found.records.values() for record in ids]
-    for image in (*(i.id for i in found.images), *records, *(i.id for i in glance.named("plain", tag=""))):
+    state = observe.current_state(glance, line)
+    records = [record for ids in state.records.values() for record in ids]
+    plain = observe.images_named(glance, "plain", tag="")
+    for image in (*(i.id for i in (*state.images, *plain)), *records):
         glance.delete(image)
     for note in (paths.out_root() / SPEC).glob(f"*/publish-{_CLOUD}.json"):
         note.unlink()

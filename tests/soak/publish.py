@@ -18,7 +18,7 @@ from goldsmith.devcloud import lifecycle
 from goldsmith.devcloud.start import Options
 from goldsmith.errors import BuildError
 from goldsmith.image.manifest import FILE, Manifest
-from goldsmith.publish import desired, release
+from goldsmith.publish import desired, observe, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.release import GlanceImage
 from goldsmith.spec import load
@@ -44,7 +44,7 @@ class PublishPlace(Place):
 
 @dataclass(kw_only=True, slots=True)
 class Seen:
-    """What clients saw that looked an alias up all the time. two_s: the longest time with two names."""
+    """What clients saw that looked an alias up continuously. two_s: the longest time with two names."""
 
     lookups: int = 0
     two_names: int = 0
@@ -54,14 +54,14 @@ class Seen:
 
 
 class _Publications:
-    """What both kinds share: a cloud of Keystone and Glance, and builds to publish in turn."""
+    """Common to both kinds of trials: a cloud of Keystone and Glance, and builds to publish in turn."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._ends = contextlib.ExitStack()
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
-        """The builds are kept for a run that goes on; the cloud is a new one each time."""
+        """Builds are kept for a resumed run; the cloud is a new one each time."""
         running = self._ends.enter_context(lifecycle.owned(CLOUD, Options(services=("glance",))))
         self.place = PublishPlace(root=self.root, clouds_yaml=running.clouds_yaml)
         for folder in (self.place.scratch, self.place.out, self.place.cache):
@@ -107,26 +107,26 @@ class _Publications:
         with invoked(self.place.environment(), *self._words(build), log=self.root / "publish.log") as running:
             return running.expect(0, timeout_s=_PUBLISH_S)
 
-    def _make_room(self, build: Path) -> None:
-        """What was published of a build goes, unless it holds the alias: it is uploaded anew."""
-        found = self.glance.look(self.line)
-        for image in found.images:
+    def _delete_release(self, build: Path) -> None:
+        """Delete what was published of a build, unless it holds the alias, so that it is uploaded again."""
+        state = observe.current_state(self.glance, self.line)
+        for image in state.images:
             if image.build_id == build.name and image.name != self.line.alias:
-                for each in (image.id, *found.records.get(build.name, ())):
+                for each in (image.id, *state.records.get(build.name, ())):
                     self.glance.delete(each)
 
     def _settled(self, build: Path) -> list[str]:
-        """What is not as it has to be after a publication that went well."""
-        found = self.glance.look(self.line)
-        names = [image.build_id for image in found.images if image.name == self.line.alias]
-        staged = [image.id for image in found.images if not image.is_released]
+        """Problems after a successful publication."""
+        state = observe.current_state(self.glance, self.line)
+        names = [image.build_id for image in state.images if image.name == self.line.alias]
+        staged = [image.id for image in state.images if not image.is_released]
         problems = [] if names == [build.name] else [f"the plain name is on {names}, not on {build.name}"]
-        return problems + [f"left: {each}" for each in (*staged, *found.half_records)]
+        return problems + [f"left: {each}" for each in (*staged, *state.unfinished_records)]
 
     def _wrong(self, image: GlanceImage | None) -> str | None:
-        """What is wrong with the answer that the rule gave."""
+        """The problem with the image that the rule gave, if any."""
         if image is None:
-            return "the rule gives nothing"
+            return "the rule gives no image"
         if not image.is_released or image.status != "active":
             return f"the rule gives {image.build_id}, which is {image.status}"
         good = self.sha512.get(image.build_id) == image.hash_value
@@ -134,13 +134,13 @@ class _Publications:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[Seen]:
-        """Clients with connections of their own look the alias up all the time, while the block lasts."""
+        """Clients with separate connections look the alias up continuously during the block."""
         seen, over, lock = Seen(), threading.Event(), threading.Lock()
 
         def watch() -> None:
             glance, two_since = Glance(CLOUD, clouds_yaml=self.place.clouds_yaml), 0.0
             while not over.is_set():
-                found = glance.named(self.line.alias)
+                found = observe.images_named(glance, self.line.alias)
                 wrong = self._wrong(release.holder(found, self.line.alias))
                 now = time.monotonic()
                 two_since = (two_since or now) if len(found) > 1 else 0.0
@@ -164,12 +164,12 @@ class _Publications:
 
 
 class Kills(_Publications):
-    """Trials of `invoke soak publish`: a publication killed with -9, and then run again."""
+    """Trials of `invoke soak publish`: kill a publication with -9, then run it again."""
 
     def one(self, index: int, choice: random.Random) -> dict[str, Any]:
-        """At every moment the rule gives a good image; the rerun leaves the plain name on exactly one."""
+        """The rule always gives a good image; the rerun leaves the plain name on exactly one."""
         build = self.builds[index % _BUILDS]
-        self._make_room(build)
+        self._delete_release(build)
         after_s = choice.uniform(*_KILL_WITHIN) * self.usual_s
         with self._watched() as seen:
             log = self.root / "killed.log"
@@ -179,9 +179,9 @@ class Kills(_Publications):
                         lambda: False, timeout_s=after_s, alive=lambda: running.process.poll() is None
                     )
                 ended = running.process.poll() is not None
-                said = log.read_text(errors="replace").splitlines()
+                lines = log.read_text(errors="replace").splitlines()
                 running.kill(whole_group=True)
-            found = self.glance.named(self.line.alias)
+            found = observe.images_named(self.glance, self.line.alias)
             holder = release.holder(found, self.line.alias)
             wrong = self._wrong(holder)
             problems = [wrong] if wrong else []
@@ -190,18 +190,18 @@ class Kills(_Publications):
         return {
             "killed_after_s": round(after_s, 2), "had_ended": ended,
             "alias_had_moved": holder is not None and holder.build_id == build.name, "names": len(found),
-            "said_last": said[-1].strip() if said else "",
+            "said_last": lines[-1].strip() if lines else "",
             "lookups": seen.lookups, "problems": problems,
         }  # fmt: skip
 
 
 class Watched(_Publications):
-    """Trials of `invoke soak publish-names`: releases, while clients look the plain name up."""
+    """Trials of `invoke soak publish-names`: releases, while clients look up the plain name."""
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
-        """One release. By the rule there is one good image always; by the name alone two for a moment."""
+        """One release. The rule always gives one good image; the name alone gives two for a moment."""
         build = self.builds[index % _BUILDS]
-        self._make_room(build)
+        self._delete_release(build)
         with self._watched() as seen:
             problems = self._published(build)
         problems += [*self._settled(build), *sorted(set(seen.wrong))]

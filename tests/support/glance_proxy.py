@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between a publisher and a real Glance in tests: it delays, cuts, changes bytes, and tells."""
+"""An HTTP proxy before a real Glance: it delays, cuts connections, changes bytes, records requests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
 
 
 class GlanceProxy:
-    """An HTTP proxy in front of one address. All that it does to requests is set by its attributes."""
+    """An HTTP proxy in front of one address. Its attributes set what it does to requests."""
 
     def __init__(self, target: str, ca: str | None) -> None:
         self.target = urllib.parse.urlsplit(target)
         self.trust = ssl.create_default_context(cafile=ca) if ca else None
         self.before: Callable[[str, str], None] = lambda _method, _path: None  # a request is passed on
         self.after: Callable[[str, str], None] = lambda _method, _path: None  # its answer is passed back
-        self.flip = False  # one bit of every image that is uploaded
+        self.flip = False  # one bit of every uploaded image
         self.clock = datetime.timedelta()  # how far Glance's is ahead
         self.cut: list[int] = []  # bytes after which the next uploads are cut off, one after the other
         self.asked: list[tuple[str, str]] = []
@@ -42,7 +42,7 @@ class GlanceProxy:
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def reset(self) -> None:
-        """As it was made."""
+        """To the initial state."""
         self.before = self.after = lambda _method, _path: None
         self.flip, self.cut, self.asked, self.clock = False, [], [], datetime.timedelta()
 
@@ -93,7 +93,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not piece or (cut is not None and sent > cut):
                 upstream.close()
                 raise ConnectionError
-            if is_upload and self.proxy.flip and left == len(piece):  # not where a format is told by
+            if is_upload and self.proxy.flip and left == len(piece):
+                # the last byte: Glance recognizes a format by the first ones
                 piece = bytes([*piece[:-1], piece[-1] ^ 1])
             upstream.send(piece)
             left, sent = left - len(piece), sent + len(piece)
@@ -110,7 +111,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _by_its_clock(self, body: bytes) -> bytes:
-        """Every time in an answer, moved."""
+        """An answer whose times are moved by the clock's difference."""
         if not self.proxy.clock or len(body) > _CHUNK:
             return body
 

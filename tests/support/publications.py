@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where tests publish: specs of the tiny image with keys of their own, and a cloud's clouds.yaml."""
+"""Publish the tiny image in tests: specs with other keys of `publish`, and clouds.yaml files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.tiny_builds import Outcome, TinyPlace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PubPlace:
-    """One spec, under an alias of its own, and the builds of a TinyPlace."""
+    """One spec with a separate alias, and the builds of a TinyPlace."""
 
     tiny: TinyPlace
     spec: Path
@@ -51,7 +51,7 @@ class PubPlace:
         return self.inv("publish", "--build", build.name, *words, status=status, cloud=cloud)
 
     def release(self, build: Path, *, cloud: str = "", out: Path | None = None) -> None:
-        """publish, in this process: where it is not what is tested. OS_CLIENT_CONFIG_FILE has to be set."""
+        """publish, in this process, as a part of a test's set-up. OS_CLIENT_CONFIG_FILE has to be set."""
         results = self._publisher(build.name, cloud, out).publish()
         publisher.require(results)
 
@@ -60,21 +60,18 @@ class PubPlace:
         return Publisher(str(self.spec), options)
 
     def answer(self, task: str, *words: str) -> Any:
-        """What a task says of this cloud, as JSON."""
+        """What a task answers for this cloud, as JSON."""
         clouds = json.loads(self.inv(task, *words, "--json").stdout)["clouds"]
         return clouds[self.cloud] if isinstance(clouds, dict) else clouds[0]
 
     def table(self) -> dict[str, tuple[bool, bool]]:
         """Build -> whether it holds the alias, whether it is hidden; staged ones with a question mark."""
-        (rows,) = self._publisher("", "", None).images().values()
-        return {
-            row.image.build_id + ("" if row.image.is_released else "?"): (row.alias, row.image.hidden)
-            for row in rows
-        }
+        (listing,) = self._publisher("", "", None).images().values()
+        return {row.build_id + ("" if row.released else "?"): (row.alias, row.hidden) for row in listing.rows}
 
 
 def write_spec(folder: Path, publish: Mapping[str, Any]) -> Path:
-    """The tiny spec with another key `publish`; what nobody signed is accepted unless it says who has to."""
+    """The tiny spec with another key `publish`; unsigned builds are accepted unless it names a key."""
     shutil.copytree(paths.project_root() / SPEC.parent, folder)
     spec = folder / SPEC.name
     lines = [line for line in spec.read_text().splitlines() if not line.startswith("publish:")]

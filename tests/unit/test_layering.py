@@ -239,6 +239,23 @@ def _is_there(name: str) -> bool:
     return False
 
 
+@pytest.mark.programs("git")
+def test_scripts_without_a_suffix_import_modules_that_exist() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: there is nothing to ask for the list of files")
+    scripts = [path for path in committed_files() if not path.suffix and _is_python(path)]
+    found = [(path, name) for path in scripts for name in imports(nodes_of(path)) if "goldsmith." in name]
+    assert found
+
+    assert not [f"{path.relative_to(ROOT)}: {name}" for path, name in found if not _is_there(name)]
+
+
+def _is_python(script: Path) -> bool:
+    with script.open("rb") as source:
+        head = source.readline(99)
+    return head.startswith(b"#!") and b"python" in head
+
+
 def test_the_search_for_names_of_modules_finds_them() -> None:
     assert MODULE_NAME.findall('"-m", "goldsmith.core.reaper", x') == ["goldsmith.core.reaper"]
     assert _is_there("goldsmith.core.reaper")
@@ -256,6 +273,17 @@ def test_some_libraries_are_used_in_one_place(library: str) -> None:
     users = {module for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}
 
     assert users == LIBRARIES[library]
+
+
+def test_connections_to_clouds_stay_in_their_clients() -> None:
+    """openstacksdk has no types: nothing checks what a module does with a connection."""
+    users = {
+        module
+        for module, node in nodes(ast.Attribute)
+        if node.attr in ("sdk", "_sdk") or ast.unparse(node) == "openstack.connect"
+    }
+
+    assert users == {"publish.glance", "publish.nova", "heat.client"}
 
 
 def test_nothing_starts_programs_past_proc() -> None:

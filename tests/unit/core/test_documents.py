@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import jsonschema
+import msgspec
 import pytest
 
 from goldsmith.core import documents
@@ -69,6 +70,26 @@ def test_a_key_may_be_no_name_in_python() -> None:
     assert schema["properties"]["base-image"]["description"] == "Its base."
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({key: data[key] for key in data if key != "base-image"}, schema)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer(Document):
+    """An answer whose fields depend on how it went."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.answer"
+
+    error: Annotated[str | None, about("Why it failed.")]
+    seconds: Annotated[float | msgspec.UnsetType | None, about("How long it took.")] = msgspec.UNSET
+
+
+def test_a_field_that_is_unset_is_left_out_and_one_that_is_null_is_not() -> None:
+    head = {"schema": "goldsmith.answer", "version": 1}
+
+    assert Answer(error="no").as_dict() == {**head, "error": "no"}
+    assert Answer(error=None, seconds=None).as_dict() == {**head, "error": None, "seconds": None}
+    schema = documents.json_schema(Answer)
+    assert schema["required"] == ["schema", "version", "error"]
+    jsonschema.validate(Answer(error="no").as_dict(), schema)
 
 
 def test_keys_that_a_later_release_added_are_passed_over() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What publishing is made of besides the plan: builds, records, journal, properties, bodies, notes."""
+"""The desired release in a cloud."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def test_clouds_are_those_named_else_the_specs_else_the_environments(monkeypatch
         monkeypatch.delenv(name, raising=False)
     edge = PublishCloud(name="edge", flavor="small")
 
-    assert desired.chosen(spec(clouds=(edge,)), ()) == (edge,)
-    assert desired.chosen(spec(clouds=(edge,)), ("prod", "edge", "prod")) == (
+    assert desired.clouds_of(spec(clouds=(edge,)), ()) == (edge,)
+    assert desired.clouds_of(spec(clouds=(edge,)), ("prod", "edge", "prod")) == (
         PublishCloud(name="prod"),
         edge,
     )
-    assert desired.chosen(spec(), ()) == ()
+    assert desired.clouds_of(spec(), ()) == ()
     monkeypatch.setenv("OS_CLOUD", "mine")
-    assert desired.chosen(spec(), ()) == (PublishCloud(name="mine"),)
+    assert desired.clouds_of(spec(), ()) == (PublishCloud(name="mine"),)
 
 
-def test_what_is_wanted_in_a_cloud(build: Path) -> None:
+def test_the_desired_release_follows_from_spec_cloud_and_build(build: Path) -> None:
     read = finished_build.read(build)
     disk = finished_build.disk(read, "qcow2")
-    wished = spec(properties={"os_distro": "mine", "hw_disk_bus": "scsi"}, share=("p2",))
-    line = desired.line_of(wished)
+    spec_ = spec(properties={"os_distro": "mine", "hw_disk_bus": "scsi"}, share=("p2",))
+    line = desired.line_of(spec_)
 
-    found = desired.wanted(wished, line, PublishCloud(name="prod"), read, disk, {"img_signature": "c2ln"})
+    found = desired.release(spec_, line, PublishCloud(name="prod"), read, disk, {"img_signature": "c2ln"})
 
     assert (line.alias, found.size, found.min_disk, found.min_ram) == ("mine", len(samples.DISK), 1, 512)
     properties = found.all_properties()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What publishing is made of besides the plan: builds, records, journal, properties, bodies, notes."""
+"""Properties of an image against Glance's metadata definitions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_properties_that_are_allowed(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "problem"),
     [
         ("hw_disk_bus", "ide", "hw_disk_bus: 'ide' is not one of ['virtio', 'scsi']"),
         ("hw_boot_menu", "maybe", "hw_boot_menu: 'maybe' is not of type 'boolean'"),
@@ -38,5 +38,5 @@ def test_properties_that_are_allowed(name: str, value: str) -> None:
         ("hw_disk_buss", "ide", "hw_disk_buss is not known; did you mean hw_disk_bus?"),
     ],
 )
-def test_properties_that_are_not(name: str, value: str, said: str) -> None:
-    assert list(metadefs.problems({name: value}, DEFINED)) == [said]
+def test_properties_that_are_not_allowed(name: str, value: str, problem: str) -> None:
+    assert list(metadefs.problems({name: value}, DEFINED)) == [problem]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans of publishing, on a model of Glance that changes one image at a time, as the real one does."""
+"""Plans, on a model of Glance that changes one image at a time, as the real one does."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from collections.abc import Iterator
 import pytest
 
 from goldsmith.errors import PublishError
-from goldsmith.publish import inventory, planner, release
-from goldsmith.publish.model import Action, Found, Kind, Plan
-from goldsmith.publish.release import GlanceImage, Line, Wanted
+from goldsmith.publish import answers, inventory, planner, release
+from goldsmith.publish.model import Action, CurrentState, DesiredRelease, Kind, Plan
+from goldsmith.publish.publisher import CloudResult
+from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import Canary, Retired, Visibility
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 PROJECT = "p1"
-LINE = Line(name="golden", alias="golden", keep=2)
+LINE = ReleaseLine(name="golden", alias="golden", keep=2)
 SHA512 = "5" * 128
 
 
-def wanted(build: str, **changes: object) -> Wanted:
-    found = Wanted(
+def desired(build: str, **changes: object) -> DesiredRelease:
+    found = DesiredRelease(
         line=LINE, build_id=build, disk_format="qcow2", size=100, sha256=f"sha-{build}", sha512=SHA512,
         min_disk=2, min_ram=512,
     )  # fmt: skip
@@ -31,27 +32,28 @@ def wanted(build: str, **changes: object) -> Wanted:
 
 
 class Model:
-    """Glance, as far as a publisher sees it."""
+    """Glance as a publisher uses it."""
 
     def __init__(self) -> None:
         self.images: dict[str, GlanceImage] = {}
         self.records: dict[str, tuple[str, ...]] = {}
         self.members: dict[str, frozenset[str]] = {}
         self.in_use: frozenset[str] | None = frozenset()
-        self.dead: frozenset[str] = frozenset()
-        self.strangers: tuple[GlanceImage, ...] = ()
+        self.interrupted_runs: frozenset[str] = frozenset()
+        self.foreign: tuple[GlanceImage, ...] = ()
 
-    def found(self) -> Found:
-        return Found(
+    def state(self) -> CurrentState:
+        return CurrentState(
             project=PROJECT, now=NOW, images=tuple(self.images.values()), records=self.records,
-            members=self.members, in_use=self.in_use, dead=self.dead, strangers=self.strangers,
+            members=self.members, in_use=self.in_use, foreign=self.foreign,
+            interrupted_runs=self.interrupted_runs,
         )  # fmt: skip
 
     def do(self, action: Action, plan: Plan) -> None:
         match action.kind:
             case Kind.create:
                 self.images[action.image] = dataclasses.replace(plan.target, created=NOW.isoformat())
-                self.dead |= {plan.target.properties[release.RUN]}  # it is this machine's own
+                self.interrupted_runs |= {plan.target.properties[release.RUN]}  # it is this machine's own
             case Kind.upload:
                 self.set(action.image, status="active", size=100)
             case Kind.change:
@@ -85,14 +87,14 @@ class Model:
     def set(self, image: str, **changes: object) -> None:
         self.images[image] = dataclasses.replace(self.images[image], **changes)  # type: ignore[arg-type]
 
-    def publish(self, want: Wanted) -> Plan:
-        plan = planner.publish(self.found(), want)
+    def publish(self, want: DesiredRelease) -> Plan:
+        plan = planner.publish(self.state(), want)
         for action in plan.actions:
             self.do(action, plan)
         return plan
 
     def rollback(self, to: str = "") -> Plan:
-        plan = planner.rollback(self.found(), LINE, to=to)
+        plan = planner.rollback(self.state(), LINE, to=to)
         for action in plan.actions:
             self.do(action, plan)
         return plan
@@ -113,8 +115,8 @@ def kinds(plan: Plan) -> list[Kind]:
     return [action.kind for action in plan.actions]
 
 
-def test_a_first_release_is_private_and_hidden_until_it_was_compared(model: Model) -> None:
-    plan = planner.publish(model.found(), wanted("b1", visibility=Visibility.public))
+def test_a_first_release_is_private_and_hidden_until_it_is_checked(model: Model) -> None:
+    plan = planner.publish(model.state(), desired("b1", visibility=Visibility.public))
 
     assert kinds(plan) == [Kind.create, Kind.upload, Kind.check, Kind.record, Kind.change, Kind.change]
     assert (plan.target.visibility, plan.target.hidden, plan.target.name) == ("private", True, "golden-b1")
@@ -125,14 +127,14 @@ def test_a_first_release_is_private_and_hidden_until_it_was_compared(model: Mode
 
 
 def test_publishing_twice_changes_nothing(model: Model) -> None:
-    model.publish(wanted("b1"))
+    model.publish(desired("b1"))
 
-    assert model.publish(wanted("b1")).actions == ()
+    assert model.publish(desired("b1")).actions == ()
 
 
-def test_the_new_one_gets_the_alias_before_the_old_one_loses_it(model: Model) -> None:
-    model.publish(wanted("b1"))
-    plan = model.publish(wanted("b2"))
+def test_the_new_image_gets_the_alias_before_the_old_one_loses_it(model: Model) -> None:
+    model.publish(desired("b1"))
+    plan = model.publish(desired("b2"))
 
     renamed = [(each.label, each.changes["name"][1]) for each in plan.actions if "name" in each.changes]
     assert renamed == [("golden-b2", "golden"), ("golden-b1", "golden-b1")]
@@ -140,22 +142,22 @@ def test_the_new_one_gets_the_alias_before_the_old_one_loses_it(model: Model) ->
 
 
 def test_a_canary_comes_after_the_comparison_and_before_the_alias(model: Model) -> None:
-    plan = planner.publish(model.found(), wanted("b1", canary=Canary.download))
+    plan = planner.publish(model.state(), desired("b1", canary=Canary.download))
 
     assert kinds(plan)[1:5] == [Kind.upload, Kind.check, Kind.canary, Kind.record]
 
 
 def test_releases_are_numbered_upwards_also_after_the_newest_is_gone(model: Model) -> None:
-    model.publish(wanted("b1"))
-    model.publish(wanted("b2"))
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
 
-    assert planner.publish(model.found(), wanted("b3")).target.number == 3
-    assert planner.publish(model.found(), wanted("b3"), number=7).target.number == 7
+    assert planner.publish(model.state(), desired("b3")).target.number == 3
+    assert planner.publish(model.state(), desired("b3"), number=7).target.number == 7
 
 
 def test_two_publishers_who_take_the_same_number_take_the_same_id(model: Model) -> None:
-    one = planner.publish(model.found(), wanted("b1")).target
-    other = planner.publish(model.found(), wanted("b9")).target
+    one = planner.publish(model.state(), desired("b1")).target
+    other = planner.publish(model.state(), desired("b9")).target
 
     assert one.id == other.id
     assert release.image_id("p2", "golden", 1) != one.id
@@ -163,7 +165,7 @@ def test_two_publishers_who_take_the_same_number_take_the_same_id(model: Model) 
 
 def test_rollback_goes_to_the_release_before_and_further_with_each_call(model: Model) -> None:
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
 
     model.rollback()
     assert model.holder() == "b2"
@@ -176,7 +178,7 @@ def test_rollback_goes_to_the_release_before_and_further_with_each_call(model: M
 
 def test_rollback_to_a_build(model: Model) -> None:
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
 
     model.rollback("b1")
 
@@ -186,11 +188,11 @@ def test_rollback_to_a_build(model: Model) -> None:
 
 
 def test_a_release_that_was_rolled_back_is_published_again_without_an_upload(model: Model) -> None:
-    model.publish(wanted("b1"))
-    model.publish(wanted("b2"))
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
     model.rollback()
 
-    plan = model.publish(wanted("b2"))
+    plan = model.publish(desired("b2"))
 
     assert Kind.upload not in kinds(plan)
     assert kinds(plan)[0] is Kind.check
@@ -199,9 +201,9 @@ def test_a_release_that_was_rolled_back_is_published_again_without_an_upload(mod
 
 def test_after_a_rollback_the_next_release_goes_back_to_the_good_one(model: Model) -> None:
     for build in ("b1", "b2"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
     model.rollback()
-    model.publish(wanted("b3"))
+    model.publish(desired("b3"))
 
     model.rollback()
 
@@ -210,12 +212,12 @@ def test_after_a_rollback_the_next_release_goes_back_to_the_good_one(model: Mode
 
 def everything(model: Model) -> Iterator[tuple[str, Plan]]:
     """Publications and rollbacks, one after the other, each planned on what the one before left."""
-    yield "publish b1", planner.publish(model.found(), wanted("b1"))
-    yield "publish b2", planner.publish(model.found(), wanted("b2", visibility=Visibility.public))
-    yield "publish b3", planner.publish(model.found(), wanted("b3"))
-    yield "rollback", planner.rollback(model.found(), LINE)
-    yield "publish b4", planner.publish(model.found(), wanted("b4"))
-    yield "publish b5", planner.publish(model.found(), wanted("b5"))
+    yield "publish b1", planner.publish(model.state(), desired("b1"))
+    yield "publish b2", planner.publish(model.state(), desired("b2", visibility=Visibility.public))
+    yield "publish b3", planner.publish(model.state(), desired("b3"))
+    yield "rollback", planner.rollback(model.state(), LINE)
+    yield "publish b4", planner.publish(model.state(), desired("b4"))
+    yield "publish b5", planner.publish(model.state(), desired("b5"))
 
 
 def test_at_every_step_the_rule_gives_one_released_active_image(model: Model) -> None:
@@ -234,39 +236,39 @@ def test_at_every_step_the_rule_gives_one_released_active_image(model: Model) ->
 
 
 @pytest.mark.parametrize("cut", range(12))
-def test_a_publication_that_was_broken_off_is_finished_by_the_same_call(model: Model, cut: int) -> None:
+def test_the_same_call_finishes_an_interrupted_publication(model: Model, cut: int) -> None:
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build))
-    plan = planner.publish(model.found(), wanted("b4"))
+        model.publish(desired(build))
+    plan = planner.publish(model.state(), desired("b4"))
     for action in itertools.islice(plan.actions, cut):
         model.do(action, plan)
 
-    model.publish(wanted("b4"))
+    model.publish(desired("b4"))
 
     assert model.holder() == "b4"
     assert sorted(i.build_id for i in model.images.values()) == ["b2", "b3", "b4"]
     assert all(i.hidden for i in model.images.values() if i.build_id != "b4")
-    assert model.publish(wanted("b4")).actions == ()
+    assert model.publish(desired("b4")).actions == ()
 
 
 @pytest.mark.parametrize("cut", range(12))
-def test_another_build_after_a_broken_publication_leaves_nothing_of_it(model: Model, cut: int) -> None:
-    model.publish(wanted("b1"))
-    plan = planner.publish(model.found(), wanted("b2"))
+def test_another_build_removes_what_an_interrupted_publication_left(model: Model, cut: int) -> None:
+    model.publish(desired("b1"))
+    plan = planner.publish(model.state(), desired("b2"))
     for action in itertools.islice(plan.actions, cut):
         model.do(action, plan)
 
-    model.publish(wanted("b3"))
+    model.publish(desired("b3"))
 
     assert model.holder() == "b3"
     assert all(image.is_released for image in model.images.values())
 
 
 @pytest.mark.parametrize("cut", range(4))
-def test_a_rollback_that_was_broken_off_is_finished_by_the_same_call(model: Model, cut: int) -> None:
-    model.publish(wanted("b1"))
-    model.publish(wanted("b2"))
-    plan = planner.rollback(model.found(), LINE)
+def test_the_same_call_finishes_an_interrupted_rollback(model: Model, cut: int) -> None:
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
+    plan = planner.rollback(model.state(), LINE)
     for action in itertools.islice(plan.actions, cut):
         model.do(action, plan)
 
@@ -280,69 +282,69 @@ def test_a_rollback_that_was_broken_off_is_finished_by_the_same_call(model: Mode
 
 def test_old_releases_beyond_those_to_keep_are_deleted_with_their_records(model: Model) -> None:
     for build in ("b1", "b2", "b3", "b4"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
 
     assert sorted(image.build_id for image in model.images.values()) == ["b2", "b3", "b4"]
     assert sorted(model.records) == ["b2", "b3", "b4"]
 
 
-def test_the_one_to_roll_back_to_is_kept_even_if_none_shall_be(model: Model) -> None:
+def test_the_release_to_roll_back_to_is_kept_even_with_keep_0(model: Model) -> None:
     line = dataclasses.replace(LINE, keep=0)
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build, line=line))
+        model.publish(desired(build, line=line))
 
     assert sorted(image.build_id for image in model.images.values()) == ["b2", "b3"]
 
 
-def test_the_one_to_roll_back_to_is_kept_before_newer_ones(model: Model) -> None:
+def test_the_release_to_roll_back_to_is_kept_rather_than_newer_ones(model: Model) -> None:
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
     model.rollback("b1")
-    model.publish(wanted("b4", line=dataclasses.replace(LINE, keep=1)))
+    model.publish(desired("b4", line=dataclasses.replace(LINE, keep=1)))
 
     assert sorted(image.build_id for image in model.images.values()) == ["b1", "b4"]
 
 
 @pytest.mark.parametrize(
-    ("in_use", "said"),
+    ("in_use", "why"),
     [(None, "we may not see all servers"), ("b1", "a server uses it")],
 )
-def test_what_may_be_in_use_is_hidden_and_that_is_said(model: Model, in_use: str | None, said: str) -> None:
+def test_a_release_that_may_be_in_use_is_hidden(model: Model, in_use: str | None, why: str) -> None:
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
     ids = {image.build_id: image.id for image in model.images.values()}
     model.in_use = None if in_use is None else frozenset({ids[in_use]})
 
-    plan = model.publish(wanted("b4"))
+    plan = model.publish(desired("b4"))
 
     assert Kind.delete not in kinds(plan)
-    assert any("golden-b1 is only hidden" in note and said in note for note in plan.notes)
+    assert any("golden-b1 is hidden, not deleted" in note and why in note for note in plan.notes)
 
 
-def test_what_somebody_protected_is_never_deleted(model: Model) -> None:
+def test_an_image_that_somebody_protected_is_never_deleted(model: Model) -> None:
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build))
+        model.publish(desired(build))
     first = next(image for image in model.images.values() if image.build_id == "b1")
     model.set(first.id, protected=True)
 
-    plan = model.publish(wanted("b4"))
+    plan = model.publish(desired("b4"))
 
     assert first.id in model.images
-    assert plan.notes == ("golden-b1 is only hidden: it is protected",)
+    assert plan.notes == ("golden-b1 is hidden, not deleted: it is protected",)
 
 
-def test_our_own_protection_goes_with_the_alias(model: Model) -> None:
+def test_our_protection_moves_with_the_alias(model: Model) -> None:
     line = dataclasses.replace(LINE, protected=True, keep=1)
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build, line=line))
+        model.publish(desired(build, line=line))
 
     assert {i.build_id: i.protected for i in model.images.values()} == {"b2": False, "b3": True}
 
 
-def test_deactivated_are_all_old_ones_but_the_one_to_roll_back_to(model: Model) -> None:
+def test_old_releases_are_deactivated_except_the_one_to_roll_back_to(model: Model) -> None:
     line = dataclasses.replace(LINE, retired=Retired.deactivated)
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build, line=line))
+        model.publish(desired(build, line=line))
 
     assert {i.build_id: i.status for i in model.images.values()} == {
         "b1": "deactivated", "b2": "active", "b3": "active",
@@ -356,11 +358,11 @@ def test_deactivated_are_all_old_ones_but_the_one_to_roll_back_to(model: Model) 
 
 
 def test_properties_that_the_spec_no_longer_has_are_removed_and_others_left_alone(model: Model) -> None:
-    model.publish(wanted("b1", properties={"os_distro": "debian", "hw_disk_bus": "virtio"}))
+    model.publish(desired("b1", properties={"os_distro": "debian", "hw_disk_bus": "virtio"}))
     image = next(iter(model.images.values()))
     model.set(image.id, properties={**image.properties, "somebodys": "own"})
 
-    plan = model.publish(wanted("b1", properties={"os_distro": "fedora"}))
+    plan = model.publish(desired("b1", properties={"os_distro": "fedora"}))
 
     assert kinds(plan) == [Kind.change]
     properties = next(iter(model.images.values())).properties
@@ -370,17 +372,17 @@ def test_properties_that_the_spec_no_longer_has_are_removed_and_others_left_alon
 
 
 def test_tags_are_added_and_those_of_others_kept(model: Model) -> None:
-    model.publish(wanted("b1"))
+    model.publish(desired("b1"))
     image = next(iter(model.images.values()))
     model.set(image.id, tags=image.tags | {"theirs"})
 
-    model.publish(wanted("b1", tags=frozenset({"nightly"})))
+    model.publish(desired("b1", tags=frozenset({"nightly"})))
 
     assert model.images[image.id].tags == {"goldsmith", "theirs", "nightly"}
 
 
-def test_projects_are_offered_the_image_and_withdrawn_from(model: Model) -> None:
-    shared = wanted("b1", visibility=Visibility.shared, members=frozenset({"a", "b"}))
+def test_an_image_is_shared_with_projects_and_no_longer_shared(model: Model) -> None:
+    shared = desired("b1", visibility=Visibility.shared, members=frozenset({"a", "b"}))
     plan = model.publish(shared)
     assert [action.detail for action in plan.actions if action.kind is Kind.offer] == ["a", "b"]
     assert kinds(plan)[-1] is Kind.change  # the alias moves when all else is done
@@ -393,37 +395,37 @@ def test_projects_are_offered_the_image_and_withdrawn_from(model: Model) -> None
 # What is refused
 
 
-def test_the_name_of_somebody_elses_image_is_not_taken(model: Model) -> None:
-    model.publish(wanted("b1"))
+def test_the_name_of_a_foreign_image_is_not_taken(model: Model) -> None:
+    model.publish(desired("b1"))
     theirs = dataclasses.replace(
         next(iter(model.images.values())), id="x", owner="p2", tags=frozenset(), properties={}
     )
-    model.strangers = (theirs,)
+    model.foreign = (theirs,)
 
-    refusal = "golden is that of another image, x of the project p2"
+    refusal = "golden belongs to another image, x of the project p2"
     with pytest.raises(PublishError, match=refusal):
-        model.publish(wanted("b2"))
+        model.publish(desired("b2"))
     with pytest.raises(PublishError, match=refusal):
         model.rollback()
 
 
-def test_a_rollback_waits_for_a_publication_that_is_under_way(model: Model) -> None:
-    model.publish(wanted("b1"))
-    model.publish(wanted("b2"))
-    plan = planner.publish(model.found(), wanted("b3"))
+def test_a_rollback_is_refused_while_a_publication_is_running(model: Model) -> None:
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
+    plan = planner.publish(model.state(), desired("b3"))
     model.do(plan.actions[0], plan)
-    model.dead = frozenset()
+    model.interrupted_runs = frozenset()
 
-    with pytest.raises(PublishError, match="b3 is being published under golden"):
+    with pytest.raises(PublishError, match="somebody else has been publishing b3 under golden"):
         model.rollback()
 
 
-def test_a_rollback_gives_the_release_to_those_who_saw_the_one_before(model: Model) -> None:
-    model.publish(wanted("b1"))
-    model.publish(wanted("b2", visibility=Visibility.shared, members=frozenset({"p2"})))
+def test_a_rollback_keeps_visibility_and_shares(model: Model) -> None:
+    model.publish(desired("b1"))
+    model.publish(desired("b2", visibility=Visibility.shared, members=frozenset({"p2"})))
 
     plan = planner.rollback(
-        model.found(), LINE, visibility=Visibility.shared, members=frozenset({"p2", "p3"})
+        model.state(), LINE, visibility=Visibility.shared, members=frozenset({"p2", "p3"})
     )
 
     assert kinds(plan)[:4] == [Kind.check, Kind.change, Kind.offer, Kind.offer]
@@ -432,9 +434,9 @@ def test_a_rollback_gives_the_release_to_those_who_saw_the_one_before(model: Mod
 
 
 def test_shares_are_withdrawn_only_from_what_is_shared(model: Model) -> None:
-    model.publish(wanted("b1", visibility=Visibility.shared, members=frozenset({"p2"})))
+    model.publish(desired("b1", visibility=Visibility.shared, members=frozenset({"p2"})))
 
-    plan = model.publish(wanted("b1", visibility=Visibility.public))
+    plan = model.publish(desired("b1", visibility=Visibility.public))
 
     assert kinds(plan) == [Kind.change]
 
@@ -442,98 +444,117 @@ def test_shares_are_withdrawn_only_from_what_is_shared(model: Model) -> None:
 def test_an_old_release_that_was_deactivated_is_activated_to_be_published_again(model: Model) -> None:
     line = dataclasses.replace(LINE, retired=Retired.deactivated)
     for build in ("b1", "b2", "b3"):
-        model.publish(wanted(build, line=line))
+        model.publish(desired(build, line=line))
 
-    plan = model.publish(wanted("b1", line=line))
+    plan = model.publish(desired("b1", line=line))
 
     assert kinds(plan)[:2] == [Kind.activate, Kind.check]
     assert model.holder() == "b1"
 
 
-def test_what_was_just_checked_is_not_checked_again(model: Model) -> None:
-    plan = planner.publish(model.found(), wanted("b1", canary=Canary.download))
+def test_an_image_that_was_just_checked_is_not_checked_again(model: Model) -> None:
+    plan = planner.publish(model.state(), desired("b1", canary=Canary.download))
     for action in plan.actions[:5]:
         model.do(action, plan)
 
-    again = planner.publish(model.found(), wanted("b1", canary=Canary.download), checked=plan.target.id)
+    again = planner.publish(model.state(), desired("b1", canary=Canary.download), checked=plan.target.id)
 
     assert kinds(again) == [Kind.change]
-    assert Kind.canary in kinds(planner.publish(model.found(), wanted("b1", canary=Canary.download)))
+    assert Kind.canary in kinds(planner.publish(model.state(), desired("b1", canary=Canary.download)))
 
 
-def test_a_build_that_glance_has_converted_is_known_again(model: Model) -> None:
-    model.publish(wanted("b1"))
+def test_a_build_that_glance_has_converted_is_recognized(model: Model) -> None:
+    model.publish(desired("b1"))
     image = next(iter(model.images.values()))
     model.set(image.id, disk_format="raw")
 
-    assert model.publish(wanted("b1")).actions == ()
+    assert model.publish(desired("b1")).actions == ()
 
 
-def test_another_publication_under_way_is_waited_for(model: Model) -> None:
-    plan = planner.publish(model.found(), wanted("b1"))
+def test_a_publication_is_refused_while_another_is_running(model: Model) -> None:
+    plan = planner.publish(model.state(), desired("b1"))
     model.do(plan.actions[0], plan)
-    model.dead = frozenset()  # another machine's, who knows whether it lives
+    model.interrupted_runs = frozenset()  # another machine's, who knows whether it lives
 
     for build in ("b1", "b2"):
-        with pytest.raises(PublishError, match="b1 is being published under golden by somebody else"):
-            planner.publish(model.found(), wanted(build))
+        with pytest.raises(PublishError, match="somebody else has been publishing b1 under golden"):
+            planner.publish(model.state(), desired(build))
 
 
 def test_a_dead_publication_of_ours_does_not_make_anothers_image_of_the_same_id_dead(model: Model) -> None:
     """We were killed before we created it, and another machine has taken the number since."""
-    theirs = planner.publish(model.found(), wanted("b1"), run="theirs")
+    theirs = planner.publish(model.state(), desired("b1"), run="theirs")
     model.do(theirs.actions[0], theirs)
-    model.dead = frozenset({"ours"})
+    model.interrupted_runs = frozenset({"ours"})
 
-    with pytest.raises(PublishError, match="is being published under golden by somebody else"):
-        planner.publish(model.found(), wanted("b1"), run="ours, again")
+    with pytest.raises(PublishError, match="somebody else has been publishing b1 under golden"):
+        planner.publish(model.state(), desired("b1"), run="ours, again")
 
 
-def test_what_is_older_than_any_publication_takes_was_broken_off(model: Model) -> None:
-    plan = planner.publish(model.found(), wanted("b1"))
+def test_an_image_older_than_any_publication_takes_is_a_leftover(model: Model) -> None:
+    plan = planner.publish(model.state(), desired("b1"))
     model.do(plan.actions[0], plan)
-    model.dead = frozenset()
+    model.interrupted_runs = frozenset()
     old = NOW - planner.STALE - datetime.timedelta(seconds=1)
     model.set(plan.target.id, created=old.isoformat())
 
-    assert [each.id for each in inventory.left(model.found())] == [plan.target.id]
-    model.publish(wanted("b2"))
+    assert [each.id for each in inventory.leftovers(model.state())] == [plan.target.id]
+    model.publish(desired("b2"))
     assert [image.build_id for image in model.images.values()] == ["b2"]
 
 
-def test_an_image_that_hangs_in_its_upload_is_not_gone_on_with(model: Model) -> None:
-    plan = planner.publish(model.found(), wanted("b1"))
+def test_an_image_stuck_in_its_upload_is_not_resumed(model: Model) -> None:
+    plan = planner.publish(model.state(), desired("b1"))
     model.do(plan.actions[0], plan)
     model.set(plan.target.id, status="saving")
 
-    again = planner.publish(model.found(), wanted("b1"))
+    again = planner.publish(model.state(), desired("b1"))
 
     assert kinds(again)[:2] == [Kind.delete, Kind.create]
     assert again.target.number == 2
 
 
-def test_orphans_are_broken_publications_and_records_without_a_release(model: Model) -> None:
-    model.publish(wanted("b1"))
-    plan = planner.publish(model.found(), wanted("b2"))
+def test_orphans_are_interrupted_publications_and_records_without_a_release(model: Model) -> None:
+    model.publish(desired("b1"))
+    plan = planner.publish(model.state(), desired("b2"))
     for action in plan.actions[:4]:
         model.do(action, plan)
     half = dataclasses.replace(plan.target, id="half", created=NOW.isoformat())
-    found = dataclasses.replace(model.found(), half_records=(half,))
+    found = dataclasses.replace(model.state(), unfinished_records=(half,))
 
-    left = {(each.kind, each.id) for each in inventory.left(found)}
+    left = {(each.kind, each.id) for each in inventory.leftovers(found)}
 
     assert left == {("image", plan.target.id), ("record", "half"), ("record", "record-b2")}
-    alive = dataclasses.replace(found, dead=frozenset())
-    assert inventory.left(alive) == []
-    assert len(inventory.left(alive, everything=True)) == 3
+    alive = dataclasses.replace(found, interrupted_runs=frozenset())
+    assert inventory.leftovers(alive) == []
+    assert len(inventory.leftovers(alive, everything=True)) == 3
 
 
 def test_a_plan_reads_as_a_diff(model: Model) -> None:
-    model.publish(wanted("b1"))
-    plan = planner.publish(model.found(), wanted("b2"))
+    model.publish(desired("b1"))
+    plan = planner.publish(model.state(), desired("b2"))
 
     lines = [line for action in plan.actions for line in action.lines()]
 
     assert lines[0].startswith("+ create     golden-b2 ")
     assert "      name: golden -> golden-b1" in lines
-    assert plan.actions[0].as_dict()["action"] == "create"
+
+
+def test_a_plan_as_json(model: Model) -> None:
+    model.publish(desired("b1"))
+    plan = planner.publish(model.state(), desired("b2"))
+    results = [
+        CloudResult(cloud="prod", plan=plan), CloudResult(cloud="edge", error=PublishError("edge is down")),
+    ]  # fmt: skip
+
+    answer = answers.planned(results).as_dict()
+
+    prod, edge = answer["clouds"]
+    assert (answer["schema"], answer["version"]) == ("goldsmith.publish-plan", 1)
+    assert prod.keys() == {"cloud", "seconds", "error", "image", "actions", "notes"}
+    assert prod["actions"][0].keys() == {"action", "image", "label", "detail", "changes"}
+    assert prod["actions"][0]["action"] == "create"
+    assert {"before": "golden", "after": "golden-b1"} in [
+        change["name"] for each in prod["actions"] if "name" in (change := each["changes"])
+    ]
+    assert edge == {"cloud": "edge", "seconds": 0.0, "error": "edge is down"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What publishing is made of besides the plan: builds, records, journal, properties, bodies, notes."""
+"""Results of several clouds."""
 
 from __future__ import annotations
 

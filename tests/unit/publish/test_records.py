@@ -1,37 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What publishing is made of besides the plan: builds, records, journal, properties, bodies, notes."""
+"""Records of builds."""
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
+import json
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
+from goldsmith.core.documents import json_schema
 from goldsmith.errors import PublishError
 from goldsmith.image import finished_build
 from goldsmith.publish import build_diff, records
-from goldsmith.publish.records import Records
+from goldsmith.publish.records import HeldImage, Records, ReleaseRecord
+from goldsmith.publish.release import GlanceImage
 from tests.support import samples
 
+OLD_RECORDS = sorted((Path(__file__).parent / "documents").glob("record-*.json"))
 
-def test_a_record_says_what_the_build_folder_says(build: Path, tmp_path: Path) -> None:
+
+def in_glance(**attributes: Any) -> GlanceImage:
+    image = GlanceImage(
+        id="i1", name="mine", status="active", owner="p1", visibility="private", hidden=True,
+        protected=False, tags=frozenset(), properties={}, size=None, disk_format="qcow2",
+        hash_algo="sha512", hash_value=None, created="2026-03-01T12:00:00Z", min_disk=1, min_ram=512,
+    )  # fmt: skip
+    return dataclasses.replace(image, **attributes)
+
+
+def test_a_record_has_what_the_build_folder_has(build: Path, tmp_path: Path) -> None:
     read = finished_build.read(build)
     disk = finished_build.disk(read, "qcow2")
-    held = {"size": 1, "hash_algo": "sha512", "hash_value": "aa"}
+    held = in_glance(size=1, hash_value="aa")
     kept = Records(out=tmp_path / "no builds", name="mine", folder=tmp_path / "records")
     assert kept.get(read.id) is None
 
-    kept.put(read.id, records.record(read, disk, held))
+    record = records.of_release(read, disk, held)
+    kept.put(read.id, record.packed())
 
     found = kept.get(read.id)
     assert found is not None
-    assert (found["manifest"], found["glance"]) == (samples.read(build), held)
+    assert found == record
+    assert found.manifest == samples.read(build)
+    assert found.glance == HeldImage(size=1, hash_algo="sha512", hash_value="aa")
     beside = records.beside(build)
     assert beside is not None
     assert build_diff.between(found, beside).is_empty
-    assert records.record(read, disk, held) == records.record(read, disk, held)
+    assert record.packed() == found.packed()
 
 
-def test_what_is_no_record_is_said(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match="the file x is no record of a release"):
-        records.parse(b"nothing", "the file x")
+def test_a_record_of_a_build_that_is_not_published_has_no_disk_and_no_image(build: Path) -> None:
+    beside = records.beside(build)
+
+    assert beside is not None
+    assert beside.as_dict().keys() == {"schema", "version", "manifest", "packages", "images_lock"}
+    assert beside.images_lock is None
+    assert records.beside(build.parent) is None
+
+
+@pytest.mark.parametrize("path", OLD_RECORDS, ids=lambda path: path.stem)
+def test_records_of_all_releases_of_goldsmith_are_read(path: Path) -> None:
+    """Their manifests grew: whole hashes of commits, files that are looked into, checksums of base images."""
+    document = json.loads(path.read_text())
+
+    found = records.parse(gzip.compress(path.read_bytes(), mtime=0), path.name)
+
+    assert found.as_dict() == document
+    assert json.loads(gzip.decompress(found.packed())) == document
+    jsonschema.validate(document, json_schema(ReleaseRecord))
+    assert found.read_manifest().build_id == document["manifest"]["build_id"]
+    assert len(found.read_packages().packages) == 2
+    assert found.glance is not None
+    assert found.glance.is_still(in_glance(size=470089728, hash_value=document["disk"]["sha512"]))
+    assert not found.glance.is_still(in_glance(size=470089728, hash_value="aa"))
+
+
+def test_a_record_of_a_build_by_a_newer_goldsmith_is_refused(build: Path) -> None:
+    record = records.of_build(build)
+    newer = dataclasses.replace(record, manifest={**record.manifest, "version": 2})
+
+    why = rf"manifest\.json of the record of {samples.BUILD_ID} has version 2 of goldsmith\.manifest"
+    with pytest.raises(PublishError, match=why):
+        newer.read_manifest()
+
+
+def test_there_are_old_records() -> None:
+    assert len(OLD_RECORDS) >= 3
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"nothing", "the file x is no record of a release: Not a gzipped file"),
+        (gzip.compress(b"{", mtime=0), "the file x is no record of a release: "),
+        (gzip.compress(b"[]", mtime=0), "cannot use the record the file x: it is no JSON object"),
+        (gzip.compress(b'{"schema": "goldsmith.lock", "version": 1}', mtime=0),
+         "the file x is not a goldsmith.record document"),
+        (gzip.compress(b'{"schema": "goldsmith.record", "version": 2}', mtime=0),
+         "the file x has version 2 of goldsmith.record; this goldsmith reads versions up to 1"),
+    ],
+)  # fmt: skip
+def test_data_that_is_no_record_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(PublishError, match=why):
+        records.parse(data, "the file x")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Releases as Glance shows them, and the rule by which the alias is looked up."""
+"""Releases in Glance, and the rule that looks the alias up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def image(**changes: Any) -> GlanceImage:
     return release.from_api({**API, **changes})
 
 
-def test_what_the_api_shows_and_the_properties_apart() -> None:
+def test_properties_are_told_from_attributes() -> None:
     found = image()
 
     assert (found.build_id, found.number, found.is_ours, found.is_released) == ("b1", 7, True, True)
@@ -40,7 +40,7 @@ def test_what_the_api_shows_and_the_properties_apart() -> None:
     "change",
     [{"tags": []}, {"goldsmith_build_id": ""}, {"goldsmith_release": "x"}, {"goldsmith_release": "0"}],
 )
-def test_what_is_not_ours(change: dict[str, Any]) -> None:
+def test_images_that_are_not_ours(change: dict[str, Any]) -> None:
     assert not image(**change).is_ours
 
 
@@ -56,13 +56,13 @@ def test_the_highest_number_counts_as_a_number() -> None:
 @pytest.mark.parametrize(
     "change", [{"name": "golden-b1"}, {"status": "queued"}, {"os_hidden": True}, {"tags": ["theirs"]}]
 )
-def test_what_the_rule_passes_over(change: dict[str, Any]) -> None:
+def test_images_that_the_rule_passes_over(change: dict[str, Any]) -> None:
     assert release.holder([image(**change)], "golden") is None
 
 
-def test_releases_of_two_projects_are_not_chosen_among() -> None:
+def test_releases_of_two_projects_are_refused() -> None:
     images = [image(), dataclasses.replace(image(), id="i2", owner="p2")]
 
-    with pytest.raises(PublishError, match="several projects are called golden: p1, p2") as caught:
+    with pytest.raises(PublishError, match="several projects have the name golden: p1, p2") as caught:
         release.holder(images, "golden")
-    assert caught.value.hint == "name one of them: --project ID"
+    assert caught.value.hint == "name one project: --project ID"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What publishing is made of besides the plan: builds, records, journal, properties, bodies, notes."""
+"""The body of an upload."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import DiskFile
 from goldsmith.publish.model import Limits
-from goldsmith.publish.upload import Sending
+from goldsmith.publish.upload import UploadBody
 from tests.support import samples
 
 
-def sending(path: Path, limits: Limits | None = None) -> Sending:
+def body_of(path: Path, limits: Limits | None = None) -> UploadBody:
     disk = DiskFile(
         path=path,
         format="qcow2",
@@ -24,11 +24,11 @@ def sending(path: Path, limits: Limits | None = None) -> Sending:
         sha256=samples.sha(samples.DISK),
         sha512=samples.sha(samples.DISK, "sha512"),
     )
-    return Sending(disk, "prod", limits or Limits(until=time.monotonic() + 60, stop=threading.Event()))
+    return UploadBody(disk, "prod", limits or Limits(until=time.monotonic() + 60, stop=threading.Event()))
 
 
-def test_what_is_sent_is_the_file_piece_by_piece(build: Path) -> None:
-    body = sending(build / "mine-amd64.qcow2")
+def test_the_file_is_sent_piece_by_piece(build: Path) -> None:
+    body = body_of(build / "mine-amd64.qcow2")
 
     pieces = list(body)
 
@@ -39,17 +39,17 @@ def test_what_is_sent_is_the_file_piece_by_piece(build: Path) -> None:
 
 
 def test_a_file_that_became_shorter_ends_the_upload(build: Path) -> None:
-    body = sending(build / "mine-amd64.qcow2")
+    body = body_of(build / "mine-amd64.qcow2")
     (build / "mine-amd64.qcow2").write_bytes(samples.DISK[:10])
     with pytest.raises(PublishError, match="became shorter while it was uploaded"):
         list(body)
-    assert body.is_spoilt, "nothing is gained by another try"
+    assert body.is_final, "another try would fail as well"
 
 
 def test_the_deadline_and_an_interrupt_end_an_upload(build: Path) -> None:
     with pytest.raises(PublishError, match="only 0 of 2400000 bytes were sent at the deadline"):
-        list(sending(build / "mine-amd64.qcow2", Limits(until=time.monotonic() - 1, stop=threading.Event())))
+        list(body_of(build / "mine-amd64.qcow2", Limits(until=time.monotonic() - 1, stop=threading.Event())))
     stop = threading.Event()
     stop.set()
     with pytest.raises(PublishError, match="interrupted: prod: only 0 of"):
-        list(sending(build / "mine-amd64.qcow2", Limits(until=time.monotonic() + 60, stop=stop)))
+        list(body_of(build / "mine-amd64.qcow2", Limits(until=time.monotonic() + 60, stop=stop)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose signature a release has to have before it is published."""
+"""Require a release to be signed by the key that the command line or the spec names."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from goldsmith.spec.model import PublishSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trust:
-    """signed_by: a PEM file with a public key. accepted: the reason why no signature is asked for."""
+class SignaturePolicy:
+    """signed_by: a PEM file with a public key. accepted: the reason why no signature is required."""
 
     signed_by: Path | None = None
     accepted: str = ""
@@ -27,17 +27,17 @@ class Trust:
         release_check.require(folder, self.signed_by, otherwise="published")
 
 
-def choose(rules: PublishSpec, signed_by: Path | None, accepted: str) -> Trust:
-    """What the command line says, else what the spec does. Raises SpecError where neither says anything."""
+def choose(rules: PublishSpec, signed_by: Path | None, accepted: str) -> SignaturePolicy:
+    """The rule of the command line, else of the spec. Raises SpecError where neither has one."""
     if (signed_by and accepted) or (rules.signed_by and rules.accept_unsigned):
-        raise SpecError("a release is signed by somebody, or accepted unsigned", hint="give one of the two")
+        raise SpecError("signed-by and accept-unsigned exclude each other", hint="give one of the two")
     if signed_by or accepted:
-        return Trust(signed_by=signed_by, accepted=accepted)
+        return SignaturePolicy(signed_by=signed_by, accepted=accepted)
     if rules.signed_by:
-        return Trust(signed_by=paths.project_root() / rules.signed_by)
+        return SignaturePolicy(signed_by=paths.project_root() / rules.signed_by)
     if rules.accept_unsigned:
-        return Trust(accepted=rules.accept_unsigned)
+        return SignaturePolicy(accepted=rules.accept_unsigned)
     raise SpecError(
-        "nothing says whose signature a release has to have",
+        "the spec names no key that must have signed the release",
         hint="add --signed-by release.pub, or publish.signed-by to the spec; see docs/provenance.md",
     )
