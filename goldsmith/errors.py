@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,8 +41,9 @@ class CommandError(BuildError):
 
     def __init__(self, shown: str, returncode: int, tail: Sequence[str], log: Path | None = None) -> None:
         body = "".join(f"\n  | {line}" for line in tail)
-        how = f"was ended by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
-        super().__init__(f"{shown} {how}{body}", hint=None if log is None else f"full log: {log}")
+        super().__init__(
+            f"{shown} {_ending(returncode)}{body}", hint=None if log is None else f"full log: {log}"
+        )
         self.shown = shown
         self.returncode = returncode
         self.tail = tuple(tail)
@@ -49,6 +51,14 @@ class CommandError(BuildError):
 
 class CommandTimeout(CommandError):
     """A program that we started did not end within its deadline."""
+
+
+def _ending(returncode: int) -> str:
+    """'exited with 1', 'was ended by SIGKILL'."""
+    if returncode >= 0:
+        return f"exited with {returncode}"
+    names = {each.value: each.name for each in signal.Signals}
+    return f"was ended by {names.get(-returncode, f'signal {-returncode}')}"
 
 
 class BootError(GoldsmithError):

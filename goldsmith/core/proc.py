@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only door to other programs (held by tests/unit/test_layering.py)."""
+"""Start programs: argv tuples, an allow-listed environment, deadlines, redacted logs.
+
+No other module starts programs (tests/unit/test_layering.py). All of them start in spawn().
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -27,11 +31,11 @@ Process = subprocess.Popen[bytes]
 
 TAIL_LINES = 20
 
-# Every process of a run carries this variable, so that what outlives a killed run can be found (reap.py).
+# Every process of a run carries this variable, so that the reaper finds what outlives a killed run.
 RUN_MARKER = "GOLDSMITH_RUN"
 
-# What a child may see of our environment. Everything else has to be asked for by name. Ours are among it, for
-# what we start may be goldsmith again; tests/unit/test_proc.py holds that none is missing.
+# The variables of our environment that a child gets; a caller names all others. Ours are among them, because
+# the child may be goldsmith again; tests/unit/core/test_proc.py fails if one is missing.
 _INHERITED = (
     "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
@@ -43,17 +47,17 @@ _INHERITED = (
     "GOLDSMITH_OUT", "GOLDSMITH_SCRATCH", "GOLDSMITH_VULNERABILITIES",
 )  # fmt: skip
 
-# The runs of this process, the latest last; and the one that a thread works in, where it was told.
+# The runs of this process, the latest last; and the run of the current thread, where one was set.
 _RUNS: list[str] = []
 _RUN: ContextVar[str | None] = ContextVar("goldsmith_run", default=None)
 
 
 @contextlib.contextmanager
 def marking(run: Path) -> Iterator[None]:
-    """What is started in the block carries this folder as its run's marker.
+    """Programs that start within the block carry this folder as their run's marker.
 
-    That holds for threads, too: for one with a copy of our context (contextvars.copy_context()) as for
-    ourselves, for any other one unless another run of this process has begun since.
+    This includes threads: always those with a copy of our context (contextvars.copy_context()), others
+    unless another run of this process has begun since.
     """
     name, outer = os.fspath(run), _RUN.get()
     _RUNS.append(name)
@@ -66,9 +70,9 @@ def marking(run: Path) -> Iterator[None]:
 
 
 def mark() -> dict[str, str]:
-    """The variable that marks what we start: our run's, else that of the run that started us."""
+    """The variable that marks our children: our run's, else that of the run that started us."""
     name = _RUN.get()
-    if name not in _RUNS:  # none was told, or its run has ended
+    if name not in _RUNS:  # no run was set, or it has ended
         name = _RUNS[-1] if _RUNS else os.environ.get(RUN_MARKER)
     return {RUN_MARKER: name} if name else {}
 
@@ -83,7 +87,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def which(name: str) -> Path | None:
-    """Where a program is, looked for on PATH and in the sbin folders."""
+    """The path of a program, searched on PATH and in the sbin folders."""
     found = shutil.which(name, path=environment()["PATH"])
     return None if found is None else Path(found)
 
@@ -98,40 +102,34 @@ def run(
     grace_s: float = 60.0,
     secrets: Sequence[str] = (),
     on_line: Callable[[str], None] | None = None,
-) -> None:
-    """Run argv, its output appended to log_path line by line.
+    success_exit_status: Collection[int] = (0,),
+) -> int:
+    """Run argv, append its output to log_path line by line, return its exit status.
 
-    env replaces the environment (default: environment()); on_line sees every line as it comes.
-    Raises CommandError, CommandTimeout, HostError where the program is not installed, or OSError
-    where the log cannot be written (the program runs to its end all the same).
+    env replaces the environment (default: environment()); on_line is called with each line at once.
+    Raises CommandError for any other exit status than success_exit_status, CommandTimeout, HostError if
+    the program is not installed, or OSError if the log cannot be written (the program still runs to its end).
     """
-    cmd = [os.fspath(a) for a in argv]
-    shown = redact(shlex.join(cmd), secrets)
-    log.info("+ %s", shown)
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
-    unwritten: list[OSError] = []
+    shown = _shown(argv, secrets)
     with log_path.open("ab", buffering=0) as sink:
         sink.write(f"+ {shown}\n".encode())
-        process = _popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd)
-        assert process.stdout is not None
-        words = (process.stdout, sink, tail, secrets, on_line, unwritten)
-        pump = threading.Thread(target=copy_context().run, args=(_pump, *words), daemon=True)
+        output = _Output(sink=sink, secrets=secrets, on_line=on_line)
+        process = spawn(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd, secrets=secrets
+        )
+        pump = threading.Thread(target=copy_context().run, args=(output.copy, process.stdout), daemon=True)
         try:
-            pump.start()  # here, for an interrupt may come with the program's first line
-            returncode = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            stop(process, grace_s)
-            raise CommandTimeout(shown, -signal.SIGTERM, list(tail), log_path) from None
-        except BaseException:
-            stop(process, grace_s)
-            raise
+            with _stopping_on_error(process, shown, grace_s, output.tail, log_path):
+                pump.start()  # here, because an interrupt may come with the program's first line
+                process.wait(timeout_s)
         finally:
             if pump.ident is not None:
                 pump.join(timeout=5)
-    if unwritten:
-        raise OSError(unwritten[0].errno, unwritten[0].strerror, str(log_path))
-    if returncode != 0:
-        raise CommandError(shown, returncode, list(tail), log_path)
+    if output.error is not None:
+        raise OSError(output.error.errno, output.error.strerror, str(log_path))
+    if process.returncode not in success_exit_status:
+        raise CommandError(shown, process.returncode, list(output.tail), log_path)
+    return process.returncode
 
 
 def capture(
@@ -143,23 +141,14 @@ def capture(
     secrets: Sequence[str] = (),
     stdin: bytes | None = None,
 ) -> str:
-    """What argv printed on its standard output; raises like run()."""
-    cmd = [os.fspath(a) for a in argv]
-    shown = redact(shlex.join(cmd), secrets)
-    log.debug("+ %s", shown)
-    process = _popen(
-        cmd, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd,
+    """Run argv and return its standard output; raises like run()."""
+    shown = _shown(argv, secrets)
+    process = spawn(
+        argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=env, cwd=cwd, secrets=secrets, level=logging.DEBUG,
     )  # fmt: skip
-    with process:  # which closes the pipes
-        try:
-            out, err = process.communicate(stdin, timeout_s)
-        except subprocess.TimeoutExpired:
-            stop(process, 2)
-            raise CommandTimeout(shown, -signal.SIGTERM, ()) from None
-        except BaseException:
-            stop(process, 2)
-            raise
+    with process, _stopping_on_error(process, shown, 2):  # the process closes the pipes
+        out, err = process.communicate(stdin, timeout_s)
     if process.returncode != 0:
         lines = redact(err.decode(errors="backslashreplace"), secrets).splitlines()
         raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
@@ -175,11 +164,8 @@ def background(
     cwd: Path | None = None,
     grace_s: float = 10.0,
 ) -> Iterator[Process]:
-    """A program that runs as long as the block does, its output appended to log_path."""
-    cmd = [os.fspath(a) for a in argv]
-    log.info("+ %s &", shlex.join(cmd))
-    with log_path.open("ab") as sink:
-        process = _popen(cmd, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=cwd)
+    """Run a program until the block ends; its output is appended to log_path."""
+    process = detached(argv, log_path=log_path, env=env, cwd=cwd)
     try:
         yield process
     finally:
@@ -190,38 +176,69 @@ def detached(
     argv: Sequence[Arg],
     *,
     log_path: Path,
-    env: Mapping[str, str],
+    env: Mapping[str, str] | None,
     cwd: Path | None = None,
     keep: Sequence[int] = (),
 ) -> Process:
-    """A program that outlives us, its output appended to log_path; it inherits the descriptors in keep.
+    """Start a program that may outlive us; its output is appended to log_path, it inherits descriptors keep.
 
-    env has to mark it (RUN_MARKER) with something that whoever ends it looks for.
+    Where it does outlive us, env has to mark it (RUN_MARKER), so that it can be found and stopped.
     """
-    cmd = [os.fspath(a) for a in argv]
-    log.info("+ %s &", shlex.join(cmd))
     with log_path.open("ab") as sink:
-        return _popen(cmd, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=cwd, keep=keep)
+        return spawn(argv, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=cwd, keep=keep)
 
 
 def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Run argv on the user's own terminal and return its exit status."""
-    cmd = [os.fspath(a) for a in argv]
-    try:
-        return subprocess.call(cmd, env=environment() if env is None else dict(env), cwd=cwd)
-    except OSError as e:
-        raise _not_started(cmd[0], cwd, e) from e
+    with spawn(argv, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd, own_session=False) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def become(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None) -> NoReturn:
-    """Be another program from now on, in this process and in the folder cwd. Raises OSError."""
+    """Replace this process by a program that runs in the folder cwd. Raises OSError."""
     if cwd is not None:
         os.chdir(cwd)
     os.execvpe(argv[0], list(argv), env)  # noqa: S606 - a shell is not wanted
 
 
+def spawn(
+    argv: Sequence[Arg],
+    *,
+    stdout: int | IO[bytes] | None,
+    stderr: int | None,
+    env: Mapping[str, str] | None,
+    cwd: Path | None = None,
+    stdin: int | None = subprocess.DEVNULL,
+    keep: Sequence[int] = (),
+    secrets: Sequence[str] = (),
+    level: int = logging.INFO,
+    own_session: bool = True,
+) -> Process:
+    """Start a program and log its command. Raises HostError if it is not installed or cannot start."""
+    cmd = [os.fspath(arg) for arg in argv]
+    log.log(level, "+ %s", _shown(argv, secrets))
+    full_env = environment() if env is None else dict(env)
+    if not os.path.dirname(cmd[0]) and shutil.which(cmd[0], path=full_env.get("PATH")) is None:
+        raise _not_installed(cmd[0])
+    try:
+        return subprocess.Popen(
+            cmd, stdin=stdin, stdout=stdout, stderr=stderr, env=full_env, cwd=cwd,
+            start_new_session=own_session, pass_fds=keep,
+        )  # fmt: skip
+    except OSError as e:
+        if cwd is not None and not cwd.is_dir():
+            raise HostError(f"cannot run {cmd[0]}: there is no folder {cwd} to run it in") from e
+        if isinstance(e, FileNotFoundError):
+            raise _not_installed(cmd[0]) from e
+        raise HostError(f"cannot run {cmd[0]}: {e.strerror}") from e
+
+
 def ends_within(process: Process, timeout_s: float) -> bool:
-    """Whether a background program ends by itself in that time; waits for it no longer than that."""
+    """Wait up to timeout_s for a background program; true if it has ended by itself."""
     try:
         process.wait(timeout_s)
     except subprocess.TimeoutExpired:
@@ -234,7 +251,7 @@ def stop(process: Process, grace_s: float) -> None:
     _signal_session(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace_s)
-    _signal_session(process, signal.SIGKILL)  # the leader may be gone while its children are not
+    _signal_session(process, signal.SIGKILL)  # the leader may have ended and left children
     process.wait()
 
 
@@ -245,70 +262,63 @@ def redact(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def _popen(
-    cmd: list[str],
-    *,
-    stdout: int | IO[bytes],
-    stderr: int,
-    env: Mapping[str, str] | None,
-    cwd: Path | None,
-    stdin: int = subprocess.DEVNULL,
-    keep: Sequence[int] = (),
-) -> Process:
-    full_env = environment() if env is None else dict(env)
-    if not os.path.dirname(cmd[0]) and shutil.which(cmd[0], path=full_env.get("PATH")) is None:
-        raise _not_installed(cmd[0])
-    try:
-        return subprocess.Popen(
-            cmd, stdin=stdin, stdout=stdout, stderr=stderr, env=full_env, cwd=cwd,
-            start_new_session=True, pass_fds=keep,
-        )  # fmt: skip
-    except OSError as e:
-        raise _not_started(cmd[0], cwd, e) from e
-
-
-def _not_started(name: str, cwd: Path | None, error: OSError) -> HostError:
-    if cwd is not None and not cwd.is_dir():
-        return HostError(f"there is no folder {cwd} to run {name} in")
-    if isinstance(error, FileNotFoundError):
-        return _not_installed(name)
-    return HostError(f"cannot run {name}: {error.strerror}")
+def _shown(argv: Sequence[Arg], secrets: Sequence[str]) -> str:
+    """A command as one can paste it into a shell, without its secrets."""
+    return redact(shlex.join(os.fspath(arg) for arg in argv), secrets)
 
 
 def _not_installed(name: str) -> HostError:
     return HostError(f"{name} is not installed", hint="run: scripts/inv doctor")
 
 
+@contextlib.contextmanager
+def _stopping_on_error(
+    process: Process, shown: str, grace_s: float, tail: Collection[str] = (), log_path: Path | None = None
+) -> Iterator[None]:
+    """Stop the program if the block fails; its deadline becomes CommandTimeout."""
+    try:
+        yield
+    except subprocess.TimeoutExpired:
+        stop(process, grace_s)
+        raise CommandTimeout(shown, -signal.SIGTERM, list(tail), log_path) from None
+    except BaseException:
+        stop(process, grace_s)
+        raise
+
+
 def _signal_session(process: Process, signum: signal.Signals) -> None:
-    """Signal the process group; what runs as root behind sudo is reached through sudo itself."""
+    """Signal the process group; a program that runs as root behind sudo is signalled by sudo itself."""
     if process.returncode is not None and Path(f"/proc/{process.pid}").exists():
-        return  # ours has ended and was waited for: the number is somebody else's by now
+        return  # ours has ended and was waited for: its number belongs to another process by now
     try:
         os.killpg(process.pid, signum)
     except ProcessLookupError:
         return
     except PermissionError:
-        kill = ["sudo", "-n", "kill", f"-{signum.value}", "--", f"-{process.pid}"]
-        subprocess.call(kill, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        kill = ("sudo", "-n", "kill", f"-{signum.name.removeprefix('SIG')}", "--", f"-{process.pid}")
+        spawn(kill, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=None).wait()
 
 
-def _pump(
-    stream: IO[bytes],
-    sink: io.RawIOBase,
-    tail: deque[str],
-    secrets: Sequence[str],
-    on_line: Callable[[str], None] | None,
-    unwritten: list[OSError],
-) -> None:
-    with stream, contextlib.suppress(ValueError):  # the sink is closed when a child outlives its parent
-        for raw in stream:
-            line = redact(raw.decode(errors="backslashreplace").rstrip("\r\n"), secrets)
-            tail.append(line)
-            if not unwritten:
-                try:
-                    sink.write(f"{line}\n".encode())
-                except OSError as e:  # a full disk; a program that nobody listens to would hang
-                    unwritten.append(e)
-            log.debug("| %s", line)
-            if on_line is not None:
-                on_line(line)
+@dataclass(kw_only=True, slots=True)
+class _Output:
+    """Copies a program's lines, redacted, to its log; keeps the last ones, and why the log failed."""
+
+    sink: io.RawIOBase
+    secrets: Sequence[str]
+    on_line: Callable[[str], None] | None
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    error: OSError | None = None
+
+    def copy(self, stream: IO[bytes]) -> None:
+        with stream, contextlib.suppress(ValueError):  # the sink is closed when a child outlives its parent
+            for raw in stream:
+                line = redact(raw.decode(errors="backslashreplace").rstrip("\r\n"), self.secrets)
+                self.tail.append(line)
+                if self.error is None:
+                    try:
+                        self.sink.write(f"{line}\n".encode())
+                    except OSError as e:  # a full disk: read on, or the program would hang
+                        self.error = e
+                log.debug("| %s", line)
+                if self.on_line is not None:
+                    self.on_line(line)

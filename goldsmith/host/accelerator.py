@@ -135,7 +135,7 @@ def _tried(candidate: _Candidate, work: Path, log_path: Path, *, note: str) -> A
 
 def _boot(candidate: _Candidate, work: Path, log_path: Path) -> float:
     """Seconds of CPU time that the guest took; raises CommandError when it does not get through its work."""
-    said: list[str] = []
+    printed: list[str] = []
     guest = work / "guest.bin"
     guest.write_bytes(probe_guest())
     argv: tuple[proc.Arg, ...] = (
@@ -144,15 +144,13 @@ def _boot(candidate: _Candidate, work: Path, log_path: Path) -> float:
         "-kernel", guest,
     )  # fmt: skip
     before = _children_cpu_s()
-    try:
-        proc.run(
-            argv, log_path=log_path, cwd=work, timeout_s=candidate.deadline_s, grace_s=2, on_line=said.append
-        )
-    except CommandError as e:
-        if e.returncode == _GUEST_OK and {"B", "E"} <= set(said):
-            return _children_cpu_s() - before
-        raise
-    raise CommandError(QEMU, 0, ["ended before the probe guest had done its work"], log_path)
+    status = proc.run(
+        argv, log_path=log_path, cwd=work, timeout_s=candidate.deadline_s, grace_s=2, on_line=printed.append,
+        success_exit_status=(_GUEST_OK,),
+    )  # fmt: skip
+    if not {"B", "E"} <= set(printed):
+        raise CommandError(QEMU, status, ["ended before the probe guest had done its work"], log_path)
+    return _children_cpu_s() - before
 
 
 def _children_cpu_s() -> float:

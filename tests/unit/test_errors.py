@@ -42,7 +42,8 @@ def test_a_failed_command_shows_its_last_lines_and_where_all_of_them_are() -> No
 
 
 def test_a_command_that_was_killed_is_told_apart_from_one_that_failed() -> None:
-    assert str(errors.CommandError("mkfs x", -9, ())) == "mkfs x was ended by signal 9"
+    assert str(errors.CommandError("mkfs x", -9, ())) == "mkfs x was ended by SIGKILL"
+    assert str(errors.CommandError("mkfs x", -40, ())) == "mkfs x was ended by signal 40"
 
 
 def test_a_failed_command_without_a_log_has_no_hint() -> None:

@@ -79,8 +79,14 @@ def test_a_failure_carries_status_and_the_last_lines(log: Path) -> None:
     assert e.value.hint == f"full log: {log}"
 
 
-def test_a_signal_is_told_apart(log: Path) -> None:
-    with pytest.raises(CommandError, match="ended by signal 9"):
+def test_an_exit_status_that_the_caller_expects_is_no_failure(log: Path) -> None:
+    assert proc.run(sh("exit 33"), log_path=log, success_exit_status=(33,)) == 33
+    with pytest.raises(CommandError, match="exited with 0"):
+        proc.run(sh("exit 0"), log_path=log, success_exit_status=(33,))
+
+
+def test_a_failure_by_a_signal_names_the_signal(log: Path) -> None:
+    with pytest.raises(CommandError, match="ended by SIGKILL"):
         proc.run(sh("kill -9 $$"), log_path=log)
 
 
@@ -326,8 +332,8 @@ def test_what_runs_as_root_is_signalled_through_sudo(
     monkeypatch.setattr(os, "killpg", kill)
 
     assert calls.read_text().splitlines() == [
-        f"-n kill -15 -- -{process.pid}",
-        f"-n kill -9 -- -{process.pid}",
+        f"-n kill -TERM -- -{process.pid}",
+        f"-n kill -KILL -- -{process.pid}",
     ]
     assert not is_running(process.pid)
 
