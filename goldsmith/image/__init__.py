@@ -2,5 +2,5 @@
 """The disk image: plan and call of diskimage-builder, and the manifest of a build.
 
 Others use: base_image, build_info, dib, dib_plan, disk, elements, finished_build, manifest, mount,
-packages, prepare, verdict.
+packages, prepare, qemu_img, verdict.
 """

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from goldsmith.core import files, proc
+from goldsmith.core import files
 from goldsmith.core.documents import about
 from goldsmith.core.files import write_atomically
 from goldsmith.errors import BuildError, CommandError
+from goldsmith.image import qemu_img
 from goldsmith.spec.model import DiskFormat, ImageSpec
 
 
@@ -42,10 +42,10 @@ def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
     if DiskFormat.raw in spec.disk.formats:
         raw = qcow2.with_suffix(".raw")
         partial = raw.with_name(raw.name + ".part")
-        proc.capture(["qemu-img", "convert", "-O", "raw", qcow2, partial], timeout_s=900)
+        qemu_img.convert(qcow2, partial, "raw")
         partial.rename(raw)
         try:
-            proc.capture(["qemu-img", "compare", "-f", "qcow2", "-F", "raw", qcow2, raw], timeout_s=900)
+            qemu_img.require_identical(qcow2, "qcow2", raw, "raw")
         except CommandError as e:
             raise BuildError(f"{raw.name} differs from {qcow2.name}: {' '.join(e.tail)}") from e
         disks.append(_disk(raw, DiskFormat.raw))
@@ -60,8 +60,7 @@ def write_sums(build: Path, disks: Iterable[Disk]) -> None:
 
 def _disk(path: Path, format_: DiskFormat) -> Disk:
     sha256, sha512, size = files.hashes_of(path)
-    info = json.loads(proc.capture(["qemu-img", "info", "--output=json", "-f", format_.value, path]))
     return Disk(
         file=path.name, format=format_.value, sha256=sha256, sha512=sha512, size=size,
-        virtual_size=int(info["virtual-size"]),
+        virtual_size=int(qemu_img.info(path, format_=format_.value)["virtual-size"]),
     )  # fmt: skip

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import cache, proc, progress
+from goldsmith.core import cache, progress
 from goldsmith.core.files import hashes_of, sha256_of
 from goldsmith.errors import CommandError, GoldsmithError, PublishError
+from goldsmith.image import qemu_img
 from goldsmith.image.disk import Disk
 from goldsmith.image.manifest import FILE, Manifest
-
-_CONVERT_S = 1800
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,16 +110,9 @@ def _convert(qcow2: DiskFile, target: Path) -> None:
     format_ = target.suffix.removeprefix(".")
     with progress.step(f"convert to {format_}"):
         try:
-            proc.capture(["qemu-img", "convert", "-O", format_, qcow2.path, target], timeout_s=_CONVERT_S)
-            same(qcow2.path, "qcow2", target, format_)
+            qemu_img.convert(qcow2.path, target, format_)
+            qemu_img.require_identical(qcow2.path, "qcow2", target, format_)
         except CommandError as e:
             raise PublishError(
                 f"{qcow2.path.name} cannot be converted to {format_}, or the two differ: {e}"
             ) from e
-
-
-def same(one: Path, its_format: str, other: Path, others_format: str) -> None:
-    """Raise CommandError unless qemu-img calls the contents of two disk images identical."""
-    proc.capture(
-        ["qemu-img", "compare", "-f", its_format, "-F", others_format, one, other], timeout_s=_CONVERT_S
-    )

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from goldsmith.containers.images_lock import LockedImage
-from goldsmith.core import builds, proc
+from goldsmith.core import builds
 from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
-from goldsmith.image import packages
+from goldsmith.image import packages, qemu_img
 from goldsmith.image.base_image import BaseImageRecord
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
@@ -133,5 +133,4 @@ def _hashed_files(build: Path) -> dict[str, str]:
 def tool_versions() -> dict[str, str]:
     """The versions of what builds images here."""
     versions = {name: importlib.metadata.version(name) for name in _TOOLS}
-    qemu = proc.capture(["qemu-img", "--version"]).splitlines()[0]
-    return {**versions, "qemu-img": qemu.split()[2]}
+    return {**versions, "qemu-img": qemu_img.version()}

@@ -11,6 +11,7 @@ from typing import Any
 
 from goldsmith.core import privilege, proc, progress
 from goldsmith.errors import CommandError, VerificationError
+from goldsmith.image import qemu_img
 
 BUILD_JSON = "/usr/lib/goldsmith/build.json"
 LOCK_JSON = "/usr/lib/goldsmith/images.lock.json"
@@ -27,7 +28,7 @@ def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
     raw, mount = scratch / "sealed.raw", scratch / "sealed"
     mount.mkdir(exist_ok=True)
     progress.live(f"reading {image.name}")
-    proc.capture(["qemu-img", "convert", "-f", format_, "-O", "raw", image, raw], timeout_s=900)
+    qemu_img.convert(image, raw, "raw", format_=format_)
     start, size = root_partition(raw, image)
     options = f"ro,noload,loop,offset={start},sizelimit={size}"
     try:
@@ -46,7 +47,7 @@ def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
 def format_of(image: Path) -> str:
     """qcow2 or raw, as qemu-img sees it; raises VerificationError for anything else."""
     try:
-        found = json.loads(proc.capture(["qemu-img", "info", "--output=json", image]))
+        found = qemu_img.info(image)
     except CommandError as e:
         raise VerificationError(f"{image}: qemu-img cannot read it: {' '.join(e.tail)}") from e
     if found["format"] not in {"qcow2", "raw"} or "backing-filename" in found:

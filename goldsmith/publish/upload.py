@@ -10,7 +10,7 @@ from pathlib import Path
 
 from goldsmith.core import openstack, progress
 from goldsmith.errors import CommandError, PublishError
-from goldsmith.image import finished_build
+from goldsmith.image import qemu_img
 from goldsmith.image.finished_build import DiskFile
 from goldsmith.publish import canary, glance
 from goldsmith.publish.glance import Glance
@@ -103,7 +103,7 @@ class Transfer:
             copy = self.scratch / f"{found.id}.{found.disk_format}"
             try:
                 canary.fetch(self.to, found.id, copy)
-                finished_build.same(self.disk.path, self.disk.format, copy, found.disk_format)
+                qemu_img.require_identical(self.disk.path, self.disk.format, copy, found.disk_format)
             except CommandError as e:
                 raise PublishError(
                     f"{self.to.cloud}: Glance has converted {found.id} to something else: {e}"

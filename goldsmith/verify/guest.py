@@ -12,7 +12,7 @@ from goldsmith.core import builds, paths, proc, progress, scratch, wait
 from goldsmith.core.scratch import Run
 from goldsmith.errors import CommandError
 from goldsmith.host import accelerator
-from goldsmith.image import mount
+from goldsmith.image import mount, qemu_img
 from goldsmith.spec.model import VerifySpec
 from goldsmith.verify import config_drive, qemu
 
@@ -55,7 +55,9 @@ class Machine:
             disk=scratch / "overlay.qcow2", seed=scratch / "seed.iso", console=scratch / "console.log",
             accelerator=args, memory_mib=memory_mib, cpus=cpus,
         )  # fmt: skip
-        qemu.overlay(image.absolute(), self._plan.disk, format_=mount.format_of(image), grow_mib=GROW_MIB)
+        qemu_img.create_overlay(
+            image.absolute(), self._plan.disk, format_=mount.format_of(image), grow_mib=GROW_MIB
+        )
         public = self._key.with_suffix(".pub").read_text().strip()
         config_drive.write(qemu.instance(public, hostname=HOSTNAME), self._plan.seed)
 

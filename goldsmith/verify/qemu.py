@@ -151,13 +151,6 @@ def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
             raise BootError(f"QEMU did not start{tail}", hint="run: scripts/inv doctor")
 
 
-def overlay(image: Path, target: Path, *, format_: str, grow_mib: int) -> None:
-    """A qcow2 on top of image, grow_mib larger; image itself is never written."""
-    proc.capture(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", format_, target])
-    if grow_mib:
-        proc.capture(["qemu-img", "resize", "-q", target, f"+{grow_mib}M"])
-
-
 def read_console(console: Path) -> str:
     """The console's text so far, escape sequences removed."""
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from goldsmith.core import privilege, proc, scratch
 from goldsmith.errors import BootError
+from goldsmith.image import qemu_img
 from goldsmith.image.mount import LOCK_JSON, root_partition
 from goldsmith.scan import contents
 from goldsmith.verify import session
@@ -105,10 +106,10 @@ MUTATIONS = (
 def mutated(image: Path, mutation: Mutation, target: Path) -> None:
     """Write to target a qcow2 that is image with mutation; target's folder has room for a raw copy."""
     raw = target.with_suffix(".raw")
-    proc.capture(["qemu-img", "convert", "-O", "raw", image, raw], timeout_s=900)
+    qemu_img.convert(image, raw, "raw")
     with _writable(raw, image, target.with_suffix(".root")) as root:
         proc.capture(privilege.as_root(["sh", "-euc", f"cd '{root}'\n{mutation.script}"]))
-    proc.capture(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, target], timeout_s=900)
+    qemu_img.convert(raw, target, "qcow2", format_="raw")
     raw.unlink()
 
 

@@ -233,14 +233,3 @@ def test_ports_are_not_tried_without_end(vm: qemu.VmPlan, tmp_path: Path, fake: 
         pass
 
     assert len(calls.read_text().splitlines()) == 3
-
-
-def test_an_overlay_is_larger_and_leaves_the_image_alone(tmp_path: Path, fake: Callable[..., Path]) -> None:
-    calls = fake("qemu-img")
-
-    qemu.overlay(Path("/i/image.raw"), tmp_path / "o", format_="raw", grow_mib=2048)
-
-    assert calls.read_text().splitlines() == [
-        f"create -q -f qcow2 -b /i/image.raw -F raw {tmp_path}/o",
-        f"resize -q {tmp_path}/o +2048M",
-    ]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Call qemu-img: inspect, convert and compare disk images, create overlays (qemu-img(1))."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith.core import proc
+
+_TIMEOUT_S = 1800  # to read or write a whole disk image
+
+
+def info(image: Path, *, format_: str | None = None) -> Mapping[str, Any]:
+    """The report of `qemu-img info` on an image; format_: do not guess it. Raises CommandError."""
+    known = () if format_ is None else ("-f", format_)
+    found: Mapping[str, Any] = json.loads(proc.capture(["qemu-img", "info", "--output=json", *known, image]))
+    return found
+
+
+def convert(image: Path, target: Path, to: str, *, format_: str | None = None) -> None:
+    """Write image to target in the format `to`; format_: do not guess that of image. Raises CommandError."""
+    known = () if format_ is None else ("-f", format_)
+    proc.capture(["qemu-img", "convert", *known, "-O", to, image, target], timeout_s=_TIMEOUT_S)
+
+
+def require_identical(one: Path, its_format: str, other: Path, others_format: str) -> None:
+    """Raise CommandError unless two images have the same contents."""
+    proc.capture(
+        ["qemu-img", "compare", "-f", its_format, "-F", others_format, one, other], timeout_s=_TIMEOUT_S
+    )
+
+
+def create_overlay(image: Path, target: Path, *, format_: str, grow_mib: int) -> None:
+    """Make a qcow2 backed by image (of format_) and grow_mib larger; image itself is never written."""
+    proc.capture(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", format_, target])
+    if grow_mib:
+        proc.capture(["qemu-img", "resize", "-q", target, f"+{grow_mib}M"])
+
+
+def version() -> str:
+    """The version of qemu-img, as 10.0.3."""
+    return proc.capture(["qemu-img", "--version"]).splitlines()[0].split()[2]
