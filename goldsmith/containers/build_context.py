@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build contexts: which image is made from which folder, what it is FROM, and the bytes that go in."""
+"""Build contexts: their folders, the images they are FROM, and a reproducible archive of their files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from typing import IO, Protocol, cast
 
 from docker.utils.build import exclude_paths
 
+from goldsmith.core.paths import project_root
 from goldsmith.errors import BuildError
 from goldsmith.spec.model import ContainerSpec
 
-LOCAL = "goldsmith.local/"  # images of this project: goldsmith.local/NAME:TAG is made from containers/NAME
+LOCAL = "goldsmith.local/"  # goldsmith.local/NAME:TAG is built from containers/NAME
 ROOTFS = "rootfs.yaml"
 
 
@@ -29,9 +30,9 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """An image that is made here: from a Dockerfile, or (rootfs) from packages alone.
+    """An image that is built here: from a Dockerfile, or (rootfs) from packages alone.
 
-    parents: images made here that it is FROM; foreign: those that an engine must have, or pull by digest.
+    parents: images built here that it is FROM; foreign: images of a registry (by digest) or of the engine.
     """
 
     ref: str
@@ -42,14 +43,16 @@ class Context:
 
 
 def collect(containers: Sequence[ContainerSpec], root: Path) -> tuple[Context, ...]:
-    """The contexts of containers and of what they are FROM, parents first. Raises BuildError."""
+    """The contexts of containers and of the images they are FROM, parents first. Raises BuildError."""
     folders = {c.ref: root / c.build for c in containers if c.build is not None}
     done: dict[str, Context] = {}
 
     def visit(ref: str, below: tuple[str, ...]) -> None:
         if ref in below:
             loop = " -> ".join([*below, ref])
-            raise BuildError(f"container images are FROM each other: {loop}", hint="break the circle")
+            raise BuildError(
+                f"container images are FROM each other: {loop}", hint="change one of these FROM lines"
+            )
         if ref in done:
             return
         context = _read(ref, folders, root)
@@ -63,9 +66,9 @@ def collect(containers: Sequence[ContainerSpec], root: Path) -> tuple[Context, .
 
 
 def pack(folder: Path, sink: Sink, *, mtime: int = 0, dockerfile: str | None = None) -> None:
-    """folder as a tar archive that depends on names, contents and x bits alone; honours .dockerignore.
+    """Write folder as a tar archive that depends on names, contents and x bits alone; obeys .dockerignore.
 
-    dockerfile: what stands in the Dockerfile's place.
+    dockerfile: text that replaces the Dockerfile.
     """
     ignore = folder / ".dockerignore"
     patterns = ignore.read_text().splitlines() if ignore.is_file() else []
@@ -79,7 +82,7 @@ def pack(folder: Path, sink: Sink, *, mtime: int = 0, dockerfile: str | None = N
 
 
 def digest(folder: Path) -> str:
-    """Hex sha256 of what pack() writes."""
+    """Hex sha256 of the archive that pack() writes."""
     sink = _Hash()
     pack(folder, sink)
     return sink.sha256.hexdigest()
@@ -95,9 +98,9 @@ class _Hash:
 
 
 def pinned_to(folder: Path, local: Mapping[str, str]) -> str | None:
-    """The Dockerfile of folder with names of images (keys of local) replaced; None where there is none.
+    """The Dockerfile of folder with names of images (keys of local) replaced; None if there are none.
 
-    Raises BuildError for a name that does not stand there as it is, but is put together from arguments.
+    Raises BuildError for a name that does not appear there literally, but is composed of arguments.
     """
     if not local:
         return None
@@ -105,11 +108,21 @@ def pinned_to(folder: Path, local: Mapping[str, str]) -> str | None:
     for image, name in local.items():
         if image not in text:
             raise BuildError(
-                f"{folder / 'Dockerfile'} puts the name {image} together from arguments",
+                f"{folder / 'Dockerfile'} composes the image name {image} from arguments",
                 hint="write name and digest in the FROM line itself",
             )
         text = text.replace(image, name)
     return text
+
+
+def location(folder: Path, image: str) -> str:
+    """DOCKERFILE:LINE of the first line that names image; without a line if it is composed of arguments."""
+    path = folder / "Dockerfile"
+    lines = path.read_text().splitlines()
+    found = (number for number, line in enumerate(lines, 1) if image in line.replace("=", " ").split())
+    number = next(found, None)
+    shown = path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
+    return f"{shown}:{number}" if number else str(shown)
 
 
 def _add_text(archive: tarfile.TarFile, text: str, name: str, mtime: int) -> None:
@@ -135,7 +148,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, mtime: int) -> None:
         with path.open("rb") as source:
             archive.addfile(entry, source)
     else:
-        raise BuildError(f"{path} is no file, folder or link", hint="keep it out with a .dockerignore")
+        raise BuildError(f"{path} is not a file, folder or symbolic link", hint="exclude it in .dockerignore")
 
 
 def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
@@ -147,8 +160,8 @@ def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
         text = (folder / "Dockerfile").read_text()
     except OSError as e:
         raise BuildError(
-            f"{ref} cannot be built: {folder} has no Dockerfile",
-            hint="name a folder that has one in the spec's build",
+            f"cannot build {ref}: {folder} has no Dockerfile",
+            hint="correct the key 'build' of this container in the spec",
         ) from e
     images = tuple(dict.fromkeys(_images(text)))
     ours = tuple(image for image in images if _folder(image, folders, root) is not None)
@@ -166,7 +179,7 @@ def _folder(ref: str, folders: Mapping[str, Path], root: Path) -> Path | None:
 
 
 def _images(dockerfile: str) -> Iterator[str]:
-    """The images that a Dockerfile builds on, its own stages left out (Dockerfile reference, FROM, COPY)."""
+    """The images that a Dockerfile uses, without its own stages (Dockerfile reference, FROM, COPY)."""
     arguments: dict[str, str] = {}
     stages: set[str] = {"scratch"}
     for words in _instructions(dockerfile):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The containers of a spec, from wherever they come, as one archive and the lock that says what is in it."""
+"""Export the container images of a spec as one archive, the bundle, with its image lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import docker
 
 from goldsmith.apt.indexes import IndexState
 from goldsmith.containers import build, build_context, docker_save, images_lock, oci, policy, registry, store
-from goldsmith.containers.build import Workshop
+from goldsmith.containers.build import BuildResources
 from goldsmith.containers.build_context import Context
 from goldsmith.containers.images_lock import ImagesLock, LockedImage
 from goldsmith.containers.policy import Policy
@@ -30,12 +30,12 @@ from goldsmith.spec.model import Arch, ContainerSpec, Layers
 
 BUNDLE = "bundle.tar"
 _SUM = "bundle.sha256"
-_FORMAT = "1"  # raise it when the archive is written differently from the same images
+_FORMAT = "1"  # raise it when the same images give another archive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle:
-    """The archive and its lock, both in the cache: copy what is to stay. reused: nothing was done anew."""
+    """The archive and its lock, both in the cache: copy what has to stay. reused: it came from the cache."""
 
     path: Path
     lock_path: Path
@@ -47,7 +47,7 @@ class Bundle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Origin:
-    """What a container turned out to be: an image built here or the engine's, or a registry's."""
+    """The image of a container: built here, taken from the engine, or pulled from a registry."""
 
     container: ContainerSpec
     key: str = ""  # of built, in the image store
@@ -81,35 +81,35 @@ def export(
     index: Mapping[str, IndexState] | None = None,
     root: Path | None = None,
 ) -> Bundle:
-    """The bundle of containers, in this order, from the cache where nothing changed.
+    """The bundle of containers, in this order; from the cache if nothing has changed.
 
-    policy: which images may come in; by default none but those built here from nothing else.
-    index: Debian's, by suite, for a build that is held to it; else today's.
-    refresh: build and save anew what is cached. root: the folder that build paths are relative to.
+    policy: which images are allowed; by default only images that are built here from packages alone.
+    index: Debian's, by suite, for a locked build; by default today's. refresh: build and save again what
+    is cached. root: the folder that build paths are relative to.
     Raises BuildError, HostError, and ProvenanceError for an image that the policy does not allow.
     """
     if not containers:
         progress.note("the spec lists no containers: the bundle is empty")
     _check_names(containers)
     with contextlib.ExitStack() as stack:
-        shop = Workshop(
+        resources = BuildResources(
             run=run, log_path=log_path, arch=arch.value, preferred_mirror=mirror, stack=stack,
             policy=policy or Policy(), states=dict(index or {}),
         )  # fmt: skip
-        made = build_context.collect(containers, root or paths.project_root())
-        keys = build.keys(shop, made)
+        contexts = build_context.collect(containers, root or paths.project_root())
+        keys = build.keys(resources, contexts)
         if refresh:
             store.forget(*keys.values())
         try:
-            return _bundle(shop, containers, made, keys, layers, refresh=refresh)
+            return _bundle(resources, containers, contexts, keys, layers, refresh=refresh)
         except _LostLayersError as lost:
-            progress.note("layers are missing in the cache: their image is made anew")
+            progress.note("layers of an image are missing in the cache: building it again")
             store.forget(lost.key)
-            return _bundle(shop, containers, made, keys, layers, refresh=False)
+            return _bundle(resources, containers, contexts, keys, layers, refresh=False)
 
 
 def archive_engine_images(client: docker.DockerClient, refs: Sequence[str], target: Path, spool: Path) -> str:
-    """Write images of an engine to target as they are, without any cache; returns its sha256 (hex).
+    """Write images of an engine to target as they are, without the cache; returns its sha256 (hex).
 
     spool: an empty folder on a disk with room for all layers.
     """
@@ -125,17 +125,17 @@ def archive_engine_images(client: docker.DockerClient, refs: Sequence[str], targ
 
 
 def _bundle(
-    shop: Workshop,
+    resources: BuildResources,
     containers: Sequence[ContainerSpec],
-    made: Sequence[Context],
+    contexts: Sequence[Context],
     keys: Mapping[str, str],
     layers: Layers,
     *,
     refresh: bool,
 ) -> Bundle:
     listed = [c.ref for c in containers if c.build is not None]
-    build.make(shop, made, keys, [ref for ref in listed if store.lookup(keys[ref]) is None])
-    origins = _origins(shop, containers, keys, refresh=refresh)
+    build.make(resources, contexts, keys, [ref for ref in listed if store.lookup(keys[ref]) is None])
+    origins = _origins(resources, containers, keys, refresh=refresh)
     parts = {"format": _FORMAT, "layers": layers.value, "images": [origin.identity for origin in origins]}
     fresh = []
 
@@ -152,19 +152,25 @@ def _check_names(containers: Sequence[ContainerSpec]) -> None:
     names = [oci.full_name(c.ref) for c in containers]
     for name in names:
         if names.count(name) > 1:
-            raise BuildError(f"the spec lists {name} twice", hint="give each container a name of its own")
+            raise BuildError(f"the spec lists {name} twice", hint="give each container its own name")
 
 
 def _origins(
-    shop: Workshop, containers: Sequence[ContainerSpec], keys: Mapping[str, str], *, refresh: bool
+    resources: BuildResources, containers: Sequence[ContainerSpec], keys: Mapping[str, str], *, refresh: bool
 ) -> list[_Origin]:
-    held = _from_engine(shop, [c.ref for c in containers if not (c.build or c.registry)], refresh=refresh)
+    held = _from_engine(
+        resources, [c.ref for c in containers if not (c.build or c.registry)], refresh=refresh
+    )
     found = []
     for c in containers:
         if c.registry is not None:
             with progress.step(f"fetch {c.registry}"):
                 pulled = registry.pull(
-                    c.registry, arch=shop.arch, policy=shop.policy, run=shop.run, log_path=shop.log_path
+                    c.registry,
+                    arch=resources.arch,
+                    policy=resources.policy,
+                    run=resources.run,
+                    log_path=resources.log_path,
                 )
             found.append(_Origin(container=c, pulled=pulled))
         else:
@@ -176,23 +182,23 @@ def _origins(
     return found
 
 
-def _from_engine(shop: Workshop, refs: Sequence[str], *, refresh: bool) -> dict[str, str]:
-    """Have the engine's images in the store; their keys by ref."""
+def _from_engine(resources: BuildResources, refs: Sequence[str], *, refresh: bool) -> dict[str, str]:
+    """Save images of the engine to the store; their keys by ref."""
     ids = {}
     for ref in refs:
-        shop.policy.allow_engine(ref)
-        about = docker_save.inspect(shop.client, ref)
-        if about["Architecture"] != shop.arch:
+        resources.policy.allow_engine(ref)
+        about = docker_save.inspect(resources.client, ref)
+        if about["Architecture"] != resources.arch:
             raise BuildError(
-                f"the engine's {ref} is for {about['Architecture']}, the image for {shop.arch}",
-                hint=f"run: docker pull --platform linux/{shop.arch} {ref}",
+                f"the engine's image {ref} is for {about['Architecture']}, the spec is for {resources.arch}",
+                hint=f"run: docker pull --platform linux/{resources.arch} {ref}",
             )
         ids[ref] = str(about["Id"])
     keys = {ref: f"engine-{image.partition(':')[2]}" for ref, image in ids.items()}
     missing = [ref for ref in refs if refresh or not build.is_there(keys[ref])]
     if missing:
         with progress.step(f"take {', '.join(missing)} from the Docker engine"):
-            saved = docker_save.save(shop.client, [ids[ref] for ref in missing], shop.folder())
+            saved = docker_save.save(resources.client, [ids[ref] for ref in missing], resources.folder())
             for ref, one in zip(missing, saved, strict=True):
                 store.keep(keys[ref], one.config, dict(one.layers))
     return keys
@@ -249,7 +255,7 @@ def _image(origin: _Origin, parts: _Parts) -> oci.Image:
 
 
 def _pulled_image(container: ContainerSpec, pulled: registry.Pulled) -> oci.Image:
-    """Named by tag, and by both digests: a pod may be pinned by either, and containerd goes by names."""
+    """Its names have the tag, and both digests: a pod may use either, and containerd looks up names."""
     assert container.registry is not None
     bases = dict.fromkeys((oci.repository(container.ref), oci.repository(container.registry)))
     digests = [oci.sha256(pulled.manifest), *([pulled.index_digest] if pulled.index_digest else [])]
@@ -281,7 +287,9 @@ def export_images(name: str, variables: Mapping[str, str], target: Path, *, refr
     """Write a spec's bundle and its lock into the folder target."""
     loaded = load.load(name, variables)
     if not loaded.spec.containers:
-        raise SpecError(f"{loaded.spec.name} lists no container images", hint="see its key containers")
+        raise SpecError(
+            f"the spec {loaded.spec.name} lists no container images", hint="add its key containers"
+        )
     target.mkdir(parents=True, exist_ok=True)
     with scratch.run() as run:
         bundle = export(

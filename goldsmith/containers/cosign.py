@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signatures that cosign makes with a key, as they lie in a registry beside the image.
+"""Check signatures that cosign made with a key and stored in the registry beside the image.
 
-Format: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md. Checked here and not by
-skopeo: Debian builds that without sigstore, and it asks for no signature of an index.
+Format: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md. skopeo cannot do
+this: Debian builds it without sigstore, and it checks no signature of an index.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPE = "cosign container image signature"
 
 
 def tag(digest: str) -> str:
-    """Under which tag the signatures of an image lie."""
+    """The tag of the signatures of an image."""
     return digest.replace(":", "-") + ".sig"
 
 
@@ -42,9 +42,9 @@ def check(stored: Path, digest: str, repository: str, key: Path) -> None:
             if why is None:
                 return
             refused.append(why)
-    shown = "; ".join(dict.fromkeys(refused)) or "none is a signature of cosign's"
+    shown = "; ".join(dict.fromkeys(refused)) or "none is a cosign signature"
     raise ProvenanceError(
-        f"{repository}@{digest} is not signed as the policy wants it: {shown}",
+        f"{repository}@{digest} is not signed as the policy requires: {shown}",
         hint=f"ask its owner; the key is {key.name}",
     )
 
@@ -52,19 +52,19 @@ def check(stored: Path, digest: str, repository: str, key: Path) -> None:
 def _refused(
     layer: Mapping[str, Any], stored: Path, public: object, digest: str, repository: str
 ) -> str | None:
-    """Why a signature does not count, None where it does."""
+    """Why a signature is not accepted; None if it is."""
     payload = (stored / layer["digest"].partition(":")[2]).read_bytes()
     try:
         signature = base64.b64decode(layer["annotations"][_SIGNATURE], validate=True)
         _verify(public, signature, payload)
-        said = json.loads(payload)["critical"]
-        signed = said["image"]["docker-manifest-digest"]
-        about = _repository(said["identity"]["docker-reference"])
+        critical = json.loads(payload)["critical"]
+        signed = critical["image"]["docker-manifest-digest"]
+        about = _repository(critical["identity"]["docker-reference"])
     except InvalidSignature:
         return "a signature is by another key"
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         return f"a signature is broken ({type(e).__name__})"
-    if said.get("type") != _TYPE or signed != digest:
+    if critical.get("type") != _TYPE or signed != digest:
         return f"a signature is for {signed}"
     return None if about == repository else f"a signature is for {about}"
 
@@ -74,7 +74,7 @@ def _repository(reference: str) -> str:
     name = reference.partition("@")[0]
     head, _, last = name.rpartition("/")
     bare = f"{head}/{last.partition(':')[0]}" if head else last
-    return bare.replace("index.docker.io/", "docker.io/", 1)  # what cosign calls Docker Hub
+    return bare.replace("index.docker.io/", "docker.io/", 1)  # cosign's name of Docker Hub
 
 
 def _verify(public: object, signature: bytes, payload: bytes) -> None:
@@ -85,7 +85,7 @@ def _verify(public: object, signature: bytes, payload: bytes) -> None:
     elif isinstance(public, ed25519.Ed25519PublicKey):
         public.verify(signature, payload)
     else:
-        raise ValueError("a key of this kind is not used by cosign")
+        raise ValueError("cosign does not use keys of this kind")
 
 
 def _key(path: Path) -> object:

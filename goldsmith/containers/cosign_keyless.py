@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keyless signatures of container images: Sigstore bundles that lie in a registry beside the image.
+"""Check keyless signatures of container images: Sigstore bundles in the registry beside the image.
 
-Judged by Sigstore's own library, without a network: certificates and logs are those of a trusted root on
+Sigstore's own library checks them, without a network: certificates and logs are those of a trusted root on
 disk. Formats: https://docs.sigstore.dev/about/bundle/, and the fallback of the OCI distribution specification
 for registries without an API for referrers: an index under the tag sha256-DIGEST.
 """
@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle
-
-if TYPE_CHECKING:
     from sigstore.verify import Verifier
-
 
 from goldsmith.errors import ProvenanceError
 
-BUNDLE = "application/vnd.dev.sigstore.bundle"  # begins the media type; a version follows
+BUNDLE = "application/vnd.dev.sigstore.bundle"  # the start of the media type; a version follows
 _STATEMENT = "application/vnd.in-toto+json"
 _SIGNED = "https://sigstore.dev/cosign/sign/v1"
 
 
 def tag(digest: str) -> str:
-    """Under which tag what refers to an image is listed."""
+    """The tag of the list of manifests that refer to an image."""
     return digest.replace(":", "-")
 
 
@@ -52,44 +49,44 @@ def blobs(manifest: bytes) -> tuple[str, ...]:
 def check(
     found: Iterable[bytes], digest: str, name: str, *, identity: str, issuer: str, trusted_root: Path
 ) -> None:
-    """Raise ProvenanceError unless one of the bundles is a signature of identity's over digest.
+    """Raise ProvenanceError unless one of the bundles is a signature of digest by identity.
 
-    identity: the subject of the certificate, as issuer vouched for it; both to the letter.
+    identity: the subject of the certificate, as issuer confirmed it; both are compared exactly.
     """
     from sigstore.verify import policy as identities
 
     verifier = _verifier(trusted_root)
-    wanted = identities.Identity(identity=identity, issuer=issuer)
+    required = identities.Identity(identity=identity, issuer=issuer)
     refused = []
     for each in found:
-        why = _refused(each, digest, lambda bundle: verifier.verify_dsse(bundle, wanted))
+        why = _refused(each, digest, lambda bundle: verifier.verify_dsse(bundle, required))
         if why is None:
             return
         refused.append(why)
     shown = "; ".join(dict.fromkeys(refused)) or "it has no keyless signature"
     raise ProvenanceError(
-        f"{name}@{digest} is not signed as the policy wants it: {shown}",
-        hint=f"ask its owner; the policy wants {identity} as {issuer} knows it",
+        f"{name}@{digest} is not signed as the policy requires: {shown}",
+        hint=f"ask its owner; the policy requires a signature by {identity} (issuer {issuer})",
     )
 
 
 def _refused(data: bytes, digest: str, verified: Callable[[Bundle], tuple[str, bytes]]) -> str | None:
-    """Why a bundle does not count, None where it does."""
+    """Why a bundle is not accepted; None if it is."""
     from sigstore.errors import Error as SigstoreError
     from sigstore.models import Bundle
 
     try:
         kind, payload = verified(Bundle.from_json(data))
     except SigstoreError as e:
-        return f"a signature does not count ({str(e).splitlines()[0]})"
+        return f"a signature is not valid ({str(e).splitlines()[0]})"
     except (ValueError, KeyError, TypeError) as e:
         return f"a signature is broken ({type(e).__name__})"
     if kind != _STATEMENT:
         return f"a signature is over {kind}"
-    said: Any = json.loads(payload)
-    if said.get("predicateType") != _SIGNED:
-        return f"a statement is no signature but {said.get('predicateType')}"
-    subjects = [subject.get("digest", {}).get("sha256") for subject in said.get("subject", [])]
+    statement: Any = json.loads(payload)
+    if statement.get("predicateType") != _SIGNED:
+        return f"a statement is not a signature but {statement.get('predicateType')}"
+    subjects = [subject.get("digest", {}).get("sha256") for subject in statement.get("subject", [])]
     if digest.removeprefix("sha256:") not in subjects:
         return f"a signature is for {', '.join(f'sha256:{each}' for each in subjects)}"
     return None

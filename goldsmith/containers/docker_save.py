@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take images out of a Docker engine: what `docker save` streams, hashed and compared as it comes."""
+"""Save images from a Docker engine: read its `docker save` stream, hash and compare it on the way."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Member:
 
 
 def inspect(client: docker.DockerClient, ref: str) -> Mapping[str, Any]:
-    """What the engine knows of an image. Raises BuildError when it has none of this name."""
+    """The engine's description of an image. Raises BuildError if it has none of this name."""
     try:
         return cast(Mapping[str, Any], client.images.get(ref).attrs)
     except ImageNotFound as e:
@@ -49,11 +49,11 @@ def inspect(client: docker.DockerClient, ref: str) -> Mapping[str, Any]:
 
 
 def save(client: docker.DockerClient, ids: Sequence[str], spool: Path) -> tuple[Saved, ...]:
-    """The images with these IDs, in this order, their files put in spool (an empty folder of ours).
+    """The images with these IDs, in this order, their files written to spool (an empty folder of ours).
 
-    Raises BuildError when what comes is not what the engine's own inspection says.
+    Raises BuildError if the stream differs from the engine's own description of an image.
     """
-    wanted = [tuple(inspect(client, image)["RootFS"]["Layers"]) for image in ids]
+    expected = [tuple(inspect(client, image)["RootFS"]["Layers"]) for image in ids]
     url = f"{client.api.base_url}/v{client.api.api_version}/images/get"
     try:
         with client.api.get(url, params={"names": list(ids)}, stream=True) as response:
@@ -61,12 +61,12 @@ def save(client: docker.DockerClient, ids: Sequence[str], spool: Path) -> tuple[
             members = _spool(cast(IO[bytes], _Stream(response)), spool)
     except (requests.RequestException, APIError, tarfile.TarError) as e:
         raise BuildError(
-            f"the Docker engine did not hand over its images: {e}", hint="look at its log"
+            f"the Docker engine did not save its images: {e}", hint="see the engine's log"
         ) from e
     entries = json.loads(_member(members, "manifest.json").path.read_bytes())
     found = [_saved(entry, members) for entry in entries]
     by_layers = {(saved_id(saved), tuple(x for x, _ in saved.layers)): saved for saved in found}
-    return tuple(_pick(by_layers, image, layers) for image, layers in zip(ids, wanted, strict=True))
+    return tuple(_pick(by_layers, image, layers) for image, layers in zip(ids, expected, strict=True))
 
 
 def saved_id(saved: Saved) -> str:
@@ -74,19 +74,19 @@ def saved_id(saved: Saved) -> str:
 
 
 def _pick(found: Mapping[tuple[str, tuple[str, ...]], Saved], image: str, layers: tuple[str, ...]) -> Saved:
-    """By config digest, which is the ID; engines on containerd's store use the manifest's as ID instead."""
+    """By config digest, which is the ID; an engine on containerd's store uses the manifest's instead."""
     exact = found.get((image, layers))
     alike = [saved for (_, have), saved in found.items() if have == layers]
     if exact is None and len(alike) != 1:
         raise BuildError(
-            f"what the Docker engine saved of {image} does not match its layers",
+            f"the Docker engine saved other layers of {image} than it lists",
             hint="its store may be damaged: remove the image and build or pull it again",
         )
     return exact or alike[0]
 
 
 class _Stream:
-    """read(n) over an answer of the engine; short reads are fine for tarfile, and save a copy."""
+    """read(n) over a response of the engine; tarfile accepts short reads, which save a copy."""
 
     def __init__(self, response: requests.Response) -> None:
         self._pieces = response.iter_content(_CHUNK)
@@ -99,7 +99,7 @@ class _Stream:
 
 
 def _spool(stream: IO[bytes], spool: Path) -> dict[str, _Member]:
-    """Every file of a tar stream, under its digest; links count as what they point at."""
+    """Every file of a tar stream, stored under its digest; links stand for their targets."""
     members: dict[str, _Member] = {}
     links: dict[str, str] = {}
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive, Sha256() as hashed:
@@ -137,7 +137,7 @@ def _saved(entry: Mapping[str, Any], members: Mapping[str, _Member]) -> Saved:
 
 
 def _layer(member: _Member, diff_id: str) -> tuple[str, Path]:
-    if member.digest != diff_id:  # an engine on containerd's store hands layers over as it pulled them
+    if member.digest != diff_id:  # an engine on containerd's store saves layers as it pulled them
         member = _unpacked(member)
     if member.digest != diff_id:
         raise BuildError(
@@ -176,7 +176,7 @@ def _member(members: Mapping[str, _Member], name: str) -> _Member:
         return members[name]
     except KeyError:
         raise BuildError(
-            f"the Docker engine's archive lacks {name}", hint="its store may be damaged: look at its log"
+            f"the Docker engine's archive lacks {name}", hint="its store may be damaged: see its log"
         ) from None
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Container images as one archive that docker, containerd, podman and skopeo all read.
+"""Write container images into one archive that docker, containerd, podman and skopeo can read.
 
 The archive is an OCI image layout (image-layout.md of the OCI image specification) with the manifest.json
-of docker-archive beside it, whose paths point at the same blobs; so each blob is there once.
+of docker-archive beside it. Both refer to the same blobs, so each blob is stored once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Content = bytes | Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """digest and size are of the blob in the archive, diff_id of the tar archive in it."""
+    """digest and size are those of the blob in the archive, diff_id that of the tar archive in it."""
 
     digest: str
     size: int
@@ -43,13 +43,13 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """An image whose manifest is fixed. names: all full names that it can be started by."""
+    """An image with its final manifest. names: all full names by which it can be started."""
 
     ref: str
     names: tuple[str, ...]
     manifest: bytes
     media_type: str
-    config: Layer  # its diff_id is the digest once more
+    config: Layer  # its diff_id equals the digest
     layers: tuple[Layer, ...]
     source: str  # build, engine or registry
     into: Into = Into.containerd
@@ -66,7 +66,7 @@ class Image:
 
 
 def sha256(data: bytes) -> str:
-    """sha256:HEX, as digests are written."""
+    """The digest of data: sha256:HEX."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
@@ -75,7 +75,7 @@ def canonical(value: object) -> bytes:
 
 
 def manifest_of(config: Layer, layers: Sequence[Layer]) -> bytes:
-    """The OCI manifest of an image that came without one; its layers are tar archives or gzipped ones."""
+    """An OCI manifest for an image that has none; its layers are tar archives, plain or gzipped."""
     return canonical(
         {
             "schemaVersion": 2,
@@ -94,7 +94,7 @@ def manifest_of(config: Layer, layers: Sequence[Layer]) -> bytes:
 
 
 def full_name(ref: str) -> str:
-    """ref as containerd and the kubelet store it: with a registry, and a tag unless it has a digest."""
+    """ref as containerd and the kubelet store it: with its registry, and a tag unless it has a digest."""
     name, at, digest = ref.partition("@")
     head, slash, _ = name.partition("/")
     if not slash or not ("." in head or ":" in head or head == "localhost"):
@@ -112,10 +112,10 @@ def repository(ref: str) -> str:
 
 
 def write(images: Sequence[Image], blobs: Mapping[str, Content], sink: IO[bytes]) -> str:
-    """Write the archive and return its sha256 (hex); every blob is hashed on its way.
+    """Write the archive and return its sha256 (hex); hash every blob on the way.
 
-    blobs: content by digest, of configs and layers. Raises BuildError for one that is not what its name
-    says. The same images give the same bytes; memory use does not depend on their size.
+    blobs: content by digest, of configs and layers. Raises BuildError for one that does not match its
+    digest. The same images give the same bytes; memory use does not depend on their size.
     """
     with Sha256() as total, Sha256() as each:
         writer = _Writer(sink, total, each)
@@ -188,7 +188,7 @@ def _index(images: Sequence[Image]) -> dict[str, Any]:
 
 
 class _Writer:
-    """A tar archive without anything of this host or hour in it, hashed while it is written."""
+    """A tar archive without times, users or names of this host, hashed while it is written."""
 
     def __init__(self, sink: IO[bytes], total: Sha256, each: Sha256) -> None:
         self._sink = sink
@@ -213,7 +213,7 @@ class _Writer:
         found = f"sha256:{self._each.take()}"
         if size != entry.size or (digest is not None and found != digest):
             raise BuildError(
-                f"the content of blob {digest or name} is not what its name says",
+                f"the content of blob {digest or name} does not match its digest",
                 hint="run: scripts/inv clean, then build again",
             )
         self._put(bytes(-size % tarfile.BLOCKSIZE))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which container images may come in, and by whose signature: image-specs/policy.yaml.
+"""The policy for container images (image-specs/policy.yaml): which are allowed, with which signature.
 
-Strict where nothing is written: an image that no rule speaks of does not come in.
+An image that matches no rule is refused.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from goldsmith.core import paths
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.spec.document import Document, KeyPath, parse_document
@@ -23,18 +21,19 @@ from goldsmith.spec.model import ImageSpec
 FILE = Path("image-specs/policy.yaml")
 _KINDS = ("sigstore-key", "sigstore-identity", "gpg-key", "accept-unsigned")
 _MORE = {"gpg-key": ("lookaside",), "sigstore-identity": ("issuer", "trusted-root")}
+_TOP = ("engine", "registries")
 _OFFICIAL = "docker.io/library/"
 _DOCS = "see docs/provenance.md"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """Of a registry, a namespace or a repository (prefix). One of the keys is set.
+    """The rule for a registry, a namespace or a repository (prefix); one of its kinds is set.
 
-    sigstore_key: PEM file, of cosign's signatures in the registry. identity: whose keyless signature counts;
-    issuer: by whose word; trusted_root: file with the authorities and logs of that Sigstore. gpg_key: file
-    with public keys; lookaside: URL where simple signatures lie (containers-registries.d(5)). accepted:
-    why no signature is asked for.
+    sigstore_key: PEM file with the key of cosign signatures in the registry. identity, issuer: signer of a
+    keyless signature, and who confirmed it; trusted_root: file with the authorities and logs of that
+    Sigstore. gpg_key: file with public keys; lookaside: URL of simple signatures
+    (containers-registries.d(5)). accepted: the reason why no signature is required.
     """
 
     prefix: str
@@ -47,49 +46,55 @@ class Rule:
     accepted: str = ""
 
     def fingerprint(self) -> str:
-        """Hex sha256 of all that decides; another key in the same file is another rule."""
+        """Hex sha256 of the rule and its keys: another key in the same file gives another fingerprint."""
         files = (self.sigstore_key, self.trusted_root, self.gpg_key)
         keys = [path.read_bytes().hex() for path in files if path]
-        said = [self.prefix, self.lookaside, self.accepted, self.identity, self.issuer, *keys]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        values = [self.prefix, self.lookaside, self.accepted, self.identity, self.issuer, *keys]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """origin: what a person is to edit. engine: why images count that an engine has, of whatever origin."""
+    """origin: the file to edit. engine: the reason why any image of the Docker engine is accepted."""
 
     origin: str = str(FILE)
     rules: tuple[Rule, ...] = ()
     engine: str = ""
-    used: dict[str, str] = field(default_factory=dict)  # image -> reason, of those accepted unsigned
+    used: dict[str, str] = field(default_factory=dict)  # image -> reason, of images accepted unsigned
 
     def rule(self, reference: str) -> Rule:
-        """The rule with the longest prefix of NAME@DIGEST. Raises ProvenanceError where there is none."""
+        """The rule with the longest prefix of NAME@DIGEST. Raises ProvenanceError if there is none."""
         name = reference.partition("@")[0]
-        fitting = [rule for rule in self.rules if _is_below(name, rule.prefix)]
-        if not fitting:
+        matching = [rule for rule in self.rules if _is_below(name, rule.prefix)]
+        if not matching:
             raise ProvenanceError(
                 f"the policy does not allow {reference}",
                 hint=f"add a rule for {name} to {self.origin}: {_DOCS}",
             )
-        found = max(fitting, key=lambda rule: len(rule.prefix))
+        found = max(matching, key=lambda rule: len(rule.prefix))
         if found.accepted:
             self.used[reference] = found.accepted
         return found
 
-    def allow_engine(self, image: str) -> None:
-        """Raise ProvenanceError unless images count that an engine has."""
+    def allow_engine(self, image: str, *, used_in: str = "") -> None:
+        """Raise ProvenanceError unless images of the engine are accepted. used_in: Dockerfile and line."""
+        if not self.engine and used_in:
+            raise ProvenanceError(
+                f"{used_in}: {image} is not pinned by a digest",
+                hint=f"write {image}@sha256:... and allow its repository in {self.origin} "
+                "(docs/provenance.md)",
+            )
         if not self.engine:
             raise ProvenanceError(
-                f"{image} is an image of the Docker engine, and nobody knows where it is from",
-                hint="name it by registry and digest, or give its build context; else "
+                f"the container {image} is an image of the Docker engine, so its origin is unknown",
+                hint="give it a registry and digest, or a build context; or accept it with "
                 f"engine: {{accept-unsigned: REASON}} in {self.origin}",
             )
         self.used[image] = self.engine
 
 
 def load(path: Path | None = None) -> Policy:
-    """The policy of a file, by default the project's; the strict one where there is no file.
+    """The policy in a file, by default the project's; one without rules if that does not exist.
 
     Raises SpecError, which lists every problem.
     """
@@ -105,22 +110,22 @@ def load(path: Path | None = None) -> Policy:
     except (OSError, UnicodeDecodeError) as e:
         raise SpecError(f"cannot read the policy {shown}: {e}") from e
     document = parse_document(text, lambda line: (shown, line))
-    made = Policy() if document.broken else _parse(document, shown, root)
+    found = Policy() if document.broken else _parse(document, shown, root)
     if document.problems:
         lines = "".join(f"\n  | {problem}" for problem in document.problems)
-        raise SpecError(f"the policy {named.name} is wrong{lines}", hint=_DOCS)
-    return made
+        raise SpecError(f"the policy {named.name} is not valid{lines}", hint=_DOCS)
+    return found
 
 
 def of_spec(spec: ImageSpec) -> Policy:
-    """The policy that a spec names, else the project's. Raises SpecError."""
+    """The policy that a spec names, by default the project's. Raises SpecError."""
     return load(None if spec.policy is None else Path(spec.policy))
 
 
 def _parse(document: Document, shown: str, root: Path) -> Policy:
-    """What the policy says; what is wrong with it goes to the document's problems."""
+    """The policy in a document; its problems are added to the document's."""
     if document.data is not None and not isinstance(document.data, dict):
-        _wrong(document, (), "it has to be a mapping")
+        _wrong(document, (), "must be a mapping")
         return Policy()
     data = document.data or {}
     for key in data:
@@ -128,73 +133,70 @@ def _parse(document: Document, shown: str, root: Path) -> Policy:
             _wrong(document, (key,), f"unknown key {key!r}; known: engine, registries")
     engine = data.get("engine") or {}
     if not isinstance(engine, dict) or set(engine) - {"accept-unsigned"}:
-        _wrong(document, ("engine",), "engine takes accept-unsigned alone")
+        _wrong(document, ("engine",), "engine: the only key is accept-unsigned")
         engine = {}
     reason = engine.get("accept-unsigned", "")
     if "accept-unsigned" in engine and not _is_text(reason):
         at = ("engine", "accept-unsigned")
-        _wrong(document, at, f"engine: accept-unsigned has to be a reason, got {reason!r}")
+        _wrong(document, at, f"engine: accept-unsigned must be a reason (text), got {reason!r}")
         reason = ""
     registries = data.get("registries") or {}
     if not isinstance(registries, dict):
-        message = "registries has to be a mapping from a registry or repository to its rule"
+        message = "registries must be a mapping from a registry or repository to its rule"
         _wrong(document, ("registries",), message)
         registries = {}
-    rules = [_rule(document, prefix, said, root) for prefix, said in registries.items()]
+    rules = [_rule(document, prefix, value, root) for prefix, value in registries.items()]
     return Policy(origin=shown, rules=tuple(rule for rule in rules if rule), engine=reason)
-
-
-_TOP = ("engine", "registries")
 
 
 def _wrong(document: Document, path: KeyPath, message: str) -> None:
     document.problems.append(document.problem(path, message))
 
 
-def _rule(document: Document, prefix: str, said: Any, root: Path) -> Rule | None:  # noqa: ANN401 - YAML
+def _rule(document: Document, prefix: str, value: Any, root: Path) -> Rule | None:  # noqa: ANN401 - YAML
     at = ("registries", prefix)
     if (wrong := _wrong_prefix(prefix)) is not None:
         _wrong(document, at, f"{prefix}: {wrong}")
         return None
-    kinds = [kind for kind in _KINDS if isinstance(said, dict) and kind in said]
+    kinds = [kind for kind in _KINDS if isinstance(value, dict) and kind in value]
     if len(kinds) != 1:
         _wrong(document, at, f"{prefix}: needs one of {', '.join(_KINDS)}")
         return None
     (kind,) = kinds
-    unknown = set(said) - {kind, *_MORE.get(kind, ())}
+    unknown = set(value) - {kind, *_MORE.get(kind, ())}
     if unknown:
-        _wrong(document, at, f"{prefix}: {kind} does not go with {', '.join(sorted(unknown))}")
+        _wrong(document, at, f"{prefix}: {kind} cannot be combined with {', '.join(sorted(unknown))}")
         return None
-    values = {key: said[key] for key in said if not _is_text(said[key])}
-    for key, value in values.items():
-        _wrong(document, (*at, key), f"{prefix}: {key} has to be text, got {value!r}")
-    if values:
+    not_text = {key: each for key, each in value.items() if not _is_text(each)}
+    for key, each in not_text.items():
+        _wrong(document, (*at, key), f"{prefix}: {key} must be text, got {each!r}")
+    if not_text:
         return None
     if kind == "accept-unsigned":
-        return Rule(prefix=prefix, accepted=str(said[kind]))
+        return Rule(prefix=prefix, accepted=str(value[kind]))
     if kind == "sigstore-identity":
-        return _keyless(document, prefix, said, root)
-    key = root / str(said[kind])
+        return _keyless(document, prefix, value, root)
+    key = root / str(value[kind])
     if not key.is_file():
-        _wrong(document, (*at, kind), f"{prefix}: there is no key {said[kind]}")
+        _wrong(document, (*at, kind), f"{prefix}: there is no key {value[kind]}")
         return None
     if kind == "sigstore-key":
         return Rule(prefix=prefix, sigstore_key=key)
-    return Rule(prefix=prefix, gpg_key=key, lookaside=str(said.get("lookaside", "")))
+    return Rule(prefix=prefix, gpg_key=key, lookaside=str(value.get("lookaside", "")))
 
 
-def _keyless(document: Document, prefix: str, said: Mapping[str, Any], root: Path) -> Rule | None:
+def _keyless(document: Document, prefix: str, value: Mapping[str, Any], root: Path) -> Rule | None:
     at = ("registries", prefix)
-    missing = [key for key in _MORE["sigstore-identity"] if not said.get(key)]
+    missing = [key for key in _MORE["sigstore-identity"] if not value.get(key)]
     if missing:
-        _wrong(document, at, f"{prefix}: sigstore-identity needs {' and '.join(missing)} too")
+        _wrong(document, at, f"{prefix}: sigstore-identity also needs {' and '.join(missing)}")
         return None
-    trusted_root = root / str(said["trusted-root"])
+    trusted_root = root / str(value["trusted-root"])
     if not trusted_root.is_file():
-        _wrong(document, (*at, "trusted-root"), f"{prefix}: there is no trusted root {said['trusted-root']}")
+        _wrong(document, (*at, "trusted-root"), f"{prefix}: there is no trusted root {value['trusted-root']}")
         return None
     return Rule(
-        prefix=prefix, identity=str(said["sigstore-identity"]), issuer=str(said["issuer"]),
+        prefix=prefix, identity=str(value["sigstore-identity"]), issuer=str(value["issuer"]),
         trusted_root=trusted_root,
     )  # fmt: skip
 
@@ -204,32 +206,14 @@ def _is_text(value: object) -> bool:
 
 
 def _wrong_prefix(prefix: str) -> str | None:
-    """Why a rule of this prefix would never count, None where it would."""
+    """Why a rule of this prefix would never match; None if it can."""
     path = prefix.partition("/")[2]
     if prefix.endswith("/") or "@" in path or ":" in path:
-        return "a rule is for a registry, a namespace or a repository: no tag, no digest, no slash at the end"
+        return "must be a registry, a namespace or a repository, without tag, digest or slash at the end"
     return None
 
 
 def _is_below(name: str, prefix: str) -> bool:
-    """Docker's own images go by docker.io/NAME too."""
+    """Docker's official images are known as docker.io/NAME too."""
     short = name.replace(_OFFICIAL, "docker.io/", 1) if name.startswith(_OFFICIAL) else name
     return any(each == prefix or each.startswith(f"{prefix}/") for each in (name, short))
-
-
-def skopeo_files(rule: Rule, folder: Path) -> tuple[str, ...]:
-    """The words for skopeo by which it asks for the rule's GPG signature; files of theirs go in folder.
-
-    Formats: containers-policy.json(5), containers-registries.d(5).
-    """
-    wanted: Mapping[str, Any] = {
-        "type": "signedBy", "keyType": "GPGKeys", "keyPath": str(rule.gpg_key),
-        "signedIdentity": {"type": "matchRepository"},
-    }  # fmt: skip
-    document = {"default": [{"type": "reject"}], "transports": {"docker": {rule.prefix: [wanted]}}}
-    (folder / "policy.json").write_text(json.dumps(document))
-    registries = folder / "registries.d"
-    registries.mkdir()
-    place = {"lookaside": rule.lookaside} if rule.lookaside else {}
-    (registries / "rule.yaml").write_text(yaml.safe_dump({"docker": {rule.prefix: place}}))
-    return ("--policy", str(folder / "policy.json"), "--registries.d", str(registries))

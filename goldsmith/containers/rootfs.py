@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian root from signed packages, as the one layer of a container image."""
+"""Make a Debian root file system from signed packages: the only layer of a container image."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ class Recipe:
 
 
 def read(folder: Path) -> Recipe:
-    """The recipe in a context folder. Raises SpecError for what is no recipe."""
+    """The recipe in a context folder. Raises SpecError if it is not valid."""
     path = folder / build_context.ROOTFS
     document = parse_document(path.read_text(), lambda line: (str(path), line))
     if document.problems:
         lines = "".join(f"\n  | {problem}" for problem in document.problems)
-        raise SpecError(f"{path} is no recipe{lines}", hint="see docs/containers.md")
+        raise SpecError(f"the recipe {path} is not valid{lines}", hint="see docs/containers.md")
     try:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.data.items()}
         return Recipe(**fields)
     except (TypeError, AttributeError) as e:
-        raise SpecError(f"{path} is no recipe: {e}", hint="see docs/containers.md") from e
+        raise SpecError(f"the recipe {path} is not valid: {e}", hint="see docs/containers.md") from e
 
 
 def make(
     folder: Path, target: Path, *, arch: str, epoch: int, source: str, work: Path, log_path: Path
 ) -> None:
-    """Write the root that folder describes to target, a tar archive; work is an empty folder of ours.
+    """Write the root that the recipe in folder describes to target, a tar archive; work: an empty folder.
 
-    source: address of aptproxy.serve(). The same recipe, index and epoch give the same bytes.
+    source: address of apt.proxy.serve(). The same recipe, index and epoch give the same bytes.
     Raises HostError without root, and BuildError.
     """
     privilege.require_root("a container's root file system", otherwise="build as root")
@@ -63,14 +63,14 @@ def make(
         *(["--include=" + ",".join(recipe.packages)] if recipe.packages else []),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude),
         *(f"--dpkgopt=path-include={pattern}" for pattern in recipe.include),
-        "--dpkgopt=force-unsafe-io",  # nobody waits for a disk inside an image
+        "--dpkgopt=force-unsafe-io",  # no fsync: nothing here has to survive a crash
         "--aptopt=Acquire::http::Proxy \"DIRECT\"",
         f"--customize-hook=cd \"$1\" && rm -f {_TRACES}",
         *([f"--customize-hook=cp -R --preserve=mode {files}/. \"$1\"/"] if files else []),
         recipe.suite, target, *_sources(recipe.suite, source),
     ]  # fmt: skip
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": os.fspath(work), "LC_ALL": "C.UTF-8"}
-    target.touch()  # so that it is ours, whoever writes it
+    target.touch()  # so that we own it, though root writes it
     root_argv = privilege.as_root(("env", *(f"{name}={value}" for name, value in env.items()), *argv))
     proc.run(root_argv, log_path=log_path, timeout_s=_TIMEOUT_S)
 
@@ -102,7 +102,7 @@ def _sources(suite: str, source: str) -> list[str]:
 
 
 def _files(folder: Path, work: Path) -> Path | None:
-    """A copy of the context's files/ with the modes that a fresh checkout under any umask would not have."""
+    """A copy of the context's files/ with modes that do not depend on the umask of the checkout."""
     if not (folder / "files").is_dir():
         return None
     staged = work / "files"

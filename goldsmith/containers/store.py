@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cache of container images: what was built, by what it was built from; layers, by their content."""
+"""The cache of container images: images by the hash of their inputs, layers by that of their content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GZIP_LEVEL = 6  # what docker itself uses
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """An image as an engine knows it: its configuration, and its uncompressed layers by diff ID."""
+    """An image as an engine has it: its configuration, and its uncompressed layers by diff ID."""
 
     config: bytes
     diff_ids: tuple[str, ...]
@@ -41,7 +41,7 @@ def _refuse(_: Path) -> None:
 
 
 def lookup(key: str) -> Built | None:
-    """The image of this key; whether its layers are still there is not looked at."""
+    """The image of this key; does not check that its layers are still there."""
     try:
         entry = cache.cached(_KIND, key, _refuse)
     except _MissingError:
@@ -51,7 +51,7 @@ def lookup(key: str) -> Built | None:
 
 
 def layers(built: Built) -> dict[str, Path] | None:
-    """Where its layers are, hashed just now; None when one is missing or broken."""
+    """The files of its layers, whose hashes were checked just now; None if one is missing or broken."""
     try:
         return {diff_id: layer(diff_id) for diff_id in built.diff_ids}
     except _MissingError:
@@ -63,7 +63,7 @@ def layer(diff_id: str) -> Path:
 
 
 def keep(key: str, config: bytes, files: Mapping[str, Path]) -> Built:
-    """Store an image; its layer files (by diff ID, verified by the caller) are moved or copied in."""
+    """Store an image; moves or copies its layer files (by diff ID, verified by the caller)."""
     for diff_id, path in files.items():
         cache.cached("layer", _hex(diff_id), functools.partial(_move, path, "layer.tar"))
     forget(key)
@@ -79,7 +79,7 @@ def forget(*keys: str) -> None:
 
 
 def gzipped(diff_id: str) -> tuple[Path, oci.Layer]:
-    """The layer in gzip, always the same bytes for one version of zlib; made once."""
+    """The layer in gzip, the same bytes for each version of zlib; made once."""
 
     def make(new: Path) -> None:
         _gzip(layer(diff_id), new / "layer.tar.gz")

@@ -22,7 +22,7 @@ def collect(root: Path, **builds: str) -> dict[str, build_context.Context]:
     return {context.ref: context for context in build_context.collect(specs, root)}
 
 
-def test_parents_come_before_what_is_from_them(tmp_path: Path) -> None:
+def test_parents_come_before_their_children(tmp_path: Path) -> None:
     context(tmp_path, "app", "FROM a.test/lib:1\n")
     context(tmp_path, "lib", "FROM goldsmith.local/base:13\n")
     (tmp_path / "containers/base").mkdir(parents=True)
@@ -79,3 +79,16 @@ def test_what_dockerignore_names_stays_out(tmp_path: Path) -> None:
     sink.seek(0)
     with tarfile.open(fileobj=sink) as archive:
         assert archive.getnames() == [".dockerignore", "Dockerfile", "sub", "sub/kept"]
+
+
+def test_the_location_of_an_image_is_the_line_that_names_it(tmp_path: Path) -> None:
+    context(
+        tmp_path,
+        "app",
+        "ARG TAG=2\nFROM debian:13 AS one\nFROM x.test/y:$TAG\nCOPY --from=z.test/z:1 /a /b\n",
+    )
+
+    path = tmp_path / "app/Dockerfile"
+    assert build_context.location(tmp_path / "app", "debian:13") == f"{path}:2"
+    assert build_context.location(tmp_path / "app", "z.test/z:1") == f"{path}:4"
+    assert build_context.location(tmp_path / "app", "x.test/y:2") == str(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stage over a store that is filled by hand: nothing here may ask for an engine."""
+"""Export from a store that the tests fill: none of this may need an engine."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def spec(run: Run, tmp_path: Path) -> ContainerSpec:
 
 def key_of(spec: ContainerSpec, root: Path, run: Run) -> str:
     with contextlib.ExitStack() as stack:
-        shop = build.Workshop(
+        resources = build.BuildResources(
             run=run, log_path=root / "log", arch="amd64", preferred_mirror=None, stack=stack, policy=Policy()
         )
-        return build.keys(shop, build_context.collect([spec], root))[spec.ref]
+        return build.keys(resources, build_context.collect([spec], root))[spec.ref]
 
 
 def keep(key: str, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_is_cached_needs_no_engine(spec: ContainerSpec, run: Run, tmp_path:
 
 
 @pytest.mark.parametrize("layers", list(Layers))
-def test_written_anew_the_bytes_are_the_same(
+def test_a_rewritten_bundle_has_the_same_bytes(
     spec: ContainerSpec, run: Run, tmp_path: Path, layers: Layers
 ) -> None:
     first = export(run, tmp_path, spec, layers=layers)
@@ -79,7 +79,7 @@ def test_written_anew_the_bytes_are_the_same(
     assert again.sha256 == first.sha256
 
 
-def test_a_bundle_that_rotted_is_written_anew(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_written_again(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:
     first = export(run, tmp_path, spec)
     with first.path.open("r+b") as file:
         file.seek(5000)
@@ -89,19 +89,19 @@ def test_a_bundle_that_rotted_is_written_anew(spec: ContainerSpec, run: Run, tmp
     assert files.sha256_of(again.path) == first.sha256
 
 
-def test_a_layer_that_rotted_is_built_anew_and_never_shipped(
+def test_a_damaged_layer_is_built_again_and_never_exported(
     spec: ContainerSpec, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = key_of(spec, tmp_path, run)
     layer = store.layer(oci.sha256(LAYERS[1]))
     layer.write_bytes(b"rot")
-    with pytest.raises(HostError, match="no Docker engine answers"):  # it asks for one: there is no other way
+    with pytest.raises(HostError, match="no Docker engine answers"):  # it needs one: there is no other way
         export(run, tmp_path, spec)
     keep(key, tmp_path)
     assert [x.digest for x in export(run, tmp_path, spec).images[0].layers] == list(map(oci.sha256, LAYERS))
 
 
-def test_a_changed_context_is_built_anew(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:
+def test_a_changed_context_is_built_again(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:
     (tmp_path / "app/new").touch()
     with pytest.raises(HostError, match="no Docker engine answers"):
         export(run, tmp_path, spec)
@@ -128,6 +128,6 @@ def test_one_name_for_two_containers_is_refused(spec: ContainerSpec, run: Run, t
         export(run, tmp_path, spec, ContainerSpec(ref="a.test/app:1", registry="x"))
 
 
-def test_an_empty_list_is_said(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_list_is_reported(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(run, tmp_path).images == ()
     assert "lists no containers" in capsys.readouterr().err

@@ -39,14 +39,14 @@ def members(data: bytes) -> dict[str, bytes]:
         return {e.name: f.read() for e in archive if (f := archive.extractfile(e)) is not None}
 
 
-def test_the_same_images_give_the_same_bytes_and_the_hash_is_theirs() -> None:
+def test_the_same_images_give_the_same_bytes_and_their_hash() -> None:
     made = [image("a.test/a:1", b"base", b"a"), image("a.test/b:1", b"base", b"b")]
     first, digest = write(*made)
     assert write(*made) == (first, digest)
     assert hashlib.sha256(first).hexdigest() == digest
 
 
-def test_every_blob_is_there_once_and_is_what_its_name_says() -> None:
+def test_every_blob_is_stored_once_and_matches_its_digest() -> None:
     data, _ = write(image("a.test/a:1", b"base", b"a"), image("a.test/b:1", b"base", b"b"))
     blobs = {name: content for name, content in members(data).items() if name.startswith("blobs/")}
     assert len(blobs) == 3 + 2 + 2  # layers, configs, manifests
@@ -54,7 +54,7 @@ def test_every_blob_is_there_once_and_is_what_its_name_says() -> None:
         assert name == f"blobs/sha256/{hashlib.sha256(content).hexdigest()}"
 
 
-def test_docker_and_oci_point_at_the_same_blobs() -> None:
+def test_docker_and_oci_manifests_refer_to_the_same_blobs() -> None:
     one = image("a.test/a:1", b"base", b"a")
     found = members(write(one)[0])
     (entry,) = json.loads(found["manifest.json"])
@@ -65,17 +65,17 @@ def test_docker_and_oci_point_at_the_same_blobs() -> None:
     assert descriptor["annotations"]["io.containerd.image.name"] == "a.test/a:1"
 
 
-def test_nothing_of_the_host_is_in_the_headers() -> None:
+def test_tar_headers_hold_nothing_of_the_host() -> None:
     data, _ = write(image("a.test/a:1", b"a"))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         assert {(e.mtime, e.uid, e.gid, e.uname, e.gname) for e in archive} == {(0, 0, 0, "", "")}
 
 
-def test_a_blob_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
+def test_a_blob_that_does_not_match_its_digest_is_refused(tmp_path: Path) -> None:
     one, blobs = image("a.test/a:1", b"layer")
     (tmp_path / "layer").write_bytes(b"rotte")
     blobs[one.layers[0].digest] = tmp_path / "layer"
-    with pytest.raises(BuildError, match="not what its name says"):
+    with pytest.raises(BuildError, match="does not match its digest"):
         write((one, blobs))
 
 
@@ -85,13 +85,13 @@ def test_a_full_disk_is_an_error() -> None:
         oci.write([one], blobs, sink)
 
 
-def test_an_empty_bundle_is_an_archive_too() -> None:
+def test_an_empty_bundle_is_a_valid_archive() -> None:
     found = members(write()[0])
     assert json.loads(found["manifest.json"]) == []
     assert json.loads(found["index.json"])["manifests"] == []
 
 
-def test_names_by_digest_are_no_tags() -> None:
+def test_names_by_digest_are_not_written_as_tags() -> None:
     one, blobs = image("a.test/a:1", b"a")
     pinned = f"a.test/a@{one.digest}"
     both = oci.Image(
@@ -121,7 +121,7 @@ def test_names_are_written_out_as_the_kubelet_does(ref: str, name: str, reposito
     assert (oci.full_name(ref), oci.repository(ref)) == (name, repository)
 
 
-def test_the_lock_says_what_is_in_the_archive() -> None:
+def test_the_lock_lists_the_images_of_the_archive() -> None:
     one, _ = image("a.test/a:1", b"base", b"a", into=Into.docker)
     parsed = oci.lock([one]).as_dict()
     assert (parsed["schema"], parsed["version"]) == ("goldsmith.images-lock", 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy lets in, and whether cosign's signatures are judged rightly."""
+"""Which images the policy allows, and the check of cosign signatures."""
 
 from __future__ import annotations
 
@@ -34,15 +34,22 @@ def write(tmp_path: Path) -> Callable[[object], Path]:
     return write
 
 
-def test_without_a_policy_nothing_comes_in(tmp_path: Path) -> None:
+def test_without_a_policy_no_image_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(ProvenanceError, match=f"does not allow {REPOSITORY}@{DIGEST}") as e:
         Policy().rule(f"{REPOSITORY}@{DIGEST}")
     assert "image-specs/policy.yaml" in str(e.value.hint)
-    with pytest.raises(ProvenanceError, match="nobody knows where it is from"):
+    with pytest.raises(ProvenanceError, match="its origin is unknown"):
         Policy().allow_engine("debian:12")
 
 
-def test_the_longest_prefix_decides_and_ends_at_a_border(write: Callable[[object], Path]) -> None:
+def test_an_image_in_a_dockerfile_without_a_digest_is_named_with_its_line() -> None:
+    with pytest.raises(ProvenanceError, match=r"^web/Dockerfile:1: debian:13 is not pinned") as e:
+        Policy().allow_engine("debian:13", used_in="web/Dockerfile:1")
+
+    assert "write debian:13@sha256:" in str(e.value.hint)
+
+
+def test_the_longest_prefix_that_ends_at_a_border_decides(write: Callable[[object], Path]) -> None:
     made = policy.load(
         write(
             {
@@ -65,7 +72,7 @@ def test_the_longest_prefix_decides_and_ends_at_a_border(write: Callable[[object
     }  # fmt: skip
 
 
-def test_dockers_own_images_have_a_short_name_too(write: Callable[[object], Path]) -> None:
+def test_dockers_official_images_have_a_short_name_too(write: Callable[[object], Path]) -> None:
     rules = {"docker.io": {"accept-unsigned": "all"}, "docker.io/debian": {"accept-unsigned": "Debian's"}}
 
     made = policy.load(write({"registries": rules}))
@@ -82,7 +89,7 @@ def test_images_of_an_engine_need_a_reason(write: Callable[[object], Path]) -> N
     assert made.used == {"mine:1": "built by hand"}
 
 
-def test_another_key_in_the_same_file_is_another_rule(tmp_path: Path) -> None:
+def test_another_key_in_the_same_file_changes_the_fingerprint(tmp_path: Path) -> None:
     key = tmp_path / "key.pub"
     key.write_text("one")
     rule = Rule(prefix="a", sigstore_key=key)
@@ -92,7 +99,7 @@ def test_another_key_in_the_same_file_is_another_rule(tmp_path: Path) -> None:
     assert rule.fingerprint() != before
 
 
-def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
+def test_a_keyless_rule_names_identity_issuer_and_trusted_root(
     write: Callable[[object], Path], tmp_path: Path
 ) -> None:
     root = tmp_path / "trusted_root.json"
@@ -111,28 +118,31 @@ def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
     ("content", "problem"),
     [
         ({"registry": {}}, "unknown key 'registry'"),
-        ({"engine": {"accept": 1}}, "engine takes accept-unsigned alone"),
-        ({"engine": {"accept-unsigned": False}}, "accept-unsigned has to be a reason, got False"),
-        ({"engine": {"accept-unsigned": None}}, "accept-unsigned has to be a reason, got None"),
-        ({"engine": {"accept-unsigned": " "}}, "accept-unsigned has to be a reason"),
-        ({"registries": {"a": {"accept-unsigned": True}}}, "a: accept-unsigned has to be text, got True"),
-        ({"registries": {"a": {"accept-unsigned": ""}}}, "a: accept-unsigned has to be text"),
-        ({"registries": {"a/b/": {"accept-unsigned": "x"}}}, "a/b/: a rule is for a registry"),
-        ({"registries": {"a/b:1": {"accept-unsigned": "x"}}}, "a/b:1: a rule is for a registry"),
-        ({"registries": ["host.test"]}, "registries has to be a mapping"),
+        ({"engine": {"accept": 1}}, "engine: the only key is accept-unsigned"),
+        ({"engine": {"accept-unsigned": False}}, "accept-unsigned must be a reason .text., got False"),
+        ({"engine": {"accept-unsigned": None}}, "accept-unsigned must be a reason .text., got None"),
+        ({"engine": {"accept-unsigned": " "}}, "accept-unsigned must be a reason"),
+        ({"registries": {"a": {"accept-unsigned": True}}}, "a: accept-unsigned must be text, got True"),
+        ({"registries": {"a": {"accept-unsigned": ""}}}, "a: accept-unsigned must be text"),
+        ({"registries": {"a/b/": {"accept-unsigned": "x"}}}, "a/b/: must be a registry"),
+        ({"registries": {"a/b:1": {"accept-unsigned": "x"}}}, "a/b:1: must be a registry"),
+        ({"registries": ["host.test"]}, "registries must be a mapping"),
         (
             {"registries": {"a": {}}},
             "a: needs one of sigstore-key, sigstore-identity",
         ),
         ({"registries": {"a": {"gpg-key": "k", "accept-unsigned": "x"}}}, "a: needs one of"),
-        ({"registries": {"a": {"accept-unsigned": "x", "lookaside": "y"}}}, "does not go with lookaside"),
+        (
+            {"registries": {"a": {"accept-unsigned": "x", "lookaside": "y"}}},
+            "be combined with lookaside",
+        ),
         ({"registries": {"a": {"sigstore-key": "nobody.pub"}}}, "a: there is no key nobody.pub"),
-        ({"registries": {"a": {"sigstore-identity": "x", "issuer": "y"}}}, "needs trusted-root too"),
+        ({"registries": {"a": {"sigstore-identity": "x", "issuer": "y"}}}, "also needs trusted-root"),
         (
             {"registries": {"a": {"sigstore-identity": "x", "issuer": "y", "trusted-root": "none.json"}}},
             "a: there is no trusted root none.json",
         ),
-        ([], "has to be a mapping"),
+        ([], "must be a mapping"),
         ("a: [", "policy.yaml:1: not valid YAML"),
         (
             "engine: {accept-unsigned: first}\nengine: {accept-unsigned: second}\n",
@@ -145,11 +155,11 @@ def test_a_keyless_rule_names_who_by_whose_word_and_whom_to_trust(
         ("registries:\n  10: {accept-unsigned: x}\n", "policy.yaml:2: a key must be text, got 10"),
         (
             "# ours\nregistries:\n  a:\n    accept-unsigned: 1\n",
-            "policy.yaml:4: a: accept-unsigned has to be",
+            "policy.yaml:4: a: accept-unsigned must be",
         ),
     ],
 )
-def test_what_is_wrong_with_a_policy_is_said(
+def test_a_problem_of_a_policy_is_reported(
     write: Callable[[object], Path], content: object, problem: str
 ) -> None:
     if content == []:
@@ -158,18 +168,18 @@ def test_what_is_wrong_with_a_policy_is_said(
         policy.load(write(content))
 
 
-def test_all_problems_are_said_together(write: Callable[[object], Path]) -> None:
+def test_all_problems_are_reported_together(write: Callable[[object], Path]) -> None:
     with pytest.raises(SpecError, match=r"(?s)a: needs one of.*b: needs one of"):
         policy.load(write({"registries": {"a": {}, "b": {}}}))
 
 
-def test_a_policy_that_a_spec_names_has_to_be_there(tmp_path: Path) -> None:
+def test_a_policy_that_a_spec_names_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no policy"):
         policy.load(tmp_path / "none.yaml")
     assert policy.load().rules == ()
 
 
-def test_docker_hub_goes_by_the_name_that_cosign_gives_it() -> None:
+def test_docker_hub_is_known_by_the_name_that_cosign_uses() -> None:
     assert cosign._repository("index.docker.io/team/app:1") == "docker.io/team/app"
 
 
@@ -183,7 +193,7 @@ def key(tmp_path: Path) -> Path:
 def stored(
     folder: Path, *, private: ec.EllipticCurvePrivateKey = KEY, changes: Mapping[str, Any] | None = None
 ) -> Path:
-    """The folder that skopeo makes of one signature of cosign's."""
+    """The folder that skopeo makes of one cosign signature."""
     said = {
         "identity": {"docker-reference": REPOSITORY}, "image": {"docker-manifest-digest": DIGEST},
         "type": "cosign container image signature", **(changes or {}),
@@ -201,7 +211,7 @@ def stored(
     return folder
 
 
-def test_a_signature_by_the_key_for_this_image_counts(tmp_path: Path, key: Path) -> None:
+def test_a_signature_by_the_key_for_this_image_is_accepted(tmp_path: Path, key: Path) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     stored(tmp_path / "s", private=other)
 
@@ -220,21 +230,21 @@ def test_a_signature_by_the_key_for_this_image_counts(tmp_path: Path, key: Path)
         ({"image": {}}, "is broken"),
     ],
 )
-def test_a_signature_for_something_else_does_not(
+def test_a_signature_for_another_image_is_refused(
     tmp_path: Path, key: Path, changes: Mapping[str, Any], why: str
 ) -> None:
     with pytest.raises(ProvenanceError, match=why):
         cosign.check(stored(tmp_path / "s", changes=changes), DIGEST, REPOSITORY, key)
 
 
-def test_a_signature_by_somebody_else_does_not(tmp_path: Path, key: Path) -> None:
+def test_a_signature_by_another_key_is_refused(tmp_path: Path, key: Path) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
 
     with pytest.raises(ProvenanceError, match="by another key"):
         cosign.check(stored(tmp_path / "s", private=other), DIGEST, REPOSITORY, key)
 
 
-def test_a_payload_that_was_changed_does_not(tmp_path: Path, key: Path) -> None:
+def test_a_changed_payload_is_refused(tmp_path: Path, key: Path) -> None:
     folder = stored(tmp_path / "s", changes={"image": {"docker-manifest-digest": f"sha256:{'b' * 64}"}})
     (payload,) = [path for path in folder.iterdir() if path.name != "manifest.json"]
     payload.write_bytes(payload.read_bytes().replace(b"b" * 64, b"a" * 64))
@@ -250,8 +260,8 @@ def test_the_tag_it_was_signed_under_does_not_matter(tmp_path: Path, key: Path, 
     cosign.check(folder, DIGEST, REPOSITORY, key)
 
 
-def test_something_else_under_the_tag_is_no_signature(tmp_path: Path, key: Path) -> None:
+def test_another_document_under_the_tag_is_not_a_signature(tmp_path: Path, key: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"layers": [{"mediaType": "other", "digest": "sha256:0"}]}')
 
-    with pytest.raises(ProvenanceError, match="none is a signature of cosign's"):
+    with pytest.raises(ProvenanceError, match="none is a cosign signature"):
         cosign.check(tmp_path, DIGEST, REPOSITORY, key)

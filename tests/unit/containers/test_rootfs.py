@@ -15,7 +15,7 @@ Make = Callable[[], Path]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """make(): a root of an empty recipe; returns where it was to be written."""
+    """Call make() with an empty recipe; return the target path."""
     (tmp_path / "context").mkdir()
     (tmp_path / "context/rootfs.yaml").write_text("suite: trixie\n")
     (tmp_path / "work").mkdir()
@@ -31,10 +31,10 @@ def make(tmp_path: Path) -> Make:
     return call
 
 
-def test_what_root_writes_is_still_its_callers(
+def test_the_caller_owns_what_root_writes(
     make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """sudo's program finds the file there already: it would be root's otherwise, and closed to us."""
+    """The file exists before sudo's program writes it; otherwise root would own it, closed to us."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     target = tmp_path / "root.tar"
     fake("sudo", f'[ "$2" = true ] || {{ test -f "{target}" && echo content > "{target}"; }}')
@@ -42,7 +42,7 @@ def test_what_root_writes_is_still_its_callers(
     assert make().read_text() == "content\n"
 
 
-def test_without_root_nothing_is_begun(
+def test_without_root_nothing_starts(
     make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -61,10 +61,10 @@ def test_without_root_nothing_is_begun(
         ("suite: trixie\nsuite: bookworm\n", r"rootfs.yaml:2: key 'suite' stands twice"),
         ("suite: [\n", "rootfs.yaml:2: not valid YAML"),
         ("suite: trixie\nsuit: x\n", "unexpected keyword argument 'suit'"),
-        ("- trixie\n", "is no recipe"),
+        ("- trixie\n", "is not valid"),
     ],
 )
-def test_what_is_no_recipe_is_said(tmp_path: Path, text: str, why: str) -> None:
+def test_an_invalid_recipe_is_reported(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "rootfs.yaml").write_text(text)
 
     with pytest.raises(SpecError, match=why):
