@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of builds, out/NAME/BUILD_ID, and the link `latest` to the newest verified one."""
+"""Build folders (out/NAME/BUILD_ID): make and find them, the link `latest`, clean-up of disk images."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def new_build_folder(out: Path, name: str, commit: str) -> Path:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            time.sleep(0.2)  # another build of this name began in this very second
+            time.sleep(0.2)  # another build of this name started in this second
         except OSError as e:
             raise HostError(
                 f"cannot write to {out}: {e.strerror}",
-                hint="name a folder that you can write: --out DIR, or GOLDSMITH_OUT",
+                hint="use a folder that you can write to: --out DIR, or GOLDSMITH_OUT",
             ) from e
         else:
             return folder
 
 
 def find_build(out: Path, name: str, build_id: str = "") -> Path:
-    """The folder of a build, by default the latest verified one. Raises SpecError where there is none."""
+    """The folder of a build, by default the latest verified one. Raises SpecError if there is none."""
     folder = out / name / (build_id or LATEST)
     if not (folder / MANIFEST).exists():
         which = f"build {build_id}" if build_id else "verified build"
@@ -48,11 +48,11 @@ def find_build(out: Path, name: str, build_id: str = "") -> Path:
 
 
 def find_qcow2(out: Path, name: str) -> Path:
-    """The disk image of the latest verified build of a spec. Raises SpecError where there is none."""
+    """The disk image of the latest verified build of a spec. Raises SpecError if there is none."""
     build = find_build(out, name)
     found = sorted(build.glob("*.qcow2"))
     if not found:
-        raise SpecError(f"{build} has no disk image any more", hint=f"run: scripts/inv build-image {name}")
+        raise SpecError(f"{build} no longer has a disk image", hint=f"run: scripts/inv build-image {name}")
     return found[0]
 
 
@@ -76,7 +76,7 @@ def is_verified(build: Path) -> bool:
 
 
 def drop_disk_images(build: Path) -> list[str]:
-    """Of a build that did not get as far as a good verdict: its disk image, and files half written."""
+    """Remove half-written files and, unless the build is verified or marked to be kept, its disk images."""
     half = [path for path in build.iterdir() if path.name.startswith(".")]
     images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
     unwanted = half if (build / "keep").exists() or is_verified(build) else [*half, *images]
@@ -86,9 +86,9 @@ def drop_disk_images(build: Path) -> list[str]:
 
 
 def move_latest(build: Path) -> bool:
-    """Point `latest` at a verified build, in one step; false where a newer one has it already."""
+    """Point `latest` to a verified build, atomically; false if it points to a newer one already."""
     if not is_verified(build):
-        raise BuildError(f"{build} is not verified; latest stays where it is")
+        raise BuildError(f"{build} is not verified: the link latest stays unchanged")
     latest = build.parent / LATEST
     with locks.locked(build.parent / ".latest.lock", wait=True):
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things are on disk: the output, the cache, a run's scratch folder; locks and clean-up."""
+"""The cache: entries appear whole or not at all, and their hashes are checked before each use."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from goldsmith.core import locks, paths
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import HostError
 
-ENVIRONMENTS = "environments"  # in the cache, but scripts/inv's: we may be running in one of them
-_SEAL = ".files.json"  # names, sizes and hashes of a cache entry's files
+ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
+_SEAL = ".files.json"  # paths and hashes of an entry's files
 
 
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The cache entry KIND/KEY, a folder; make(folder) fills it when it is missing or broken.
+    """The cache entry KIND/KEY, a folder; make(folder) fills it if it is missing or broken.
 
-    An entry appears whole or not at all, under a lock, and each of its files is hashed before use.
+    The entry is locked meanwhile, and each of its files is hashed before it is returned.
     """
     if key in ("", ".", "..") or "/" in key:
-        raise ValueError(f"no name for a cache entry: {key!r}")
+        raise ValueError(f"not a valid name of a cache entry: {key!r}")
     entry = paths.cache_root() / kind / key
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -36,12 +36,12 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         if not is_intact(entry):
             shutil.rmtree(entry, ignore_errors=True)
             _fill(entry, make)
-    os.utime(entry)  # age of an entry: when it was last used
+    os.utime(entry)  # the age of an entry counts from its last use
     return entry
 
 
 def is_intact(entry: Path) -> bool:
-    """Every file of a cache entry is there with the hash it was stored with."""
+    """Every file of a cache entry still has the hash with which it was stored, and none was added."""
     try:
         sealed = json.loads((entry / _SEAL).read_text())
         return bool(sealed == _hashes(entry))
@@ -50,7 +50,7 @@ def is_intact(entry: Path) -> bool:
 
 
 def clean_cache(*, older_than_days: float | None = None) -> list[str]:
-    """Remove broken cache entries and unfinished ones of dead runs, and old ones if asked."""
+    """Remove broken entries, unfinished entries of dead runs and, if asked, old entries; a line for each."""
     done = clean_unfinished_entries()
     for entry in sorted(paths.cache_root().glob("*/*")):
         if entry.parent.name == ENVIRONMENTS:
@@ -71,7 +71,7 @@ def clean_cache(*, older_than_days: float | None = None) -> list[str]:
 
 
 def clean_unfinished_entries() -> list[str]:
-    """Remove what was being put into the cache by somebody who no longer holds the entry's lock."""
+    """Remove unfinished entries whose lock nobody holds; a line for each."""
     done = []
     for new in sorted(paths.cache_root().glob("*/.new-*")):
         key = new.name.removeprefix(".new-").rpartition("-")[0]

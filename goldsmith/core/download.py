@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files by URL, streamed into the cache and checked before anybody sees them."""
+"""Download files into the cache: streamed, resumed after faults, their sha256 checked before use."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SCHEMES = ("https", "http", "file")
 
 _ATTEMPTS = 4
 _PAUSE_S = 1.0  # before the second attempt; twice as long before each further one
-_STALL_S = 60.0  # a connection that says nothing for so long is given up
-_SLOWEST = 1024  # bytes a second, over _STALL_S: one that drips is no better
+_STALL_S = 60.0  # give up a connection without data for so long
+_SLOWEST = 1024  # bytes a second, over _STALL_S: give up a slower one too
 _CHUNK = 1 << 18
-_PASSING = frozenset(
+_TEMPORARY = frozenset(
     (
         HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR,
         HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
@@ -33,15 +33,15 @@ _PASSING = frozenset(
 )  # fmt: skip
 
 
-class _Passing(Exception):
-    """What may go well at the next attempt."""
+class _TemporaryError(Exception):
+    """A failure that another attempt may not have."""
 
 
 def fetch(url: str, sha256: str, *, log_path: Path) -> Path:
-    """The file, in the cache under its sha256 and with the name that it has in the URL.
+    """The file in the cache, under its sha256 and with its name from the URL.
 
-    Follows redirects, takes up again where a broken transfer ended, and appends a line on what it did
-    to log_path. Raises BuildError when the file cannot be had or is another one; then nothing is kept.
+    Follows redirects, resumes a broken transfer, and appends a line to log_path. Raises BuildError if the
+    file cannot be fetched or has another sha256; then nothing is kept.
     """
     shown = _checked_scheme(url)
 
@@ -57,14 +57,14 @@ def fetch(url: str, sha256: str, *, log_path: Path) -> Path:
 
 
 def to_file(url: str, target: Path) -> None:
-    """What is at a URL, whatever it is: for what says itself who made it. Raises BuildError."""
+    """Download a file without a known sha256, for content with its own signature. Raises BuildError."""
     shown = _checked_scheme(url)
     with target.open("w+b") as sink:
         _transfer(url, sink, shown)
 
 
 def _checked_scheme(url: str) -> str:
-    """The URL as it may be shown."""
+    """Check the scheme; return the URL without secrets, for messages."""
     shown, scheme = _shown(url), urllib.parse.urlsplit(url).scheme
     if scheme not in SCHEMES:
         raise BuildError(f"cannot fetch {shown}: {scheme or 'no scheme'}", hint=f"use {', '.join(SCHEMES)}")
@@ -79,8 +79,8 @@ def _store(url: str, sha256: str, target: Path, shown: str) -> int:
         size = sink.tell()
     if got != sha256.lower():
         raise BuildError(
-            f"{shown} is not the file that was asked for: expected sha256 {sha256}, got {got}",
-            hint="compare with the checksum that its publisher states; nothing was kept",
+            f"{shown} has another sha256: expected {sha256}, got {got}",
+            hint="compare with the checksum of its publisher; nothing was kept",
         )
     return size
 
@@ -90,9 +90,9 @@ def _transfer(url: str, sink: IO[bytes], shown: str) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             _attempt(url, sink, shown)
-        except _Passing as e:
+        except _TemporaryError as e:
             if attempt == _ATTEMPTS:
-                hint = "look at the network, the proxy variables and the URL, then build again"
+                hint = "check the network, the proxy variables and the URL, then build again"
                 raise BuildError(f"cannot fetch {shown}, tried {attempt} times: {e}", hint=hint) from e
             progress.note(f"{shown}: {e}; again in {pause_s:.0f} s")
             time.sleep(pause_s)
@@ -102,7 +102,7 @@ def _transfer(url: str, sink: IO[bytes], shown: str) -> None:
 
 
 def _attempt(url: str, sink: IO[bytes], shown: str) -> None:
-    """Bring sink to its full length; raises _Passing, or BuildError where a retry makes no sense."""
+    """Download the rest of sink. Raises _TemporaryError, or BuildError where a retry makes no sense."""
     request = urllib.request.Request(url, headers={"User-Agent": "goldsmith"})  # noqa: S310 - see SCHEMES
     if sink.tell():
         request.add_header("Range", f"bytes={sink.tell()}-")
@@ -115,44 +115,46 @@ def _attempt(url: str, sink: IO[bytes], shown: str) -> None:
         e.close()
         if e.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             _empty(sink)
-        elif e.code not in _PASSING:
+        elif e.code not in _TEMPORARY:
             raise BuildError(f"cannot fetch {shown}: {e.code} {e.reason}", hint="check the URL") from e
-        raise _Passing(f"{e.code} {e.reason}") from e
+        raise _TemporaryError(f"{e.code} {e.reason}") from e
     except urllib.error.URLError as e:
-        raise _judged(e.reason, request.type, shown) from e
+        raise _without_response(e.reason, request.type, shown) from e
     except http.client.InvalidURL:  # its own message would show a password
-        raise BuildError(f"cannot fetch {shown}: not a URL without user and password") from None
+        raise BuildError(
+            f"cannot fetch {shown}: not a valid URL (user and password are not supported)"
+        ) from None
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
-        raise _Passing(str(e) or type(e).__name__) from e
+        raise _TemporaryError(str(e) or type(e).__name__) from e
 
 
-def _judged(reason: str | BaseException, scheme: str, shown: str) -> Exception:
-    """What to raise when no answer came at all."""
+def _without_response(reason: str | BaseException, scheme: str, shown: str) -> Exception:
+    """The error to raise when there was no response."""
     if isinstance(reason, ssl.SSLCertVerificationError):
-        hint = "an authority of your own is named by SSL_CERT_FILE"
+        hint = "name your own certificate authority in SSL_CERT_FILE"
         return BuildError(f"cannot fetch {shown}: {reason}", hint=hint)
     if scheme == "file":
         return BuildError(f"cannot fetch {shown}: {reason}", hint="check the URL")
-    return _Passing(str(reason))
+    return _TemporaryError(str(reason))
 
 
 def _receive(response: http.client.HTTPResponse, sink: IO[bytes], shown: str) -> None:
     length = response.headers.get("Content-Length")
     total = None if length is None else sink.tell() + int(length)
     mark_s, mark = time.monotonic(), sink.tell()
-    # read1 returns what has come; read() would wait for a whole chunk, however slow
+    # read1 returns the data that has arrived; read() would wait for a whole chunk, however slow
     read = getattr(response, "read1", response.read)
     while data := read(_CHUNK):
         sink.write(data)
         now_s = time.monotonic()
         if now_s - mark_s >= _STALL_S:
             if sink.tell() - mark < _SLOWEST * _STALL_S:
-                raise _Passing(f"less than {_SLOWEST} bytes a second")
+                raise _TemporaryError(f"less than {_SLOWEST} bytes a second")
             mark_s, mark = now_s, sink.tell()
         of = "" if total is None else f" of {progress.human_bytes(total)}"
         progress.live(f"fetching {shown}: {progress.human_bytes(sink.tell())}{of}")
     if total is not None and sink.tell() != total:
-        raise _Passing(f"the connection ended after {sink.tell()} of {total} bytes")
+        raise _TemporaryError(f"the connection ended after {sink.tell()} of {total} bytes")
 
 
 def _empty(sink: IO[bytes]) -> None:
@@ -161,12 +163,12 @@ def _empty(sink: IO[bytes]) -> None:
 
 
 def _shown(url: str) -> str:
-    """The URL without what may be a secret: user, password and query."""
+    """The URL without possible secrets: user, password and query."""
     parts = urllib.parse.urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _file_name(url: str) -> str:
-    """The last part of the URL's path, in characters that every file system takes."""
+    """The last part of the URL's path, in characters that every file system allows."""
     last = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
     return re.sub(r"[^A-Za-z0-9._+-]", "_", last).lstrip(".")[-120:] or "file"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sha256 beside the work: hashlib lets go of the interpreter lock, so hashing and writing overlap."""
+"""Files: hashes of their contents, and atomic writes."""
 
 from __future__ import annotations
 
@@ -14,36 +14,13 @@ from types import TracebackType
 from typing import IO
 
 _PIECE = 1 << 20
-_AHEAD = 4  # pieces that may wait to be hashed: what bounds the memory
+_AHEAD = 4  # pieces that may wait to be hashed: limits memory use
 
 
-class Sha256:
-    """Like hashlib's, in a thread of its own that ends with the block; several hashes, one after another."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1)  # one: pieces are hashed in their order
-        self._hash = hashlib.sha256()
-        self._pending: deque[Future[None]] = deque()
-
-    def __enter__(self) -> Sha256:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-
-    def update(self, data: bytes) -> None:
-        self._pending.append(self._pool.submit(self._hash.update, data))
-        if len(self._pending) > _AHEAD:
-            self._pending.popleft().result()
-
-    def take(self) -> str:
-        """The hex digest of what came since the last one was taken."""
-        while self._pending:
-            self._pending.popleft().result()
-        digest, self._hash = self._hash.hexdigest(), hashlib.sha256()
-        return digest
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def hashes_of(path: Path) -> tuple[str, str, int]:
@@ -55,13 +32,6 @@ def hashes_of(path: Path) -> tuple[str, str, int]:
             sha512.update(piece)
             size += len(piece)
         return sha256.take(), sha512.hexdigest(), size
-
-
-def write_all(sink: IO[bytes], data: bytes) -> None:
-    """Write all of data: an unbuffered file may take less, and tells of a full disk only the next time."""
-    done = sink.write(data)
-    while done < len(data):
-        done += sink.write(memoryview(data)[done:])
 
 
 def write_json(path: Path, value: object) -> None:
@@ -84,7 +54,40 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file, read in pieces."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+def write_all(sink: IO[bytes], data: bytes) -> None:
+    """Write all of data: an unbuffered file may accept less, and reports a full disk only the next time."""
+    done = sink.write(data)
+    while done < len(data):
+        done += sink.write(memoryview(data)[done:])
+
+
+class Sha256:
+    """Like hashlib's, but hashes in a thread that ends with the block; take() starts the next hash.
+
+    hashlib releases the interpreter lock, so hashing and writing overlap.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)  # one thread, so that pieces are hashed in their order
+        self._hash = hashlib.sha256()
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Sha256:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+    def update(self, data: bytes) -> None:
+        self._pending.append(self._pool.submit(self._hash.update, data))
+        if len(self._pending) > _AHEAD:
+            self._pending.popleft().result()
+
+    def take(self) -> str:
+        """The hex digest of the data since the last call."""
+        while self._pending:
+            self._pending.popleft().result()
+        digest, self._hash = self._hash.hexdigest(), hashlib.sha256()
+        return digest

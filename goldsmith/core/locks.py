@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks on files: they end with whoever holds them, however that ends."""
+"""File locks (flock(2)): the kernel releases them when their holder ends, however that happens."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool = False, taken: Exception | None = None) -> Iterator[int]:
-    """Hold this lock; yields the descriptor by which a program that outlives us can go on holding it.
+    """Hold a lock; yields its descriptor, with which a program that outlives us can keep it.
 
-    Where somebody else does and wait is not set, raises taken, by default BlockingIOError.
+    If another process holds it and wait is false, raises taken, by default BlockingIOError.
     """
     with path.open("ab") as lock:
         try:
@@ -26,10 +26,12 @@ def locked(path: Path, *, wait: bool = False, taken: Exception | None = None) ->
 
 
 def is_held(lock: Path) -> bool:
-    """Somebody holds this lock, see locked(); nobody does where there is none."""
+    """A process holds this lock; false if the file does not exist."""
     try:
         with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who look are no holders
+            fcntl.flock(
+                file, fcntl.LOCK_SH | fcntl.LOCK_NB
+            )  # shared: two callers of is_held() do not disturb each other
     except BlockingIOError:
         return True
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things are on disk: the output, the cache, a run's scratch folder; locks and clean-up."""
+"""The folders that goldsmith reads and writes: checkout, output, cache, scratch; full disks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from goldsmith.errors import HostError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 def project_root() -> Path:
     """The checkout: the folder that holds elements/, image-specs/ and this package."""
@@ -18,7 +20,7 @@ def project_root() -> Path:
 
 
 def out_root(named: str | Path = "") -> Path:
-    """Where builds go: the folder that --out names, else $GOLDSMITH_OUT, else out/ in the checkout."""
+    """The output folder: that of --out (named), else $GOLDSMITH_OUT, else out/ in the checkout."""
     return Path(named or os.environ.get("GOLDSMITH_OUT") or project_root() / "out").absolute()
 
 
@@ -31,7 +33,7 @@ def cache_root() -> Path:
 
 
 def roots(out: Path | None = None) -> dict[Path, str]:
-    """The folders that we write to, and what moves each; out: that of the run, if it has one."""
+    """The folders that we write to, with the setting that moves each; out: the run's own, if it has one."""
     roots = {scratch_root(): "GOLDSMITH_SCRATCH", cache_root(): "GOLDSMITH_CACHE"}
     return {**roots, out or out_root(): "GOLDSMITH_OUT" if out in (None, out_root()) else "--out"}
 
@@ -39,8 +41,8 @@ def roots(out: Path | None = None) -> dict[Path, str]:
 def scratch_root() -> Path:
     """Folders of running builds: $GOLDSMITH_SCRATCH, else one per user in /var/tmp.
 
-    diskimage-builder and Unix sockets want a short path without spaces, and a disk, not a tmpfs.
-    Raises HostError if somebody else owns it.
+    diskimage-builder and Unix sockets need a short path without spaces, on a disk and not a tmpfs.
+    Raises HostError if another user owns it.
     """
     root = Path(os.environ.get("GOLDSMITH_SCRATCH") or f"/var/tmp/goldsmith-{os.geteuid()}")  # noqa: S108 - checked
     if " " in str(root) or len(str(root)) > 60:
@@ -50,20 +52,20 @@ def scratch_root() -> Path:
         )
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if root.is_symlink() or root.stat().st_uid != os.geteuid():
-        raise HostError(f"{root} belongs to somebody else", hint="set GOLDSMITH_SCRATCH to a folder of yours")
+        raise HostError(
+            f"the scratch folder {root} belongs to another user",
+            hint="set GOLDSMITH_SCRATCH to your own folder",
+        )
     return root
 
 
-_CODES = (errno.ENOSPC, errno.EDQUOT)
-
-
 def raise_if_full(error: OSError, roots: Mapping[Path, str]) -> None:
-    """Raise HostError if error comes of a full disk, or of a user's full share of one.
+    """Raise HostError if the cause of error is a full disk, or a full quota.
 
-    roots: the folders that we write to, and the variable that moves each; the fullest one is named.
+    roots: the folders that we write to, with the setting that moves each; the message names the fullest.
     """
-    # shutil.Error has no number of its own: it lists the errors of many files in its text
-    if error.errno not in _CODES and not any(f"[Errno {code}]" in str(error) for code in _CODES):
+    # shutil.Error has no errno: it lists the errors of many files in its text
+    if error.errno not in _FULL and not any(f"[Errno {code}]" in str(error) for code in _FULL):
         return
     there = [root for root in roots if root.exists()]
     root = min(there, key=lambda root: shutil.disk_usage(root).free)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what has to be done as root can be: proc.as_root() does it."""
+"""Root privilege: check for it, and run commands with it, through sudo where necessary."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from goldsmith.errors import CommandError, HostError
 
 
 def can_be_root() -> bool:
-    """We are root, or sudo takes us for it without a question."""
+    """We are root, or sudo works without a password."""
     with contextlib.suppress(CommandError, HostError):
         return os.geteuid() == 0 or proc.capture(("sudo", "-n", "true")) == ""
     return False
 
 
 def require_root(what: str, *, otherwise: str) -> None:
-    """Raise HostError, saying that what needs root, unless that works."""
+    """Raise HostError unless can_be_root(). what: the action that needs root; otherwise: an alternative."""
     if not can_be_root():
-        raise HostError(f"{what} needs root", hint=f"{otherwise}, or run: sudo -v, and then again")
+        raise HostError(f"{what} needs root", hint=f"{otherwise}, or run: sudo -v, then try again")
 
 
 def as_root(argv: Sequence[Arg]) -> tuple[Arg, ...]:
-    """argv as it is for root, else behind a sudo that never asks and that keeps the run's marker."""
+    """argv for root; behind `sudo -n`, which keeps the run's marker, for other users."""
     if os.geteuid() == 0:
         return tuple(argv)
     keep = [f"{name}={value}" for name, value in proc.mark().items()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said while work goes on: to stderr, so that stdout holds results alone."""
+"""Progress messages on stderr, so that stdout holds only results; timings of steps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from contextvars import ContextVar
 _CI_INTERVAL_S = 15.0  # a log file gets a status line this often, a terminal each change
 
 
-# Steps lie within steps of their own thread. One with a copy of this context begins as deep, any other at 0.
+# Steps nest by thread. A thread with a copy of this context starts at the same depth, any other one at 0.
 _DEPTH: ContextVar[int] = ContextVar("goldsmith_depth", default=0)
 
 
 class _State:
-    """What all threads share: the terminal's one line, and the shares of a build's time."""
+    """Shared by all threads: the status line of the terminal, and the shares of a build's time."""
 
     live_width = 0
     last_live = 0.0
@@ -31,7 +31,7 @@ class _State:
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """Announce a piece of work, and how long it took when it ends."""
+    """Announce a step; when it ends, report how long it took."""
     note(f"{name} ...")
     depth = _DEPTH.get()
     folded = depth == 0 and _may_fold()
@@ -52,7 +52,7 @@ def step(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    """A step whose seconds are noted under its name when it ends well."""
+    """A step that adds its duration to seconds, under its name, if it succeeds."""
     start = time.monotonic()
     with step(name):
         yield
@@ -61,7 +61,7 @@ def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def share(name: str) -> Iterator[None]:
-    """Count the seconds of the block to a concern that runs through several steps, such as provenance."""
+    """Add the duration of the block to a share: a part of several steps, such as provenance."""
     start = time.monotonic()
     try:
         yield
@@ -78,14 +78,14 @@ def shares() -> dict[str, float]:
 
 
 def note(text: str) -> None:
-    """One line that stays."""
+    """Print a line that stays."""
     with _STATE.lock:
         _erase()
         _write(f"{'  ' * _DEPTH.get()}{text}\n")
 
 
 def live(text: str) -> None:
-    """A status that the next one overwrites on a terminal; elsewhere a line now and then."""
+    """Show a status: on a terminal the next one overwrites it, elsewhere it is a line every 15 seconds."""
     text = " ".join(text.split())
     with _STATE.lock:
         if sys.stderr.isatty():
@@ -109,7 +109,7 @@ def human_bytes(size: int) -> str:
 
 
 def _may_fold() -> bool:
-    """GitHub's log has one group open at a time: that of the main thread."""
+    """GitHub's log allows one open group at a time: the main thread's."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and os.environ.get("GITHUB_ACTIONS") == "true"
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remove what a run left on the host: its processes, mounts and loop devices, and nothing else.
+"""Remove everything that a run left on the host: its processes, mounts and loop devices, nothing else.
 
-All that a run starts carries the path of its folder, which no other run has: in its
-environment (proc.RUN_MARKER), in its command line, as its root or working folder, or through its
-parent. `python -m goldsmith.reap FOLDER` does the same as root, behind sudo.
+Everything that a run starts carries the unique path of the run's folder: in its environment
+(proc.RUN_MARKER), its command line, as its root or working folder, or through its parent process.
+`python -m goldsmith.core.reaper FOLDER` does the same as root, behind sudo.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _KILL_GRACE_S = 10.0
 
 
 def reap(folder: Path) -> list[str]:
-    """End, unmount and detach all that belongs to folder; returns a line for each thing removed.
+    """Kill, unmount and detach everything that belongs to folder; returns a line for each thing removed.
 
-    An ordinary user needs sudo for what is not his own alone.
+    An ordinary user needs sudo for mounts, loop devices and processes of root.
     """
     done = _end(folder)
     if os.geteuid() == 0:
@@ -38,7 +38,7 @@ def reap(folder: Path) -> list[str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What of folder is still alive, mounted or attached, a line each; changes nothing."""
+    """Everything of folder that is still running, mounted or attached, a line each; changes nothing."""
     return [
         *(f"process {pid} ({_cmdline(pid)[:80]})" for pid in processes(folder)),
         *(f"mount {mount}" for mount in mounts(folder)),
@@ -47,7 +47,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def processes(folder: Path) -> list[int]:
-    """The processes of a run, their descendants with them; never ourselves or our ancestors."""
+    """The processes of a run and their descendants; never ourselves or our ancestors."""
     family = parents()
     mine = {pid for pid in family if _belongs(pid, folder)}
     spared = set(_ancestors(os.getpid(), family))
@@ -62,7 +62,7 @@ def processes(folder: Path) -> list[int]:
 
 
 def parents() -> dict[int, int]:
-    """Every process and its parent's id, 0 where it has none (proc_pid_stat(5))."""
+    """Every process and its parent's ID, 0 if it has none (proc_pid_stat(5))."""
     return {pid: _parent(pid) for pid in _pids()}
 
 
@@ -87,7 +87,7 @@ def loop_devices(folder: Path) -> list[Path]:
 
 
 def _end(folder: Path) -> list[str]:
-    """The processes that we may end."""
+    """Kill the processes that we may kill."""
     left = processes(folder)
     names = {pid: _cmdline(pid)[:120] for pid in left}
     ours = [pid for pid in left if _kill(pid)]
@@ -107,9 +107,9 @@ def _kill(pid: int) -> bool:
 
 
 def _release(folder: Path) -> list[str]:
-    # A disk may lie on a file system that is a mount of this folder, too: while its loop device is
-    # attached that one cannot be unmounted, and once it is unmounted lazily nothing tells whose the
-    # device is. So: what can be unmounted, the devices, what that has freed; by force only at last.
+    # A disk image may lie on a file system that is itself mounted in this folder. While its loop device is
+    # attached, that file system cannot be unmounted; after a lazy unmount nothing links the device to us.
+    # So unmount what is not busy, detach the devices, repeat; unmount lazily only at the end.
     done = [*_unmount(folder), *_detach(folder), *_unmount(folder), *_detach(folder)]
     return done + _unmount(folder, "--lazy")
 
@@ -156,7 +156,7 @@ def _belongs(pid: int, folder: Path) -> bool:
 
 
 def _contains_word(data: bytes, needle: bytes) -> bool:
-    """needle stands in data, and is not just the beginning of a longer name."""
+    """needle occurs in data, and not as the beginning of a longer name."""
     after = b"" if needle.endswith(b"\0") else rb"(?![\w.-])"
     return re.search(re.escape(needle) + after, data) is not None
 

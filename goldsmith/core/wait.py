@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for something, with a monotonic deadline, and notice early that it has died."""
+"""Wait for a condition with a monotonic deadline; stop early if it can no longer come true."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class Deadline(Exception):
-    """What was waited for did not come in time."""
+    """The condition did not come true in time."""
 
 
 class Died(Exception):
-    """What was waited for can no longer come."""
+    """The condition can no longer come true."""
 
 
 def wait_until(
@@ -27,7 +27,7 @@ def wait_until(
 ) -> T:
     """Call probe until it returns something true, and return that.
 
-    Raises Died as soon as alive() is false and the probe still is, Deadline after timeout_s seconds.
+    Raises Died as soon as both alive() and the probe are false, Deadline after timeout_s seconds.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -35,7 +35,7 @@ def wait_until(
         if result:
             return result
         if not alive():
-            result = probe()  # it may have come, and been the reason for the end, since the last look
+            result = probe()  # it may have come true since the last call, and be the reason for the end
             if result:
                 return result
             raise Died

@@ -51,7 +51,7 @@ def test_without_root_nothing_starts(
     with pytest.raises(HostError, match="a container's root file system needs root") as e:
         make()
 
-    assert e.value.hint == "build as root, or run: sudo -v, and then again"
+    assert e.value.hint == "build as root, or run: sudo -v, then try again"
     assert calls.read_text().splitlines() == ["-n true"]
 
 

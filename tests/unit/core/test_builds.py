@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.core import builds
-from goldsmith.errors import HostError
+from goldsmith.errors import HostError, SpecError
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_two_builds_of_one_second_get_two_folders(tmp_path: Path, monkeypatch: p
     assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == names
 
 
-def test_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
 
     with pytest.raises(HostError, match="cannot write to") as e:
@@ -48,3 +48,9 @@ def test_build_without_a_good_verdict_is_not_verified(build: Path, text: str) ->
     (build / "manifest.json").write_text(text)
 
     assert not builds.is_verified(build)
+
+
+def test_a_missing_build_is_reported_with_the_next_command(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no verified build of mine") as caught:
+        builds.find_build(tmp_path, "mine")
+    assert caught.value.hint == "run: scripts/inv build-image mine"

@@ -36,7 +36,7 @@ def test_entry_is_made_once() -> None:
 
 
 @pytest.mark.parametrize("harm", ["changed", "missing", "more"])
-def test_broken_entry_is_made_anew(harm: str) -> None:
+def test_broken_entry_is_made_again(harm: str) -> None:
     entry = cache.cached("kind", "key", filler())
     if harm == "changed":
         (entry / "file").write_text("else")
@@ -62,7 +62,7 @@ def test_entry_that_fails_leaves_nothing() -> None:
     assert [path.name for path in (paths.cache_root() / "kind").iterdir()] == [".key.lock"]
 
 
-def test_entry_that_does_not_fit_is_told() -> None:
+def test_full_disk_is_reported() -> None:
     def fail(folder: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -70,7 +70,7 @@ def test_entry_that_does_not_fit_is_told() -> None:
         cache.cached("kind", "key", fail)
 
 
-def test_second_one_who_wants_an_entry_waits_for_the_first(tmp_path: Path) -> None:
+def test_second_caller_of_an_entry_waits_for_the_first(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_unfinished_entry_of_a_dead_run_is_removed_by_the_next_run(unfinished: P
         assert not unfinished.exists()
 
 
-def test_entry_that_somebody_is_filling_stays() -> None:
+def test_entry_that_is_being_filled_stays() -> None:
     seen: list[bool] = []
 
     def make(folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_entry_that_somebody_is_filling_stays() -> None:
     assert seen == [True]
 
 
-def test_cleaning_the_cache_removes_broken_entries_alone() -> None:
+def test_cleaning_the_cache_removes_only_broken_entries() -> None:
     good = cache.cached("kind", "good", filler())
     bad = cache.cached("kind", "bad", filler())
     (bad / "file").unlink()
@@ -134,7 +134,7 @@ def test_cleaning_the_cache_removes_old_entries_if_asked() -> None:
     assert new.exists()
 
 
-def test_use_makes_an_entry_young_again() -> None:
+def test_use_resets_the_age_of_an_entry() -> None:
     entry = cache.cached("kind", "key", filler())
     os.utime(entry, (0, 0))
 
@@ -144,6 +144,6 @@ def test_use_makes_an_entry_young_again() -> None:
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", "a/b"])
-def test_a_key_cannot_name_a_folder_elsewhere(key: str) -> None:
-    with pytest.raises(ValueError, match="no name for a cache entry"):
+def test_a_key_cannot_name_a_folder_outside_the_cache(key: str) -> None:
+    with pytest.raises(ValueError, match="not a valid name of a cache entry"):
         cache.cached("kind", key, lambda _: None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two descriptors of one file are as good as two processes: flock(2) locks what was opened."""
+"""Two descriptors of one file behave like two processes: flock(2) locks the open file description."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_lock_is_held_for_as_long_as_its_block_lasts(path: Path) -> None:
     assert not locks.is_held(path)
 
 
-def test_whoever_comes_second_says_what_is_taken(path: Path) -> None:
+def test_the_second_holder_gets_the_given_error(path: Path) -> None:
     second = locks.locked(path, taken=HostError("the cloud is in use"))
 
     with locks.locked(path), pytest.raises(HostError, match="is in use") as e:
@@ -40,7 +40,7 @@ def test_whoever_comes_second_says_what_is_taken(path: Path) -> None:
     assert e.value.__suppress_context__
 
 
-def test_whoever_waits_gets_it_in_the_end(path: Path) -> None:
+def test_a_waiting_process_gets_the_lock_in_the_end(path: Path) -> None:
     order = []
 
     def second() -> None:
@@ -57,7 +57,7 @@ def test_whoever_waits_gets_it_in_the_end(path: Path) -> None:
     assert order == ["first", "second"]
 
 
-def test_a_descriptor_that_was_handed_on_goes_on_holding_it(path: Path) -> None:
+def test_an_inherited_descriptor_keeps_the_lock(path: Path) -> None:
     with locks.locked(path) as lock:
         handed_on = os.dup(lock)
     assert locks.is_held(path)
@@ -67,7 +67,7 @@ def test_a_descriptor_that_was_handed_on_goes_on_holding_it(path: Path) -> None:
     assert not locks.is_held(path)
 
 
-def test_somebody_who_looks_at_the_same_moment_is_no_holder(path: Path) -> None:
+def test_is_held_does_not_count_as_a_holder(path: Path) -> None:
     with path.open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
 

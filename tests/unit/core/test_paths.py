@@ -14,14 +14,14 @@ from goldsmith.core import paths, scratch
 from goldsmith.errors import HostError
 
 
-def test_full_disk_is_told_with_the_variable_that_moves_it() -> None:
+def test_full_disk_is_reported_with_the_variable_that_moves_it() -> None:
     with pytest.raises(HostError, match=r"the disk of \S+ is full") as e, scratch.run():
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert re.search(r"set GOLDSMITH_(SCRATCH|OUT|CACHE) to a larger disk", e.value.hint or "")
 
 
-def test_a_full_disk_of_results_is_told_with_the_word_that_named_it(
+def test_a_full_output_disk_is_reported_with_the_option_that_named_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -35,12 +35,12 @@ def test_a_full_disk_of_results_is_told_with_the_word_that_named_it(
     assert str(e.value.hint).endswith("set --out to a larger disk")
 
 
-def test_full_disk_is_seen_among_many_errors() -> None:
+def test_full_disk_is_found_among_many_errors() -> None:
     with pytest.raises(HostError, match="is full"), scratch.run():
         raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
 
 
-def test_other_errors_of_the_system_stay_what_they_are() -> None:
+def test_other_system_errors_are_raised_unchanged() -> None:
     with pytest.raises(PermissionError), scratch.run():
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -60,7 +60,7 @@ def test_scratch_folder_must_not_be_a_link(monkeypatch: pytest.MonkeyPatch, tmp_
     link.symlink_to(tmp_path)
     monkeypatch.setenv("GOLDSMITH_SCRATCH", str(link))
     try:
-        with pytest.raises(HostError, match="belongs to somebody else"):
+        with pytest.raises(HostError, match="belongs to another user"):
             paths.scratch_root()
     finally:
         link.unlink()

@@ -30,7 +30,7 @@ def sh(script: str) -> tuple[str, ...]:
 
 
 def is_running(pid: int) -> bool:
-    """Not a zombie either."""
+    """Running, and not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def test_every_line_is_seen_as_it_comes(log: Path) -> None:
     assert seen == ["a", "b"]
 
 
-def test_bytes_that_are_no_text_do_not_stop_a_build(log: Path) -> None:
+def test_bytes_that_are_not_text_do_not_stop_a_build(log: Path) -> None:
     proc.run(sh(r"printf '\377\n'"), log_path=log)
 
     assert "\\xff" in log.read_text()
@@ -99,7 +99,7 @@ def test_a_missing_program_is_an_error_of_the_host(log: Path) -> None:
         proc.interactive(["no-such-program"])
 
 
-def test_a_missing_folder_is_not_called_a_missing_program(log: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_reported_as_a_missing_program(log: Path, tmp_path: Path) -> None:
     with pytest.raises(HostError, match="gone"):
         proc.run(sh("true"), log_path=log, cwd=tmp_path / "gone")
 
@@ -130,7 +130,7 @@ def test_term_comes_before_kill_so_that_a_program_can_clean_up(log: Path, tmp_pa
     assert (tmp_path / "trace").read_text() == "unmounted\n"
 
 
-def test_who_ignores_term_is_killed(log: Path, tmp_path: Path) -> None:
+def test_a_program_that_ignores_term_is_killed(log: Path, tmp_path: Path) -> None:
     script = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"
 
     with pytest.raises(CommandTimeout):
@@ -154,7 +154,7 @@ def test_capture_returns_standard_output_alone() -> None:
     assert proc.capture(sh("echo out; echo err >&2")) == "out\n"
 
 
-def test_capture_hands_over_standard_input_and_has_none_by_default() -> None:
+def test_capture_passes_standard_input_and_none_by_default() -> None:
     assert proc.capture(("sh", "-c", "cat"), stdin=b"words") == "words"
     assert proc.capture(("sh", "-c", "cat")) == ""
 
@@ -195,7 +195,7 @@ def test_interactive_returns_the_status() -> None:
 
 
 @pytest.mark.parametrize("secret", ["plain", "two words", "it's", "$(x)"])
-def test_a_secret_stands_neither_in_the_log_nor_in_the_error(log: Path, secret: str) -> None:
+def test_a_secret_is_neither_in_the_log_nor_in_the_error(log: Path, secret: str) -> None:
     script = 'echo "got $0"; exit 1'
 
     with pytest.raises(CommandError) as e:
@@ -206,11 +206,11 @@ def test_a_secret_stands_neither_in_the_log_nor_in_the_error(log: Path, secret: 
     assert "got ***" in log.read_text()
 
 
-def test_a_secret_that_is_part_of_another_does_not_uncover_it() -> None:
+def test_a_secret_that_is_part_of_another_does_not_reveal_it() -> None:
     assert proc.redact("abcdef abc", ["abc", "abcdef", ""]) == "*** ***"
 
 
-def test_children_see_only_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_get_only_allowed_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OS_PASSWORD", "hunter2")
     monkeypatch.setenv("DIB_RELEASE", "left over")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test")
@@ -223,26 +223,26 @@ def test_children_see_only_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> N
     assert env["MORE"] == "1"
 
 
-NOT_HANDED_ON = {
+NOT_PASSED_ON = {
     "GITHUB_ACTIONS": "groups of a log do not nest",
-    "GOLDSMITH_KEY_PASSPHRASE": "a secret: no program is to see it",
-    "OS_AUTH_URL": "the way into a cloud is nobody else's business",
+    "GOLDSMITH_KEY_PASSPHRASE": "a secret: no program may see it",
+    "OS_AUTH_URL": "only goldsmith itself connects to clouds",
     "OS_CLOUD": "the same",
-    **dict.fromkeys(venv._PIP_SETTINGS, "there may be a login in them; pip is given them by name"),
+    **dict.fromkeys(venv._PIP_SETTINGS, "may contain a login; pip gets them by name"),
 }
 
 
-def test_every_variable_that_our_code_reads_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variable_that_our_code_reads_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     read = {name for path in sources() for name in variables_read(ast.parse(path.read_text()))}
     shell = "".join(path.read_text() for path in (project_root() / "scripts").rglob("*.sh"))
     read |= set(re.findall(r"\$\{?(GOLDSMITH_\w+)", shell))
     for name in read:
-        monkeypatch.setenv(name, "said")
+        monkeypatch.setenv(name, "set")
 
-    handed_on = {name for name in read if name in proc.environment()}
+    passed_on = {name for name in read if name in proc.environment()}
 
     assert len(read) > 15
-    assert read - handed_on == NOT_HANDED_ON.keys()
+    assert read - passed_on == NOT_PASSED_ON.keys()
 
 
 def sources() -> list[Path]:
@@ -250,7 +250,7 @@ def sources() -> list[Path]:
 
 
 def variables_read(tree: ast.Module) -> set[str]:
-    """What a module reads of os.environ, by names that stand in it, or in a constant of its own."""
+    """The variables of os.environ that a module reads, by literal name or by a constant of the module."""
     constants = {
         target.id: node.value
         for node in tree.body
@@ -294,7 +294,7 @@ def test_programs_of_sbin_are_found_whatever_the_users_path(monkeypatch: pytest.
     assert proc.environment()["PATH"] == "/usr/bin:/usr/sbin:/usr/local/sbin:/sbin"
 
 
-def test_which_finds_programs_and_says_none_otherwise(fake: Callable[..., Path], tmp_path: Path) -> None:
+def test_which_finds_programs_and_returns_none_otherwise(fake: Callable[..., Path], tmp_path: Path) -> None:
     fake("thing")
 
     assert proc.which("thing") == tmp_path / "fakes" / "thing"
@@ -307,7 +307,7 @@ def test_root_needs_no_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert privilege.as_root(["mount", Path("/x")]) == ("mount", Path("/x"))
 
 
-def test_others_use_a_sudo_that_never_asks_and_hand_the_mark_of_the_run_on(
+def test_others_use_sudo_without_a_password_and_pass_the_marker_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -317,7 +317,7 @@ def test_others_use_a_sudo_that_never_asks_and_hand_the_mark_of_the_run_on(
     assert privilege.as_root(["mount"]) == ("sudo", "-n", "env", "GOLDSMITH_RUN=run-1", "mount")
 
 
-def test_what_runs_as_root_is_signalled_through_sudo(
+def test_a_program_that_runs_as_root_is_signalled_through_sudo(
     log: Path, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
 ) -> None:
     kill = os.killpg
@@ -338,13 +338,13 @@ def test_what_runs_as_root_is_signalled_through_sudo(
     assert not is_running(process.pid)
 
 
-def test_shells_of_the_test_are_real() -> None:
-    """The tests above would prove nothing if sh were not there."""
+def test_the_tests_use_a_real_shell() -> None:
+    """Without sh the tests above would test nothing."""
     assert shutil.which("sh")
 
 
-def test_log_that_cannot_be_written_is_told_after_the_program_has_ended(log: Path, tmp_path: Path) -> None:
-    """On a full disk a program that nobody listens to would hang, or die of a broken pipe."""
+def test_an_unwritable_log_is_reported_after_the_program_has_ended(log: Path, tmp_path: Path) -> None:
+    """On a full disk a program whose output nobody reads would hang, or die of a broken pipe."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
     try:
@@ -357,7 +357,7 @@ def test_log_that_cannot_be_written_is_told_after_the_program_has_ended(log: Pat
     assert (tmp_path / "ended").read_text() == "yes\n"
 
 
-def test_stopping_what_has_ended_leaves_the_next_owner_of_its_number_alone() -> None:
+def test_stopping_an_ended_program_spares_the_next_process_with_its_number() -> None:
     stranger = subprocess.Popen(sh("sleep 60; :"), start_new_session=True)
     ours = subprocess.Popen(sh(":"))
     ours.wait()

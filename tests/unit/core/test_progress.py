@@ -25,7 +25,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """To be called by the test itself: pytest sets stderr anew after the fixtures."""
+    """For the test itself to call: pytest replaces stderr after the fixtures."""
     stderr = Terminal()
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setattr(progress, "_columns", lambda: 20)
@@ -41,7 +41,7 @@ def test_a_step_is_announced_and_timed_on_stderr_alone(capsys: pytest.CaptureFix
     assert re.fullmatch(r"image \.\.\.\n  inner\nimage done in \d+\.\d s\n", err)
 
 
-def test_a_step_that_fails_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_step_is_reported_as_failed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyError), progress.step("image"):
         raise KeyError
 
@@ -49,7 +49,7 @@ def test_a_step_that_fails_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "done in" not in capsys.readouterr().err
 
 
-def test_depth_is_given_back_after_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_depth_is_restored_after_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyError), progress.step("outer"), progress.step("inner"):
         raise KeyError
     capsys.readouterr()
@@ -81,7 +81,7 @@ def in_threads(*works: Callable[[], None]) -> None:
         assert not thread.is_alive()
 
 
-def test_steps_of_two_threads_do_not_move_each_other_in(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_of_two_threads_do_not_indent_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     both = threading.Barrier(2, timeout=10)
 
     def publish(cloud: str) -> None:
@@ -103,7 +103,7 @@ def test_steps_of_two_threads_do_not_move_each_other_in(capsys: pytest.CaptureFi
         ]  # fmt: skip
 
 
-def test_a_thread_with_our_context_begins_where_we_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_with_our_context_starts_at_our_depth(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.step("outer"):
         beside = copy_context()
         in_threads(lambda: beside.run(progress.note, "within"))
@@ -111,10 +111,10 @@ def test_a_thread_with_our_context_begins_where_we_are(capsys: pytest.CaptureFix
     assert "\n  within\n" in capsys.readouterr().err
 
 
-def test_github_folds_no_steps_that_run_side_by_side(
+def test_github_folds_no_steps_that_run_in_parallel(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One group is open at a time: the end of one thread's would end the other's."""
+    """Only one group is open at a time: the end of one thread's group would end the other's."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     both = threading.Barrier(2, timeout=10)
 
@@ -168,5 +168,5 @@ def test_a_log_file_gets_a_live_line_only_now_and_then(
     [(0, "0 B"), (123, "123 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5_000_000, "4.8 MiB"),
      (3 * 1024**3, "3.0 GiB"), (5000 * 1024**3, "5000.0 GiB")],
 )  # fmt: skip
-def test_bytes_are_shown_for_people(size: int, shown: str) -> None:
+def test_sizes_are_readable(size: int, shown: str) -> None:
     assert progress.human_bytes(size) == shown

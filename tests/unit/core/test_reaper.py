@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """start(ARGV): a process in a session of its own; ended with all its children at the end."""
+    """start(ARGV): a process in its own session, killed with its children at the end."""
     started: list[subprocess.Popen[bytes]] = []
 
     def popen(*argv: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
@@ -75,7 +75,7 @@ def test_children_of_a_found_process_are_found(folder: Path, start: Start) -> No
 
 
 @pytest.mark.parametrize("ending", ["", "2c", "2-x", "2.x"])
-def test_run_whose_name_only_begins_alike_is_another(folder: Path, start: Start, ending: str) -> None:
+def test_run_whose_name_has_the_same_beginning_is_another(folder: Path, start: Start, ending: str) -> None:
     other = STEM + ending
     start("sleep", "60", **{proc.RUN_MARKER: str(folder.with_name(other))})
     start("sh", "-c", "sleep 60; :", str(folder.with_name(other)))
@@ -95,7 +95,7 @@ def test_we_ourselves_are_never_found(folder: Path, monkeypatch: pytest.MonkeyPa
     assert reaper.processes(folder) == []
 
 
-def test_reaping_ends_what_does_not_listen(folder: Path, start: Start) -> None:
+def test_reaping_kills_processes_that_ignore_signals(folder: Path, start: Start) -> None:
     process = start("sh", "-c", "trap '' TERM INT; sleep 60; :", **{proc.RUN_MARKER: str(folder)})
 
     done = reaper.reap(folder)
@@ -105,7 +105,7 @@ def test_reaping_ends_what_does_not_listen(folder: Path, start: Start) -> None:
     assert reaper.leftovers(folder) == []
 
 
-def test_an_ordinary_user_needs_no_sudo_for_what_is_his(
+def test_an_ordinary_user_needs_no_sudo_for_own_processes(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -118,7 +118,7 @@ def test_an_ordinary_user_needs_no_sudo_for_what_is_his(
     assert calls.read_text() == ""
 
 
-def test_sudo_ends_what_an_ordinary_user_may_not(
+def test_sudo_kills_what_an_ordinary_user_may_not(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
 ) -> None:
     def refuse(pid: int, number: int) -> None:
@@ -141,7 +141,7 @@ def test_leftovers_are_named(folder: Path, start: Start) -> None:
     assert reaper.leftovers(folder) == [f"process {process.pid} (sleep 60)"]
 
 
-def test_nothing_is_left_of_an_empty_folder(folder: Path) -> None:
+def test_an_empty_folder_has_no_leftovers(folder: Path) -> None:
     assert reaper.leftovers(folder) == []
 
 
@@ -149,7 +149,7 @@ def test_nothing_is_left_of_an_empty_folder(folder: Path) -> None:
     ("point", "is_below"),
     [("/run-a1b2", True), ("/run-a1b2/mnt", True), ("/run-a1b2c", False), ("/", False)],
 )
-def test_mounts_are_those_below(
+def test_mounts_are_those_below_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, is_below: bool
 ) -> None:
     mountinfo = f"22 1 8:1 / /s{point} rw - ext4 /dev/loop0 rw\n"

@@ -34,7 +34,7 @@ def make_verified(build: Path) -> None:
     (build / "manifest.json").write_text(json.dumps({"verification": {"result": "passed"}}))
 
 
-def test_run_has_a_folder_of_its_own_that_is_gone_afterwards() -> None:
+def test_run_has_its_own_folder_and_removes_it_at_the_end() -> None:
     with scratch.run() as run:
         assert scratch.live_runs() == [run.folder]
         assert proc.environment()[proc.RUN_MARKER] == str(run.folder)
@@ -44,7 +44,7 @@ def test_run_has_a_folder_of_its_own_that_is_gone_afterwards() -> None:
     assert proc.RUN_MARKER not in proc.environment()
 
 
-def test_runs_may_lie_within_each_other() -> None:
+def test_runs_may_be_nested() -> None:
     with scratch.run() as outer:
         with scratch.run() as inner:
             assert proc.environment()[proc.RUN_MARKER] == str(inner.folder)
@@ -103,7 +103,7 @@ def test_runs_of_two_threads_do_not_take_each_others_mark() -> None:
     assert proc.mark() == {}
 
 
-def test_a_thread_that_outlives_its_run_works_for_the_one_around() -> None:
+def test_a_thread_that_outlives_its_run_belongs_to_the_outer_run() -> None:
     with scratch.run() as outer:
         with scratch.run():
             late = copy_context()
@@ -112,7 +112,7 @@ def test_a_thread_that_outlives_its_run_works_for_the_one_around() -> None:
 
 
 def test_run_is_never_seen_without_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else somebody who cleans up at this very moment would take it for a dead one."""
+    """Otherwise a clean-up at this moment would take it for a dead run."""
     seen: list[bool] = []
 
     def watch(self: Path, target: Path) -> Path:
@@ -141,7 +141,7 @@ def test_cleaning_leaves_a_live_run_alone() -> None:
         assert run.folder.exists()
 
 
-def test_folder_of_a_run_that_died_while_it_began_goes_after_a_minute() -> None:
+def test_folder_of_a_run_that_died_at_its_start_is_removed_after_a_minute() -> None:
     young, old = (paths.scratch_root() / f"new-{name}" for name in ("young", "old"))
     young.mkdir()
     old.mkdir()
@@ -175,7 +175,7 @@ def test_disk_of_a_verified_build_stays(dead_run: Path, build: Path) -> None:
     assert {path.name for path in build.iterdir()} == {"tiny-amd64.qcow2", "manifest.json"}
 
 
-def test_disk_that_is_to_be_kept_stays(dead_run: Path, build: Path) -> None:
+def test_disk_of_a_build_marked_to_be_kept_stays(dead_run: Path, build: Path) -> None:
     (dead_run / "build").write_text(str(build))
     (build / "tiny-amd64.qcow2").touch()
     (build / "keep").touch()
