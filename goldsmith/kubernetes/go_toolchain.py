@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Go compiles: one of the host that is new enough, else Go's own toolchain module.
+"""Choose the Go that compiles: a new enough one of the host, else Go's own toolchain module.
 
-Any Go, however old, can fetch that module (https://go.dev/ref/mod#go-mod-download). It is used only
-if it has the h1 sum that is pinned in the repository.
+Any Go, however old, can fetch that module (https://go.dev/ref/mod#go-mod-download). Its h1 sum must be
+the one that is pinned in the repository.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ MODULE = "golang.org/toolchain"
 
 Version = tuple[int, int, int]
 
-_ELSEWHERE = (("/usr/local/go/bin", "go"), ("/usr/lib", "go-*/bin/go"))  # where Go lies without being on PATH
+_ELSEWHERE = (("/usr/local/go/bin", "go"), ("/usr/lib", "go-*/bin/go"))  # folders of Go that are not on PATH
 _RELEASE = re.compile(r"go version go(\d+)\.(\d+)(?:\.(\d+))?(?=[ -])")  # no beta, rc or devel
 _DOWNLOAD_S = 900.0
-# Where modules come from and are kept is the user's own affair; all else that Go reads is ours.
-_USERS = (
+# The user decides from where modules come and where they are kept; all other settings of Go are ours.
+_USER_SETTINGS = (
     "GOAUTH", "GOCACHE", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPATH", "GOPRIVATE",
     "GOPROXY", "GOSUMDB", "GOVCS",
 )  # fmt: skip
@@ -44,7 +44,7 @@ _USERS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
-    """A release of Go and, by architecture, the h1 sum of its toolchain module."""
+    """toolchain.json: a release of Go and, by architecture, the h1 sum of its toolchain module."""
 
     version: str  # "1.26.10"
     sums: Mapping[str, str]
@@ -57,7 +57,7 @@ class Pin:
 class Go:
     """A Go that can compile; command is None for a toolchain module: see command().
 
-    version: as `go version` says it, e.g. "go1.26.10 linux/amd64"; origin: "PATH", or the module and its sum.
+    version: as `go version` prints it, e.g. "go1.26.10 linux/amd64"; origin: "PATH", or module and sum.
     """
 
     version: str
@@ -67,13 +67,19 @@ class Go:
 
 
 def read_pin(folder: Path) -> Pin:
-    """The pin beside go.mod."""
-    data = json.loads((folder / PIN_FILE).read_text())
-    return Pin(version=data["version"], sums=data["sums"])
+    """The pin beside go.mod. Raises BuildError if it cannot be read."""
+    path = folder / PIN_FILE
+    try:
+        data = json.loads(path.read_text())
+        return Pin(version=str(data["version"]), sums=dict(data["sums"]))
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        raise BuildError(
+            f"cannot read the pinned Go toolchain {path}: {e!r}", hint=f"restore kubernetes/{PIN_FILE}"
+        ) from e
 
 
 def choose(minimum: str, pin: Pin) -> Go:
-    """The Go that compiles what asks for at least minimum; starts nothing but `go version`."""
+    """A Go that is at least minimum; runs only `go version`."""
     for path in host_gos():
         described = _describe(path)
         match = _RELEASE.match(described)
@@ -81,7 +87,7 @@ def choose(minimum: str, pin: Pin) -> Go:
             return Go(version=described.removeprefix("go version "), origin="PATH", command=path, pin=pin)
     if not satisfies(pin, minimum):
         raise BuildError(
-            f"Go {minimum} is asked for, and the pinned toolchain is Go {pin.version}",
+            f"the kubelet needs Go {minimum}, but the pinned toolchain is Go {pin.version}",
             hint="run: scripts/inv kubelet-bump VERSION",
         )
     arch = _pinned_arch(minimum, pin)
@@ -90,10 +96,9 @@ def choose(minimum: str, pin: Pin) -> Go:
 
 
 def command(go: Go) -> Path:
-    """The program itself; a toolchain module is fetched, checked and kept in the cache first.
+    """The program; a toolchain module is first fetched, checked and cached.
 
-    Raises BuildError when the module is not the one that is pinned, HostError where no Go is there to
-    fetch it with.
+    Raises BuildError if the module is not the pinned one, HostError if the host has no Go to fetch it with.
     """
     if go.command is not None:
         return go.command
@@ -101,7 +106,7 @@ def command(go: Go) -> Path:
     expected = go.origin.split()[-1]
     key = f"{module.rpartition('@')[2]}-{hashlib.sha256(expected.encode()).hexdigest()[:16]}"
     entry = cache.cached("go", key, lambda folder: _install(module, expected, folder))
-    # The seal of the cache knows contents alone, and Go modules know no x bit.
+    # Neither the cache's hashes nor Go modules record x bits.
     for program in (*(entry / "bin").iterdir(), *(entry / "pkg/tool").rglob("*")):
         program.chmod(0o755)
     return entry / "bin" / "go"
@@ -118,7 +123,7 @@ def module_version(version: str, arch: str) -> str:
 
 
 def host_gos() -> Iterator[Path]:
-    """Every Go of this host: in the order of PATH, then where Go is installed besides."""
+    """Every Go of this host: in the order of PATH, then in other usual folders."""
     folders = proc.environment()["PATH"].split(os.pathsep)
     found = [Path(folder) / "go" for folder in folders if folder]
     for folder, pattern in _ELSEWHERE:
@@ -131,25 +136,25 @@ def host_gos() -> Iterator[Path]:
 
 
 def any_go() -> Path:
-    """A Go that answers, old or new. Raises HostError where there is none."""
+    """A working Go of any version. Raises HostError if there is none."""
     for path in host_gos():
         if _describe(path):
             return path
-    raise HostError("no Go is installed; any release will do", hint="run: apt install golang-go")
+    raise HostError("Go is not installed; any release will do", hint="run: apt install golang-go")
 
 
 def environment(go: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What this Go gets to see: the user's proxy and caches, no other setting of theirs."""
-    asked = proc.capture([go, "env", "-json", *_USERS], env=_base_environment())
-    users = {name: value for name, value in json.loads(asked).items() if value}
-    return {**_base_environment(), **users, "GOENV": "off", "GOWORK": "off", **(extra or {})}
+    """The environment of this Go: the user's module proxy and caches, none of their other settings."""
+    printed = proc.capture([go, "env", "-json", *_USER_SETTINGS], env=_base_environment())
+    settings = {name: value for name, value in json.loads(printed).items() if value}
+    return {**_base_environment(), **settings, "GOENV": "off", "GOWORK": "off", **(extra or {})}
 
 
 def download(go: Path, module: str) -> dict[str, Any]:
-    """Fetch MODULE@VERSION; what `go mod download -json` says of it: Zip, GoMod, Sum and others."""
-    with tempfile.TemporaryDirectory() as outside:  # of any module, whose go.mod would have a say
+    """Fetch MODULE@VERSION; the output of `go mod download -json`: Zip, GoMod, Sum and others."""
+    with tempfile.TemporaryDirectory() as outside:  # outside of any module, whose go.mod would apply
         env = environment(go)
-        # Twice: with -json a failure's reason is not on standard error, where it becomes our message.
+        # Twice, because with -json the reason of a failure is not on standard error.
         proc.capture([go, "mod", "download", module], env=env, cwd=Path(outside), timeout_s=_DOWNLOAD_S)
         answer = proc.capture([go, "mod", "download", "-json", module], env=env, cwd=Path(outside))
     result: dict[str, Any] = json.loads(answer)
@@ -165,7 +170,7 @@ def versions(go: Path, module: str) -> list[str]:
 
 
 def newest_pin(minimum: str) -> Pin:
-    """The newest patch release of minimum's line that the proxy has for every architecture."""
+    """The newest patch release of minimum's line that the module proxy has for every architecture."""
     go = any_go()
     arches = sorted(arch.value for arch in Arch)
     listed = set(versions(go, MODULE))
@@ -178,12 +183,12 @@ def newest_pin(minimum: str) -> Pin:
             sums = {arch: download(go, name)["Sum"] for arch, name in zip(arches, names, strict=True)}
             return Pin(version=version, sums=sums)
     raise BuildError(
-        f"no toolchain module of Go {line} is at least {minimum} and there for {', '.join(arches)}"
+        f"there is no toolchain module of Go {line}, {minimum} or newer, for {' and '.join(arches)}"
     )
 
 
 def h1(archive: zipfile.ZipFile) -> str:
-    """The sum of a module's zip file as go.sum has it (Hash1 of golang.org/x/mod/sumdb/dirhash)."""
+    """The h1 sum of a module's zip file, as in go.sum (Hash1 of golang.org/x/mod/sumdb/dirhash)."""
     lines = []
     for name in sorted(archive.namelist()):
         with archive.open(name) as member:
@@ -196,7 +201,7 @@ def _install(module: str, expected: str, folder: Path) -> None:
         answer = download(any_go(), module)
         _expect(module, expected, answer["Sum"])
         with zipfile.ZipFile(answer["Zip"]) as archive:
-            _expect(module, expected, h1(archive))  # of the very bytes that are unpacked
+            _expect(module, expected, h1(archive))  # of the same bytes that are unpacked
             archive.extractall(folder)
         unpacked = folder / module  # a module's zip holds its name and version as folders
         for item in unpacked.iterdir():
@@ -207,19 +212,19 @@ def _install(module: str, expected: str, folder: Path) -> None:
 def _expect(module: str, expected: str, got: str) -> None:
     if got != expected:
         raise BuildError(
-            f"{module} is not the one that is pinned: expected {expected}, got {got}",
+            f"{module} is not the pinned one: expected {expected}, got {got}",
             hint=f"compare kubernetes/{PIN_FILE} with the repository's history",
         )
 
 
 def _base_environment() -> dict[str, str]:
-    env = {**proc.environment(), "GOTOOLCHAIN": "local"}  # it must not put another Go in its place
+    env = {**proc.environment(), "GOTOOLCHAIN": "local"}  # or Go would replace itself by another version
     env.pop("GOFLAGS", None)
     return env
 
 
 def _describe(go: Path) -> str:
-    """What `go version` says, "" for what is no Go."""
+    """The output of `go version`, "" if the program is not a working Go."""
     with contextlib.suppress(CommandError, OSError):
         answer = proc.capture([go, "version"], env=_base_environment(), timeout_s=30).strip()
         return answer if answer.startswith("go version ") else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the kubelet comes from: compiled from the Go module in kubernetes/, downloaded, or a package."""
+"""Obtain the kubelet: compile the pinned Go module, download a release, or leave it to a package."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from goldsmith.core import cache, download, proc, progress, scratch
-from goldsmith.core.documents import about
+from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.host import tools
@@ -24,11 +24,12 @@ from goldsmith.kubernetes.pod_schema import obtain_schema
 from goldsmith.spec.model import Arch, KubeletSource, KubeletSpec
 
 _BUILD_S = 7200.0  # 3 minutes on two idle cores
+_RECORD = "kubelet.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KubeletBinary:
-    """path: None for a package, which the distribution installs within the build."""
+    """A kubelet. path: None for a package, which the distribution installs during the image build."""
 
     path: Path | None
     version: str
@@ -49,8 +50,18 @@ class KubeletRecord:
     ] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompiledKubelet(Document):
+    """kubelet.json of the cache: a compiled kubelet."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.kubelet"
+
+    sha256: Annotated[str, about("Hex sha256 of the binary.")]
+    provenance: Annotated[Mapping[str, str], about("Go, its origin, flags, and hashes of the Go module.")]
+
+
 def record(binary: KubeletBinary | None) -> KubeletRecord | None:
-    """What manifest and lock keep of a kubelet."""
+    """The record of a kubelet in manifest and lock."""
     if binary is None:
         return None
     return KubeletRecord(
@@ -62,10 +73,10 @@ def record(binary: KubeletBinary | None) -> KubeletRecord | None:
 def obtain(
     kubelet: KubeletSpec, arch: Arch, *, run: scratch.Run, log_path: Path, module: Path | None = None
 ) -> KubeletBinary:
-    """The kubelet that the spec names; what programs say is appended to log_path.
+    """The kubelet that the spec names; the output of programs is appended to log_path.
 
-    module: the folder with go.mod, by default the project's. Raises SpecError when the spec's version
-    is not the pinned one, else what the source's own steps raise.
+    module: the folder with go.mod, by default the project's. Raises SpecError if the spec's version is not
+    the pinned one, and BuildError or HostError if the kubelet cannot be compiled or downloaded.
     """
     if kubelet.source is KubeletSource.package:
         return KubeletBinary(path=None, version=kubelet.version, source=kubelet.source)
@@ -75,55 +86,94 @@ def obtain(
 
 
 def pod_schema(kubelet: KubeletSpec, *, module: Path | None = None) -> Path | None:
-    """What the kubelet takes for a pod, as a JSON schema; None where only its binary is known."""
+    """The JSON schema of a pod of this kubelet; None if only its binary is known."""
     if kubelet.source is not KubeletSource.go_module:
         return None
     go_sum = (module or pin.module_folder()) / "go.sum"
     return obtain_schema(MODULE, kubelet.version, go_sum.read_text())
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CompilePlan:
+    """The inputs of a compilation. files: those of the Go module, read once, so that hashes match them."""
+
+    version: str
+    arch: Arch
+    go: go_toolchain.Go
+    files: Mapping[str, bytes]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        # Set only the version: the commit and the state of the git tree are unknown here.
+        linker = f"-s -w -X k8s.io/component-base/version.gitVersion=v{self.version}"
+        return ("-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", linker)
+
+    @property
+    def target(self) -> dict[str, str]:
+        return {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": self.arch.value}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return {name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()}
+
+    @property
+    def key(self) -> str:
+        """The cache key: everything that changes the binary, and the form of its record."""
+        form = f"{CompiledKubelet.SCHEMA} {CompiledKubelet.VERSION}"
+        parts = [form, self.go.version, self.flags, self.target, self.hashes]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        target = " ".join(f"{name}={value}" for name, value in self.target.items())
+        return {
+            "go": self.go.version,
+            "go-origin": self.go.origin,
+            "flags": f"{target} {' '.join(self.flags)}",
+            **{f"{name} sha256": digest for name, digest in self.hashes.items()},
+        }
+
+
 def _compiled(
     kubelet: KubeletSpec, arch: Arch, run: scratch.Run, log_path: Path, module: Path
 ) -> KubeletBinary:
-    files = {name: (module / name).read_bytes() for name in FILES}  # what is hashed is what is compiled
+    files = {name: (module / name).read_bytes() for name in FILES}
     go_mod = files["go.mod"].decode()
     pinned = pin.pinned(go_mod)
     if kubelet.version != pinned:
         raise SpecError(
-            f"kubelet.version is {kubelet.version}, and the Go module is pinned to {pinned}",
+            f"kubelet.version is {kubelet.version}, but the Go module is pinned to {pinned}",
             hint=f'write "{pinned}", or move the pin: scripts/inv kubelet-bump {kubelet.version}',
         )
     go = go_toolchain.choose(pin.go_line(go_mod), go_toolchain.read_pin(module))
-    flags = _flags(pinned)
-    shape = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch.value}
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    key = json.dumps([go.version, flags, shape, hashes], sort_keys=True)
-    provenance = {
-        "go": go.version,
-        "go-origin": go.origin,
-        "flags": " ".join(f"{name}={value}" for name, value in shape.items()) + f" {' '.join(flags)}",
-        **{f"{name} sha256": digest for name, digest in hashes.items()},
-    }
+    plan = _CompilePlan(version=pinned, arch=arch, go=go, files=files)
+    entry = cache.cached("kubelet", plan.key, lambda folder: _fill(folder, plan, run, log_path))
+    stored = CompiledKubelet.read(entry / _RECORD)
+    return KubeletBinary(
+        path=entry / "kubelet", version=pinned, source=kubelet.source, sha256=stored.sha256,
+        provenance=stored.provenance,
+    )  # fmt: skip
 
-    def fill(folder: Path) -> None:
-        with progress.step(f"compile the kubelet v{pinned} for {arch} with {go.version.split()[0]}"):
-            binary = folder / "kubelet"
-            program = go_toolchain.command(go)
-            env = go_toolchain.environment(program, {**shape, "GOFLAGS": "-mod=readonly"})
-            _compile(program, flags, binary, files, env, run, log_path)
-            found = {**provenance, "module": _embedded(program, binary, pinned)}
-            _check_version(binary, pinned, arch)
-        stored = {"sha256": sha256_of(binary), "provenance": found}
-        (folder / "kubelet.json").write_text(json.dumps(stored))
 
-    entry = cache.cached("kubelet", hashlib.sha256(key.encode()).hexdigest()[:32], fill)
-    stored = json.loads((entry / "kubelet.json").read_text())
-    return KubeletBinary(path=entry / "kubelet", version=pinned, source=kubelet.source, **stored)
+def _fill(folder: Path, plan: _CompilePlan, run: scratch.Run, log_path: Path) -> None:
+    """Compile into a cache entry, and check the binary."""
+    binary = folder / "kubelet"
+    with progress.step(
+        f"compile the kubelet v{plan.version} for {plan.arch} with {plan.go.version.split()[0]}"
+    ):
+        program = go_toolchain.command(plan.go)
+        _compile(program, plan, binary, run, log_path)
+        module = _embedded(program, binary, plan.version)
+        _check_version(binary, plan.version, plan.arch)
+    compiled = CompiledKubelet(sha256=sha256_of(binary), provenance={**plan.provenance, "module": module})
+    compiled.write(folder / _RECORD)
 
 
 def _release(kubelet: KubeletSpec, arch: Arch, log_path: Path) -> KubeletBinary:
     if kubelet.download is None:
-        raise SpecError("a kubelet release has no url and sha256", hint="add kubelet.url and kubelet.sha256")
+        raise SpecError(
+            "the kubelet release has no url and sha256", hint="add kubelet.url and kubelet.sha256"
+        )
     path = download.fetch(kubelet.download.url, kubelet.download.sha256, log_path=log_path)
     path.chmod(0o755)
     _check_version(path, kubelet.version, arch)
@@ -133,32 +183,19 @@ def _release(kubelet: KubeletSpec, arch: Arch, log_path: Path) -> KubeletBinary:
     )  # fmt: skip
 
 
-def _flags(version: str) -> tuple[str, ...]:
-    # Of the version package only what is known is set: there is no git commit and no clean tree to claim.
-    linker = f"-s -w -X k8s.io/component-base/version.gitVersion=v{version}"
-    return ("-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", linker)
-
-
-def _compile(
-    go: Path,
-    flags: tuple[str, ...],
-    binary: Path,
-    files: Mapping[str, bytes],
-    env: Mapping[str, str],
-    run: scratch.Run,
-    log_path: Path,
-) -> None:
+def _compile(go: Path, plan: _CompilePlan, binary: Path, run: scratch.Run, log_path: Path) -> None:
     source = Path(tempfile.mkdtemp(prefix="kubelet-", dir=run.folder))
-    for name, data in files.items():
+    for name, data in plan.files.items():
         (source / name).write_bytes(data)
-    argv: tuple[proc.Arg, ...] = (go, "build", "-v", *flags, "-o", binary, PACKAGE)
-    # Go's own scratch folder would outlive a kill anywhere but here.
-    env = {**env, "GOTMPDIR": str(source)}
+    argv: tuple[proc.Arg, ...] = (go, "build", "-v", *plan.flags, "-o", binary, PACKAGE)
+    # In a run's folder Go's temporary files are removed even if we are killed.
+    extra = {**plan.target, "GOFLAGS": "-mod=readonly", "GOTMPDIR": str(source)}
+    env = go_toolchain.environment(go, extra)
     proc.run(argv, log_path=log_path, env=env, cwd=source, timeout_s=_BUILD_S, on_line=_counter())
 
 
 def _counter() -> Callable[[str], None]:
-    """Shows `go build -v`, which names each package that it has begun to compile."""
+    """Show the progress of `go build -v`, which names each package when it starts to compile it."""
     start, packages = time.monotonic(), 0
 
     def show(line: str) -> None:
@@ -173,21 +210,21 @@ def _counter() -> Callable[[str], None]:
 
 
 def _embedded(go: Path, binary: Path, version: str) -> str:
-    """Module, version and sum of Kubernetes as the binary itself has them; BuildError if they are others."""
-    said = proc.capture([go, "version", "-m", binary], env=go_toolchain.environment(go))
-    match = re.search(rf"^\s+mod\s+{re.escape(MODULE)}\s+(\S+)\s+(h1:\S+)$", said, re.M)
+    """Module, version and sum of Kubernetes in the binary. Raises BuildError for another version."""
+    printed = proc.capture([go, "version", "-m", binary], env=go_toolchain.environment(go))
+    match = re.search(rf"^\s+mod\s+{re.escape(MODULE)}\s+(\S+)\s+(h1:\S+)$", printed, re.M)
     if match is None or match[1] != f"v{version}":
-        raise BuildError(f"the compiled kubelet is not made from {MODULE} v{version}")
+        raise BuildError(f"the compiled kubelet does not contain {MODULE} v{version}")
     return f"{MODULE} {match[1]} {match[2]}"
 
 
 def _check_version(binary: Path, version: str, arch: Arch) -> None:
-    """Ask the kubelet itself, where this host can run it."""
+    """Compare with the version that the kubelet prints, if this host can run it."""
     if arch is not tools.host_arch():
         return
-    said = proc.capture([binary, "--version"], timeout_s=120).strip()
-    if said != f"Kubernetes v{version}":
+    printed = proc.capture([binary, "--version"], timeout_s=120).strip()
+    if printed != f"Kubernetes v{version}":
         raise BuildError(
-            f"the kubelet is of another version than v{version}: it says '{said}'",
+            f"the kubelet prints '{printed}', expected 'Kubernetes v{version}'",
             hint="correct kubelet.version in the spec",
         )

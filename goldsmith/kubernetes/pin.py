@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the kubelet comes from: compiled from the Go module in kubernetes/, downloaded, or a package."""
+"""The kubelet's pin, the Go module in kubernetes/: read its versions, move it to another release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from goldsmith.kubernetes import go_toolchain
 
 MODULE = "k8s.io/kubernetes"
 PACKAGE = f"{MODULE}/cmd/kubelet"
-
 FILES = ("go.mod", "go.sum", "tools.go")
 _BUMP_S = 1800.0
 
@@ -26,7 +25,7 @@ def module_folder() -> Path:
 
 
 def module_hashes(module: Path | None = None) -> dict[str, str]:
-    """File of the Go module -> hex digest of SHA-256: all that a compiled kubelet is pinned by."""
+    """Hex sha256 of each file of the Go module: together they pin a compiled kubelet."""
     return {name: sha256_of((module or module_folder()) / name) for name in FILES}
 
 
@@ -35,16 +34,26 @@ def pinned_version(module: Path | None = None) -> str:
     return pinned((module or module_folder()).joinpath("go.mod").read_text())
 
 
-def bump(version: str, *, module: Path | None = None) -> None:
-    """Move the pin to another release, and that of the Go toolchain when the release asks for a newer Go.
+def pinned(go_mod: str) -> str:
+    """The version of Kubernetes that a go.mod requires, without v."""
+    return _only(rf"^(?:require )?\s*{re.escape(MODULE)} v(\d+\.\d+\.\d+)$", go_mod)
 
-    The files change only after all of the new module was resolved. Raises SpecError for a version that
-    does not exist.
+
+def go_line(go_mod: str) -> str:
+    """The version of Go that a go.mod requires at least."""
+    return _only(r"^go (\d+\.\d+(?:\.\d+)?)$", go_mod)
+
+
+def bump(version: str, *, module: Path | None = None) -> None:
+    """Move the pin to another release, and the pin of the Go toolchain if the release needs a newer Go.
+
+    The files change only after the whole new module was resolved. Raises SpecError if the version does not
+    exist.
     """
     target = module or module_folder()
     version = version.removeprefix("v")
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        raise SpecError(f"'{version}' is no version of the kubelet", hint="give one such as 1.35.4")
+        raise SpecError(f"'{version}' is not a version of the kubelet", hint="use one such as 1.35.4")
     with progress.step(f"resolve {MODULE} v{version}"), tempfile.TemporaryDirectory() as scratch:
         any_go = go_toolchain.any_go()
         _check_exists(version, go_toolchain.versions(any_go, MODULE))
@@ -61,11 +70,13 @@ def bump(version: str, *, module: Path | None = None) -> None:
 def module_file(upstream: str, version: str) -> str:
     """The go.mod with which a release of Kubernetes (upstream: its go.mod) builds as a dependency.
 
-    It requires its staging modules at v0.0.0 and replaces them by folders that its own checkout alone
-    has; each is replaced by its published tag, v0.MINOR.PATCH.
+    Upstream requires its staging modules at v0.0.0 and replaces them by folders of its own checkout. Here
+    each is replaced by its published tag, v0.MINOR.PATCH.
     """
     staging = sorted(set(re.findall(r"^\s*(?:require )?(k8s\.io/[\w-]+) v0\.0\.0\s*$", upstream, re.M)))
-    godebug = re.findall(r"^godebug [^(\n]+$", upstream, re.M)  # counts in the main module alone: here
+    godebug = re.findall(
+        r"^godebug [^(\n]+$", upstream, re.M
+    )  # godebug lines apply only in the main module, which is ours
     tag = f"v0.{version.partition('.')[2]}"
     return "\n".join(
         (
@@ -81,18 +92,18 @@ def module_file(upstream: str, version: str) -> str:
 def _check_exists(version: str, known: list[str]) -> None:
     if f"v{version}" in known:
         return
-    line = f"v{version.rpartition('.')[0]}."
-    near = [v.removeprefix("v") for v in known if v.startswith(line) and "-" not in v]
+    line = f"{version.rpartition('.')[0]}."
+    near = [v.removeprefix("v") for v in known if v.startswith(f"v{line}") and "-" not in v]
     raise SpecError(
         f"{MODULE} has no version v{version}",
-        hint=f"the newest of its line is {near[-1]}" if near else f"there is none of the line {line}x",
+        hint=f"the newest {line}x is {near[-1]}" if near else f"there is no {line}x",
     )
 
 
 def _resolve(
     upstream: str, version: str, pin: go_toolchain.Pin, target: Path, scratch: Path
 ) -> dict[str, bytes]:
-    """The new contents of the files, after `go mod tidy` and a look at every package that is compiled."""
+    """The new contents of the files, after `go mod tidy` and a check that every package resolves."""
     for name in FILES:
         shutil.copyfile(target / name, scratch / name)
     (scratch / "go.mod").write_text(module_file(upstream, version))
@@ -103,20 +114,12 @@ def _resolve(
         [go, "list", "-mod=readonly", "-deps", PACKAGE], env=env, cwd=scratch, timeout_s=_BUMP_S
     )
     if PACKAGE not in listing.splitlines():
-        raise BuildError(f"{PACKAGE} is not in {MODULE} v{version}")
+        raise BuildError(f"{MODULE} v{version} has no package {PACKAGE}")
     return {
         "go.mod": (scratch / "go.mod").read_bytes(),
         "go.sum": (scratch / "go.sum").read_bytes(),
         go_toolchain.PIN_FILE: pin.to_json(),
     }
-
-
-def pinned(go_mod: str) -> str:
-    return _only(rf"^(?:require )?\s*{re.escape(MODULE)} v(\d+\.\d+\.\d+)$", go_mod)
-
-
-def go_line(go_mod: str) -> str:
-    return _only(r"^go (\d+\.\d+(?:\.\d+)?)$", go_mod)
 
 
 def _only(pattern: str, go_mod: str) -> str:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schema of a pod, as the kubelet that is compiled knows it: a JSON schema from its own module.
+"""The JSON schema of a pod, made from the Go module of the compiled kubelet.
 
-Kubernetes describes its API in api/openapi-spec/swagger.json (OpenAPI 2.0). What a pod consists of is cut
-out, and keys that are not in it are forbidden: the kubelet itself would pass over them without a word.
-A null, which Kubernetes takes for a key that is not there, is not allowed for: leave such keys out first.
+Kubernetes describes its API in api/openapi-spec/swagger.json (OpenAPI 2.0). The schema takes the parts of a
+pod from it and forbids unknown keys, which the kubelet itself would silently ignore. It also forbids null,
+which Kubernetes treats like a missing key: remove such keys before validation.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from goldsmith.kubernetes import go_toolchain
 FILE = "pod-schema.json"
 _POD = "io.k8s.api.core.v1.Pod"
 _REF = "#/definitions/"
-_VERSION = 1  # of what this module makes of the same input
+_VERSION = 1  # raise it when the same input gives another schema
 
 
 def obtain_schema(module: str, version: str, go_sum: str) -> Path:
-    """The schema's file, of MODULE v VERSION, held to the sum that go_sum has for it. Raises BuildError."""
+    """The schema's file for MODULE v VERSION, whose sum must be the one in go_sum. Raises BuildError."""
     line = next((x for x in go_sum.splitlines() if x.startswith(f"{module} v{version} h1:")), None)
     if line is None:
-        raise BuildError(f"kubernetes/go.sum has no sum of {module} v{version}")
+        raise BuildError(
+            f"kubernetes/go.sum has no sum of {module} v{version}",
+            hint="run: scripts/inv kubelet-bump VERSION",
+        )
     expected = line.split()[2]
 
     def fill(folder: Path) -> None:
         with progress.step(f"schema of a pod of v{version}"):
             got = go_toolchain.download(go_toolchain.any_go(), f"{module}@v{version}")
             if got["Sum"] != expected:
-                raise BuildError(f"{module} v{version} has the sum {got['Sum']}, must be {expected}")
+                raise BuildError(f"{module} v{version} has the sum {got['Sum']}, expected {expected}")
             swagger = json.loads(Path(got["Dir"], "api/openapi-spec/swagger.json").read_text())
             (folder / FILE).write_text(json.dumps(pod_schema(swagger), sort_keys=True))
 
@@ -44,7 +47,7 @@ def obtain_schema(module: str, version: str, go_sum: str) -> Path:
 
 
 def pod_schema(swagger: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON schema (draft 2020-12) of a pod, of the OpenAPI description of all of Kubernetes."""
+    """The JSON schema (draft 2020-12) of a pod from the OpenAPI description of all of Kubernetes."""
     definitions = swagger["definitions"]
     needed: dict[str, Any] = {}
     waiting = [_POD]
@@ -60,7 +63,7 @@ def pod_schema(swagger: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _closed(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """One definition without its prose; one that lists properties allows no others."""
+    """A definition without its descriptions; if it lists properties, it allows no others."""
     plain: dict[str, Any] = _plain(definition)
     if plain.get("format") == "int-or-string":
         return {"type": ["integer", "string"]}

@@ -88,7 +88,7 @@ def test_a_toolchain_module_that_is_not_the_pinned_one_is_refused(
     (module / go_toolchain.PIN_FILE).write_bytes(go_toolchain.Pin(version=pin.version, sums=wrong).to_json())
     _hide_fitting_gos(monkeypatch, tmp_path)
 
-    with pytest.raises(BuildError, match="is not the one that is pinned"):
+    with pytest.raises(BuildError, match="is not the pinned one"):
         obtain(run, tmp_path / "log", module)
 
     assert not [entry for entry in (tmp_path / "cache/go").iterdir() if entry.is_dir()]

@@ -114,14 +114,14 @@ def test_the_module_is_chosen_without_any_go(host: Path) -> None:
 def test_no_go_at_all_is_the_hosts_fault(host: Path) -> None:
     chosen = go_toolchain.choose("1.25.0", pin())
 
-    with pytest.raises(HostError, match="no Go is installed") as caught:
+    with pytest.raises(HostError, match="Go is not installed") as caught:
         go_toolchain.command(chosen)
 
     assert caught.value.hint == "run: apt install golang-go"
 
 
 def test_a_pin_that_is_too_old_says_how_to_move_it(host: Path) -> None:
-    with pytest.raises(BuildError, match=r"Go 1\.27\.0 is asked for") as caught:
+    with pytest.raises(BuildError, match=r"needs Go 1\.27\.0") as caught:
         go_toolchain.choose("1.27.0", pin())
 
     assert caught.value.hint is not None
@@ -162,7 +162,7 @@ def test_another_module_than_the_pinned_one_is_refused(
     zip_, said = ("module.zip", bad) if lie == "the proxy's sum" else ("other.zip", good)
     (host / "old/answer").write_text(json.dumps({"Zip": str(host / zip_), "Sum": said}))
 
-    with pytest.raises(BuildError, match=f"{NAME} is not the one that is pinned: expected {good}, got {bad}"):
+    with pytest.raises(BuildError, match=f"{NAME} is not the pinned one: expected {good}, got {bad}"):
         go_toolchain.command(go_toolchain.choose("1.25.0", pin(good)))
 
     assert not list((host / "cache/go").glob("v*"))
@@ -237,3 +237,10 @@ def test_a_pin_is_read_as_it_was_written(host: Path) -> None:
     (host / go_toolchain.PIN_FILE).write_bytes(pin().to_json())
 
     assert go_toolchain.read_pin(host) == pin()
+
+
+def test_a_broken_pin_is_named(tmp_path: Path) -> None:
+    (tmp_path / go_toolchain.PIN_FILE).write_text('{"sums": {}}')
+
+    with pytest.raises(BuildError, match=r"cannot read the pinned Go toolchain .*toolchain\.json: .*version"):
+        go_toolchain.read_pin(tmp_path)
