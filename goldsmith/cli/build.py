@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +165,9 @@ def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None
     from goldsmith.host import preflight
 
     with common.reported(as_json=json):
-        checks = preflight.doctor(spec)
-        print(output.as_json(checks) if json else output.as_lines(checks))
-        sys.exit(0 if all(check.ok for check in checks) else 3)
+        report = preflight.doctor(spec)
+        print(dumps(report.as_dict(), indent=2) if json else output.as_lines(report.checks))
+        sys.exit(0 if report.ok else 3)
 
 
 @task(help={"version": "a Kubernetes release, such as 1.35.4"})

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from goldsmith.cli import common
@@ -101,12 +100,8 @@ def plan_as_text(loaded: LoadedSpec, plan: DibPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-SCHEMA = "goldsmith.doctor"
-SCHEMA_VERSION = 1
-
-
 def as_lines(checks: Sequence[Check]) -> str:
-    """For people: one line a check, and one more where something is to be done."""
+    """The checks of doctor as text: a line for each, and one more if something has to be done."""
     width = max((len(check.name) for check in checks), default=0)
     lines = []
     for check in checks:
@@ -114,17 +109,6 @@ def as_lines(checks: Sequence[Check]) -> str:
         if check.remedy:
             lines.append(f"{'':6}{'':<{width}}  -> {check.remedy}")
     return "\n".join(lines)
-
-
-def as_json(checks: Sequence[Check]) -> str:
-    """For programs."""
-    document = {
-        "schema": SCHEMA,
-        "version": SCHEMA_VERSION,
-        "ok": all(check.ok for check in checks),
-        "checks": [asdict(check) for check in checks],
-    }
-    return json.dumps(document, indent=2)
 
 
 def show_publications(results: Sequence[CloudResult], schema: str, *, as_json: bool) -> None:

@@ -1,29 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which QEMU accelerator really boots a guest on this host, and how slow it is.
+"""Find the QEMU accelerator that boots a guest on this host, and measure how slow it is.
 
-That /dev/kvm opens says little: nested hosts exist where kernels hang in it, or where `-cpu host`
-aborts. So a guest of 456 bytes (boot_probe.lst) is booted under each candidate. It takes the steps
-that a kernel begins with, then does a fixed piece of work; its CPU time tells the host's speed.
+An accessible /dev/kvm is not enough: on some nested hosts kernels hang in it, or `-cpu host` aborts. So
+a guest of 456 bytes (boot_probe.lst) boots under each candidate. It takes the first steps of a kernel,
+then does a fixed amount of work; its CPU time shows the speed of the host.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import resource
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from goldsmith.core import cache, proc
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import CommandError, CommandTimeout, HostError
 
 QEMU = "qemu-system-x86_64"
 
+_FILE = "accelerator.json"
 _LISTING = Path(__file__).with_name("boot_probe.lst")
-_GUEST_OK = 33  # isa-debug-exit leaves with (value << 1) | 1, and the guest writes 0x10
+_GUEST_OK = 33  # isa-debug-exit exits with (value << 1) | 1; the guest writes 0x10
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _KVM_DEVICE = Path("/dev/kvm")
 
@@ -35,52 +37,49 @@ _LOAD_COUNTS_UP_TO = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Accelerator:
-    """name: kvm or tcg; args: for QEMU's command line; slowness: what to multiply deadlines by, 1..20."""
+class ProbeResult(Document):
+    """accelerator.json of the cache: the accelerator under which the probe guest ran."""
 
-    name: str
-    args: tuple[str, ...]
-    slowness: float
-    note: str
+    SCHEMA: ClassVar[str] = "goldsmith.accelerator"
+
+    name: Annotated[str, about("kvm or tcg.")]
+    args: Annotated[tuple[str, ...], about("Arguments for QEMU.")]
+    slowness: Annotated[float, about("Factor for deadlines, 1 to 20; in the cache without the load.")]
+    note: Annotated[str, about("Why this accelerator was chosen.")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Candidate:
     name: str
     args: tuple[str, ...]
-    deadline_s: float  # for the whole probe, which takes about a second where the candidate works
+    deadline_s: float  # of the whole probe, which takes about a second if the candidate works
 
 
 _KVM = _Candidate(name="kvm", args=("-accel", "kvm", "-cpu", "host"), deadline_s=15)
 _TCG = _Candidate(name="tcg", args=("-accel", "tcg,thread=multi", "-cpu", "max"), deadline_s=90)
 
 
-def find(*, log_path: Path) -> Accelerator:
-    """The fastest accelerator under which a guest booted; QEMU's words are appended to log_path.
+def find(*, log_path: Path) -> ProbeResult:
+    """The fastest accelerator under which a guest booted; QEMU's output is appended to log_path.
 
-    Tried once per host boot, QEMU version and right to /dev/kvm, then cached; the slowness counts the
-    load of the moment in each time. Raises HostError where QEMU is missing or nothing boots.
+    The probe runs once per host boot, QEMU version and access to /dev/kvm, then its result is cached. The
+    slowness includes the current load. Raises HostError if QEMU is missing or nothing boots.
     """
     entry = cache.cached("accelerator", _key(), lambda folder: _store(folder, log_path))
-    stored = json.loads((entry / "accelerator.json").read_text())
-    return Accelerator(
-        name=stored["name"],
-        args=tuple(stored["args"]),
-        slowness=_clamp(stored["slowness"] * load_factor()),
-        note=stored["note"],
-    )
+    found = ProbeResult.read(entry / _FILE, error=HostError)
+    return dataclasses.replace(found, slowness=_clamp(found.slowness * load_factor()))
 
 
 def load_factor() -> float:
-    """By how much one more busy process is slowed down by those that are busy already: 1 to 2.
+    """The factor by which the current load slows down one more busy process: 1 to 2.
 
-    Not more, for the load comes and goes, and a deadline that is too long is noticed late.
+    At most 2, because the load changes, and a deadline that is too long delays the failure.
     """
     return min(max(1.0, (os.getloadavg()[0] + 1) / (os.cpu_count() or 1)), _LOAD_COUNTS_UP_TO)
 
 
 def probe_guest() -> bytes:
-    """The guest, assembled: the hex digits of the listing."""
+    """The assembled guest: the hex digits of the listing."""
     lines = _LISTING.read_text(encoding="ascii").splitlines()
     return bytes.fromhex("".join(line.partition(";")[0] for line in lines))
 
@@ -93,19 +92,20 @@ def _key() -> str:
         _LISTING.read_text(encoding="ascii"),
         *_KVM.args,
         *_TCG.args,
-        f"CPU time / {_UNIT_S}",  # how the stored slowness was measured
+        f"CPU time / {_UNIT_S}",  # the unit of the stored slowness
+        f"{ProbeResult.SCHEMA} {ProbeResult.VERSION}",
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _store(folder: Path, log_path: Path) -> None:
-    # A crashing QEMU may dump core into its working folder; what lies there goes with it.
+    # A crashing QEMU may dump core into its working folder, which is removed.
     with tempfile.TemporaryDirectory(dir=folder) as work:
         chosen = _choose(Path(work), log_path)
-    (folder / "accelerator.json").write_text(json.dumps(dataclasses.asdict(chosen)))
+    chosen.write(folder / _FILE)
 
 
-def _choose(work: Path, log_path: Path) -> Accelerator:
+def _choose(work: Path, log_path: Path) -> ProbeResult:
     refused = _no_device()
     if refused is None:
         try:
@@ -124,17 +124,17 @@ def _no_device() -> str | None:
     if not _KVM_DEVICE.exists():
         return f"{_KVM_DEVICE} is missing"
     if not os.access(_KVM_DEVICE, os.R_OK | os.W_OK):
-        return f"this user may not open {_KVM_DEVICE} (is it in the group kvm?)"
+        return f"this user cannot open {_KVM_DEVICE} (is the user in the group kvm?)"
     return None
 
 
-def _tried(candidate: _Candidate, work: Path, log_path: Path, *, note: str) -> Accelerator:
+def _tried(candidate: _Candidate, work: Path, log_path: Path, *, note: str) -> ProbeResult:
     slowness = _clamp(_boot(candidate, work, log_path) / _UNIT_S)
-    return Accelerator(name=candidate.name, args=candidate.args, slowness=slowness, note=note)
+    return ProbeResult(name=candidate.name, args=candidate.args, slowness=slowness, note=note)
 
 
 def _boot(candidate: _Candidate, work: Path, log_path: Path) -> float:
-    """Seconds of CPU time that the guest took; raises CommandError when it does not get through its work."""
+    """Seconds of CPU time that the guest took; raises CommandError if it does not finish its work."""
     printed: list[str] = []
     guest = work / "guest.bin"
     guest.write_bytes(probe_guest())
@@ -154,13 +154,13 @@ def _boot(candidate: _Candidate, work: Path, log_path: Path) -> float:
 
 
 def _children_cpu_s() -> float:
-    """CPU time, not the clock's: what else runs on the host hardly counts in it (getrusage(2))."""
+    """CPU time of ended children; other load on the host hardly changes it (getrusage(2))."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _why(error: CommandError) -> str:
-    """One line for a person: the first of QEMU's own, or that the guest hung."""
+    """The reason in one line: QEMU's first error, or that the guest hung."""
     if isinstance(error, CommandTimeout):
         return "the probe guest hung"
     return next((line for line in error.tail if "error" in line), f"QEMU ended with {error.returncode}")

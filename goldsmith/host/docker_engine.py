@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Docker engine: the one that answers, else a private one for as long as it is needed."""
+"""The Docker engine: the user's own if it runs, else a private one that ends with its use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from goldsmith.core.scratch import Run
 from goldsmith.errors import HostError
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
-CALL_TIMEOUT_S = 600  # between two answers of the engine; a quiet step of a Dockerfile may be long
+CALL_TIMEOUT_S = 600  # between two responses of the engine: a silent step of a Dockerfile may be long
 _START_TIMEOUT_S = 60.0
 _SOCKET_PATH_MAX = 107  # sizeof(sun_path) - 1, unix(7)
 _DOWN = (DockerException, requests.RequestException, OSError)
@@ -31,8 +31,8 @@ _DOWN = (DockerException, requests.RequestException, OSError)
 def engine(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
     """A client of the user's engine, or of a private one that ends with the block.
 
-    Raises HostError when an engine that was asked for by name does not answer, when the one that runs
-    refuses us, or when none runs and none can be started.
+    Raises HostError if an engine that the user named does not answer, if the running one denies access, or
+    if none runs and none can be started.
     """
     with contextlib.ExitStack() as stack:
         client = answering()
@@ -43,17 +43,17 @@ def engine(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
 
 
 def answering() -> docker.DockerClient | None:
-    """The engine that DOCKER_HOST, the docker context or the default socket names; None: none runs."""
+    """The engine that DOCKER_HOST, the docker context or the default socket names; None if none runs."""
     host = os.environ.get("DOCKER_HOST")
     if host:
-        return _asked_for(lambda: docker.from_env(timeout=CALL_TIMEOUT_S), host, f"DOCKER_HOST={host}")
+        return _named(lambda: docker.from_env(timeout=CALL_TIMEOUT_S), host, f"DOCKER_HOST={host}")
     name = os.environ.get("DOCKER_CONTEXT")
     context = ContextAPI.get_context(name)
     if context is None:
         raise HostError(f"there is no docker context {name}", hint="run: docker context ls")
     if context.Host and context.Name != "default":
         tls = context.TLSConfig or False
-        return _asked_for(
+        return _named(
             lambda: docker.DockerClient(base_url=context.Host, tls=tls, timeout=CALL_TIMEOUT_S),
             context.Host,
             f"the docker context {context.Name}",
@@ -61,15 +61,15 @@ def answering() -> docker.DockerClient | None:
     return _default()
 
 
-def _asked_for(connect: Callable[[], docker.DockerClient], address: str, named: str) -> docker.DockerClient:
+def _named(connect: Callable[[], docker.DockerClient], address: str, named_by: str) -> docker.DockerClient:
     try:
         _listens(address)
         client = connect()
         client.ping()
     except _DOWN as e:
         raise HostError(
-            f"no Docker engine answers at {named}: {e}",
-            hint="start it, or unset what names it to have a private one started",
+            f"no Docker engine answers at {named_by}: {e}",
+            hint="start it, or unset the variable or context: goldsmith then starts a private engine",
         ) from e
     return client
 
@@ -79,8 +79,8 @@ def _default() -> docker.DockerClient | None:
         _listens(f"unix://{DEFAULT_SOCKET}")
     except PermissionError as e:
         raise HostError(
-            f"the Docker engine at {DEFAULT_SOCKET} is not open to you",
-            hint=f"run: sudo usermod -aG docker {os.environ.get('USER', '$USER')}, then log in anew",
+            f"you have no access to the Docker engine at {DEFAULT_SOCKET}",
+            hint=f"run: sudo usermod -aG docker {os.environ.get('USER', '$USER')}, then log in again",
         ) from e
     except OSError:
         return None
@@ -99,7 +99,7 @@ def _try(address: str) -> docker.DockerClient | None:
 
 
 def _listens(address: str) -> None:
-    """Raise OSError if nobody serves this Unix socket (docker's client would leave its own one open)."""
+    """Raise OSError if nothing serves this Unix socket (docker's client would leave its own socket open)."""
     if address.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(address.removeprefix("unix://"))
@@ -107,34 +107,38 @@ def _listens(address: str) -> None:
 
 @contextlib.contextmanager
 def private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
-    """A client of an engine of our own, in the run's folder, that ends with the block."""
+    """A client of a private engine in the run's folder, which ends with the block."""
     dockerd = proc.which("dockerd")
     if dockerd is None:
         raise HostError(
-            "no Docker engine answers and there is no dockerd to start one",
-            hint="install it (Debian: apt-get install docker.io) or set DOCKER_HOST",
+            "no Docker engine is running, and dockerd is not installed to start one",
+            hint="install Docker (Debian: apt-get install docker.io), or set DOCKER_HOST",
         )
-    privilege.require_root("no Docker engine answers, and starting one", otherwise="start Docker")
-    folder = Path(tempfile.mkdtemp(prefix="e", dir=run.folder))  # a short name: sockets are in there
+    privilege.require_root(
+        "no Docker engine is running, and starting a private one", otherwise="start Docker"
+    )
+    folder = Path(tempfile.mkdtemp(prefix="e", dir=run.folder))  # a short name, for the sockets in it
     try:
         with proc.background(
             privilege.as_root(_argv(dockerd, folder)), log_path=log_path, grace_s=20
         ) as process:
             client = _answer(process, folder / "sock", log_path)
-            progress.note("no Docker engine answers: a private one runs for as long as it is needed")
+            progress.note("no Docker engine is running: started a private one")
             with contextlib.closing(client):
                 yield client
     finally:
-        _leave_nothing(folder)
+        _clean_up(folder)
 
 
 def _argv(dockerd: Path, folder: Path) -> list[str | Path]:
-    """Nothing of the host's engine is touched: builds use the host's network, so no bridge, no firewall."""
+    """The arguments of dockerd, separate from the host's; builds use its network: no bridge, no firewall."""
     longest = folder / "x/containerd/containerd-debug.sock"
     if len(str(longest)) > _SOCKET_PATH_MAX:
-        raise HostError(f"{longest} is too long for a socket", hint="set GOLDSMITH_SCRATCH to a shorter path")
+        raise HostError(
+            f"the path {longest} is too long for a socket", hint="set GOLDSMITH_SCRATCH to a short path"
+        )
     config = folder / "daemon.json"
-    config.write_text("{}\n")  # else the host's /etc/docker/daemon.json is read
+    config.write_text("{}\n")  # otherwise dockerd reads /etc/docker/daemon.json
     return [
         dockerd, "--config-file", config,
         "--host", f"unix://{folder / 'sock'}", "--group", grp.getgrgid(os.getegid()).gr_name,
@@ -158,8 +162,8 @@ def _answer(process: proc.Process, path: Path, log_path: Path) -> docker.DockerC
         raise HostError(f"a private Docker engine did not start{tail}", hint=f"full log: {log_path}") from e
 
 
-def _leave_nothing(folder: Path) -> None:
-    """dockerd ends its containerd and unmounts; what it could not is ended here."""
+def _clean_up(folder: Path) -> None:
+    """dockerd stops its containerd and unmounts; do here what it could not."""
     if reaper.leftovers(folder):
         reaper.reap(folder)
     if not reaper.mounts(folder):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How partitions of a loop device get device nodes on this host: found by trying."""
+"""Find the way in which partitions of a loop device get device nodes on this host, by trying it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ _DISK_MIB = 4
 _SECTOR = 512
 
 
+@functools.cache
+def partition_mapper() -> Mapper:
+    """kpartx or blkpg, whichever works on this host; tried once. Raises HostError if neither does."""
+    with scratch.run_folder(None) as folder:
+        return find(folder)
+
+
 def find(folder: Path) -> Mapper:
     """kpartx (device-mapper) where it works, else blkpg (partx); tried on a small file in folder.
 
-    folder should be a run's, so that a loop device whose process was killed is found again. Raises
-    HostError where loop devices cannot be had, or neither way makes a node.
+    folder should be a run's, so that clean-up finds the loop device if we are killed. Raises HostError if
+    there are no loop devices, or if neither way makes a node.
     """
     with _loop_device(folder) as device:
         name = Path(device).name
@@ -33,8 +40,8 @@ def find(folder: Path) -> Mapper:
         if _maps(("partx", "--add", device), Path(f"{device}p1"), ("partx", "--delete", device)):
             return "blkpg"
     raise HostError(
-        "neither kpartx nor partx makes a partition of a loop device usable",
-        hint="run where device-mapper works (modprobe dm_mod), or where /dev is a devtmpfs",
+        "neither kpartx nor partx makes device nodes for partitions of a loop device",
+        hint="run on a host where device-mapper works (modprobe dm_mod), or where /dev is a devtmpfs",
     )
 
 
@@ -56,7 +63,7 @@ def _loop_device(folder: Path) -> Iterator[str]:
             device = proc.capture(privilege.as_root(("losetup", "--find", "--show", disk))).strip()
         except CommandError as e:
             raise HostError(
-                f"no loop device can be had: {' '.join(e.tail)}",
+                f"cannot set up a loop device: {' '.join(e.tail)}",
                 hint="run: sudo modprobe loop; a container needs /dev/loop-control and CAP_SYS_ADMIN",
             ) from e
         try:
@@ -79,17 +86,10 @@ def _maps(add: tuple[str, ...], node: Path, delete: tuple[str, ...]) -> bool:
 
 
 def _appears(node: Path) -> bool:
-    """udev, or the kernel, may take a moment."""
+    """Wait up to 3 s: udev, or the kernel, may need a moment."""
     deadline = time.monotonic() + 3
     while not node.exists():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
-
-
-@functools.cache
-def partition_mapper() -> Mapper:
-    """kpartx or blkpg, whichever works on this host; tried once. Raises HostError where neither does."""
-    with scratch.run_folder(None) as folder:
-        return find(folder)

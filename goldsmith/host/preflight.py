@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can this host do it: one small function a check, all of them told together, before anything is changed."""
+"""Preflight checks of the host: one function for each, reported together before a build changes anything."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from goldsmith.apt import mirror
 from goldsmith.core import paths, privilege, proc, scratch
+from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import GoldsmithError, HostError
 from goldsmith.host import accelerator, docker_engine, partitions, tools
@@ -26,21 +28,37 @@ _MEMINFO = Path("/proc/meminfo")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """found: what is there; remedy: what to type or change, empty where nothing needs to be."""
+    """The result of one check."""
 
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
+    name: Annotated[str, about("What was checked.")]
+    ok: Annotated[bool, about("The host is fit for a build in this point.")]
+    found: Annotated[str, about("What the check found.")]
+    remedy: Annotated[str, about("What to type or change; empty if nothing.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoctorReport(Document):
+    """The answer of `doctor --json`: every check of this host."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.doctor"
+
+    ok: Annotated[bool, about("All checks are good.")]
+    checks: Annotated[tuple[Check, ...], about("The checks, in their order.")]
+
+
+def doctor(name: str) -> DoctorReport:
+    """Every check of this host, for the needs of a spec."""
+    checks = tuple(host_checks(load.load(name, {}).spec))
+    return DoctorReport(ok=all(check.ok for check in checks), checks=checks)
 
 
 def host_checks(
     spec: ImageSpec | None = None, *, run: scratch.Run | None = None, out: Path | None = None
 ) -> list[Check]:
-    """Every check that building spec calls for, or of any spec where it is None; never raises for a bad host.
+    """Every check that a build of spec needs (None: of any spec); never raises for a bad host.
 
-    Without a run one is made for the time that it takes: accelerator and partitions are really tried.
-    out: where the build is to go, if not to workspace.out_root().
+    Without a run it makes one, because accelerator and partitions are tried for real. out: the build's
+    output folder, if not paths.out_root().
     """
     try:
         with scratch.run_folder(run) as folder:
@@ -58,22 +76,20 @@ def require(
     out: Path | None = None,
     left_out: Collection[str] = (),
 ) -> list[Check]:
-    """The checks, all of them good; raises HostError that lists those which are not, with remedies.
+    """The checks, all of them good; raises HostError that lists the bad ones with their remedies.
 
-    left_out: names of those that may be bad.
+    left_out: names of checks that may fail.
     """
     checks = host_checks(spec, run=run, out=out)
     bad = [check for check in checks if not check.ok and check.name not in left_out]
     if bad:
         listed = "".join(f"\n  {check.name}: {check.found}\n    {check.remedy}" for check in bad)
-        raise HostError(
-            f"this host cannot build {spec.name} as it is{listed}", hint="run: scripts/inv doctor"
-        )
+        raise HostError(f"this host cannot build {spec.name}{listed}", hint="run: scripts/inv doctor")
     return checks
 
 
 def has_memory_to_build_in() -> bool:
-    """The tree of an image and its disk fit in memory, and as much again stays for the rest of the host."""
+    """The tree of an image and its disk fit in memory, and leave as much again for the rest of the host."""
     return _available_memory() >= 2 * _BUILD_IN_MEMORY_MIB * _MIB
 
 
@@ -93,7 +109,7 @@ def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Che
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """A check whose tools raise: what they say is what was found."""
+    """A check that may raise: the error is the finding."""
     try:
         return check()
     except GoldsmithError as e:
@@ -101,7 +117,7 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 
 def needs_of(spec: ImageSpec | None) -> tuple[str, ...]:
-    """The needs of scripts/task-needs.tsv that building spec has."""
+    """The needs of a build of spec, as in scripts/task-needs.tsv."""
     if spec is None:
         return ("disk", "vm", "containers", "kubelet")
     needs = ["disk", "vm"]
@@ -113,19 +129,19 @@ def needs_of(spec: ImageSpec | None) -> tuple[str, ...]:
 
 
 def needs_engine(spec: ImageSpec | None) -> bool:
-    """A container is built, or taken from the engine."""
+    """A container image is built, or taken from the engine."""
     return spec is None or any(container.registry is None for container in spec.containers)
 
 
 def needs_mirror(spec: ImageSpec | None) -> bool:
-    """Debian packages are fetched, for the image or for a container that is built."""
+    """Debian packages are fetched, for the disk image or for a container image."""
     if spec is None or spec.distribution is Distribution.debian:
         return True
     return any(container.build is not None for container in spec.containers)
 
 
 def builds_kubelet(spec: ImageSpec | None) -> bool:
-    """The kubelet is compiled here."""
+    """The kubelet is compiled on this host."""
     return spec is None or (spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module)
 
 
@@ -142,11 +158,11 @@ def check_tool(tool: tools.Tool) -> Check:
 
 def check_sudo() -> Check:
     if os.geteuid() == 0:
-        return Check(name="root", ok=True, found="we are root")
+        return Check(name="root", ok=True, found="running as root")
     if not privilege.can_be_root():
         return Check(
             name="root", ok=False, found="sudo asks for a password",
-            remedy="run: sudo -v, or allow it without one (NOPASSWD), or build as root",
+            remedy="run: sudo -v, or allow sudo without a password (NOPASSWD), or build as root",
         )  # fmt: skip
     return Check(name="root", ok=True, found="sudo works without a password")
 
@@ -155,18 +171,16 @@ def check_engine() -> Check:
     client = docker_engine.answering()
     if client is not None:
         try:
-            return Check(name="Docker engine", ok=True, found=f"answers, {client.version()['Version']}")
+            return Check(name="Docker engine", ok=True, found=f"version {client.version()['Version']}")
         finally:
             client.close()
     dockerd = proc.which("dockerd")
     if dockerd is None:
         return Check(
-            name="Docker engine", ok=False, found="none answers, and there is no dockerd to start one",
+            name="Docker engine", ok=False, found="not running, and dockerd is not installed to start one",
             remedy="run: scripts/inv --yes build-image, or set DOCKER_HOST",
         )  # fmt: skip
-    return Check(
-        name="Docker engine", ok=True, found=f"none answers; {dockerd} is started for the time of a build"
-    )
+    return Check(name="Docker engine", ok=True, found=f"not running; builds start a private {dockerd}")
 
 
 def check_accelerator(log_path: Path) -> Check:
@@ -183,7 +197,7 @@ def check_partitions() -> Check:
 
 
 def check_disk(spec: ImageSpec | None, out: Path) -> Iterator[Check]:
-    """One check a file system: what lies on the same one shares its space."""
+    """One check for each file system: folders on the same one share its space."""
     shares: dict[int, list[tuple[Path, int]]] = {}
     for folder, mib in _disk_needs(spec, out):
         shares.setdefault(_existing(folder).stat().st_dev, []).append((folder, mib))
@@ -193,13 +207,13 @@ def check_disk(spec: ImageSpec | None, out: Path) -> Iterator[Check]:
         where = ", ".join(str(folder) for folder, _ in share)
         yield Check(
             name="disk space", ok=free >= needed,
-            found=f"{human_bytes(free)} of {human_bytes(needed)} that may be needed: {where}",
+            found=f"{human_bytes(free)} free in {where}, up to {human_bytes(needed)} needed",
             remedy="" if free >= needed else "run: scripts/inv clean, or set GOLDSMITH_SCRATCH, _CACHE, _OUT",
         )  # fmt: skip
 
 
 def _disk_needs(spec: ImageSpec | None, out: Path) -> tuple[tuple[Path, int], ...]:
-    """MiB, from above: diskimage-builder holds the tree and the raw disk at once."""
+    """Upper limits in MiB: diskimage-builder holds the tree and the raw disk at the same time."""
     image = (spec.disk.size_mib if spec else None) or 3072
     raw = image if spec and DiskFormat.raw in spec.disk.formats else 0
     cache = (3072 if builds_kubelet(spec) else 0) + (1024 if spec is None or spec.containers else 64)
@@ -217,7 +231,7 @@ def check_memory(spec: ImageSpec | None) -> Check:
     return Check(
         name="memory", ok=available >= needed,
         found=f"{human_bytes(available)} available, {human_bytes(needed)} needed",
-        remedy="" if available >= needed else "end other programs, or lower verify.memory in the spec",
+        remedy="" if available >= needed else "stop other programs, or lower verify.memory in the spec",
     )  # fmt: skip
 
 
@@ -231,37 +245,32 @@ def _available_memory() -> int:
 
 def check_output(out: Path) -> Check:
     if os.access(_existing(out), os.W_OK):
-        return Check(name="output", ok=True, found=f"{out} can be written")
+        return Check(name="output", ok=True, found=f"{out} is writable")
     return Check(
-        name="output", ok=False, found=f"{out} cannot be written",
-        remedy="name another folder: --out DIR, or GOLDSMITH_OUT",
+        name="output", ok=False, found=f"{out} is not writable",
+        remedy="use another folder: --out DIR, or GOLDSMITH_OUT",
     )  # fmt: skip
 
 
 def _existing(path: Path) -> Path:
-    """path, or the nearest folder above it that is there."""
+    """path, or the nearest folder above it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def check_mirrors(spec: ImageSpec | None) -> Check:
-    """Found, and both answer for the release: the disk image needs them, whatever is cached."""
+    """Both mirrors are known and have the release: the disk image needs them, whatever is cached."""
     mirrors = mirror.find(spec.mirror if spec else None)
     release = spec.release if spec and spec.distribution is Distribution.debian else "stable"
     found = f"{mirrors.debian}, {mirrors.security}"
     for base, suite in ((mirrors.debian, release), (mirrors.security, f"{release}-security")):
         url = f"{base}/dists/{suite}/InRelease"
         try:
-            # mirror.find() returns http and https alone, or what the user asked for by name.
+            # mirror.find() returns only http and https, or the address that the user set.
             with urllib.request.urlopen(url, timeout=_MIRROR_TIMEOUT_S) as answer:  # noqa: S310
                 answer.read(1)
         except (OSError, ValueError) as e:
             return Check(
-                name="mirrors", ok=False, found=f"{url} cannot be read: {e}",
+                name="mirrors", ok=False, found=f"cannot read {url}: {e}",
                 remedy=f"set {mirror.DEBIAN_VARIABLE} and {mirror.SECURITY_VARIABLE} to mirrors that answer",
             )  # fmt: skip
     return Check(name="mirrors", ok=True, found=found)
-
-
-def doctor(name: str) -> list[Check]:
-    """Every check of this host, against the needs of a spec."""
-    return host_checks(load.load(name, {}).spec)

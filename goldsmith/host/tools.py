@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs of the host that a task needs: scripts/host-packages.tsv, read as scripts/inv reads it."""
+"""The host programs that a task needs, from scripts/host-packages.tsv, as scripts/inv reads it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from goldsmith.spec.model import Arch
 
 _COLUMNS = {"debian": 2, "ubuntu": 3, "fedora": 4}
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
-_ASKED_OTHERWISE = {"go": "version", "kpartx": None, "ssh": None, "ssh-keygen": None, "mkfs.ext4": None}
+_VERSION_OPTION = {"go": "version", "kpartx": None, "ssh": None, "ssh-keygen": None, "mkfs.ext4": None}
 
 
 def host_arch() -> Arch | None:
-    """What this machine is; None for one that no image is made for."""
+    """The architecture of this host; None if goldsmith makes no images for it."""
     return next((arch for arch in Arch if arch.machine == platform.machine()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tool:
-    """probe: a command, or a file where it begins with a slash; any of alternatives serves as well."""
+    """probe: a command, or a file if it starts with a slash; each of alternatives works as well."""
 
     probe: str
     alternatives: tuple[str, ...]
-    packages: str | None  # as this distribution calls them; None: not known
+    packages: str | None  # their names in this distribution; None: not known
 
     def path(self) -> Path | None:
-        """Where it is on this host."""
+        """Its path on this host."""
         for candidate in (self.probe, *self.alternatives):
             if candidate.startswith("/"):
                 found = next(Path("/").glob(candidate[1:]), None)
@@ -44,20 +44,20 @@ class Tool:
         return None
 
     def version(self) -> str | None:
-        """What it calls itself; None where it does not say."""
+        """The version that it prints; None if it prints none."""
         path = self.path()
-        flag = _ASKED_OTHERWISE.get(self.probe, "--version")
+        flag = _VERSION_OPTION.get(self.probe, "--version")
         if path is None or flag is None or self.probe.startswith("/"):
             return None
         try:
-            said = _VERSION.search(proc.capture([path, flag], timeout_s=10))
+            found = _VERSION.search(proc.capture([path, flag], timeout_s=10))
         except (CommandError, HostError, OSError):
             return None
-        return said[0] if said else None
+        return found[0] if found else None
 
 
 def for_needs(needs: Iterable[str]) -> list[Tool]:
-    """The tools of all rows that serve one of needs; probes of another kind (@python) are left out."""
+    """The tools of all rows for one of needs, without probes of another kind (@python)."""
     column = _column()
     wanted = set(needs)
     tools = [

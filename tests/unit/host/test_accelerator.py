@@ -22,7 +22,7 @@ _FAILS_LATE = "echo B; echo E; exit 1"
 
 @pytest.fixture(autouse=True)
 def kvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /dev/kvm that can be opened, a cache of our own, an idle host."""
+    """An accessible /dev/kvm, a new cache, an idle host."""
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setattr(accelerator, "_KVM_DEVICE", device)
@@ -32,7 +32,7 @@ def kvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kvm: str, tcg: str = _WORKS) -> Path:
-    """A QEMU on PATH that behaves so under each accelerator; returns the list of its calls."""
+    """A QEMU on PATH with this behaviour under each accelerator; returns the list of its calls."""
     program = tmp_path / "bin" / accelerator.QEMU
     program.parent.mkdir()
     program.write_text(
@@ -46,11 +46,11 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kvm: str, tcg:
     return tmp_path / "calls"
 
 
-def find(tmp_path: Path) -> accelerator.Accelerator:
+def find(tmp_path: Path) -> accelerator.ProbeResult:
     return accelerator.find(log_path=tmp_path / "log")
 
 
-def test_kvm_is_taken_when_a_guest_ran_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kvm_is_used_if_a_guest_ran_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_qemu(tmp_path, monkeypatch, kvm=_WORKS)
 
     found = find(tmp_path)
@@ -69,7 +69,7 @@ def test_kvm_is_taken_when_a_guest_ran_in_it(tmp_path: Path, monkeypatch: pytest
         (_FAILS_LATE, "ended with 1"),
     ],
 )
-def test_kvm_is_turned_down_when_the_guest_does_not_end_as_it_should(
+def test_kvm_is_rejected_if_the_guest_does_not_end_as_expected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: str, reason: str
 ) -> None:
     fake_qemu(tmp_path, monkeypatch, kvm=behaviour)
@@ -80,7 +80,7 @@ def test_kvm_is_turned_down_when_the_guest_does_not_end_as_it_should(
     assert reason in found.note
 
 
-def test_kvm_is_turned_down_when_the_guest_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kvm_is_rejected_if_the_guest_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_qemu(tmp_path, monkeypatch, kvm=_HANGS)
     impatient = dataclasses.replace(accelerator._KVM, deadline_s=0.3)
     monkeypatch.setattr(accelerator, "_KVM", impatient)
@@ -91,7 +91,7 @@ def test_kvm_is_turned_down_when_the_guest_hangs(tmp_path: Path, monkeypatch: py
     assert "hung" in found.note
 
 
-def test_kvm_is_not_tried_where_there_is_none(
+def test_kvm_is_not_tried_without_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kvm: Path
 ) -> None:
     calls = fake_qemu(tmp_path, monkeypatch, kvm=_WORKS)
@@ -141,7 +141,7 @@ def test_slowness_has_a_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert find(tmp_path).slowness == 20
 
 
-def test_the_answer_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = fake_qemu(tmp_path, monkeypatch, kvm=_ABORTS)
 
     first, second = find(tmp_path), find(tmp_path)
@@ -150,7 +150,7 @@ def test_the_answer_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert calls.read_text().splitlines() == ["kvm", "tcg,thread=multi"]
 
 
-def test_the_answer_is_forgotten_when_the_host_was_booted_anew(
+def test_the_probe_runs_again_after_a_reboot_of_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = fake_qemu(tmp_path, monkeypatch, kvm=_ABORTS)
@@ -164,7 +164,7 @@ def test_the_answer_is_forgotten_when_the_host_was_booted_anew(
     assert calls.read_text().splitlines() == ["kvm", "tcg,thread=multi"] * 2
 
 
-def test_a_host_where_nothing_boots_is_an_error_with_both_reasons(
+def test_a_host_on_which_nothing_boots_is_an_error_with_both_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_qemu(tmp_path, monkeypatch, kvm=_ABORTS, tcg="echo 'qemu: error: no memory'; exit 1")

@@ -27,17 +27,17 @@ def run(cut_off: None) -> Iterator[Run]:
         yield made
 
 
-def test_where_nothing_listens_no_engine_answers() -> None:
+def test_without_a_listening_socket_no_engine_answers() -> None:
     assert docker_engine.answering() is None
 
 
-def test_a_socket_that_nobody_serves_any_more_counts_as_none(tmp_path: Path) -> None:
+def test_a_stale_socket_counts_as_no_engine(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(docker_engine.DEFAULT_SOCKET))
     assert docker_engine.answering() is None
 
 
-def test_an_engine_asked_for_by_name_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_the_user_named_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     with pytest.raises(HostError, match="no Docker engine answers at DOCKER_HOST=unix:///nonexistent") as e:
         docker_engine.answering()
@@ -50,12 +50,12 @@ def test_an_unknown_context_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         docker_engine.answering()
 
 
-def test_a_socket_that_is_not_ours_to_use_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_without_access_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: str) -> None:
         raise PermissionError
 
     monkeypatch.setattr(docker_engine, "_listens", refuse)  # root is refused nothing
-    with pytest.raises(HostError, match="not open to you") as e:
+    with pytest.raises(HostError, match="no access to the Docker engine") as e:
         docker_engine.answering()
     assert "usermod -aG docker" in (e.value.hint or "")
 
@@ -64,13 +64,16 @@ def test_without_a_dockerd_the_package_is_named(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proc, "which", lambda _: None)
-    with pytest.raises(HostError, match="no dockerd") as e, docker_engine.engine(run, tmp_path / "log"):
+    with (
+        pytest.raises(HostError, match="dockerd is not") as e,
+        docker_engine.engine(run, tmp_path / "log"),
+    ):
         pass
     assert "docker.io" in (e.value.hint or "")
 
 
 @pytest.mark.programs("rm", "umount")
-def test_a_private_engine_that_dies_says_why_and_leaves_nothing(
+def test_a_private_engine_that_dies_shows_its_log_and_leaves_nothing(
     fake: Callable[..., Path], run: Run, tmp_path: Path
 ) -> None:
     calls = fake("dockerd", 'echo "no such storage driver" >&2; exit 1')

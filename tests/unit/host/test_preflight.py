@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +10,8 @@ import pytest
 
 from goldsmith.cli import output
 from goldsmith.core.paths import project_root
-from goldsmith.errors import CommandError, HostError
-from goldsmith.host import partitions, preflight, tools
+from goldsmith.errors import HostError
+from goldsmith.host import preflight, tools
 from goldsmith.host.preflight import Check
 from goldsmith.spec.model import (
     ContainerSpec,
@@ -26,7 +25,7 @@ from goldsmith.spec.model import (
 
 _SPEC = ImageSpec(name="tiny", distribution=Distribution.custom, release="1", containers=())
 _GOOD = Check(name="memory", ok=True, found="plenty")
-_BAD = Check(name="output", ok=False, found="/out cannot be written", remedy="name another folder")
+_BAD = Check(name="output", ok=False, found="/out is not writable", remedy="use another folder")
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +36,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> Path:
-    """A program on PATH that does what body says."""
+    """A program on PATH with this body."""
     program = folder / "bin" / name
     program.parent.mkdir(exist_ok=True)
     program.write_text(f"#!/bin/sh\n{body}\n")
@@ -53,43 +52,47 @@ def checks_are(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:
     monkeypatch.setattr(preflight, "_all_checks", given)
 
 
-def test_require_tells_all_that_is_wrong_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_reports_all_problems_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(_BAD, name="mirrors", found="gone", remedy="set a mirror")
     checks_are(monkeypatch, _BAD, _GOOD, other)
 
     with pytest.raises(HostError) as caught:
         preflight.require(_SPEC)
 
-    said = str(caught.value)
-    assert all(word in said for word in ("tiny", "/out cannot", "name another", "gone", "set a mirror"))
-    assert "plenty" not in said
+    message = str(caught.value)
+    assert all(word in message for word in ("tiny", "/out is not", "use another", "gone", "set a mirror"))
+    assert "plenty" not in message
     assert caught.value.exit_code == 3
 
 
-def test_require_is_content_with_a_good_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_accepts_a_good_host(monkeypatch: pytest.MonkeyPatch) -> None:
     checks_are(monkeypatch, _GOOD)
 
     assert preflight.require(_SPEC) == [_GOOD]
 
 
-def test_a_check_is_one_line_and_a_remedy_another() -> None:
+def test_a_check_is_one_line_and_its_remedy_another() -> None:
     assert output.as_lines([_GOOD, _BAD]).split("\n") == [
         "ok    memory  plenty",
-        "FAIL  output  /out cannot be written",
-        "              -> name another folder",
+        "FAIL  output  /out is not writable",
+        "              -> use another folder",
     ]
 
 
-def test_json_names_its_schema_and_the_verdict() -> None:
-    document = json.loads(output.as_json([_GOOD, _BAD]))
+def test_the_answer_of_doctor_keeps_its_keys_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks_are(monkeypatch, _GOOD, _BAD)
 
+    document = preflight.doctor("debian-kubelet").as_dict()
+
+    assert list(document) == ["schema", "version", "ok", "checks"]
     assert (document["schema"], document["version"], document["ok"]) == ("goldsmith.doctor", 1, False)
+    assert [list(check) for check in document["checks"]] == [["name", "ok", "found", "remedy"]] * 2
     assert document["checks"][1] == {
-        "name": "output", "ok": False, "found": "/out cannot be written", "remedy": "name another folder",
+        "name": "output", "ok": False, "found": "/out is not writable", "remedy": "use another folder",
     }  # fmt: skip
 
 
-def test_what_a_spec_needs_follows_from_what_is_in_it() -> None:
+def test_the_needs_of_a_spec_follow_from_its_contents() -> None:
     registry = ContainerSpec(ref="a", registry="r/a@sha256:0")
     kubelet = KubeletSpec(version="1.35.4")
 
@@ -110,7 +113,7 @@ def test_what_a_spec_needs_follows_from_what_is_in_it() -> None:
         (ContainerSpec(ref="a"), True, False),
     ],
 )
-def test_engine_and_mirror_are_asked_for_only_where_a_container_needs_them(
+def test_engine_and_mirror_are_checked_only_if_a_container_needs_them(
     container: ContainerSpec, engine: bool, mirror: bool
 ) -> None:
     spec = replace(_SPEC, containers=(container,))
@@ -119,7 +122,7 @@ def test_engine_and_mirror_are_asked_for_only_where_a_container_needs_them(
     assert preflight.needs_mirror(spec) is mirror
 
 
-def test_a_missing_tool_names_the_packages_that_bring_it() -> None:
+def test_a_missing_tool_is_reported_with_its_packages() -> None:
     check = preflight.check_tool(tools.Tool(probe="no-such-tool", alternatives=(), packages="tools-extra"))
 
     assert not check.ok
@@ -127,7 +130,7 @@ def test_a_missing_tool_names_the_packages_that_bring_it() -> None:
     assert "scripts/inv --yes build-image" in check.remedy
 
 
-def test_a_tool_is_told_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_is_reported_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fake(tmp_path, monkeypatch, "sometool", "echo sometool version 4.5.6-rc1")
 
     check = preflight.check_tool(tools.Tool(probe="sometool", alternatives=(), packages=None))
@@ -135,7 +138,7 @@ def test_a_tool_is_told_with_its_version(tmp_path: Path, monkeypatch: pytest.Mon
     assert check == Check(name="sometool", ok=True, found=f"{path} 4.5.6")
 
 
-def test_a_tool_that_has_no_version_is_still_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_without_a_version_is_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fake(tmp_path, monkeypatch, "sometool", "exit 1")
 
     check = preflight.check_tool(tools.Tool(probe="sometool", alternatives=(), packages=None))
@@ -143,7 +146,7 @@ def test_a_tool_that_has_no_version_is_still_there(tmp_path: Path, monkeypatch: 
     assert check == Check(name="sometool", ok=True, found=str(path))
 
 
-def test_the_table_of_host_packages_serves_every_need_of_a_task() -> None:
+def test_the_table_of_host_packages_has_every_need_of_a_task() -> None:
     table = project_root() / "scripts" / "task-needs.tsv"
     needs = {
         need
@@ -164,9 +167,7 @@ def test_every_row_of_the_table_has_five_columns() -> None:
     assert [row for row in rows if len(row) != 5 or not all(row)] == []
 
 
-def test_too_little_memory_is_told_with_what_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_memory_is_reported_with_the_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 4000000 kB\nMemAvailable: 1048576 kB\n")
     monkeypatch.setattr(preflight, "_MEMINFO", meminfo)
@@ -178,7 +179,7 @@ def test_too_little_memory_is_told_with_what_is_needed(
     assert "lower verify.memory in the spec" in check.remedy
 
 
-def test_an_image_is_built_in_memory_only_where_as_much_again_is_left(
+def test_an_image_is_built_in_memory_only_if_as_much_again_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meminfo = tmp_path / "meminfo"
@@ -195,17 +196,17 @@ def test_disk_space_on_one_file_system_is_added_up(tmp_path: Path) -> None:
     (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=2048)), tmp_path / "out")
 
     assert "6.1 GiB" in check.found
-    assert check.found.count(", ") == 2
+    assert check.found.count(", ") == 3
 
 
-def test_an_image_larger_than_the_disk_is_told_before_it_is_made(tmp_path: Path) -> None:
+def test_an_image_larger_than_the_disk_is_reported_before_it_is_built(tmp_path: Path) -> None:
     (check,) = preflight.check_disk(replace(_SPEC, disk=DiskSpec(size_mib=1 << 40)), tmp_path / "out")
 
     assert not check.ok
     assert "GOLDSMITH_SCRATCH" in check.remedy
 
 
-def test_an_output_folder_that_cannot_be_written_is_told(
+def test_an_output_folder_that_is_not_writable_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(path: object, mode: int) -> bool:
@@ -219,9 +220,7 @@ def test_an_output_folder_that_cannot_be_written_is_told(
     assert "--out DIR" in check.remedy
 
 
-def test_the_folder_that_the_build_goes_to_is_the_one_that_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_output_folder_of_the_build_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = tmp_path / "elsewhere"
     for name in ("check_engine", "check_accelerator", "check_partitions", "check_mirrors"):
         monkeypatch.setattr(preflight, name, lambda *_given: _GOOD)
@@ -230,16 +229,16 @@ def test_the_folder_that_the_build_goes_to_is_the_one_that_is_looked_at(
 
     found = {check.name: check.found for check in preflight.host_checks(_SPEC, out=elsewhere)}
 
-    assert found["output"] == f"{elsewhere} can be written"
+    assert found["output"] == f"{elsewhere} is writable"
     assert str(elsewhere) in found["disk space"]
     assert str(tmp_path / "out") not in found["disk space"]
 
 
-def test_an_output_folder_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:
+def test_an_output_folder_that_does_not_exist_yet_is_fine(tmp_path: Path) -> None:
     assert preflight.check_output(tmp_path / "a" / "b").ok
 
 
-def test_what_a_check_raises_is_what_was_found() -> None:
+def test_an_error_of_a_check_is_its_finding() -> None:
     def broken() -> Check:
         raise HostError("no such thing", hint="get one")
 
@@ -248,7 +247,7 @@ def test_what_a_check_raises_is_what_was_found() -> None:
     )
 
 
-def test_a_mirror_that_does_not_answer_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_that_does_not_answer_is_reported_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLDSMITH_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     monkeypatch.setenv("GOLDSMITH_DEBIAN_SECURITY_MIRROR", "http://127.0.0.1:9/security")
 
@@ -256,42 +255,3 @@ def test_a_mirror_that_does_not_answer_is_told_with_its_address(monkeypatch: pyt
 
     assert not check.ok
     assert "http://127.0.0.1:9/debian/dists/stable/InRelease" in check.found
-
-
-def test_partitions_are_mapped_by_partx_where_kpartx_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loop = tmp_path / "loop7"
-    fake(tmp_path, monkeypatch, "sudo", 'shift; exec "$@"')
-    fake(
-        tmp_path,
-        monkeypatch,
-        "losetup",
-        f'[ "$1" = --detach ] && echo detached >> {tmp_path}/log; echo {loop}',
-    )
-    fake(tmp_path, monkeypatch, "kpartx", "exit 1")
-    fake(tmp_path, monkeypatch, "partx", f'[ "$1" = --delete ] && rm {loop}p1 || touch {loop}p1')
-
-    assert partitions.find(tmp_path) == "blkpg"
-    assert (tmp_path / "log").read_text() == "detached\n"
-    assert not Path(f"{loop}p1").exists()
-    assert list(tmp_path.glob("*.raw")) == []
-
-
-def test_a_host_without_loop_devices_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(tmp_path, monkeypatch, "sudo", 'shift; exec "$@"')
-    fake(tmp_path, monkeypatch, "losetup", "echo cannot find an unused loop device >&2; exit 1")
-
-    with pytest.raises(HostError, match="cannot find an unused") as caught:
-        partitions.find(tmp_path)
-
-    assert isinstance(caught.value.__cause__, CommandError)
-    assert list(tmp_path.glob("*.raw")) == []
-
-
-def test_the_trial_disk_has_one_partition_that_ends_with_it() -> None:
-    disk = partitions.disk_with_one_partition()
-
-    first, sectors = (int.from_bytes(disk[at : at + 4], "little") for at in (454, 458))
-    assert disk[510:512] == b"\x55\xaa"
-    assert (first + sectors) * 512 == len(disk)

@@ -48,7 +48,7 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> type[Dice]:
     class Kind(Dice):
         pass
 
-    found = accelerator.Accelerator(name="tcg", args=(), slowness=4.0, note="")
+    found = accelerator.ProbeResult(name="tcg", args=(), slowness=4.0, note="")
     monkeypatch.setattr(accelerator, "find", lambda **_: found)
     monkeypatch.setattr(build_info, "commit_of", lambda _: ("abc", False))
     monkeypatch.setitem(runner.KINDS, "dice", Kind)

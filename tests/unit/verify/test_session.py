@@ -123,7 +123,7 @@ cp '{tmp_path}'/says-"$phase".xml "$4"
 exit "$(cat '{tmp_path}'/status-"$phase")" """,
     )
     monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "pytest"))
-    found = accelerator.Accelerator(name="tcg", args=("-accel", "tcg"), slowness=2.0, note="")
+    found = accelerator.ProbeResult(name="tcg", args=("-accel", "tcg"), slowness=2.0, note="")
     monkeypatch.setattr(accelerator, "find", lambda **_options: found)
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: True)
     monkeypatch.setattr(proc, "ends_within", lambda _process, _timeout_s: False)
