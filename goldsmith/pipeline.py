@@ -16,7 +16,7 @@ from goldsmith import resume
 from goldsmith.apt import mirror, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
-from goldsmith.apt.netns import Door
+from goldsmith.apt.netns import ProxySocket
 from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
@@ -284,14 +284,14 @@ def _image(
     context: BuildContext, binary: KubeletBinary | None, bundle: Bundle | None, index: IndexState | None
 ) -> Path:
     base = context.spec.base_image
-    with _packages(context, index) as (mirrors, door):
+    with _packages(context, index) as (mirrors, proxy_socket):
         made = prepare.make(
             context.loaded, context.run.folder, binary=binary, bundle=bundle, identity=context.identity,
             base_image=None if base is None else base_image.fetch(base, log_path=context.log),
             pod_schema=_pod_schema(context.spec), mirrors=mirrors,
             epoch=None if index is None else index.epoch,
         )  # fmt: skip
-        image = dib.build(made, log_path=context.log, door=door)
+        image = dib.build(made, log_path=context.log, proxy_socket=proxy_socket)
     shutil.copy(context.run.folder / "identity" / packages.FILE, context.folder / packages.FILE)
     return image
 
@@ -299,7 +299,7 @@ def _image(
 @contextlib.contextmanager
 def _packages(
     context: BuildContext, index: IndexState | None
-) -> Iterator[tuple[Mirrors | None, Door | None]]:
+) -> Iterator[tuple[Mirrors | None, ProxySocket | None]]:
     """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts.
 
     A locked build reaches these through a proxy socket, and nothing else.
@@ -310,10 +310,11 @@ def _packages(
             progress.note(f"the network is not cut off: this is {spec.distribution}, not debian")
         yield None, None
         return
-    found, path = mirror.find(spec.mirror), context.run.folder / "door" if locked else None
-    with proxy.serve(found, index, spec.arch.value, door=path) as address:
+    found, path = mirror.find(spec.mirror), context.run.folder / "proxy" if locked else None
+    with proxy.serve(found, index, spec.arch.value, proxy_socket=path) as address:
         mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
-        yield mirrors, None if path is None else Door(path=path, port=int(address.rpartition(":")[2]))
+        port = int(address.rpartition(":")[2])
+        yield mirrors, None if path is None else ProxySocket(path=path, port=port)
 
 
 def _pod_schema(spec: ImageSpec) -> Path | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian mirrors: signed indexes, packages that are kept, and a proxy that serves them to a build.
+"""Debian packages: mirrors, signed indexes, a package store, and a proxy that serves a build.
 
 Others use: indexes, mirror, netns, packages, proxy, store.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The signed state of Debian's package index: what apt would install now, as a value to key caches with."""
+"""Debian's signed package indexes: fetch and verify them; their state is part of cache keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class IndexState:
     releases: Mapping[str, bytes]
 
     def key(self, arch: str) -> str:
-        """Changes when a package of main may have changed, not when an index was only signed anew."""
+        """Changes if a package of main may have changed, not if an index was only signed again."""
         digest = hashlib.sha256()
         for path, text in sorted(self.releases.items()):
             digest.update(f"{path} {_packages_hash(text, arch, path)}\n".encode())
@@ -43,14 +43,14 @@ class IndexState:
 
     @property
     def epoch(self) -> int:
-        """When the newest of the indexes was made, in seconds since 1970: for SOURCE_DATE_EPOCH."""
+        """The date of the newest index, in seconds since 1970: for SOURCE_DATE_EPOCH."""
         return max(_date(text, path) for path, text in self.releases.items())
 
 
 def current(suite: str, mirrors: Mirrors) -> IndexState:
-    """The state that the mirrors serve, all signatures checked; without a network the last one known.
+    """The state that the mirrors serve, with all signatures checked; without a network the last known one.
 
-    Raises BuildError where a signature does not hold, HostError when there is no state at all.
+    Raises BuildError if a signature is not valid, HostError if there is no state at all.
     """
     if not KEYRING.exists():
         raise HostError(f"{KEYRING} is missing", hint="run: sudo apt-get install debian-archive-keyring")
@@ -72,13 +72,13 @@ def current(suite: str, mirrors: Mirrors) -> IndexState:
 
 
 def about(text: bytes, path: str) -> dict[str, str]:
-    """Hash and date (RFC 5322) of a signed index, path below a build's mirror."""
+    """Hash and date (RFC 5322) of a signed index; path: below a build's mirror."""
     date = email.utils.formatdate(_date(text, path), usegmt=True)
     return {"sha256": hashlib.sha256(text).hexdigest(), "date": date}
 
 
 def open_url(url: str) -> http.client.HTTPResponse:
-    """An answer to read from; a user and password in the address go into a header. Raises OSError."""
+    """Open a URL; user and password in the address become a header. Raises OSError."""
     parts = urllib.parse.urlsplit(url)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     request = urllib.request.Request(bare, headers={"User-Agent": "goldsmith"})  # noqa: S310 - see mirror.py
@@ -102,7 +102,7 @@ def _urls(suite: str, mirrors: Mirrors) -> dict[str, str]:
 
 
 def _verify(text: bytes, url: str) -> None:
-    """A mirror can serve what it likes: only Debian's own signature makes it an index."""
+    """Check Debian's signature, because a mirror can serve anything."""
     shown = urllib.parse.urlsplit(url)
     name = f"{shown.hostname}{shown.path}"
     with tempfile.NamedTemporaryFile(prefix="goldsmith-index-") as file:
@@ -112,12 +112,12 @@ def _verify(text: bytes, url: str) -> None:
             proc.capture(["gpgv", "--quiet", "--keyring", KEYRING, file.name])
         except CommandError as e:
             raise BuildError(
-                f"the signature of {name} does not hold",
+                f"the signature of {name} is not valid",
                 hint="use another mirror; on an old host: sudo apt-get install debian-archive-keyring",
             ) from e
     begin, end = b"-----BEGIN PGP SIGNED MESSAGE-----\n", b"\n-----END PGP SIGNATURE-----"
     if not (text.startswith(begin) and text.rstrip().endswith(end)):
-        raise BuildError(f"{name} has text outside of what is signed", hint="use another mirror")
+        raise BuildError(f"{name} has text outside of its signed part", hint="use another mirror")
 
 
 def _state_file(suite: str) -> Path:
@@ -137,14 +137,14 @@ def _last_known(suite: str, why: OSError) -> IndexState:
         kept = json.loads(_state_file(suite).read_text())
     except (OSError, ValueError):
         raise HostError(
-            f"Debian's index cannot be fetched and no earlier one is known: {why}",
+            f"cannot fetch Debian's index, and no earlier one is known: {why}",
             hint="check the network, or name a mirror in GOLDSMITH_DEBIAN_MIRROR",
         ) from why
     releases = {name: text.encode() for name, text in kept.items()}
     for name, text in releases.items():
         _verify(text, f"file://cache/{name}")
     dated = email.utils.formatdate(IndexState(releases=releases).epoch, usegmt=True)
-    progress.note(f"the mirrors cannot be reached ({why}): Debian's index of {dated} is used")
+    progress.note(f"cannot reach the mirrors ({why}): using Debian's index of {dated}")
     return IndexState(releases=releases)
 
 

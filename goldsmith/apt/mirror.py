@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Debian mirrors this host can reach: asked for by name, else as its own apt is configured."""
+"""Find the Debian mirrors: named by the spec or the environment, else those of the host's apt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldsmith.errors import HostError
 DEBIAN_VARIABLE = "GOLDSMITH_DEBIAN_MIRROR"
 SECURITY_VARIABLE = "GOLDSMITH_DEBIAN_SECURITY_MIRROR"
 
-# Ubuntu names its security suites in the same way, so only the code name tells whose a suite is.
+# Ubuntu names its security suites in the same way: only the code name identifies Debian's.
 _DEBIAN_NAMES = frozenset(
     (
         "bullseye", "bookworm", "trixie", "forky", "duke", "sid",
@@ -26,7 +26,7 @@ _DEBIAN_NAMES = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mirrors:
-    """Base addresses without a slash at the end: dists/SUITE/InRelease is below each."""
+    """Base addresses without a slash at the end; each has dists/SUITE/InRelease."""
 
     debian: str
     security: str
@@ -41,7 +41,7 @@ class _Entry:
 def find(preferred: str | None = None, *, apt: Path = Path("/etc/apt")) -> Mirrors:
     """The mirrors to use: preferred (the spec's), the environment, the host's apt, in this order.
 
-    Raises HostError when either of the two cannot be told.
+    Raises HostError if one of the two is unknown.
     """
     debian = preferred or os.environ.get(DEBIAN_VARIABLE)
     security = os.environ.get(SECURITY_VARIABLE)
@@ -60,17 +60,17 @@ def _unknown(what: str, variable: str, apt: Path) -> HostError:
 
 
 def _first(entries: list[_Entry], apt: Path, *, security: bool) -> str | None:
-    wanted = {f"{name}{end}" for name in _DEBIAN_NAMES for end in ("-security", "/updates")}
+    suites = {f"{name}{end}" for name in _DEBIAN_NAMES for end in ("-security", "/updates")}
     if not security:
-        wanted = set(_DEBIAN_NAMES)
+        suites = set(_DEBIAN_NAMES)
     uris = [
         uri
         for entry in entries
-        if wanted.intersection(entry.suites)
+        if suites.intersection(entry.suites)
         for raw in entry.uris
         if (uri := _plain(raw, apt)) is not None
     ]
-    # Other vendors publish under Debian's suite names too, but hardly in a folder called debian.
+    # Other vendors use Debian's suite names too, but hardly a folder called debian.
     uris.sort(key=lambda uri: not uri.rstrip("/").endswith(("/debian", "/debian-security")))
     return uris[0] if uris else None
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program without a network, but for one port of its own loopback that is served from outside.
+"""Run a program in a network namespace whose only connection is the package proxy.
 
-`python -m goldsmith.netcut DOOR PORT USER ENVIRONMENT -- PROGRAM ...`, as root in a network namespace that
-nobody else is in, opens the port, hands it out through the Unix socket DOOR (aptproxy.serve() waits there),
-and becomes PROGRAM as USER (a number). ENVIRONMENT is a JSON file with the program's variables, for sudo
-lets none through.
+`python -m goldsmith.apt.netns SOCKET PORT USER ENVIRONMENT -- PROGRAM ...` runs as root in a new network
+namespace. It opens PORT on the loopback there, passes it through the Unix socket SOCKET to
+apt.proxy.serve(), and becomes PROGRAM as USER (a number). ENVIRONMENT is a JSON file with the program's
+variables, because sudo passes none on.
 """
 
 from __future__ import annotations
@@ -26,35 +26,37 @@ from goldsmith.errors import HostError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Door:
-    """path: the Unix socket of who serves the port; port: on loopback, in the namespace as outside."""
+class ProxySocket:
+    """path: the Unix socket of the proxy; port: its port on loopback, both outside and in the namespace."""
 
     path: Path
     port: int
 
 
-def behind(argv: Sequence[Arg], env: Mapping[str, str], door: Door) -> tuple[Arg, ...]:
-    """The words that run argv with these variables, and with no network but the door's port."""
-    variables = door.path.with_name(f"{door.path.name}-environment.json")
+def isolated(argv: Sequence[Arg], env: Mapping[str, str], proxy_socket: ProxySocket) -> tuple[Arg, ...]:
+    """The command that runs argv with these variables and without a network, except for the proxy's port."""
+    variables = proxy_socket.path.with_name(f"{proxy_socket.path.name}-environment.json")
     variables.touch(mode=0o600)
     variables.write_text(json.dumps(dict(env)))
-    helper = (sys.executable, "-B", "-P", "-m", "goldsmith.apt.netns", door.path, str(door.port))
+    helper = (
+        sys.executable, "-B", "-P", "-m", "goldsmith.apt.netns", proxy_socket.path, str(proxy_socket.port),
+    )  # fmt: skip
     return privilege.as_root(("unshare", "--net", *helper, str(os.getuid()), variables, "--", *argv))
 
 
-def main(door: str, port: str, user: str, environment: str, separator: str, *argv: str) -> None:
-    """Become the program. Raises OSError, CommandError or HostError where that cannot be."""
+def main(path: str, port: str, user: str, environment: str, separator: str, *argv: str) -> None:
+    """Pass the port on and become the program. Raises OSError, CommandError or HostError."""
     assert separator == "--"
     env: dict[str, str] = json.loads(Path(environment).read_text())
     proc.capture(["ip", "link", "set", "lo", "up"])
     with socket.create_server(("127.0.0.1", int(port))) as listening, socket.socket(socket.AF_UNIX) as peer:
         served = b""
         with contextlib.suppress(ConnectionError):
-            peer.connect(door)
+            peer.connect(path)
             socket.send_fds(peer, [b"!"], [listening.fileno()])
             served = peer.recv(len(proxy.SERVED))
     if served != proxy.SERVED:
-        raise HostError("nobody serves the packages of the locked index")
+        raise HostError(f"the package proxy does not serve {path}", hint="build again")
     if int(user) != os.getuid():
         account = pwd.getpwuid(int(user))
         os.initgroups(account.pw_name, account.pw_gid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages that Debian's signed indexes list, for comparing them with what is locked."""
+"""Read the packages that Debian's signed indexes list, and compare their versions."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _FILE = "main/binary-{arch}/Packages.xz"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A package that a mirror has; sha256: of the .deb."""
+    """A version of a package on a mirror; sha256: of the .deb."""
 
     version: str
     sha256: str
 
 
 def offers(state: IndexState, arch: str, mirrors: Mirrors) -> dict[tuple[str, str], list[Offer]]:
-    """(name, architecture) -> what the indexes offer, every list checked against its signed index.
+    """(name, architecture) -> offers of the indexes; every list is checked against its signed index.
 
-    Raises BuildError for a list that is not the signed one, HostError where it cannot be fetched.
+    Raises BuildError if a list is not the signed one, HostError if it cannot be fetched.
     """
     found: dict[tuple[str, str], list[Offer]] = {}
     for path, release in state.releases.items():
@@ -50,7 +50,7 @@ def newest(found: list[Offer]) -> Offer:
 
 
 def is_newer(version: str, than: str) -> bool:
-    """As Debian orders versions (deb-version(7)). Raises BuildError for what is no version."""
+    """Compare in Debian's order of versions (deb-version(7)). Raises BuildError for an invalid version."""
     try:
         return bool(NativeVersion(version) > NativeVersion(than))
     except ValueError as e:
@@ -61,8 +61,8 @@ def _listed(
     path: str, release: bytes, arch: str, mirrors: Mirrors
 ) -> Iterator[tuple[tuple[str, str], Offer]]:
     name = _FILE.format(arch=arch)
-    wanted = re.search(rf"^ ([0-9a-f]{{64}}) +\d+ {re.escape(name)}$", release.decode(), re.MULTILINE)
-    if wanted is None:
+    signed = re.search(rf"^ ([0-9a-f]{{64}}) +\d+ {re.escape(name)}$", release.decode(), re.MULTILINE)
+    if signed is None:
         raise BuildError(f"{path} lists no {name}", hint="use an architecture that this suite has")
     area, _, rest = path.removesuffix("InRelease").partition("/")
     base = mirrors.security if area == "security" else mirrors.debian
@@ -71,8 +71,8 @@ def _listed(
             data = answer.read()
     except OSError as e:
         raise HostError(f"cannot fetch {rest}{name}: {e}", hint="check the network and the mirror") from e
-    if hashlib.sha256(data).hexdigest() != wanted[1]:
-        raise BuildError(f"{rest}{name} is not what {path} was signed for", hint="use another mirror")
+    if hashlib.sha256(data).hexdigest() != signed[1]:
+        raise BuildError(f"{rest}{name} does not match the signed index {path}", hint="use another mirror")
     for paragraph in lzma.decompress(data).decode().split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version|Architecture|SHA256): (.+)$", paragraph, re.MULTILINE))
         if "Package" in fields:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's mirrors on a loopback port, for the length of a build.
+"""Serve Debian's mirrors on a loopback port during a build.
 
-What is built sees this address alone, so no mirror, password or proxy of the host can remain in it, and
-sees exactly the index whose signature was checked, even while the mirror moves on. What it fetches is kept.
+A build sees only this address, so no mirror, password or proxy of the host can remain in the image. It sees
+exactly the index whose signature was checked, even if the mirror changes. All packages are kept.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.store import OtherContent, Store
 from goldsmith.errors import BuildError
 
-SERVED = b"!"  # the answer at the door
-_HAND_IN_S = 10
+SERVED = b"!"  # the response to a port that was passed to us
+_PASS_PORT_S = 10
 
 
 @contextlib.contextmanager
-def serve(mirrors: Mirrors, state: IndexState, arch: str, *, door: Path | None = None) -> Iterator[str]:
+def serve(
+    mirrors: Mirrors, state: IndexState, arch: str, *, proxy_socket: Path | None = None
+) -> Iterator[str]:
     """The address, e.g. http://127.0.0.1:40001: /debian/... and /security/... are the two mirrors.
 
-    The index is state's, and what it lists comes out of the cache where it is there. A BuildError of the
-    block is raised on with the names of what the mirror no longer has.
-    door: a Unix socket to make, through which a network namespace hands its own port: see netcut.py. What
-    the index does not list is not there on such a port.
+    The index is state's; the files that it lists come from the cache if they are there. A BuildError of the
+    block is raised again with the names of the files that the mirror no longer has.
+    proxy_socket: a Unix socket to make, through which a network namespace passes its own port (netns.py).
+    On such a port only files that the index lists are served.
     """
     bases = {"debian": mirrors.debian, "security": mirrors.security}
     lost: dict[str, str] = {}
@@ -52,8 +54,8 @@ def serve(mirrors: Mirrors, state: IndexState, arch: str, *, door: Path | None =
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         stack.enter_context(_serving(server))
-        if door is not None:
-            stack.enter_context(_handed_in(door, Strict))
+        if proxy_socket is not None:
+            stack.enter_context(_serving_passed_ports(proxy_socket, Strict))
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         except BuildError as e:
@@ -74,14 +76,14 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handed_in(door: Path, handler: type[_Handler]) -> Iterator[None]:
-    """Serve every port that somebody hands in at the door, a Unix socket, as long as the block lasts."""
+def _serving_passed_ports(proxy_socket: Path, handler: type[_Handler]) -> Iterator[None]:
+    """Serve every listening port that is passed through the Unix socket, until the block ends."""
     with contextlib.ExitStack() as stack:
 
-        class Doorman(socketserver.BaseRequestHandler):
+        class PortReceiver(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                with contextlib.suppress(OSError, ValueError):  # who asks notices, and says so
-                    self.request.settimeout(_HAND_IN_S)
+                with contextlib.suppress(OSError, ValueError):  # the client notices, and reports it
+                    self.request.settimeout(_PASS_PORT_S)
                     _, (listening,), _, _ = socket.recv_fds(self.request, 1, 1)
                     server = http.server.ThreadingHTTPServer(("", 0), handler, bind_and_activate=False)
                     server.socket.close()
@@ -90,16 +92,15 @@ def _handed_in(door: Path, handler: type[_Handler]) -> Iterator[None]:
                     stack.enter_context(_serving(server))
                     self.request.sendall(SERVED)
 
-        with socketserver.UnixStreamServer(str(door), Doorman) as waiting, _serving(waiting):
+        with socketserver.UnixStreamServer(str(proxy_socket), PortReceiver) as waiting, _serving(waiting):
             yield
 
 
 def _lost(error: BuildError, paths: list[str]) -> BuildError:
     names = "".join(f"\n  | {path.rpartition('/')[2]}" for path in paths)
     return BuildError(
-        f"{error}\nand the mirror no longer has {len(paths)} files of the package index, nor has the cache"
-        f"{names}",
-        hint=error.hint or "build from today's index; `outdated` shows what that changes",
+        f"{error}\n{len(paths)} files of the package index are neither on the mirror nor in the cache{names}",
+        hint=error.hint or "build from today's index; `outdated` shows the difference",
     )
 
 
@@ -110,7 +111,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     memory: Mapping[str, bytes] = {}
     store: Store
     gone: dict[str, str]  # hex sha256 -> path
-    forwards = True  # what the index does not list
+    forwards = True  # requests for files that the index does not list
 
     def do_GET(self) -> None:
         path = urllib.parse.unquote(self.path.lstrip("/"))  # apt writes + as %2b
@@ -123,12 +124,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if area not in self.upstream or ".." in rest.split("/"):
             self._refuse(HTTPStatus.NOT_FOUND)
         elif rest.endswith(("/Release", "/Release.gpg")) and index in self.memory:
-            self._refuse(HTTPStatus.NOT_FOUND)  # the index that was checked is the only one there is
+            self._refuse(HTTPStatus.NOT_FOUND)  # only the checked index may be used
         else:
-            self._hand_out(path, f"{self.upstream[area]}/{urllib.parse.quote(rest, safe='/~')}")
+            self._serve_file(path, f"{self.upstream[area]}/{urllib.parse.quote(rest, safe='/~')}")
 
-    def _hand_out(self, path: str, url: str) -> None:
-        """Out of the store; what the mirror has otherwise than the index says goes on as it is, to apt."""
+    def _serve_file(self, path: str, url: str) -> None:
+        """Serve a file of the store; forward other content than the index lists to apt, which rejects it."""
         sha256 = None
         try:
             sha256 = self.store.holds(path)
@@ -150,7 +151,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             else:
                 self._refuse(HTTPStatus.NOT_FOUND)
             return
-        self.gone.pop(sha256 or "", None)  # it was there under another name
+        self.gone.pop(sha256 or "", None)  # it was found under another name
         with contextlib.suppress(BrokenPipeError), file.open("rb") as source:
             self._head(HTTPStatus.OK, file.stat().st_size)
             shutil.copyfileobj(source, self.wfile, 1 << 18)
@@ -182,4 +183,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._head(status, 0)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Stay quiet: apt says in the build's log what it fetched."""
+        """Log nothing: apt lists its downloads in the build's log."""

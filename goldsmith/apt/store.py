@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's lists and packages, kept in the cache by the hashes that its signed indexes give them.
+"""Cache Debian's lists and packages by the hashes in its signed indexes.
 
-What a build has fetched once is there for the next one, also when the mirror has dropped it or cannot be
-reached. Formats: https://wiki.debian.org/DebianRepository/Format.
+Whatever a build has fetched is there for the next one, even if the mirror has dropped it or is not
+reachable. Formats: https://wiki.debian.org/DebianRepository/Format.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _FILE = "content"
 
 
 class OtherContent(Exception):
-    """What a mirror serves is not what the index says."""
+    """A mirror serves other content than the index lists."""
 
 
 class Store:
-    """The files of an index; urls: the mirrors' addresses by area, debian and security."""
+    """The files of an index; urls: addresses of the mirrors by area (debian, security)."""
 
     def __init__(self, state: IndexState, arch: str, urls: Mapping[str, str]) -> None:
         self._arch, self._urls = arch, urls
@@ -43,7 +43,7 @@ class Store:
         }
 
     def holds(self, path: str) -> str | None:
-        """The hex sha256 that the index gives to a path below the areas; None where it gives none."""
+        """The hex sha256 of a path in the index; None if the index does not list it."""
         by_hash = _BY_HASH.fullmatch(path)
         if by_hash is not None:
             return by_hash[2] if by_hash[2] in self._digests else None
@@ -58,7 +58,7 @@ class Store:
         return self._packages(component).get(path)
 
     def get(self, path: str, sha256: str) -> Path:
-        """The file at path, out of the cache or fetched. Raises OtherContent, and OSError for no answer."""
+        """The file at path, from the cache or fetched. Raises OtherContent, or OSError without a response."""
         area, _, rest = path.partition("/")
 
         def fetch(folder: Path) -> None:
@@ -70,7 +70,7 @@ class Store:
             with (folder / _FILE).open("rb") as source:
                 found = hashlib.file_digest(source, "sha256").hexdigest()
             if found != sha256:
-                raise OtherContent(f"{path} is {found}, not {sha256}")
+                raise OtherContent(f"{path} has sha256 {found}, not {sha256}")
 
         return cache.cached("debian", sha256, fetch) / _FILE
 
@@ -79,7 +79,7 @@ class Store:
         return frozenset(self._lists.values())
 
     def _packages(self, component: str) -> dict[str, str]:
-        """Path of each .deb that the lists of a component (main ...) offer -> its hex sha256."""
+        """The hex sha256 of each .deb, by path, in the lists of a component (main ...)."""
         if component not in self._offered:
             ending = f"/{component}/binary-{self._arch}/Packages.xz"
             found: dict[str, str] = {}
@@ -93,7 +93,7 @@ class Store:
 
 
 def keep(state: IndexState) -> None:
-    """Keep the signed indexes themselves, for a build that is held to them later."""
+    """Keep the signed indexes themselves, for a later build that is locked to them."""
     for text in state.releases.values():
         data = text
         cache.cached(
@@ -103,7 +103,7 @@ def keep(state: IndexState) -> None:
 
 
 def kept(index: Mapping[str, Mapping[str, str]]) -> IndexState | None:
-    """The state whose indexes have these hashes (path -> sha256, date); None where one is not there."""
+    """The state whose indexes have these hashes (path -> sha256, date); None if one is missing."""
     found = {}
     for path, about in index.items():
         entry = paths.cache_root() / "debian" / about["sha256"]

@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 
 from goldsmith.apt import netns
-from goldsmith.apt.netns import Door
+from goldsmith.apt.netns import ProxySocket
 from goldsmith.core import proc, progress
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.image.dib_plan import DibPlan
@@ -20,14 +20,14 @@ _CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  
 _HOOK = re.compile(r"dib-run-parts (Running) \S*/([\w-]+)\.d/(\S+)")
 
 
-def build(plan: DibPlan, *, log_path: Path, door: Door | None = None) -> Path:
+def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = None) -> Path:
     """Run the plan; the output goes to log_path, phase and script to the screen. Returns the image.
 
-    door: it reaches this port alone, and no network.
+    proxy_socket: the build reaches only this proxy, and no network.
     """
     plan.block_device_path.write_text(plan.block_device)
     watch, env = _Watch(), environment(plan)
-    argv = plan.argv if door is None else netns.behind(plan.argv, env, door)
+    argv = plan.argv if proxy_socket is None else netns.isolated(plan.argv, env, proxy_socket)
     try:
         proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
     except CommandError as e:

@@ -56,12 +56,12 @@ class CompiledKubelet(Document):
 
     SCHEMA: ClassVar[str] = "goldsmith.kubelet"
 
-    sha256: Annotated[str, about("Hex sha256 of the program.")]
-    provenance: Annotated[Mapping[str, str], about("Go, its origin, flags, hashes of the module's files.")]
+    sha256: Annotated[str, about("Hex sha256 of the binary.")]
+    provenance: Annotated[Mapping[str, str], about("Go, its origin, flags, and hashes of the Go module.")]
 
 
 def record(binary: KubeletBinary | None) -> KubeletRecord | None:
-    """What manifest and lock keep of a kubelet."""
+    """The record of a kubelet in manifest and lock."""
     if binary is None:
         return None
     return KubeletRecord(
@@ -119,8 +119,8 @@ class _CompilePlan:
     @property
     def key(self) -> str:
         """The cache key: everything that changes the binary, and the form of its record."""
-        record = f"{CompiledKubelet.SCHEMA} {CompiledKubelet.VERSION}"
-        parts = [record, self.go.version, self.flags, self.target, self.hashes]
+        form = f"{CompiledKubelet.SCHEMA} {CompiledKubelet.VERSION}"
+        parts = [form, self.go.version, self.flags, self.target, self.hashes]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
@@ -148,10 +148,10 @@ def _compiled(
     go = go_toolchain.choose(pin.go_line(go_mod), go_toolchain.read_pin(module))
     plan = _CompilePlan(version=pinned, arch=arch, go=go, files=files)
     entry = cache.cached("kubelet", plan.key, lambda folder: _fill(folder, plan, run, log_path))
-    record = CompiledKubelet.read(entry / _RECORD)
+    stored = CompiledKubelet.read(entry / _RECORD)
     return KubeletBinary(
-        path=entry / "kubelet", version=pinned, source=kubelet.source, sha256=record.sha256,
-        provenance=record.provenance,
+        path=entry / "kubelet", version=pinned, source=kubelet.source, sha256=stored.sha256,
+        provenance=stored.provenance,
     )  # fmt: skip
 
 
@@ -165,8 +165,8 @@ def _fill(folder: Path, plan: _CompilePlan, run: scratch.Run, log_path: Path) ->
         _compile(program, plan, binary, run, log_path)
         module = _embedded(program, binary, plan.version)
         _check_version(binary, plan.version, plan.arch)
-    record = CompiledKubelet(sha256=sha256_of(binary), provenance={**plan.provenance, "module": module})
-    record.write(folder / _RECORD)
+    compiled = CompiledKubelet(sha256=sha256_of(binary), provenance={**plan.provenance, "module": module})
+    compiled.write(folder / _RECORD)
 
 
 def _release(kubelet: KubeletSpec, arch: Arch, log_path: Path) -> KubeletBinary:

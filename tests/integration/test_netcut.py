@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the image stage of a locked build can reach: the packages of its index, and nothing else."""
+"""A locked build can reach the packages of its index during the image stage, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 from goldsmith.apt import netns, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
-from goldsmith.apt.netns import Door
+from goldsmith.apt.netns import ProxySocket
 from goldsmith.core import proc
 from goldsmith.errors import BuildError
 from goldsmith.image import dib, dib_plan
@@ -33,58 +33,58 @@ UNLISTED = "debian/pool/main/e/evil/evil_1_amd64.deb"
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    """Of a proxy that holds an index, before a mirror that has more than that."""
-    folder = Path("/var/tmp") / f"gs-door-{os.getpid()}"  # a short path, as a run's folder is
+def proxy_socket(tmp_path: Path) -> Iterator[ProxySocket]:
+    """The socket of a proxy with an index, in front of a mirror that has more files."""
+    folder = Path("/var/tmp") / f"gs-proxy-{os.getpid()}"  # a short path, as a run's folder is
     folder.mkdir(mode=0o755)
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
     files = {UNLISTED: b"evil", "debian/dists/y/InRelease": b"another index"}
     with proxy.serve(nowhere, IndexState(releases=files), "amd64") as upstream:
         mirrors = Mirrors(debian=f"{upstream}/debian", security=f"{upstream}/security")
         state = IndexState(releases={INDEX: b"the index"})
-        with proxy.serve(mirrors, state, "amd64", door=folder / "door") as address:
+        with proxy.serve(mirrors, state, "amd64", proxy_socket=folder / "proxy") as address:
             with urllib.request.urlopen(f"{address}/{UNLISTED}", timeout=10) as answer:  # noqa: S310
                 assert answer.read() == b"evil", "outside the mirror's files are passed on"
             port = urllib.parse.urlsplit(address).port
             assert port is not None
-            yield Door(path=folder / "door", port=port)
+            yield ProxySocket(path=folder / "proxy", port=port)
     shutil.rmtree(folder)
 
 
-def built(script: str, door: Door | None, tmp_path: Path) -> str:
-    """What the script, in the place of disk-image-create, wrote as its image."""
+def built(script: str, proxy_socket: ProxySocket | None, tmp_path: Path) -> str:
+    """The image that the script writes instead of disk-image-create."""
     image = tmp_path / "image"
     plan = dib_plan.DibPlan(
         argv=("sh", "-euc", script, "sh", str(image)), env=MappingProxyType({"MINE": "a 'word'"}),
         block_device="", block_device_path=tmp_path / "block", image=image,
     )  # fmt: skip
-    return dib.build(plan, log_path=tmp_path / "log", door=door).read_text()
+    return dib.build(plan, log_path=tmp_path / "log", proxy_socket=proxy_socket).read_text()
 
 
-def asking(path: str, door: Door) -> str:
-    """A script that writes what the port answers."""
+def asking(path: str, proxy_socket: ProxySocket) -> str:
+    """A script that writes the response of the port."""
     program = "import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1]).read().decode())"
-    return f"{sys.executable} -c '{program}' http://127.0.0.1:{door.port}/{path} > \"$1\""
+    return f"{sys.executable} -c '{program}' http://127.0.0.1:{proxy_socket.port}/{path} > \"$1\""
 
 
-def test_the_packages_are_within_reach(door: Door, tmp_path: Path) -> None:
-    assert built(asking(INDEX, door), door, tmp_path) == "the index"
+def test_the_packages_are_reachable(proxy_socket: ProxySocket, tmp_path: Path) -> None:
+    assert built(asking(INDEX, proxy_socket), proxy_socket, tmp_path) == "the index"
 
 
 @pytest.mark.parametrize("path", [UNLISTED, "debian/dists/y/InRelease", "debian/../etc/passwd"])
-def test_what_the_index_does_not_list_is_not_there(door: Door, tmp_path: Path, path: str) -> None:
-    with pytest.raises(BuildError, match="404"):
-        built(asking(path, door), door, tmp_path)
-
-
-def test_who_says_nothing_at_the_door_holds_nobody_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_that_the_index_does_not_list_are_missing(
+    proxy_socket: ProxySocket, tmp_path: Path, path: str
 ) -> None:
+    with pytest.raises(BuildError, match="404"):
+        built(asking(path, proxy_socket), proxy_socket, tmp_path)
+
+
+def test_a_silent_client_of_the_socket_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_HAND_IN_S", 1)
     path, start = Path("/var/tmp") / f"gs-silent-{os.getpid()}", time.monotonic()
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
     with (
-        proxy.serve(nowhere, IndexState(releases={}), "amd64", door=path),
+        proxy.serve(nowhere, IndexState(releases={}), "amd64", proxy_socket=path),
         socket.socket(socket.AF_UNIX) as silent,
     ):
         silent.connect(str(path))
@@ -93,22 +93,22 @@ def test_who_says_nothing_at_the_door_holds_nobody_up(
 
 
 def test_a_port_that_nobody_serves_starts_no_program(tmp_path: Path) -> None:
-    """The door takes it and says nothing."""
+    """The socket accepts the connection and sends nothing."""
     path = Path("/var/tmp") / f"gs-deaf-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(path))
         deaf.listen()
         threading.Thread(target=lambda: deaf.accept()[0].close(), daemon=True).start()
         try:
-            with pytest.raises(BuildError, match="nobody serves the packages"):
-                built('touch "$1"', Door(path=path, port=9), tmp_path)
+            with pytest.raises(BuildError, match="package proxy does not serve"):
+                built('touch "$1"', ProxySocket(path=path, port=9), tmp_path)
         finally:
             for left in path.parent.glob(f"{path.name}*"):
                 left.unlink()
     assert not (tmp_path / "image").exists()
 
 
-def test_nothing_else_is(door: Door, tmp_path: Path) -> None:
+def test_nothing_else_is_reachable(proxy_socket: ProxySocket, tmp_path: Path) -> None:
     """Not even another port of this host."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -117,19 +117,23 @@ def test_nothing_else_is(door: Door, tmp_path: Path) -> None:
         (tmp_path / "image").unlink()
 
         with pytest.raises(BuildError, match="Connection refused"):
-            built(f"bash -ec '{script}' bash \"$1\"", door, tmp_path)
-    interfaces = built('cut -d: -f1 -s /proc/net/dev > "$1"; cat "$1"', door, tmp_path)
+            built(f"bash -ec '{script}' bash \"$1\"", proxy_socket, tmp_path)
+    interfaces = built('cut -d: -f1 -s /proc/net/dev > "$1"; cat "$1"', proxy_socket, tmp_path)
     assert interfaces.split() == ["lo"]
 
 
-def test_the_program_has_its_variables_and_its_end_is_seen(door: Door, tmp_path: Path) -> None:
-    assert built('printf %s "$MINE" > "$1"', door, tmp_path) == "a 'word'"
+def test_the_program_gets_its_variables_and_its_exit_status_is_seen(
+    proxy_socket: ProxySocket, tmp_path: Path
+) -> None:
+    assert built('printf %s "$MINE" > "$1"', proxy_socket, tmp_path) == "a 'word'"
     with pytest.raises(BuildError, match="diskimage-builder failed"):
-        built("exit 7", door, tmp_path)
+        built("exit 7", proxy_socket, tmp_path)
 
 
-def test_an_ordinary_user_stays_one(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a sudo that lets no variable through, as it is by default."""
+def test_an_ordinary_user_stays_an_ordinary_user(
+    proxy_socket: ProxySocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sudo passes no variables on, as is its default."""
     nobody = pwd.getpwnam("nobody")
     (tmp_path / "sudo").write_text('#!/bin/sh\nshift\nexec env -i PATH="$PATH" "$@"\n')
     (tmp_path / "sudo").chmod(0o755)
@@ -137,9 +141,9 @@ def test_an_ordinary_user_stays_one(door: Door, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "geteuid", lambda: nobody.pw_uid)
     monkeypatch.setattr(os, "getuid", lambda: nobody.pw_uid)
     env = {"PATH": "/usr/bin:/bin", "MINE": "kept"}
-    argv = netns.behind(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, door)
+    argv = netns.isolated(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, proxy_socket)
 
     shown = proc.capture(argv).splitlines()
 
     assert shown == [str(nobody.pw_uid), str(nobody.pw_gid), str(nobody.pw_gid), "kept"]
-    assert door.path.with_name("door-environment.json").stat().st_mode & 0o077 == 0
+    assert proxy_socket.path.with_name("proxy-environment.json").stat().st_mode & 0o077 == 0

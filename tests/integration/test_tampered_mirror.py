@@ -76,7 +76,7 @@ def tampering(spoil: Callable[[str], bool]) -> Iterator[TamperingMirror]:
         (lambda path: "/base-files_" in path, "Hash Sum mismatch"),
         (
             lambda path: path.endswith("/trixie/InRelease"),
-            "the signature of 127.0.0.1/dists/trixie/InRelease does not hold",
+            "the signature of 127.0.0.1/dists/trixie/InRelease is not valid",
         ),
     ],
     ids=["package", "index"],

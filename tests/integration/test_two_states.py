@@ -144,7 +144,7 @@ def test_what_nobody_kept_and_the_mirror_dropped_is_named(
     assert before is not None
 
     with (
-        pytest.raises(BuildError, match=r"no longer has 2 files of the package index") as e,
+        pytest.raises(BuildError, match="2 files of the package index are neither on the mirror") as e,
         proxy.serve(mirrors, before, "amd64") as address,
     ):
         apt(address, *FIRST)
@@ -160,7 +160,7 @@ def test_another_key_signs_no_index(
     stranger.publish(FIRST)
     shutil.copytree(stranger.folder, repository.folder, dirs_exist_ok=True)
 
-    with pytest.raises(BuildError, match=r"the signature of .* does not hold"):
+    with pytest.raises(BuildError, match=r"the signature of .* is not valid"):
         spec_lock.index(loaded.spec, None)
     assert not (paths.cache_root() / "debian").exists()
 

@@ -56,7 +56,7 @@ def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes, "KEYRING", tmp_path / "keyring.gpg")
 
 
-def test_the_key_follows_packages_and_not_the_signature(
+def test_the_key_depends_on_packages_and_not_on_the_signature(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
     calls = fake("gpgv")
@@ -73,7 +73,7 @@ def test_the_key_follows_packages_and_not_the_signature(
     assert newer.key("arm64") == first.key("arm64")
 
 
-def test_a_signature_that_does_not_hold_is_refused_and_shows_no_password(
+def test_an_invalid_signature_is_refused_without_showing_a_password(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
     fake("gpgv", "exit 1")
@@ -91,7 +91,7 @@ def test_text_around_the_signed_part_is_refused(
         indexes.current("x", served[0])
 
 
-def test_offline_the_last_state_is_used_and_that_is_said(
+def test_offline_the_last_state_is_used_and_reported(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake("gpgv")
@@ -108,7 +108,7 @@ def test_offline_without_an_earlier_state_is_an_error(fake: Callable[..., Path])
         indexes.current("x", gone)
 
 
-def test_a_mirror_without_the_suite_is_not_called_offline(
+def test_a_mirror_without_the_suite_is_not_reported_as_offline(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
     fake("gpgv")

@@ -37,7 +37,7 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_deb822_sources_are_understood(apt: Path) -> None:
+def test_deb822_sources_are_read(apt: Path) -> None:
     (apt / "sources.list.d/debian.sources").write_text(DEB822)
     found = mirror.find(apt=apt)
     assert found == mirror.Mirrors(
@@ -45,7 +45,7 @@ def test_deb822_sources_are_understood(apt: Path) -> None:
     )
 
 
-def test_a_key_within_the_sources_and_what_is_no_field_are_passed_over(apt: Path) -> None:
+def test_a_key_in_the_sources_and_unknown_lines_are_ignored(apt: Path) -> None:
     key = "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n URIs: http://evil.test\n -----END-----\n"
     (apt / "sources.list.d/debian.sources").write_text(
         "# Debian's own\n\n"
@@ -55,7 +55,7 @@ def test_a_key_within_the_sources_and_what_is_no_field_are_passed_over(apt: Path
     assert mirror.find(apt=apt).debian == "http://mirror.test/debian"
 
 
-def test_one_line_sources_are_understood(apt: Path) -> None:
+def test_one_line_sources_are_read(apt: Path) -> None:
     (apt / "sources.list").write_text(ONE_LINE)
     found = mirror.find(apt=apt)
     assert found == mirror.Mirrors(
@@ -63,7 +63,7 @@ def test_one_line_sources_are_understood(apt: Path) -> None:
     )
 
 
-def test_a_disabled_entry_does_not_count(apt: Path) -> None:
+def test_a_disabled_entry_is_ignored(apt: Path) -> None:
     (apt / "sources.list.d/debian.sources").write_text(
         DEB822.replace("Types: deb\n", "Types: deb\nEnabled: no\n")
     )
@@ -71,14 +71,14 @@ def test_a_disabled_entry_does_not_count(apt: Path) -> None:
         mirror.find(apt=apt)
 
 
-def test_an_ubuntu_host_knows_no_debian_mirror(apt: Path) -> None:
+def test_an_ubuntu_host_has_no_debian_mirror(apt: Path) -> None:
     (apt / "sources.list").write_text(UBUNTU)
     with pytest.raises(HostError, match="no Debian mirror is known") as e:
         mirror.find(apt=apt)
     assert e.value.hint == "set GOLDSMITH_DEBIAN_MIRROR to its address"
 
 
-def test_another_vendor_with_the_suite_name_of_debian_is_passed_over(apt: Path) -> None:
+def test_another_vendor_with_debians_suite_name_is_ignored(apt: Path) -> None:
     (apt / "sources.list").write_text("deb http://vendor.test bookworm main\n" + ONE_LINE)
     assert mirror.find(apt=apt).debian == "http://old.test/debian"
 
@@ -103,7 +103,7 @@ def test_the_spec_comes_before_the_environment_and_both_before_the_host(
     assert mirror.find(apt=apt).security == "http://env.test/security"
 
 
-def test_an_unknown_security_mirror_is_said(apt: Path) -> None:
+def test_an_unknown_security_mirror_is_reported(apt: Path) -> None:
     (apt / "sources.list").write_text(UBUNTU)
     with pytest.raises(HostError, match="security updates") as e:
         mirror.find("http://spec.test/debian", apt=apt)

@@ -16,7 +16,7 @@ PINNED = {"debian/dists/x/InRelease": b"the one that was checked"}
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """In front of it a second one that plays the mirror."""
+    """The proxy, in front of another one that plays the mirror."""
     files = {"debian/pool/a.deb": b"a" * 3_000_000, "security/dists/x-security/InRelease": b"s"}
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
     with proxy.serve(nowhere, IndexState(releases=files), "amd64") as upstream:
@@ -37,20 +37,20 @@ def status(url: str) -> int:
     return e.value.code
 
 
-def test_the_two_mirrors_are_passed_on(address: str) -> None:
+def test_requests_for_both_mirrors_are_forwarded(address: str) -> None:
     assert get(f"{address}/debian/pool/a.deb") == b"a" * 3_000_000
     assert get(f"{address}/security/dists/x-security/InRelease") == b"s"
 
 
-def test_a_checked_index_comes_from_memory(address: str) -> None:
+def test_a_checked_index_is_served_from_memory(address: str) -> None:
     assert get(f"{address}/debian/dists/x/InRelease") == b"the one that was checked"
 
 
-def test_an_index_that_was_checked_has_no_unchecked_twin(address: str) -> None:
+def test_the_unchecked_form_of_a_checked_index_is_not_served(address: str) -> None:
     assert status(f"{address}/debian/dists/x/Release") == 404
 
 
-def test_what_the_mirror_lacks_is_missing_and_what_cannot_be_reached_is_a_gateway_error(address: str) -> None:
+def test_a_missing_file_is_404_and_an_unreachable_mirror_is_502(address: str) -> None:
     assert status(f"{address}/elsewhere/a") == 404
     assert status(f"{address}/debian/../a") == 404
     assert status(f"{address}/debian/pool/b.deb") == 502

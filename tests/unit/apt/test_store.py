@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an index lists comes from the mirror once, and from the cache after that, also without the mirror."""
+"""Listed files come from the mirror once, after that from the cache, also without the mirror."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATE = IndexState(releases={RELEASE: f"SHA256:\n {sha(LIST)} 9 main/binary-amd6
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What the mirror has, by address; each answer is counted under "asked"."""
+    """The files of the mirror by address; each request is recorded under "asked"."""
     has = {f"http://m/{LIST_PATH}": LIST, f"http://m/{DEB_PATH}": DEB}
 
     def open_url(url: str) -> object:
@@ -75,7 +75,9 @@ def store() -> Store:
         ("security", "pool/updates/contrib/c/c_1_amd64.deb"),
     ],
 )
-def test_every_component_and_securitys_pool_are_known(mirror: dict[str, bytes], area: str, file: str) -> None:
+def test_every_component_and_the_security_pool_are_found(
+    mirror: dict[str, bytes], area: str, file: str
+) -> None:
     component = file.removeprefix("pool/").removeprefix("updates/").partition("/")[0]
     listed = lzma.compress(f"Filename: {file}\nSHA256: {sha(DEB)}\n".encode())
     name = f"{component}/binary-amd64/Packages.xz"
@@ -99,7 +101,7 @@ def test_every_component_and_securitys_pool_are_known(mirror: dict[str, bytes], 
         ("debian/dists/x/main/Contents-amd64.gz", None),
     ],
 )
-def test_a_path_has_the_hash_that_the_index_gives_it(
+def test_a_path_has_the_hash_of_the_index(
     store: Store, mirror: dict[str, bytes], path: str, digest: str | None
 ) -> None:
     assert store.holds(path) == digest
@@ -135,7 +137,7 @@ def test_indexes_are_kept_by_their_hashes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def get(mirror: dict[str, bytes]) -> Iterator[Callable[[str], bytes]]:
-    """Ask the mirrors on loopback."""
+    """Request a file from the mirrors on loopback."""
     import urllib.request
 
     mirrors = Mirrors(debian="http://m/debian", security="http://m/security")
@@ -148,7 +150,7 @@ def get(mirror: dict[str, bytes]) -> Iterator[Callable[[str], bytes]]:
         yield ask
 
 
-def test_without_the_mirror_a_build_gets_what_an_earlier_one_got(
+def test_without_the_mirror_a_build_gets_the_files_of_an_earlier_one(
     get: Callable[[str], bytes], mirror: dict[str, bytes]
 ) -> None:
     assert (get(LIST_PATH), get(DEB_PATH)) == (LIST, DEB)
@@ -157,10 +159,10 @@ def test_without_the_mirror_a_build_gets_what_an_earlier_one_got(
     assert (get(RELEASE), get(LIST_PATH), get(DEB_PATH)) == (STATE.releases[RELEASE], LIST, DEB)
 
 
-def test_what_a_mirror_has_changed_reaches_apt_as_it_is(
+def test_a_file_that_the_mirror_changed_reaches_apt_unchanged(
     get: Callable[[str], bytes], mirror: dict[str, bytes]
 ) -> None:
-    """Who refuses it is apt, by the hash in the signed index."""
+    """apt refuses it, by the hash in the signed index."""
     mirror[f"http://m/{DEB_PATH}"] = b"changed"
 
     assert get(DEB_PATH) == b"changed"
