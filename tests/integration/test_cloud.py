@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one-machine cloud as users start, use and end it: real services, and the plain client."""
+"""The test cloud as users start, use and end it: real services, and the plain client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import yaml
 from goldsmith.core import paths, reaper, wait
 from goldsmith.devcloud import config, instance, lifecycle, venv
 from goldsmith.errors import CloudError
-from goldsmith.heat.client import Cloud
+from goldsmith.heat.client import connect
 from tests.support.inv import INV, task
 from tests.support.publications import PubPlace, write_spec
 from tests.support.tiny_builds import TinyPlace
@@ -89,10 +89,10 @@ def remains(name: str) -> list[str]:
 
 OWNER = """
 import sys
-from goldsmith import cloud
+from goldsmith.devcloud import lifecycle
 from goldsmith.devcloud.start import Options
 
-with cloud.owned(sys.argv[1], Options(services=("keystone",))):
+with lifecycle.owned(sys.argv[1], Options(services=("keystone",))):
     print("it runs", flush=True)
     sys.stdin.read()
 """
@@ -138,7 +138,7 @@ def test_clouds_yaml_is_its_own_and_for_its_owner_alone(cloud: dict[str, Any]) -
 
 
 def test_mounts_of_others_are_not_kept_busy(cloud: dict[str, Any], neighbour: Path) -> None:
-    pid = instance.place(NAME).read()["pid"]
+    pid = instance.named(NAME).read().pid
 
     assert "/dev/loop" in Path("/proc/self/mountinfo").read_text()
     assert "/dev/loop" not in Path(f"/proc/{pid}/mountinfo").read_text()
@@ -220,7 +220,7 @@ def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
 
 
 def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) -> None:
-    pid = (instance.place(NAME).state / "pids" / "heat").read_text()
+    pid = (instance.named(NAME).state / "pids" / "heat").read_text()
     task("cloud-service", "stop", "heat-api", "--name", NAME)
     stopped = answer("cloud-status", "--name", NAME)["services"]
     task("cloud-service", "start", "heat-api", "--name", NAME)
@@ -230,15 +230,15 @@ def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) 
 
     assert stopped["heat"] is False
     assert openstack(cloud, "stack", "list") == []
-    assert (instance.place(NAME).state / "pids" / "heat").read_text() == pid
+    assert (instance.named(NAME).state / "pids" / "heat").read_text() == pid
 
 
 def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
     """What it was asked for while there was no engine waits for one."""
     (tmp_path / "stack.yaml").write_text(STACK)
-    heat = Cloud(OTHER, clouds_yaml=Path(second["clouds_yaml"]))
+    heat = connect(OTHER, clouds_yaml=Path(second["clouds_yaml"])).stacks
     made = heat.create("durable", tmp_path / "stack.yaml", {"word": "first"}, timeout_s=120)
-    assert lifecycle.rooms(OTHER).signal("heat-engine", signal.SIGKILL)
+    assert lifecycle.namespaces_of(OTHER).signal("heat-engine", signal.SIGKILL)
     answers: list[str] = []
 
     def update() -> None:
@@ -266,14 +266,14 @@ def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
         "cloud-service", "stop", "cinder", "--name", NAME, status=2
     )
     words = ("cloud-up", "--name", "heatless", "--services", "glance", "--durable")
-    assert "it is Heat that is durable" in task(*words, status=2)
-    assert "is no name for a cloud" in task("cloud-up", "--name", "../x", status=2)
+    assert "a durable cloud needs Heat" in task(*words, status=2)
+    assert "is no valid name for a cloud" in task("cloud-up", "--name", "../x", status=2)
     assert "the cloud nobody does not run" in task("cloud-env", "--name", "nobody", status=3)
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_heat_itself_takes_every_template(cloud: dict[str, Any], template: Path) -> None:
-    Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(template)
+    connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks.validate(template)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
@@ -301,21 +301,22 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
     bad = tmp_path / "bad.yaml"
     bad.write_text('heat_template_version: "2021-04-16"\nresources: {x: {type: OS::Nobody::Knows}}\n')
 
-    with pytest.raises(CloudError, match=r"Heat does not take bad\.yaml.*OS::Nobody::Knows"):
-        Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(bad)
+    with pytest.raises(CloudError, match=r"Heat rejects the template bad\.yaml.*OS::Nobody::Knows"):
+        connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks.validate(bad)
 
 
 def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], tmp_path: Path) -> None:
     """On an empty disk, whose deployment nobody answers."""
-    heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    connected = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    heat = connected.stacks
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty", "1M"], check=True)
-    image = heat.upload(tmp_path / "empty", "empty")
+    image = connected.images.upload(tmp_path / "empty", "empty")
     template = paths.project_root() / "heat-templates/heat-standalone.yaml"
     words = ("-t", str(template), "--parameter", f"image={image}", "--parameter", "flavor=golden.small")
     client(cloud, "stack", "create", "nowhere", *words)
 
     def has_server() -> bool:
-        assert heat.stack("nowhere").status == "CREATE_IN_PROGRESS", heat.stack("nowhere").reason
+        assert heat.get("nowhere").status == "CREATE_IN_PROGRESS", heat.get("nowhere").reason
         return any(server["Status"] == "ACTIVE" for server in openstack(cloud, "server", "list"))
 
     wait.wait_until(has_server, timeout_s=120)
@@ -323,7 +324,7 @@ def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], 
 
     assert list(server["Networks"]) == ["golden"]
     heat.delete("nowhere", timeout_s=120)
-    heat.delete_image(image)
+    connected.images.delete(image)
 
 
 STACK = """\
@@ -352,7 +353,7 @@ def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "steps.yaml").write_text(STEPS)
-    heat, flag = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])), tmp_path / "flag"
+    heat, flag = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks, tmp_path / "flag"
     made = heat.create("stepwise", tmp_path / "stack.yaml", {"word": "first", "kept": "mine"}, timeout_s=120)
     words = ["stack-procedure", "--stack", "stepwise", "--procedure", str(tmp_path / "steps.yaml")]
     words += ["--cloud", NAME, "--var", f"flag={flag}", "--json"]
@@ -360,15 +361,15 @@ def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
     wrong = task(*words, "--var", "word=third", status=8)
     assert "step change: the output word is 'third', must be 'second'" in wrong
     refused = task(*words, "--var", "word=second", "--from", "change", status=8)
-    assert "step verify: the command ended with 1: stepwise in" in refused
-    assert "go on with --from 'verify'" in refused
-    assert heat.stack(made.id).outputs["word"] == "second"
+    assert "step verify: the command exited with 1: stepwise in" in refused
+    assert "resume with --from 'verify'" in refused
+    assert heat.get(made.id).outputs["word"] == "second"
     flag.touch()
     done = json.loads(task(*words, "--var", "word=second", "--from", "verify"))
 
     assert [step["name"] for step in done["steps"]] == ["verify", "restore"]
-    assert heat.stack(made.id).outputs == {"word": "first", "kept": "mine"}
-    assert "no step is called 'x'" in task(*words, "--var", "word=x", "--from", "x", status=2)
+    assert heat.get(made.id).outputs == {"word": "first", "kept": "mine"}
+    assert "the procedure has no step 'x'" in task(*words, "--var", "word=x", "--from", "x", status=2)
     heat.delete("stepwise", timeout_s=120)
 
 
@@ -395,24 +396,24 @@ def test_the_shipped_procedure_goes_through_its_steps_and_stops_where_a_containe
 ) -> None:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
     (tmp_path / "group.yaml").write_text(GROUP)
-    heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    heat = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks
     made = heat.create("group", tmp_path / "group.yaml", {"image": "old", "count": 2}, timeout_s=120)
     shipped = paths.project_root() / "heat-templates/procedures/new-image.yaml.j2"
     words = ["stack-procedure", "--stack", "group", "--procedure", str(shipped), "--cloud", NAME]
 
     wrong = task(*words, "--var", "image=new", "--var", "count=5", status=8)
-    assert "step as it should be before: the command ended with 1: AssertionError: 2 servers, not 5" in wrong
-    assert heat.stack(made.id).outputs["image"] == "old"
+    assert "step as it should be before: the command exited with 1: AssertionError: 2 servers, not 5" in wrong
+    assert heat.get(made.id).outputs["image"] == "old"
     done = task(*words, "--var", "image=new", "--var", "count=2")
     assert [line.split(":")[0] for line in done.splitlines()] == [
         "as it should be before", "one server more", "the new image", "as many as before",
     ]  # fmt: skip
-    stack = heat.stack(made.id)
+    stack = heat.get(made.id)
     assert (stack.outputs["image"], len(stack.outputs["pods"])) == ("new", 2)
     stopped = task(*words, "--var", "image=bad", "--var", "count=2", status=8)
 
-    assert "step the new image: the command ended with 1: AssertionError: web: main is not ready" in stopped
-    assert len(heat.stack(made.id).outputs["pods"]) == 3, "the one more is still there"
+    assert "step the new image: the command exited with 1: AssertionError: web: main is not ready" in stopped
+    assert len(heat.get(made.id).outputs["pods"]) == 3, "the one more is still there"
     heat.delete("group", timeout_s=120)
 
 
@@ -530,18 +531,18 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
 
 ASK = """\
 import http.client, sys
-door = http.client.HTTPConnection("169.254.169.254", source_address=(sys.argv[1], 0), timeout=20)
-door.request("GET", "/openstack/latest/meta_data.json")
-print(door.getresponse().read().decode())
+metadata = http.client.HTTPConnection("169.254.169.254", source_address=(sys.argv[1], 0), timeout=20)
+metadata.request("GET", "/openstack/latest/meta_data.json")
+print(metadata.getresponse().read().decode())
 """
 
 
 def assert_knows_itself_without_a_drive(server: dict[str, Any]) -> None:
     """DHCP has its address, and the metadata service tells whoever has that address who it is."""
     (ip,) = server["addresses"]["golden"]
-    offers = [path.read_text() for path in (instance.place(NAME).state / "dhcp").iterdir()]
+    offers = [path.read_text() for path in (instance.named(NAME).state / "dhcp").iterdir()]
     assert [offer.strip().partition(",")[2] for offer in offers] == [ip]
-    inside = ["nsenter", "--net", "--target", str(instance.place(NAME).read()["pid"])]
+    inside = ["nsenter", "--net", "--target", str(instance.named(NAME).read().pid)]
     subprocess.run([*inside, "ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
     said = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
     subprocess.run([*inside, "ip", "address", "delete", f"{ip}/32", "dev", "lo"], check=True)
@@ -589,7 +590,7 @@ def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud:
 
 def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
     """kill -9 in the middle of its start, when nothing but the processes' marks tells whose they are."""
-    place = instance.place(THIRD)
+    place = instance.named(THIRD)
     with subprocess.Popen(
         [INV, "cloud-up", "--name", THIRD], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,

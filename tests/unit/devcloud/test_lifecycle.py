@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of the one-machine cloud that need no cloud: its place, its files, its door."""
+"""The parts of the test cloud that need no cloud: its folder, its files, its certificates."""
 
 from __future__ import annotations
 
@@ -17,35 +17,46 @@ import pytest
 import yaml
 
 from goldsmith.core import proc
-from goldsmith.devcloud import config, instance, lifecycle, services, start, tls, venv
-from goldsmith.devcloud.instance import PORTS, Place
-from goldsmith.devcloud.namespaces import Rooms
+from goldsmith.devcloud import (
+    answers,
+    config,
+    instance,
+    lifecycle,
+    namespaces,
+    seed,
+    services,
+    start,
+    tls,
+    venv,
+)
+from goldsmith.devcloud.instance import PORTS, CloudRecord, Instance
+from goldsmith.devcloud.namespaces import Namespaces
 from goldsmith.errors import HostError, SpecError
 
 SECRET = {"admin": "a1", "demo": "d1", "encryption": "e1", "service": "s1"}
 
 
 @pytest.fixture
-def here() -> Place:
-    place = instance.place("mine")
-    place.state.mkdir(parents=True)
-    return place
+def here() -> Instance:
+    cloud = instance.named("mine")
+    cloud.state.mkdir(parents=True)
+    return cloud
 
 
 @pytest.fixture
-def rendered(here: Place, fake: Callable[..., Path]) -> Path:
+def rendered(here: Instance, fake: Callable[..., Path]) -> Path:
     fake("genisoimage")
     config.render(here, venv=Path("/venv"), secret=SECRET, virt_type="qemu")
     return here.state / "etc"
 
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "a b", "../x", "a" * 22])
-def test_a_name_that_is_no_plain_word_is_refused(name: str) -> None:
-    with pytest.raises(SpecError, match="is no name for a cloud"):
-        instance.place(name)
+def test_an_invalid_name_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="is no valid name for a cloud"):
+        instance.named(name)
 
 
-def test_a_place_is_taken_for_as_long_as_its_lock_is_held(here: Place) -> None:
+def test_a_cloud_is_live_for_as_long_as_its_lock_is_held(here: Instance) -> None:
     with instance.claimed(here) as lock:
         inherited = os.dup(lock)
         with pytest.raises(HostError, match="the cloud mine runs already"), instance.claimed(here):
@@ -59,12 +70,12 @@ def test_a_place_is_taken_for_as_long_as_its_lock_is_held(here: Place) -> None:
         here.read()
 
 
-def test_what_tells_afterwards_what_happened_is_kept(here: Place, tmp_path: Path) -> None:
-    said = {
+def test_logs_databases_and_consoles_are_kept(here: Instance, tmp_path: Path) -> None:
+    sources = {
         here.log_of("heat"): "heat.log", here.state / "db/heat.db": "heat.db",
         here.state / "nova/instances/a1/console.log": "console-a1.log",
     }  # fmt: skip
-    for path in (*said, here.state / "secrets.json"):
+    for path in (*sources, here.state / "secrets.json"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
 
@@ -72,18 +83,76 @@ def test_what_tells_afterwards_what_happened_is_kept(here: Place, tmp_path: Path
     here.keep(tmp_path / "kept")
 
     assert {path.name: path.read_text() for path in (tmp_path / "kept").iterdir()} == {
-        name: path.name for path, name in said.items()
+        name: path.name for path, name in sources.items()
     }
 
 
-def test_a_record_is_read_while_the_cloud_lives(here: Place) -> None:
+RECORD = CloudRecord(name="mine", pid=7, venv="/v", ports={"image": 1}, services=("glance",))
+
+
+def test_a_record_is_read_while_the_cloud_is_live(here: Instance) -> None:
     with instance.claimed(here):
-        here.write({"pid": 7})
+        RECORD.write(here.record)
 
-        assert here.read()["pid"] == 7
+        assert here.read() == RECORD
 
 
-def test_every_configuration_file_can_be_read_and_names_no_place_outside(rendered: Path) -> None:
+def test_a_record_from_before_durable_clouds_is_read(here: Instance) -> None:
+    data = RECORD.as_dict()
+    del data["durable"]
+    with instance.claimed(here):
+        here.record.write_text(json.dumps(data))
+
+        assert here.read() == RECORD
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """The process 1 of each cloud that was ended."""
+    found: list[int | None] = []
+
+    def end(_cloud: Instance, pid: int | None) -> list[str]:
+        found.append(pid)
+        return []
+
+    monkeypatch.setattr(namespaces, "end", end)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"pid": 7}, "is not a goldsmith.cloud document"),
+        ({**RECORD.as_dict(), "version": 2}, "has version 2 of goldsmith.cloud"),
+        ({**RECORD.as_dict(), "pid": None}, "pid: expected int"),
+        ([], "it is no JSON object"),
+        ("{", "no JSON"),
+    ],
+)
+def test_a_cloud_whose_record_is_unusable_can_be_ended(
+    here: Instance, ended: list[int | None], record: object, message: str
+) -> None:
+    with instance.claimed(here):
+        here.record.write_text(record if isinstance(record, str) else json.dumps(record))
+
+        with pytest.raises(HostError, match=message) as e:
+            lifecycle.status("mine")
+        removed = lifecycle.down("mine")
+
+    assert "scripts/inv cloud-down --name mine" in str(e.value.hint)
+    assert ended == [None], "its processes are found by their marks"
+    assert removed == [f"removed {here.folder}"]
+
+
+def test_a_running_cloud_is_ended_by_its_process_1(here: Instance, ended: list[int | None]) -> None:
+    with instance.claimed(here):
+        RECORD.write(here.record)
+        lifecycle.down("mine")
+
+    assert ended == [7]
+
+
+def test_every_configuration_file_can_be_read_and_names_no_path_outside(rendered: Path) -> None:
     for path in [path for path in rendered.iterdir() if path.suffix in {".conf", ".ini"}]:
         parser = configparser.ConfigParser(interpolation=None)
         parser.read(path)
@@ -111,14 +180,16 @@ def test_the_hook_can_be_executed_and_names_the_bridge(rendered: Path) -> None:
     assert "master br-cloud up" in hook.read_text()
 
 
-def test_without_a_program_for_config_drives_it_is_said(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_for_config_drives_is_reported(
+    here: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(proc, "which", lambda _name: None)
 
     with pytest.raises(HostError, match="config drives"):
         config.render(here, venv=Path("/venv"), secret=SECRET, virt_type="qemu")
 
 
-def test_clouds_yaml_leads_every_service_to_loopback(here: Place) -> None:
+def test_clouds_yaml_leads_every_service_to_loopback(here: Instance) -> None:
     ports = {kind: 20000 + number for number, kind in enumerate(PORTS)}
 
     config.write_clouds_yaml(here, ports, SECRET, {"admin": "ap", "demo": "dp"})
@@ -139,17 +210,17 @@ def test_the_seeds_key_changes_with_what_a_cloud_is_made_of(
 ) -> None:
     monkeypatch.setattr(config, "folder", lambda: tmp_path)
     (tmp_path / "populate.py").write_text("one")
-    first = start.seed_key(Path("/env-1"), ["keystone"])
+    first = seed.key(Path("/env-1"), ["keystone"])
     (tmp_path / "populate.py").write_text("two")
 
-    second = start.seed_key(Path("/env-1"), ["keystone"])
+    second = seed.key(Path("/env-1"), ["keystone"])
 
     assert second != first
-    assert second != start.seed_key(Path("/env-2"), ["keystone"])
-    assert second != start.seed_key(Path("/env-1"), ["keystone", "glance"])
+    assert second != seed.key(Path("/env-2"), ["keystone"])
+    assert second != seed.key(Path("/env-1"), ["keystone", "glance"])
 
 
-def test_secrets_are_new_each_time_and_kept_for_their_owner(here: Place) -> None:
+def test_secrets_are_new_each_time_and_kept_for_their_owner(here: Instance) -> None:
     first, second = config.new_secrets(), config.new_secrets()
     path = here.state / "secrets.json"
     config.store_secrets(path, first)
@@ -159,8 +230,8 @@ def test_secrets_are_new_each_time_and_kept_for_their_owner(here: Place) -> None
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_cloud_that_does_not_run_is_told_so() -> None:
-    assert lifecycle.status("nobody") == {"name": "nobody", "running": False, "services": {}}
+def test_a_cloud_that_does_not_run_has_this_status() -> None:
+    assert lifecycle.status("nobody") == answers.CloudStatus(name="nobody", running=False, services={})
     assert lifecycle.down("nobody") == []
 
 
@@ -171,17 +242,17 @@ def test_only_what_is_served_can_be_started_or_stopped() -> None:
         lifecycle.service("restart", "heat", cloud="mine")
 
 
-def test_what_populate_is_told_names_every_service() -> None:
+def test_the_input_of_populate_names_every_service() -> None:
     ports = dict.fromkeys(PORTS, 1)
     settings = json.loads(json.dumps(config.settings(SECRET, ports, tls=True, quota_mib=None)))
 
     assert set(settings["catalog"]) | {"identity"} == set(PORTS)
     assert settings["catalog"]["orchestration"] == ["heat", "http://10.77.0.1:8004/v1/%(project_id)s"]
-    assert set(settings["doors"]) == set(PORTS)
-    assert settings["doors"]["identity"] == "https://127.0.0.1:1/v3"
+    assert set(settings["forwarded_urls"]) == set(PORTS)
+    assert settings["forwarded_urls"]["identity"] == "https://127.0.0.1:1/v3"
 
 
-def test_a_cloud_with_tls_trusts_an_authority_of_its_own(here: Place) -> None:
+def test_a_cloud_with_tls_has_its_own_authority(here: Instance) -> None:
     assert here.ca is None
     tls.make(here.tls)
     assert here.ca is not None
@@ -191,7 +262,7 @@ def test_a_cloud_with_tls_trusts_an_authority_of_its_own(here: Place) -> None:
     assert handshake(trusting, tls.server_context(here.tls)) == "127.0.0.1"
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(strange, tls.server_context(here.tls))
-    assert (here.tls / "door.pem").stat().st_mode & 0o777 == 0o600
+    assert (here.tls / "server.pem").stat().st_mode & 0o777 == 0o600
 
 
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
@@ -207,7 +278,7 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
     return str(certificate["subject"][0][0][1])
 
 
-def test_clients_of_a_cloud_with_tls_are_told_whom_to_trust(here: Place) -> None:
+def test_clouds_yaml_names_the_authority_of_a_cloud_with_tls(here: Instance) -> None:
     here.tls.mkdir()
 
     config.write_clouds_yaml(here, dict.fromkeys(PORTS, 1), SECRET, {"demo": "d", "admin": "a"})
@@ -219,7 +290,7 @@ def test_clients_of_a_cloud_with_tls_are_told_whom_to_trust(here: Place) -> None
 
 @pytest.mark.parametrize("quota", [True, False])
 def test_glance_asks_keystone_for_limits_only_where_there_is_a_quota(
-    here: Place, fake: Callable[..., Path], quota: bool
+    here: Instance, fake: Callable[..., Path], quota: bool
 ) -> None:
     fake("genisoimage")
     config.render(here, venv=Path("/venv"), secret=SECRET, virt_type="qemu", quota=quota)
@@ -235,7 +306,7 @@ def test_a_python_without_libvirt_is_named(tmp_path: Path, monkeypatch: pytest.M
     python.chmod(0o755)
     monkeypatch.setattr(venv, "PYTHON", python)
 
-    with pytest.raises(HostError, match="has no module of libvirt") as e:
+    with pytest.raises(HostError, match="has no module libvirt") as e:
         venv._link_libvirt(tmp_path)
 
     assert e.value.hint == "Debian: apt-get install python3-libvirt"
@@ -249,25 +320,25 @@ def test_a_choice_of_services_is_completed_by_what_these_need() -> None:
         services.chosen(["cinder"])
 
 
-def test_a_helper_that_has_ended_is_said_with_its_last_words(here: Place) -> None:
+def test_a_helper_that_ended_is_reported_with_the_end_of_its_log(here: Instance) -> None:
     log = here.log_of("dhcp")
     log.parent.mkdir(parents=True, exist_ok=True)
-    rooms = Rooms(here=here, pid=1, venv=Path("/venv"))
+    inside = Namespaces(cloud=here, pid=1, venv=Path("/venv"))
     fails = ["sh", "-c", "echo bad option at line 3; exit 1"]
     with (
         proc.background(["sh", "-c", "sleep 60"], log_path=here.log_of("libvirtd")) as lives,
         proc.background(fails, log_path=log) as dead,
     ):
-        start.require_running(rooms, {"libvirtd": lives})
+        start.require_running(inside, {"libvirtd": lives})
         dead.wait()
 
         with pytest.raises(
             HostError, match=r"dhcp ended as soon as it was started\n  \| bad option at line 3"
         ):
-            start.require_running(rooms, {"libvirtd": lives, "dhcp": dead})
+            start.require_running(inside, {"libvirtd": lives, "dhcp": dead})
 
 
-def test_a_host_that_gives_an_ordinary_user_no_namespaces_is_told(
+def test_a_host_that_gives_an_ordinary_user_no_namespaces_is_reported(
     monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -281,12 +352,12 @@ def test_a_host_that_gives_an_ordinary_user_no_namespaces_is_told(
 
 @pytest.mark.parametrize(("uid", "users"), [(0, set()), (1000, {"--user", "--preserve-credentials"})])
 def test_an_ordinary_users_cloud_is_entered_as_its_root(
-    here: Place, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path], uid: int, users: set[str]
+    here: Instance, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path], uid: int, users: set[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     calls = fake("nsenter")
 
-    Rooms(here, 77, here.folder / "venv").ask(["true"])
+    Namespaces(here, 77, here.folder / "venv").ask(["true"])
 
     words = calls.read_text().split()
     assert {"--target", "77", "--net", "--mount", "--pid", "true"} <= set(words)
