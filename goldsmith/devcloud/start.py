@@ -192,7 +192,7 @@ def wait_for(inside: Namespaces, name: str, process: proc.Process, ports: Mappin
 
 
 def require_running(inside: Namespaces, helpers: Mapping[str, proc.Process]) -> None:
-    """Raise HostError for a helper that ended: nobody else notices, and servers would wait in vain."""
+    """Raise HostError for a helper that ended: nothing else notices, and servers would wait for it."""
     for name, process in helpers.items():
         if process.poll() is not None:
             raise _ended_at_once(inside, name)

@@ -58,7 +58,7 @@ class _Test:
     report: Report
 
     def upload(self, which: str) -> UploadedImage:
-        """Upload the build under a release name of its own, as templates are given it."""
+        """Upload the build under a unique release name, which templates get."""
         disk = self.build / self.manifest.disk.file
         return self.launcher.upload(disk, f"{self.manifest.name} {self.manifest.build_id}", which)
 

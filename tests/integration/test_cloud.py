@@ -27,7 +27,7 @@ from tests.support.inv import INV, task
 from tests.support.publications import PubPlace, write_spec
 from tests.support.tiny_builds import TinyPlace
 
-# openstacksdk warns of its own use of its own old names
+# openstacksdk uses names that it deprecated itself
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
 NAME, OTHER, THIRD = "test-one", "test-two", "test-three"
@@ -51,7 +51,7 @@ def answer(*words: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A mounted disk image, as that of a build which is under way when the cloud is started."""
+    """A mounted disk image, as of a build that runs when the cloud starts."""
     folder = tmp_path_factory.mktemp("build of a neighbour")
     (folder / "mnt").mkdir()
     subprocess.run(["truncate", "-s", "8M", folder / "disk"], check=True)
@@ -99,7 +99,7 @@ with lifecycle.owned(sys.argv[1], Options(services=("keystone",))):
 
 
 def client(cloud: dict[str, Any], *words: str, user: str = "") -> str:
-    """What the plain client prints."""
+    """The output of the plain client."""
     program = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/openstack"
     env = {**os.environ, "OS_CLIENT_CONFIG_FILE": cloud["clouds_yaml"], "OS_CLOUD": f"{cloud['name']}{user}"}
     done = subprocess.run(
@@ -137,7 +137,7 @@ def test_clouds_yaml_is_its_own_and_for_its_owner_alone(cloud: dict[str, Any]) -
     ]
 
 
-def test_mounts_of_others_are_not_kept_busy(cloud: dict[str, Any], neighbour: Path) -> None:
+def test_mounts_of_others_do_not_stay_busy(cloud: dict[str, Any], neighbour: Path) -> None:
     pid = instance.named(NAME).read().pid
 
     assert "/dev/loop" in Path("/proc/self/mountinfo").read_text()
@@ -159,9 +159,7 @@ def test_the_plain_client_works_from_the_host(cloud: dict[str, Any]) -> None:
     assert openstack(cloud, "stack", "list") == []
 
 
-def test_a_second_cloud_beside_it_knows_nothing_of_the_first(
-    cloud: dict[str, Any], second: dict[str, Any]
-) -> None:
+def test_a_second_cloud_is_independent_of_the_first(cloud: dict[str, Any], second: dict[str, Any]) -> None:
     openstack(second, "project", "create", "of-the-second", user="-admin")
     names = {project["Name"] for project in openstack(cloud, "project", "list", user="-admin")}
 
@@ -191,7 +189,7 @@ def test_heat_makes_temporary_urls_of_swifts(second: dict[str, Any], tmp_path: P
     client(second, "stack", "delete", "--yes", "--wait", "url")
 
 
-def test_a_store_is_full_when_its_size_is_used_up(second: dict[str, Any], tmp_path: Path) -> None:
+def test_a_store_with_a_size_can_be_full(second: dict[str, Any], tmp_path: Path) -> None:
     big = tmp_path / "big.raw"
     big.write_bytes(os.urandom((STORE_MIB + 1) << 20))
     words = (
@@ -219,7 +217,7 @@ def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
     assert openstack(cloud, "stack", "list") == []
 
 
-def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) -> None:
+def test_heats_ports_are_closed_while_its_engine_continues(cloud: dict[str, Any]) -> None:
     pid = (instance.named(NAME).state / "pids" / "heat").read_text()
     task("cloud-service", "stop", "heat-api", "--name", NAME)
     stopped = answer("cloud-status", "--name", NAME)["services"]
@@ -233,8 +231,8 @@ def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) 
     assert (instance.named(NAME).state / "pids" / "heat").read_text() == pid
 
 
-def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
-    """What it was asked for while there was no engine waits for one."""
+def test_a_durable_heat_resumes_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
+    """A request that arrives while there is no engine waits for one."""
     (tmp_path / "stack.yaml").write_text(STACK)
     heat = connect(OTHER, clouds_yaml=Path(second["clouds_yaml"])).stacks
     made = heat.create("durable", tmp_path / "stack.yaml", {"word": "first"}, timeout_s=120)
@@ -255,13 +253,13 @@ def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, An
     heat.delete("durable", timeout_s=120)
 
 
-def test_the_engine_of_a_heat_that_is_not_durable_is_no_service(cloud: dict[str, Any]) -> None:
+def test_only_a_durable_heat_has_its_engine_as_a_service(cloud: dict[str, Any]) -> None:
     said = task("cloud-service", "stop", "heat-engine", "--name", NAME, status=2)
 
     assert f"the cloud {NAME} was started without heat-engine" in said
 
 
-def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
+def test_an_unknown_service_and_an_invalid_name_are_reported(cloud: dict[str, Any]) -> None:
     assert "start or stop one of: keystone" in task(
         "cloud-service", "stop", "cinder", "--name", NAME, status=2
     )
@@ -272,13 +270,13 @@ def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_heat_itself_takes_every_template(cloud: dict[str, Any], template: Path) -> None:
+def test_heat_accepts_every_template(cloud: dict[str, Any], template: Path) -> None:
     connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks.validate(template)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
 @pytest.mark.parametrize("template", FOR_USERS, ids=lambda path: path.name)
-def test_heat_takes_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
+def test_heat_accepts_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
     words = ("orchestration", "template", "validate", "-f", "json", "-t", str(template), "-e")
     flavor = yaml.safe_load(environment.read_text())["parameters"]["flavor"]
 
@@ -287,7 +285,7 @@ def test_heat_takes_every_environment(cloud: dict[str, Any], template: Path, env
     assert said["Parameters"]["flavor"]["Value"] == flavor
 
 
-def test_an_environment_with_a_parameter_that_no_template_has_is_said(
+def test_an_environment_with_a_parameter_that_no_template_has_is_rejected(
     cloud: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.yaml").write_text("parameters: {flavour: golden}\n")
@@ -297,7 +295,7 @@ def test_an_environment_with_a_parameter_that_no_template_has_is_said(
         client(cloud, *words, str(tmp_path / "bad.yaml"))
 
 
-def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_path: Path) -> None:
+def test_a_template_that_heat_rejects_is_reported(cloud: dict[str, Any], tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text('heat_template_version: "2021-04-16"\nresources: {x: {type: OS::Nobody::Knows}}\n')
 
@@ -306,7 +304,7 @@ def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_p
 
 
 def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], tmp_path: Path) -> None:
-    """On an empty disk, whose deployment nobody answers."""
+    """The disk is empty, so nothing answers the deployment."""
     connected = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
     heat = connected.stacks
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty", "1M"], check=True)
@@ -347,7 +345,7 @@ steps:
 """
 
 
-def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
+def test_a_procedure_stops_at_the_first_failure_and_resumes_from_there(
     cloud: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
@@ -391,7 +389,7 @@ outputs:
 """
 
 
-def test_the_shipped_procedure_goes_through_its_steps_and_stops_where_a_container_is_not_ready(
+def test_the_shipped_procedure_applies_its_steps_and_stops_if_a_container_is_not_ready(
     cloud: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
@@ -430,7 +428,7 @@ print(len(group.threads))
 """
 
 
-def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
+def test_heat_accepts_signals_after_a_stacks_thousandth_step() -> None:
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
     said = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, config.folder()], text=True)
@@ -438,7 +436,7 @@ def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
     assert said == "0\n"
 
 
-# While an update is at work on a resource, other calls come to it, for the same template and for another one.
+# While an update works on a resource, other calls for it arrive, of the same template and of another one.
 PREEMPTED = """\
 import sys, types
 sys.path.insert(0, sys.argv[1])
@@ -469,8 +467,8 @@ print(cancelled)
 """
 
 
-def test_heat_does_not_cancel_the_update_that_it_is_at() -> None:
-    """Only that of another template; once its work has ended, nobody knows who has the lock."""
+def test_heat_does_not_cancel_the_update_in_progress() -> None:
+    """It cancels only an update of another template; once its work has ended, the lock's owner is unknown."""
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
     said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, config.folder()], text=True)
@@ -478,7 +476,7 @@ def test_heat_does_not_cancel_the_update_that_it_is_at() -> None:
     assert said == "[2, 1]\n"
 
 
-# The kernel gives a signal to any thread of a process, and Python's handler is the main thread's alone.
+# The kernel delivers a signal to any thread of a process, but Python's handler runs only in the main thread.
 SIGNALLED = """
 import signal, sys, threading, time
 sys.path.insert(0, sys.argv[1])
@@ -494,7 +492,7 @@ print(next(signals) == signal.SIGUSR1)
 """
 
 
-def test_a_service_hears_a_signal_that_another_of_its_threads_got() -> None:
+def test_a_service_receives_a_signal_that_was_delivered_to_another_thread() -> None:
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
     said = subprocess.check_output([python, "-c", SIGNALLED, config.folder()], text=True, timeout=60)
@@ -549,7 +547,7 @@ def assert_knows_itself_without_a_drive(server: dict[str, Any]) -> None:
     assert json.loads(said)["uuid"] == server["id"]
 
 
-def test_a_canary_that_does_not_say_that_it_runs(
+def test_a_canary_that_does_not_report_that_it_runs(
     cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
 ) -> None:
     canary = {"canary": "server", "flavor": "golden.small", "console": "never said"}
@@ -566,7 +564,7 @@ def test_a_canary_that_does_not_say_that_it_runs(
     assert openstack(cloud, "server", "list") == []
 
 
-def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud: dict[str, Any]) -> None:
+def test_clean_ends_a_cloud_whose_owner_was_killed_and_no_other_of_its_name(cloud: dict[str, Any]) -> None:
     """In another scratch folder, as another user's would be."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:
         env = {**os.environ, "CI": "true", "GOLDSMITH_SCRATCH": elsewhere}
@@ -588,19 +586,19 @@ def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud:
     assert all(answer("cloud-status", "--name", NAME)["services"].values())
 
 
-def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
+def test_a_cloud_that_was_killed_during_its_start_can_be_ended() -> None:
     """kill -9 in the middle of its start, when nothing but the processes' marks tells whose they are."""
-    place = instance.named(THIRD)
+    third = instance.named(THIRD)
     with subprocess.Popen(
         [INV, "cloud-up", "--name", THIRD], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as starting:  # fmt: skip
         deadline = time.monotonic() + 60
-        while not (place.state / "pids" / "keystone").exists():
+        while not (third.state / "pids" / "keystone").exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(starting.pid, signal.SIGKILL)
-    assert place.is_live(), "its process 1 outlives who started it"
+    assert third.is_live(), "its process 1 outlives the process that started it"
 
     task("cloud-down", "--name", THIRD)
 

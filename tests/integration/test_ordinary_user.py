@@ -24,7 +24,7 @@ from tests.support.tiny_builds import TinyPlace
 pytestmark = pytest.mark.integration
 
 _USER = "nobody"
-# In a mount namespace of its own, so that nobody but this test has these rights.
+# In a private mount namespace, so that only this test has these rights.
 _ENTER = f"""
 mount -t tmpfs -o mode=0755 none /etc/sudoers.d
 [ "$1" != sudo ] || echo '{_USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/builder

@@ -43,7 +43,7 @@ VARIANTS = (
 class Transports:
     """Trials of one variant each, with the latest verified build of its spec.
 
-    Reports call a variant "road", as all of them did so far.
+    The key of a variant in reports is "road", as in earlier reports.
     """
 
     def __init__(self, _folder: Path) -> None:
