@@ -38,8 +38,8 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
     names = list(names) or list(DEFAULT)
     if unknown := [name for name in names if name not in SERVICES]:
         raise SpecError(f"no service {unknown[0]!r}", hint=f"services: {', '.join(SERVICES)}")
-    wanted = {need for name in names for need in (name, *_NEEDS.get(name, ("keystone",)))}
-    return tuple(name for name in SERVICES if name in wanted)
+    needed = {need for name in names for need in (name, *_NEEDS.get(name, ("keystone",)))}
+    return tuple(name for name in SERVICES if name in needed)
 
 
 def is_well(name: str, ports: Mapping[str, int], *, ca: Path | None = None) -> bool:

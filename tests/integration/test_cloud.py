@@ -145,10 +145,10 @@ def test_mounts_of_others_do_not_stay_busy(cloud: dict[str, Any], neighbour: Pat
 
 
 def test_a_running_cloud_is_not_started_over(cloud: dict[str, Any]) -> None:
-    said = task("cloud-up", "--name", NAME, status=3)
+    printed = task("cloud-up", "--name", NAME, status=3)
 
-    assert f"error: the cloud {NAME} runs already" in said
-    assert f"cloud-down --name {NAME}" in said
+    assert f"error: the cloud {NAME} runs already" in printed
+    assert f"cloud-down --name {NAME}" in printed
 
 
 def test_the_plain_client_works_from_the_host(cloud: dict[str, Any]) -> None:
@@ -254,9 +254,9 @@ def test_a_durable_heat_resumes_after_its_engine_was_killed(second: dict[str, An
 
 
 def test_only_a_durable_heat_has_its_engine_as_a_service(cloud: dict[str, Any]) -> None:
-    said = task("cloud-service", "stop", "heat-engine", "--name", NAME, status=2)
+    printed = task("cloud-service", "stop", "heat-engine", "--name", NAME, status=2)
 
-    assert f"the cloud {NAME} was started without heat-engine" in said
+    assert f"the cloud {NAME} was started without heat-engine" in printed
 
 
 def test_an_unknown_service_and_an_invalid_name_are_reported(cloud: dict[str, Any]) -> None:
@@ -280,9 +280,9 @@ def test_heat_accepts_every_environment(cloud: dict[str, Any], template: Path, e
     words = ("orchestration", "template", "validate", "-f", "json", "-t", str(template), "-e")
     flavor = yaml.safe_load(environment.read_text())["parameters"]["flavor"]
 
-    said = json.loads(client(cloud, *words, str(environment)))
+    printed = json.loads(client(cloud, *words, str(environment)))
 
-    assert said["Parameters"]["flavor"]["Value"] == flavor
+    assert printed["Parameters"]["flavor"]["Value"] == flavor
 
 
 def test_an_environment_with_a_parameter_that_no_template_has_is_rejected(
@@ -431,9 +431,9 @@ print(len(group.threads))
 def test_heat_accepts_signals_after_a_stacks_thousandth_step() -> None:
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, config.folder()], text=True)
+    printed = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, config.folder()], text=True)
 
-    assert said == "0\n"
+    assert printed == "0\n"
 
 
 # While an update works on a resource, other calls for it arrive, of the same template and of another one.
@@ -471,9 +471,9 @@ def test_heat_does_not_cancel_the_update_in_progress() -> None:
     """It cancels only an update of another template; once its work has ended, the lock's owner is unknown."""
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, config.folder()], text=True)
+    printed = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, config.folder()], text=True)
 
-    assert said == "[2, 1]\n"
+    assert printed == "[2, 1]\n"
 
 
 # The kernel delivers a signal to any thread of a process, but Python's handler runs only in the main thread.
@@ -495,9 +495,9 @@ print(next(signals) == signal.SIGUSR1)
 def test_a_service_receives_a_signal_that_was_delivered_to_another_thread() -> None:
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-c", SIGNALLED, config.folder()], text=True, timeout=60)
+    printed = subprocess.check_output([python, "-c", SIGNALLED, config.folder()], text=True, timeout=60)
 
-    assert said == "True\n"
+    assert printed == "True\n"
 
 
 def test_a_canary_boots_and_its_image_is_seen_in_use(
@@ -512,10 +512,10 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
         tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=admin, alias="canaried"
     )
 
-    said = place.publish(tiny_build).stderr
+    printed = place.publish(tiny_build).stderr
 
-    assert f"{admin}: canary, both done" in said
-    assert "booted done" in said, "what Glance gives out is tested, too"
+    assert f"{admin}: canary, both done" in printed
+    assert "booted done" in printed, "what Glance gives out is tested, too"
     assert openstack(cloud, "server", "list", "--all-projects", user="-admin") == []
     (row,) = place.answer("images")
     assert row["in_use"] is False
@@ -542,9 +542,9 @@ def assert_knows_itself_without_a_drive(server: dict[str, Any]) -> None:
     assert [offer.strip().partition(",")[2] for offer in offers] == [ip]
     inside = ["nsenter", "--net", "--target", str(instance.named(NAME).read().pid)]
     subprocess.run([*inside, "ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
-    said = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
+    printed = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
     subprocess.run([*inside, "ip", "address", "delete", f"{ip}/32", "dev", "lo"], check=True)
-    assert json.loads(said)["uuid"] == server["id"]
+    assert json.loads(printed)["uuid"] == server["id"]
 
 
 def test_a_canary_that_does_not_report_that_it_runs(
@@ -556,10 +556,10 @@ def test_a_canary_that_does_not_report_that_it_runs(
         tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=NAME, alias="silent"
     )
 
-    said = place.publish(tiny_build, "--deadline", "25", status=7).stderr
+    printed = place.publish(tiny_build, "--deadline", "25", status=7).stderr
 
-    assert "does not say that it runs" in said
-    assert "tiny: no config drive" in said  # the end of its console
+    assert "does not say that it runs" in printed
+    assert "tiny: no config drive" in printed  # the end of its console
     assert place.answer("images") == []
     assert openstack(cloud, "server", "list") == []
 

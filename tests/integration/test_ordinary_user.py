@@ -132,8 +132,8 @@ def assert_runs_a_server(user: User, programs: Path, up: dict[str, Any]) -> None
     user.runs(programs / "openstack", "image", "create", "empty", *image, env=env)
     disk.unlink()
     server = ("--image", "empty", "--flavor", "golden.small", "--network", "golden", "--wait")
-    said = user.runs(programs / "openstack", "server", "create", "one", *server, "-f", "json", env=env)
-    assert json.loads(said)["status"] == "ACTIVE"
+    printed = user.runs(programs / "openstack", "server", "create", "one", *server, "-f", "json", env=env)
+    assert json.loads(printed)["status"] == "ACTIVE"
 
 
 def in_network_of(process: int, pid: int) -> bool:

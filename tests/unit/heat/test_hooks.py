@@ -53,7 +53,7 @@ def test_every_kind_of_configuration_answers_and_is_changed_by_an_update() -> No
 
 
 @pytest.mark.parametrize(
-    ("action", "output", "value", "said"),
+    ("action", "output", "value", "message"),
     [
         ("CREATE", "script_stderr", "", "output script_stderr is ''"),
         ("CREATE", "metadata", None, "output metadata is None"),
@@ -70,8 +70,8 @@ def test_every_kind_of_configuration_answers_and_is_changed_by_an_update() -> No
         ),
     ],
 )
-def test_a_wrong_answer_fails_verification(action: str, output: str, value: object, said: str) -> None:
-    with pytest.raises(VerificationError, match=said):
+def test_a_wrong_answer_fails_verification(action: str, output: str, value: object, message: str) -> None:
+    with pytest.raises(VerificationError, match=message):
         verify(FakeLauncher(action, **{output: value}))
 
 

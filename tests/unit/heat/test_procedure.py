@@ -27,7 +27,7 @@ def test_variables_are_rendered_into_the_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("steps: []", "steps.yaml:1: steps must not be empty"),
         ("steps:\n- {name: a, what: 1}", r"steps.yaml:2: unknown key 'what' in steps\[0\] \(known: "),
@@ -42,8 +42,8 @@ def test_variables_are_rendered_into_the_steps(tmp_path: Path) -> None:
         ("- a", "must be a mapping of keys to values"),
     ],
 )
-def test_an_invalid_procedure_is_reported_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(SpecError, match=said):
+def test_an_invalid_procedure_is_reported_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
         load(tmp_path, text)
 
 

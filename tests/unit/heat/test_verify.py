@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
 
-from goldsmith.core import builds, locks
+from goldsmith.core import builds
 from goldsmith.devcloud import instance, lifecycle, start
 from goldsmith.errors import HostError
 from goldsmith.heat import acceptance, verify
@@ -56,27 +55,3 @@ def test_a_cloud_for_temporary_urls_has_swift(
     with pytest.raises(HostError):
         verify.verify(tmp_path, "tiny", cloud="", options=options)
     assert ["swift" in each.services for each in asked] == [has_swift]
-
-
-def test_a_running_cloud_ends_once_its_owner_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    abandoned, owned, mine = (instance.named(name) for name in ("verify-1", "verify-2", "mine"))
-    ended: list[str] = []
-
-    def down(name: str) -> list[str]:
-        ended.append(name)
-        return [f"removed {name}"]
-
-    monkeypatch.setattr(lifecycle, "down", down)
-    for here in (abandoned, owned, mine):
-        here.folder.mkdir()
-    abandoned.owner.touch()
-    with contextlib.ExitStack() as ends:
-        for here in (abandoned, owned, mine):
-            ends.enter_context(locks.locked(here.folder / "lock"))  # as process 1 of a cloud does
-        ends.enter_context(instance.owned(owned))
-        with pytest.raises(HostError, match="in use by another goldsmith process"), instance.owned(owned):
-            pass
-
-        done = lifecycle.clean_dead()
-
-    assert (done, ended) == (["removed verify-1"], ["verify-1"])

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import inspect
 import json
 import random
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,10 @@ import pytest
 
 from goldsmith.core import paths, reaper
 from goldsmith.errors import SpecError, VerificationError
-from goldsmith.heat import verify
-from goldsmith.heat.acceptance import Options
-from goldsmith.heat.report import HeatFigures, HeatStep, HeatVerdict
 from goldsmith.host import accelerator
 from goldsmith.image import build_info
-from tests.soak import heat_failure_cases, heat_transports, kill, runner
-from tests.soak.heat_server import Server
-from tests.support import background, builds
-from tests.support.stack_trials import SPEC
+from tests.soak import heat_transports, kill, runner
+from tests.support import builds
 
 
 class Dice:
@@ -59,31 +52,6 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> type[Dice]:
 
 def thrown(report: Path) -> list[int]:
     return [trial["thrown"] for trial in json.loads(report.read_text())["trials"]]
-
-
-def test_each_variant_is_a_trial_and_one_that_fails_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def verified(_out: Path, name: str, *, cloud: str, options: Options) -> HeatVerdict:
-        if name != SPEC:
-            raise VerificationError("a hook did not answer")
-        return HeatVerdict(
-            result="passed", cloud="x", manifest_sha256="", image_sha256=options.poll_transport,
-            steps=(HeatStep(name="create", seconds=5.0),), figures=HeatFigures(seconds_to_ready=2.0),
-        )  # fmt: skip
-
-    monkeypatch.setattr(verify, "verify", verified)
-    transports = heat_transports.Transports(tmp_path)
-
-    count = len(heat_transports.VARIANTS)
-
-    trials = [transports.one(index, random.Random(1)) for index in range(count)]  # noqa: S311
-
-    assert [trial["road"] for trial in trials] == transports.prepare({})["roads"]
-    assert [trial["problems"] for trial in trials] == [[], [], ["a hook did not answer"], []]
-    assert trials[0]["image_sha256"] == "POLL_TEMP_URL"
-    assert trials[1]["seconds"] == {"create": 5.0}
-    assert trials[1]["figures"] == {"seconds_to_ready": 2.0}
 
 
 def test_report_says_what_was_tried_where(tmp_path: Path) -> None:
@@ -132,29 +100,6 @@ def test_a_run_that_resumes_after_a_failed_trial_fails(tmp_path: Path, dice: typ
         runner.run("dice", times=4, seed=1, report=tmp_path / "report")
 
     assert len(thrown(tmp_path / "report")) == 4
-
-
-def test_an_error_beside_a_block_is_raised_at_its_end() -> None:
-    def work(over: threading.Event) -> None:
-        assert over.wait(30), "the block has ended"
-        raise VerificationError("seen beside it")
-
-    with pytest.raises(VerificationError, match="seen beside it"), background.beside(work):
-        pass
-
-
-def test_every_function_of_a_case_is_in_the_table_once() -> None:
-    functions = [
-        function
-        for name, function in vars(heat_failure_cases).items()
-        if inspect.isfunction(function)
-        and not name.startswith("_")
-        and list(inspect.get_annotations(function, eval_str=True).values())[:1] == [Server]
-    ]
-    assert len(functions) > 20
-
-    assert [case.run for case in heat_failure_cases.CASES] == functions
-    assert len({case.title for case in heat_failure_cases.CASES}) == len(functions)
 
 
 def test_a_report_with_the_earlier_name_is_resumed(
