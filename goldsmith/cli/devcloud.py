@@ -45,8 +45,7 @@ def cloud_up(
         )
         found = lifecycle.up(name, options)
         if json:
-            answer = found.answer()
-            common.print_json(answer.SCHEMA, answer.as_dict())
+            common.print_document(found.answer())
         else:
             print(
                 f"{found.name} runs after {found.seconds} s: export OS_CLIENT_CONFIG_FILE={found.clouds_yaml}"
@@ -62,8 +61,7 @@ def cloud_down(c: Context, name: str = "devcloud", json: bool = False) -> None:
     with common.reported(as_json=json):
         removed = lifecycle.down(name)
         if json:
-            answer = answers.CloudDown(name=name, removed=tuple(removed))
-            common.print_json(answer.SCHEMA, answer.as_dict())
+            common.print_document(answers.CloudDown(name=name, removed=tuple(removed)))
         else:
             print("\n".join(removed) or f"there is no cloud {name}")
 
@@ -76,7 +74,7 @@ def cloud_status(c: Context, name: str = "devcloud", json: bool = False) -> None
     with common.reported(as_json=json):
         found = lifecycle.status(name)
         if json:
-            common.print_json(found.SCHEMA, found.as_dict())
+            common.print_document(found)
             return
         print(f"{name}: runs, {found.clouds_yaml}" if found.running else f"{name}: does not run")
         for service, answers in found.services.items():

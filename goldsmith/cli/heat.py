@@ -57,7 +57,7 @@ def verify_heat(
             signed_by=Path(signed_by) if signed_by else None,
         )  # fmt: skip
         if json:
-            common.print_json(verdict.SCHEMA, verdict.as_dict())
+            common.print_document(verdict)
         else:
             print(f"passed: {len(verdict.steps)} steps in {verdict.cloud}")
 
@@ -94,6 +94,6 @@ def stack_procedure(
         steps = load(Path(procedure), common.variables(var or ()))
         done = apply(client.connect(cloud), stack, steps, start=from_, deadline_s=deadline)
         if json:
-            common.print_json(done.SCHEMA, done.as_dict())
+            common.print_document(done)
         else:
             print("\n".join(f"{step.name}: {step.seconds} s" for step in done.steps))
