@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one acceptance test creates in a cloud: images, one stack and its servers; all of it is removed."""
+"""Create the images, the stack and the servers of one acceptance test, and remove all of them."""
 
 from __future__ import annotations
 

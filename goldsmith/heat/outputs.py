@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What servers of heat-templates/verify/ report: outputs of the stack, and the probe inside the server."""
+"""Typed outputs of the stacks of heat-templates/verify/, and of the probe inside their server."""
 
 from __future__ import annotations
 
