@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# databases.sh PROJECT: make its empty databases, and what else it wants before its first start. Runs in the cloud.
+# databases.sh PROJECT URL: create a project's empty databases, and what else it needs before its first start. Runs in
+# the cloud. URL: of Keystone.
 set -eu
 
 etc=/run/cloud/etc
@@ -30,7 +31,7 @@ case "$1" in
         ;;
     glance)
         glance-manage --config-file "$etc/glance-api.conf" db_sync
-        # the definitions that come with Glance, beside its program
+        # the metadata definitions that Glance ships
         glance-manage --config-file "$etc/glance-api.conf" db_load_metadefs \
             "$(dirname "$(command -v glance-manage)")/../etc/glance/metadefs"
         ;;

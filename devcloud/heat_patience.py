@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cure for updates of Heat's that never end, seen with Heat 27 on SQLite.
+"""Patch Heat 27 for updates that never end, seen on SQLite.
 
 The clean-up check of a resource reads its row; meanwhile the update of the same resource replaces the row
-of its properties; the lazy load of the old properties then fails with NotFound, which Heat takes for
-"the resource is gone" and drops the message that would have gone on with the stack. A resource that is
-still there is loaded again instead.
+of its properties; the lazy load of the old properties then fails with NotFound. Heat concludes that the
+resource is gone, and drops the message that would have continued the stack. The patch loads a resource that
+still exists again.
 """
 
 import time
@@ -18,7 +18,7 @@ _PAUSE_S = 0.1
 
 
 def install():
-    """Replace check_resource.load_resource by one that tells the two cases apart."""
+    """Replace check_resource.load_resource by one that distinguishes the two cases."""
     load_once = check_resource.load_resource
 
     def load_resource(context, resource_id, *words, **named):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cure for updates of Heat's that cancel themselves, seen with Heat 27: `Stack UPDATE cancelled`.
+"""Patch Heat 27 for updates that cancel themselves: `Stack UPDATE cancelled`.
 
-Heat triggers the first resources of an update one a second. When an update overtakes another, the end of
-the other's work on a resource triggers that once more, so that within the same update two calls may come
-to a nested stack: the second finds it locked, takes the first for a call of the update before, and cancels
-it. It is left alone where the one at work is of the same template.
+Heat triggers the first resources of an update at one per second. When an update overtakes another, the end
+of the other's work on a resource triggers that resource once more. So two calls of the same update may come
+to a nested stack: the second finds it locked, takes the first for a call of the previous update, and cancels
+it. The patch does not cancel a call of the same template.
 """
 
 from heat.engine import check_resource
@@ -13,7 +13,7 @@ _at_work = {}  # resource's ID -> template's ID of the call that has its lock
 
 
 def install():
-    """Replace CheckResource's work on one resource by one that knows who else is at it."""
+    """Replace CheckResource's work on one resource by one that knows which call works on it."""
     work_once = check_resource.CheckResource._do_check_resource
 
     def work(self, context, traversal, template, data, is_update, resource, *words):

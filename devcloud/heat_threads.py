@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cure for stacks that take no signal any more, seen with Heat 27.
+"""Patch Heat 27 for stacks that stop taking signals.
 
-Heat's engine counts each thread that ever worked for a stack, also those that have ended, and refuses the
-1001st: "Maximum number of threads reached". Its group of threads adds them in its own way instead of
-oslo.service's, and has lost that one which has ended is forgotten.
+Heat's engine counts each thread that ever worked for a stack, also those that ended, and rejects the 1001st:
+"Maximum number of threads reached". Its thread group adds threads itself instead of using oslo.service's
+method, and does not remove those that ended.
 """
 
 from heat.engine import service
 
 
 def install():
-    """Have the engine forget threads that have ended."""
+    """Make the engine forget threads that ended."""
     add_once = service.ThreadGroup.add_thread
 
     def add_thread(self, function, *words, **named):

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Process 1 of a cloud's namespaces: init.sh STATE ADDRESS/BITS METADATA BRIDGE HOST. When it ends, everything in them does.
+# Process 1 of a cloud's namespaces: init.sh STATE ADDRESS/BITS METADATA BRIDGE HOST. When it ends, all of them end.
 set -eu
 
 state=$1 address=$2 metadata=$3 bridge=$4 host=$5
@@ -13,9 +13,9 @@ ip address add "$address" dev "$bridge"
 ip address add "$metadata/32" dev "$bridge"
 ip link set "$bridge" up
 
-# What the host unmounts goes from here, too, where its mounts are shared; nothing of ours goes there.
+# If the host's mounts are shared, what it unmounts disappears here too; our mounts never appear there.
 mount --make-rslave /
-# We have got a copy of every mount; one that stays here keeps its device busy when its owner is done with it.
+# We have a copy of every mount; a copy that stays keeps the device busy after its owner unmounts it.
 scratch=$(dirname "$(dirname "$state")")
 mapfile -t mounts < /proc/self/mountinfo
 for line in "${mounts[@]}"; do
@@ -29,8 +29,8 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/libvirt /run/cloud
 mount --bind "$state" /run/cloud
 state=/run/cloud
-# What the host does not have is made in a copy of the folder above, of its own entries mounted one by one. No overlay:
-# that refuses what has mounts below, where these came from the mount namespace of more than we are.
+# A folder that the host lacks is created in a copy of its parent, whose entries are bind-mounted one by one. An overlay
+# does not work: it rejects a folder with mounts below that came from a more privileged mount namespace.
 for folder in /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt; do
     [[ ! -d $folder ]] || continue
     above=${folder%/*} copy=$state/above
@@ -51,18 +51,18 @@ for folder in /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt;
 done
 rm -rf "$state/libvirt"
 mkdir -p "$state"/libvirt/{lib,log,cache}
-# libvirt keeps domains below /etc/libvirt, and Nova refuses to start on a new database beside old domains
+# libvirt keeps domains in /etc/libvirt, and Nova does not start with a new database and old domains
 cp -r "$state/etc/libvirt" "$state/libvirt/etc"
 chmod 0755 "$state/libvirt/etc/hooks/qemu"
 mount --bind "$state/libvirt/etc" /etc/libvirt
 for name in lib log cache; do
     mount --bind "$state/libvirt/$name" "/var/$name/libvirt"
 done
-# of this network: Nova looks here for taps, and would leave those of deleted servers otherwise
+# the sysfs of this network namespace: Nova looks there for taps, and would otherwise leave those of deleted servers
 mount -t sysfs sysfs /sys
 printf '127.0.0.1 localhost\n%s %s\n' "${address%/*}" "$host" > "$state/hosts"
 mount --bind "$state/hosts" /etc/hosts
-# Debian's libvirt looks its user up even where its configuration names another one
+# Debian's libvirt looks up its default user even if its configuration names another one
 if ! getent passwd libvirt-qemu > /dev/null; then
     {
         cat /etc/passwd

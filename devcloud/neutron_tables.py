@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""neutron_tables.py URL: Neutron's tables, from its models: its migrations do not run on SQLite."""
+"""neutron_tables.py URL: create Neutron's tables from its models; its migrations do not run on SQLite."""
 
 import sys
 

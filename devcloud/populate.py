@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""populate.py TASK: what a cloud has in it. Settings come as JSON on standard input; see each task.
+"""populate.py TASK: fill a new cloud: users, catalog, quotas, flavors, network. See each task.
 
-What exists already is left as it is.
+Settings come as JSON on standard input. What exists already stays as it is.
 """
 
 import json
@@ -15,7 +15,7 @@ INTERFACES = ("public", "internal", "admin")
 
 
 def connect(settings):
-    """As the administrator, from within the cloud."""
+    """Connect as the administrator, from inside the cloud."""
     return openstack.connect(
         auth_url=f"{settings['url']['identity']}/v3",
         username="admin",
@@ -29,7 +29,7 @@ def connect(settings):
 
 
 def identity(settings):
-    """Users have the one service password; demo, who owns stacks, has one of its own."""
+    """Create catalog, projects and users. Services share one password; demo, who owns stacks, has another."""
     known = connect(settings).identity
     for kind, (name, url) in settings["catalog"].items():
         _service(known, name, kind, url)
@@ -52,7 +52,7 @@ def identity(settings):
 
 
 def quota(settings):
-    """Of what a project may keep in Glance, its size alone is limited. Glance's user reads the limits."""
+    """Limit the size of a project's images, and nothing else. Glance's user gets the right to read limits."""
     known = connect(settings).identity
     glance = known.find_user("glance")
     known.assign_system_role_to_user(glance, known.find_role("reader"), "all")
@@ -69,7 +69,7 @@ def quota(settings):
 
 
 def resources(settings):
-    """A network without DHCP: a guest has its address from the config drive, its gateway is the host."""
+    """Create flavors, and a network without DHCP: guests get their address from the config drive."""
     cloud = connect(settings)
     for name, (vcpus, ram, disk) in FLAVORS.items():
         if cloud.compute.find_flavor(name) is None:
@@ -94,12 +94,12 @@ def resources(settings):
     )
 
 
-def doors(settings):
-    """The catalog's admin endpoints lead to the ports on the host's loopback: for clients outside."""
+def forwarded_endpoints(settings):
+    """Point the catalog's admin endpoints to the ports on the host's loopback, for clients outside."""
     known = connect(settings).identity
     kinds = {service.id: service.type for service in known.services()}
     for endpoint in known.endpoints(interface="admin"):
-        known.update_endpoint(endpoint, url=settings["doors"][kinds[endpoint.service_id]])
+        known.update_endpoint(endpoint, url=settings["forwarded_urls"][kinds[endpoint.service_id]])
 
 
 def projects(settings):
@@ -109,7 +109,7 @@ def projects(settings):
 
 
 def hypervisor(settings):
-    """Wait until the scheduler can place on the hypervisor."""
+    """Wait until the scheduler can place servers on the hypervisor."""
     compute = connect(settings).compute
     for _ in range(200):
         up = [s for s in compute.services() if s.binary == "nova-compute" and s.state == "up"]
@@ -133,5 +133,8 @@ def _user(known, name, password, domain="default"):
 
 
 if __name__ == "__main__":
-    TASKS = {task.__name__: task for task in (identity, resources, doors, quota, projects, hypervisor)}
+    TASKS = {
+        task.__name__: task
+        for task in (identity, resources, forwarded_endpoints, quota, projects, hypervisor)
+    }
     TASKS[sys.argv[1]](json.load(sys.stdin))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""serve.py NAME: one project's services in one process, unmodified, in threads instead of processes.
+"""serve.py NAME: run the unmodified services of one project in one process, as threads.
 
-One process, because oslo.messaging's fake:// transport delivers within a process alone, which saves a
-message broker. Imports stand in functions: each service wants its own libraries set up in its own order.
+One process, because oslo.messaging's fake:// transport works only within a process, and no message broker is
+needed. Imports are in functions: each service needs its libraries set up in a certain order.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import sqlite_queue  # noqa: F401 - before any engine is made
 import waitress
 
 ETC = Path("/run/cloud/etc")
-ANYWHERE = "0.0.0.0"  # noqa: S104 - of a network namespace of the cloud's own
+ANYWHERE = "0.0.0.0"  # noqa: S104 - in the cloud's network namespace
 LARGEST_UPLOAD = 64 << 30  # bytes
 THREADS = 8
 SWIFT_PORTS = {"object": 6200, "container": 6201, "account": 6202}
@@ -56,7 +56,7 @@ def neutron():
     from neutron.wsgi.api import application
     from sqlalchemy import orm
 
-    orm.configure_mappers()  # else a list of ports, as the first request, fails for want of a relation
+    orm.configure_mappers()  # otherwise listing ports as the first request fails: a relation is missing
     serve(application, 9696)
 
 
@@ -83,7 +83,7 @@ def nova():
     config.parse_args(sys.argv)
     log.setup(conf, "nova")
     conf.register_opts(_options.service_opts)
-    nova.privsep.sys_admin_pctxt.set_client_mode(False)  # we are root: no daemon is needed for that
+    nova.privsep.sys_admin_pctxt.set_client_mode(False)  # we are root and need no daemon for that
     objects.register_all()
     os_brick.setup(conf)
     os_vif.initialize()
@@ -103,7 +103,7 @@ def nova():
 
 
 def heat():
-    """Heat's API on port 8004, its CFN API on port 8000, and its engine unless a broker lies between them."""
+    """Heat's API on port 8004, its CFN API on port 8000, and its engine unless there is a broker."""
     conf = configured_heat()
     engine = heats_engine(conf) if conf.transport_url == "fake://" else None
     from heat.common import config
@@ -118,7 +118,7 @@ def heat_engine():
 
 
 def configured_heat():
-    """Heat's configuration, once its libraries are set up."""
+    """Set up Heat's libraries; its configuration."""
     from heat import version
     from heat.cmd import engine as _  # noqa: F401 - first: it chooses threads as oslo.service's backend
     from heat.common import config, messaging, profiler
@@ -139,8 +139,8 @@ def configured_heat():
 
 
 def heats_engine(conf):
-    """Heat's engine, at work."""
-    import heat_patience  # loads it, and it has to be configured by now
+    """Start Heat's engine with our patches."""
+    import heat_patience  # imports Heat, which must be configured before
     import heat_preempt
     import heat_threads
     from heat.engine import service
@@ -161,8 +161,8 @@ def swift():
     (ETC / "swift").mkdir(exist_ok=True)
     for kind, port in SWIFT_PORTS.items():
         ring = RingBuilder(4, 1, 1)
-        place = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": port, "device": "one", "weight": 1.0}
-        ring.add_dev({"id": 0, **place, "replication_ip": "127.0.0.1", "replication_port": port, "meta": ""})
+        device = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": port, "device": "one", "weight": 1.0}
+        ring.add_dev({"id": 0, **device, "replication_ip": "127.0.0.1", "replication_port": port, "meta": ""})
         ring.rebalance()
         ring.get_ring().save(str(ETC / "swift" / f"{kind}.ring.gz"))
     servers = [
@@ -170,7 +170,7 @@ def swift():
     ]
     for server in servers:
         server.start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which ends the daemons too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # this also ends the daemons
     proxy = multiprocessing.Process(target=swift_server, args=("proxy",), daemon=True)
     proxy.start()
     proxy.join()
@@ -187,32 +187,32 @@ def swift_server(kind):
 
 
 def serve(application, port, **options):
-    """An application on a port, until the process is told to end."""
+    """Serve an application on a port until the process ends."""
     waitress.serve(application, host=ANYWHERE, port=port, threads=THREADS, ident=None, **options)
 
 
 def serve_beside(applications, *, stop):
-    """Applications by port, in threads; ends on TERM, after calling what is in stop.
+    """Serve applications by port, in threads, until TERM; then call the functions in stop.
 
-    USR1 closes the ports, with every connection to them, and leaves all else at work; USR2 opens them.
+    USR1 closes the ports with all their connections, while everything else continues; USR2 opens them.
     """
-    told = signals(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+    received = signals(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
     servers = [listening(application, port) for port, application in applications.items()]
-    while (got := next(told)) in (signal.SIGUSR1, signal.SIGUSR2):
+    while (got := next(received)) in (signal.SIGUSR1, signal.SIGUSR2):
         while servers:
             shut(servers.pop())
         if got == signal.SIGUSR2:
             servers = [listening(application, port) for port, application in applications.items()]
     for call in stop:
         call()
-    os._exit(0)  # threads of the libraries outlive their services
+    os._exit(0)  # threads of libraries outlive their services
 
 
 def signals(*numbers):
-    """Each of these signals that comes from now on, by its number.
+    """Each of these signals that arrives from now on, by its number.
 
-    Through a socket, which the signal itself writes to: Python's own handler runs when the main thread is
-    woken next, and that is not by a signal which came just before it went to sleep.
+    Through a socket that the signal itself writes to: Python's handler runs when the main thread wakes up
+    next, and a signal that arrived just before the thread went to sleep does not wake it.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
@@ -223,9 +223,9 @@ def signals(*numbers):
 
 
 def shut(server):
-    """Close a port with its connections. Its thread is at work on them, and may have closed one just now.
+    """Close a port with its connections, some of which its thread may be closing right now.
 
-    While it waits for news of the port, closing alone would leave that taken.
+    shutdown() first: while the thread polls the port, close() alone would not free it.
     """
     connections = [channel.handle_close for channel in list(server.active_channels.values())]
     for call in (*connections, lambda: server.socket.shutdown(socket.SHUT_RDWR), server.close):
@@ -234,7 +234,7 @@ def shut(server):
 
 
 def listening(application, port):
-    """An application on a port, served by a thread of its own."""
+    """Serve an application on a port, in a new thread."""
     server = waitress.create_server(
         application, host=ANYWHERE, port=port, threads=THREADS, map={}, ident=None
     )

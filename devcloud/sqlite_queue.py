@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let the threads of a service queue for SQLite instead of failing; imported before it makes its engine.
+"""Make the threads of a service queue for SQLite instead of failing; import it before the engine is created.
 
-oslo.db begins transactions as readers, and a reader that wants to write after somebody else did fails
-at once with "database is locked": SQLite's busy timeout does not help there. So transactions
-begin as writers (BEGIN IMMEDIATE), with a write-ahead log and a timeout
+oslo.db begins transactions as readers, and a reader that wants to write after another writer fails at once
+with "database is locked"; SQLite's busy timeout does not apply there. So transactions begin as writers
+(BEGIN IMMEDIATE), with a write-ahead log and a timeout
 (https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html).
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mechanism driver for Neutron's ML2 on one machine: every port is a tap, and active at once.
 
-There is no agent: libvirt's hook (etc/libvirt/hooks/qemu) puts the tap on the bridge.
+There is no agent: libvirt's hook (etc/libvirt/hooks/qemu) adds the tap to the bridge.
 """
 
 from neutron_lib import constants
@@ -10,7 +10,7 @@ from neutron_lib.plugins.ml2 import api
 
 
 class OneHostTap(api.MechanismDriver):
-    """Binds to whatever host a port is wanted on."""
+    """Binds ports on any host."""
 
     def initialize(self):
         """Nothing to prepare."""

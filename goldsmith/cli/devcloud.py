@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks of the test cloud on this machine."""
+"""Tasks for test clouds on this machine."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from invoke.tasks import task
 from goldsmith.cli import common
 from goldsmith.cli.common import JSON
 
-_CLOUD = "of the test cloud; default: devcloud"
+_CLOUD = "name of the test cloud; default: devcloud"
 
 
 @task(
     help={
         "name": _CLOUD, "json": JSON,
-        "services": "which ones, separated by commas, and those that they need; default: all but swift",
-        "store_size": "MiB that Glance's store holds, to see it full; default: what the disk has",
-        "quota": "MiB that a project may keep in Glance; default: no quota",
-        "durable": "Heat on RabbitMQ and MariaDB instead of in memory and SQLite: its engine may be stopped",
-        "tls": "speak TLS, with certificates of an authority of its own, which clouds.yaml names",
+        "services": "services, separated by commas; adds those that they need; default: all but swift",
+        "store_size": "capacity of Glance's store in MiB, to test a full store; default: that of the disk",
+        "quota": "MiB that a project may store in Glance; default: no quota",
+        "durable": "run Heat on RabbitMQ and MariaDB, with a separate engine that may be stopped",
+        "tls": "use TLS, with certificates of the cloud's own authority, which clouds.yaml names",
     }
 )  # fmt: skip
 def cloud_up(
@@ -34,7 +34,7 @@ def cloud_up(
     durable: bool = False,
     json: bool = False,
 ) -> None:
-    """Start a test cloud on this machine: Keystone, Glance, Placement, Neutron, Nova and Heat, all real."""
+    """Start a test cloud on this machine: real Keystone, Glance, Placement, Neutron, Nova and Heat."""
     from goldsmith.devcloud import lifecycle
     from goldsmith.devcloud.start import Options
 
@@ -45,43 +45,45 @@ def cloud_up(
         )
         found = lifecycle.up(name, options)
         if json:
-            common.print_json("goldsmith.cloud-up", found.as_dict())
+            common.print_document(found.answer())
         else:
-            print(f"{found.name} answers after {found.seconds} s; for clients, as --os-cloud {found.name}")
-            print(f"or {found.name}-admin:  export OS_CLIENT_CONFIG_FILE={found.clouds_yaml}")
+            print(
+                f"{found.name} runs after {found.seconds} s: export OS_CLIENT_CONFIG_FILE={found.clouds_yaml}"
+            )
+            print(f"user: --os-cloud {found.name}, administrator: --os-cloud {found.name}-admin")
 
 
 @task(help={"name": _CLOUD, "json": JSON})
 def cloud_down(c: Context, name: str = "devcloud", json: bool = False) -> None:
-    """End a test cloud with all of its guests, and remove everything that is its own."""
-    from goldsmith.devcloud import lifecycle
+    """End a test cloud with all of its guests, and remove its folder."""
+    from goldsmith.devcloud import answers, lifecycle
 
     with common.reported(as_json=json):
         removed = lifecycle.down(name)
         if json:
-            common.print_json("goldsmith.cloud-down", {"name": name, "removed": removed})
+            common.print_document(answers.CloudDown(name=name, removed=tuple(removed)))
         else:
             print("\n".join(removed) or f"there is no cloud {name}")
 
 
 @task(help={"name": _CLOUD, "json": JSON})
 def cloud_status(c: Context, name: str = "devcloud", json: bool = False) -> None:
-    """Say whether a test cloud runs, and which of its services answer."""
+    """Show whether a test cloud runs, and which of its services answer."""
     from goldsmith.devcloud import lifecycle
 
     with common.reported(as_json=json):
         found = lifecycle.status(name)
         if json:
-            common.print_json("goldsmith.cloud-status", found)
+            common.print_document(found)
             return
-        print(f"{name}: {'runs, ' + found['clouds_yaml'] if found['running'] else 'does not run'}")
-        for service, answers in found["services"].items():
+        print(f"{name}: runs, {found.clouds_yaml}" if found.running else f"{name}: does not run")
+        for service, answers in found.services.items():
             print(f"  {service:<10} {'answers' if answers else 'does not answer'}")
 
 
 @task(help={"name": _CLOUD})
 def cloud_env(c: Context, name: str = "devcloud") -> None:
-    """Print the variables that make OpenStack's clients use a test cloud: eval "$(scripts/inv cloud-env)"."""
+    """Print the variables that OpenStack's clients need for a test cloud: eval "$(scripts/inv cloud-env)"."""
     from goldsmith.devcloud import lifecycle
 
     with common.reported():
@@ -93,7 +95,7 @@ def cloud_env(c: Context, name: str = "devcloud") -> None:
     positional=["action", "service"],
     help={
         "action": "start or stop",
-        "service": "keystone, glance, placement, neutron, nova, heat; heat-api: its ports alone; "
+        "service": "keystone, glance, placement, neutron, nova, heat, swift; heat-api: only Heat's ports; "
         "heat-engine: of a durable cloud",
         "name": _CLOUD,
     },

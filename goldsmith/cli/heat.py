@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that launch images by Heat and update stacks."""
+"""Tasks for Heat: the acceptance test of an image, and procedures for stacks."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from goldsmith.cli.common import JSON
 @task(
     positional=["name"],
     help={
-        "name": "a spec, whose latest verified build is proven; default: debian-kubelet",
-        "cloud": "a cloud of your clouds.yaml; default: a test cloud of its own, which is ended afterwards",
+        "name": "a spec; its latest verified build is tested; default: debian-kubelet",
+        "cloud": "a cloud of your clouds.yaml; default: a private test cloud, which ends afterwards",
         "flavor": "size of the server, at least 2 GiB of memory; default: golden, which test clouds have",
-        "network": "network of the server; default: golden in a test cloud, else what the cloud gives",
+        "network": "network of the server; default: golden in a test cloud, else the cloud's only one",
         "signal": "HEAT_SIGNAL, CFN_SIGNAL or TEMP_URL_SIGNAL",
         "poll": "POLL_SERVER_HEAT, POLL_SERVER_CFN or POLL_TEMP_URL",
-        "config-drive": "without: the server asks DHCP and the cloud's metadata service, 169.254.169.254",
-        "signed-by": "PEM file with a public key: only a build that its owner signed is proven",
-        "out": "folder where builds are; default: $GOLDSMITH_OUT, else out/",
+        "config-drive": "--no-config-drive: the server uses DHCP and the metadata service at 169.254.169.254",
+        "signed-by": "PEM file with a public key; a build that its owner did not sign is refused",
+        "out": common.OUT,
         "json": JSON,
     },
 )  # fmt: skip
@@ -40,26 +40,26 @@ def verify_heat(
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Have Heat launch the latest build, run pods in it, update, fail, roll back, reboot and delete them."""
+    """Acceptance test by Heat: launch the latest build, update, fail, roll back, reboot, replace, delete."""
     from pathlib import Path
 
     from goldsmith.core import paths
     from goldsmith.heat import verify
-    from goldsmith.heat.acceptance import Wishes
+    from goldsmith.heat.acceptance import Options
 
     with common.reported(as_json=json):
-        report = verify.verify(
+        verdict = verify.verify(
             paths.out_root(out), name, cloud=cloud,
-            wishes=Wishes(
+            options=Options(
                 flavor=flavor, network=network, signal_transport=signal, poll_transport=poll,
                 config_drive=config_drive,
             ),
             signed_by=Path(signed_by) if signed_by else None,
         )  # fmt: skip
         if json:
-            common.print_json("goldsmith.heat-verdict", report)
+            common.print_document(verdict)
         else:
-            print(f"passed: {len(report['steps'])} steps in {report['cloud']}")
+            print(f"passed: {len(verdict.steps)} steps in {verdict.cloud}")
 
 
 @task(
@@ -67,10 +67,10 @@ def verify_heat(
     help={
         "stack": "name or ID of the stack",
         "procedure": "YAML file with the steps; see docs/heat.md",
-        "cloud": "a cloud of your clouds.yaml; default: what OS_CLOUD says",
+        "cloud": "a cloud of your clouds.yaml; default: the one of OS_CLOUD",
         "var": "NAME=VALUE, a variable of the file; may be repeated",
-        "from": "go on with this step",
-        "deadline": "seconds that one step may take; default: 3600",
+        "from": "resume at this step",
+        "deadline": "seconds for one step; default: 3600",
         "json": JSON,
     },
 )
@@ -84,17 +84,16 @@ def stack_procedure(
     deadline: int = 3600,
     json: bool = False,
 ) -> None:
-    """Take a stack through several updates with a check after each; stop at the first bad answer."""
+    """Update a stack step by step from a YAML procedure; check each step, stop at the first failure."""
     from pathlib import Path
 
-    from goldsmith.heat.client import Cloud
-    from goldsmith.heat.procedure import carry_out, load
+    from goldsmith.heat import client
+    from goldsmith.heat.procedure import apply, load
 
     with common.reported(as_json=json):
         steps = load(Path(procedure), common.variables(var or ()))
-        done = carry_out(Cloud(cloud), stack, steps, start=from_, deadline_s=deadline)
+        done = apply(client.connect(cloud), stack, steps, start=from_, deadline_s=deadline)
         if json:
-            steps_done = [{"name": name, "seconds": seconds} for name, seconds in done.items()]
-            common.print_json("goldsmith.stack-procedure", {"stack": stack, "steps": steps_done})
+            common.print_document(done)
         else:
-            print("\n".join(f"{name}: {seconds} s" for name, seconds in done.items()))
+            print("\n".join(f"{step.name}: {step.seconds} s" for step in done.steps))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A test cloud on this machine: real OpenStack services, each one a process in namespaces.
+"""A test cloud on this machine: real OpenStack services as processes in namespaces.
 
-Others use: lifecycle, services, start.
+Others use: answers, lifecycle, services, start.
 """

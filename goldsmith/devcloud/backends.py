@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ and MariaDB for a test cloud's Heat, whose engine then is a process of its own that may be killed.
+"""RabbitMQ and MariaDB for a durable Heat, whose engine is a separate process that may be killed.
 
-Debian's programs, each as root in the cloud's namespaces; what they keep is in the cloud's state.
+Debian's programs run as root in the cloud's namespaces and keep their data in the cloud's state.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ import functools
 from collections.abc import Collection
 
 from goldsmith.core import proc, wait
-from goldsmith.devcloud.namespaces import Rooms
+from goldsmith.devcloud.namespaces import Namespaces
 from goldsmith.errors import CommandError, HostError, SpecError
 
 ENGINE = "heat-engine"
-_BROKER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one on PATH is for its own user alone
+_BROKER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one on PATH runs only as its own user
 _READY_S = 60
 _PORTS = {"rabbitmq": 5672, "mariadb": 3306}
 _ASK = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 2)"
 
 
 def require(services: Collection[str]) -> None:
-    """Raises SpecError for a cloud without Heat, HostError where the programs are not there."""
+    """Raises SpecError for a cloud without Heat, HostError if the programs are missing."""
     if "heat" not in services:
-        raise SpecError("it is Heat that is durable, and not among the services", hint="--services heat,...")
+        raise SpecError(
+            "a durable cloud needs Heat, which is not among its services", hint="add heat to --services"
+        )
     missing = [
         name
         for name in (_BROKER, "mariadbd", "mariadb-install-db", "my_print_defaults")
@@ -36,26 +38,28 @@ def require(services: Collection[str]) -> None:
         )
 
 
-def start(rooms: Rooms) -> None:
-    """Both, until each takes connections. Raises HostError."""
+def start(inside: Namespaces) -> None:
+    """Start both and wait until they accept connections. Raises HostError."""
     state = "/run/cloud/durable"
     install = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={state}/mariadb"]
-    rooms.run([*install, "--auth-root-authentication-method=normal", "--skip-test-db"], log="mariadb-install")
-    rooms.start("mariadb", ["mariadbd", "--defaults-file=/run/cloud/etc/durable/mariadb.conf"])
-    rooms.start(
+    inside.run(
+        [*install, "--auth-root-authentication-method=normal", "--skip-test-db"], log="mariadb-install"
+    )
+    inside.start("mariadb", ["mariadbd", "--defaults-file=/run/cloud/etc/durable/mariadb.conf"])
+    inside.start(
         "rabbitmq", ["env", "RABBITMQ_CONF_ENV_FILE=/run/cloud/etc/durable/rabbitmq-env.conf", _BROKER]
     )
     for name, port in _PORTS.items():
         try:
-            wait.wait_until(functools.partial(_answers, rooms, port), timeout_s=_READY_S)
+            wait.wait_until(functools.partial(_answers, inside, port), timeout_s=_READY_S)
         except wait.Deadline:
-            log = rooms.here.log_of(name)
+            log = inside.cloud.log_of(name)
             raise HostError(f"{name} does not answer after {_READY_S} s", hint=f"see {log}") from None
 
 
-def _answers(rooms: Rooms, port: int) -> bool:
+def _answers(inside: Namespaces, port: int) -> bool:
     try:
-        rooms.ask(["python", "-c", _ASK, str(port)])
+        inside.ask(["python", "-c", _ASK, str(port)])
     except CommandError:
         return False
     return True

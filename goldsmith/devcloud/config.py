@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration files of a cloud: devcloud/etc rendered, its secrets, and clouds.yaml for clients."""
+"""The configuration of a cloud: files rendered from devcloud/etc, secrets, clouds.yaml for clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 from goldsmith.core import paths, proc
 from goldsmith.devcloud import instance
-from goldsmith.devcloud.instance import ADDRESS, URLS, Place
+from goldsmith.devcloud.instance import ADDRESS, URLS, Instance
 from goldsmith.errors import HostError
 
 BRIDGE, HOST, PREFIX = "br-cloud", "cloud0", 24
@@ -24,7 +24,7 @@ NETWORK = {
     "gateway": ADDRESS,
     "pool": {"start": "10.77.0.100", "end": "10.77.0.199"},
 }
-# Service type -> name in Keystone's catalog; Keystone enters itself.
+# Service type -> name in Keystone's catalog; Keystone adds itself.
 NAMES = {
     "image": "glance", "placement": "placement", "network": "neutron", "compute": "nova",
     "orchestration": "heat", "cloudformation": "heat-cfn", "object-store": "swift",
@@ -36,7 +36,7 @@ _FOLDERS = (
     "swift/one",
 )  # fmt: skip
 _MKISOFS = ("genisoimage", "mkisofs", "xorrisofs")
-# Path below a service's port where its clients begin; Glance's refuse one with a version.
+# Path of a service's endpoint; Glance's clients refuse one with a version.
 _BELOW = {
     "identity": "/v3", "image": "", "placement": "", "network": "", "compute": "/v2.1",
     "orchestration": "/v1/%(project_id)s", "cloudformation": "/v1",
@@ -45,39 +45,39 @@ _BELOW = {
 
 
 def folder() -> Path:
-    """What the cloud is made of, in the checkout."""
+    """The checkout's folder with the cloud's scripts and configuration templates."""
     return paths.project_root() / "devcloud"
 
 
 def new_secrets() -> dict[str, str]:
-    """Passwords of a new cloud; encryption is what Heat encrypts its parameters with, 32 characters."""
+    """Passwords of a new cloud; encryption: the key of Heat's encrypted parameters, 32 characters."""
     return {name: secrets.token_hex(16) for name in ("admin", "demo", "encryption", "service")}
 
 
 def settings(
     secret: Mapping[str, str], ports: Mapping[str, int], *, tls: bool, quota_mib: int | None
 ) -> dict[str, Any]:
-    """What populate.py asks for on its standard input."""
+    """The standard input of populate.py."""
     return {
         "url": dict(URLS), "secret": dict(secret), "users": USERS, "network": NETWORK,
-        "doors": doors(ports, tls=tls), "quota_mib": quota_mib,
+        "forwarded_urls": forwarded_urls(ports, tls=tls), "quota_mib": quota_mib,
         "catalog": {kind: (name, f"{URLS[kind]}{_BELOW[kind]}") for kind, name in NAMES.items()},
     }  # fmt: skip
 
 
-def doors(ports: Mapping[str, int], *, tls: bool) -> dict[str, str]:
-    """Service type -> its address on this host."""
+def forwarded_urls(ports: Mapping[str, int], *, tls: bool) -> dict[str, str]:
+    """Service type -> the URL of its forwarded port on this host."""
     scheme = "https" if tls else "http"
     return {kind: f"{scheme}://127.0.0.1:{port}{_BELOW[kind]}" for kind, port in ports.items()}
 
 
 def render(
-    here: Place, *, venv: Path, secret: Mapping[str, str], virt_type: str, quota: bool = False,
+    cloud: Instance, *, venv: Path, secret: Mapping[str, str], virt_type: str, quota: bool = False,
     durable: bool = False,
 ) -> None:  # fmt: skip
-    """Write every configuration file to the place's etc/, and make the folders that they name."""
+    """Write every configuration file to the cloud's etc/, and create the folders that they name."""
     for below in _FOLDERS:
-        (here.state / below).mkdir(parents=True, exist_ok=True)
+        (cloud.state / below).mkdir(parents=True, exist_ok=True)
     source = folder() / "etc"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(source), undefined=jinja2.StrictUndefined, autoescape=False,  # noqa: S701
@@ -92,22 +92,22 @@ def render(
         name = template.relative_to(source)
         if name.name == "auth.j2":
             continue
-        target = here.state / "etc" / name.with_suffix("")
+        target = cloud.state / "etc" / name.with_suffix("")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(environment.get_template(str(name)).render(values))
         target.chmod(0o700 if "hooks" in name.parts else 0o600)
 
 
 def write_clouds_yaml(
-    here: Place, ports: Mapping[str, int], secret: Mapping[str, str], projects: Mapping[str, str]
+    cloud: Instance, ports: Mapping[str, int], secret: Mapping[str, str], projects: Mapping[str, str]
 ) -> None:
     """clouds.yaml for clients on this host: NAME is the user demo, NAME-admin the administrator."""
     clouds = {
-        here.name: _client(here, "demo", secret["demo"], ports, projects["demo"]),
-        f"{here.name}-admin": _client(here, "admin", secret["admin"], ports, projects["admin"]),
+        cloud.name: _client(cloud, "demo", secret["demo"], ports, projects["demo"]),
+        f"{cloud.name}-admin": _client(cloud, "admin", secret["admin"], ports, projects["admin"]),
     }
-    here.clouds_yaml.touch(mode=0o600)
-    here.clouds_yaml.write_text(yaml.safe_dump({"clouds": clouds}, sort_keys=True))
+    cloud.clouds_yaml.touch(mode=0o600)
+    cloud.clouds_yaml.write_text(yaml.safe_dump({"clouds": clouds}, sort_keys=True))
 
 
 def read_secrets(path: Path) -> dict[str, str]:
@@ -123,10 +123,10 @@ def store_secrets(path: Path, secret: Mapping[str, str]) -> None:
 
 
 def _client(
-    here: Place, user: str, password: str, ports: Mapping[str, int], project_id: str
+    cloud: Instance, user: str, password: str, ports: Mapping[str, int], project_id: str
 ) -> dict[str, Any]:
-    """A user who is called as the project is."""
-    found = doors(ports, tls=here.ca is not None)
+    """The entry of a user whose project has the same name."""
+    found = forwarded_urls(ports, tls=cloud.ca is not None)
     overrides = {
         f"{kind}_endpoint_override": url.replace("%(project_id)s", project_id) for kind, url in found.items()
     }
@@ -136,8 +136,8 @@ def _client(
             "user_domain_name": "Default", "project_domain_name": "Default",
         },
         "region_name": "RegionOne", "identity_api_version": "3",
-        "interface": "admin",  # Heat's client knows no overrides: see populate.py, doors
-        **({"cacert": str(here.ca)} if here.ca else {}), **overrides,
+        "interface": "admin",  # Heat's client ignores overrides: see populate.py, forwarded_endpoints
+        **({"cacert": str(cloud.ca)} if cloud.ca else {}), **overrides,
     }  # fmt: skip
 
 
@@ -145,14 +145,14 @@ def _mkisofs() -> str:
     found = next((name for name in _MKISOFS if proc.which(name)), None)
     if found is None:
         raise HostError(
-            "nothing here makes the config drives of Nova's guests",
+            f"no program for the config drives of Nova's guests: {', '.join(_MKISOFS)}",
             hint="Debian: apt-get install genisoimage",
         )
     return found
 
 
 def key_parts() -> list[bytes]:
-    """All that the databases of a new cloud depend on, besides the environment."""
+    """Everything that the databases of a new cloud depend on, besides the Python environment."""
     ours = [Path(__file__), Path(instance.__file__)]
     files = [
         path for path in sorted(folder().rglob("*")) if path.is_file() and "__pycache__" not in path.parts

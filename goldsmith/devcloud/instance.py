@@ -1,26 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a one-machine cloud lives, whether it runs, and what it is called from outside."""
+"""The folder, lock and record of one test cloud; the addresses of its services."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from goldsmith.core import files, locks, paths
+from goldsmith.core import locks, paths
+from goldsmith.core.documents import Document, about
 from goldsmith.errors import HostError, SpecError
 
 DEFAULT = "devcloud"
 ADDRESS = "10.77.0.1"  # in each cloud's own network namespace: two clouds may have the same
-METADATA = "169.254.169.254"  # where guests without a config drive ask, in every cloud
-SCHEMA, SCHEMA_VERSION = "goldsmith.cloud", 1
+METADATA = "169.254.169.254"  # the metadata service, for guests without a config drive
 
-# Service type -> port. Heat's two APIs are one process, Nova's services are another.
+# Service type -> port. Heat's two APIs share a process, and so do Nova's services.
 PORTS: Mapping[str, int] = {
     "identity": 5000,
     "image": 9292,
@@ -35,15 +34,29 @@ URLS: Mapping[str, str] = {kind: f"http://{ADDRESS}:{port}" for kind, port in PO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """The folder of one cloud. Whoever holds its lock is the cloud: it is inherited by its process 1."""
+class CloudRecord(Document):
+    """cloud.json: a running cloud."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.cloud"
+
+    name: Annotated[str, about("Name of the cloud.")]
+    pid: Annotated[int, about("Its process 1, as this host sees it.")]
+    venv: Annotated[str, about("Folder of the Python environment of its services.")]
+    ports: Annotated[Mapping[str, int], about("Service type -> port of 127.0.0.1.")]
+    services: Annotated[tuple[str, ...], about("The services that it was started with.")]
+    durable: Annotated[bool, about("Heat uses RabbitMQ and MariaDB.")] = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instance:
+    """One cloud's folder. A held lock in it means that the cloud is live: its process 1 inherits the lock."""
 
     name: str
     folder: Path
 
     @property
     def state(self) -> Path:
-        """What the cloud sees as /run/cloud."""
+        """The folder that the cloud sees as /run/cloud."""
         return self.folder / "state"
 
     @property
@@ -56,12 +69,12 @@ class Place:
 
     @property
     def tls(self) -> Path:
-        """The folder of a cloud's own certificate authority; there is none where it speaks plain HTTP."""
+        """The folder of the cloud's certificate authority; it exists if the cloud uses TLS."""
         return self.folder / "tls"
 
     @property
     def ca(self) -> Path | None:
-        """Whose certificates a client of this cloud has to trust; None where it speaks plain HTTP."""
+        """The certificate that clients of this cloud must trust; None for plain HTTP."""
         return self.tls / "ca.pem" if self.tls.exists() else None
 
     @property
@@ -70,15 +83,15 @@ class Place:
 
     @property
     def owner(self) -> Path:
-        """A lock that is held by whom this cloud is for; there is none where it is for everybody."""
+        """A lock held by the process that the cloud belongs to; it exists only if it belongs to one."""
         return self.folder / "owner"
 
     def log_of(self, service: str) -> Path:
-        """Everything that a service says."""
+        """The log of a service."""
         return self.logs / f"{service}.log"
 
     def keep(self, folder: Path) -> None:
-        """Copy what tells afterwards what happened: logs, databases, the consoles of servers. OSError."""
+        """Copy logs, databases and consoles of servers, to look at after the cloud's end. Raises OSError."""
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.logs, folder)
         for path in self.state.glob("db/*.db"):
@@ -87,64 +100,64 @@ class Place:
             shutil.copy(path, folder / f"console-{path.parent.name}.log")
 
     def is_live(self) -> bool:
-        """Its process 1 runs, or somebody is just starting it."""
+        """Its process 1 runs, or it is being started."""
         return locks.is_held(self.folder / "lock")
 
     def is_abandoned(self) -> bool:
-        """Whom it was for has ended without taking it down."""
+        """Its owner ended without ending the cloud."""
         return self.owner.exists() and not self.is_owned()
 
     def is_owned(self) -> bool:
-        """Whom it is for lives."""
+        """Its owner is alive."""
         return locks.is_held(self.owner)
 
-    def read(self) -> dict[str, Any]:
-        """The record of a running cloud: pid of its process 1, ports on the host. Raises HostError."""
-        with contextlib.suppress(OSError, ValueError):
-            record = json.loads(self.record.read_text())
-            if record["schema"] == SCHEMA and self.is_live():
-                return dict(record)
-        raise HostError(
-            f"the cloud {self.name} does not run", hint=f"run: scripts/inv cloud-up --name {self.name}"
-        )
-
-    def write(self, facts: Mapping[str, Any]) -> None:
-        """Note the facts about a cloud that has just been started."""
-        record = {"schema": SCHEMA, "version": SCHEMA_VERSION, "name": self.name, **facts}
-        files.write_atomically(self.record, json.dumps(record, indent=1).encode())
+    def read(self) -> CloudRecord:
+        """The record of a running cloud. Raises HostError if it does not run or its record is unusable."""
+        if not self.is_live() or not self.record.exists():
+            raise HostError(
+                f"the cloud {self.name} does not run", hint=f"run: scripts/inv cloud-up --name {self.name}"
+            )
+        try:
+            return CloudRecord.read(self.record, error=HostError)
+        except HostError as e:
+            end = f"end the cloud: scripts/inv cloud-down --name {self.name}"
+            raise HostError(str(e), hint=f"{e.hint}, or {end}" if e.hint else end) from e
 
 
-def place(name: str) -> Place:
-    """The place of a cloud of this user's. Raises SpecError for a name that is no plain word."""
+def named(name: str) -> Instance:
+    """A cloud of this user. Raises SpecError for an invalid name."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,20}", name):
-        raise SpecError(f"{name!r} is no name for a cloud", hint="use a-z, 0-9 and -, at most 21 of them")
-    return Place(name=name, folder=paths.scratch_root() / f"cloud-{name}")
+        raise SpecError(
+            f"{name!r} is no valid name for a cloud",
+            hint="use a-z, 0-9 and -, at most 21 characters, a letter first",
+        )
+    return Instance(name=name, folder=paths.scratch_root() / f"cloud-{name}")
 
 
-def places() -> list[Place]:
-    """Every cloud of this user's that was started and not taken down, whether it lives or not."""
+def existing() -> list[Instance]:
+    """Every cloud of this user that has a folder, whether it is live or not."""
     folders = sorted(paths.scratch_root().glob("cloud-*"))
-    return [Place(name=folder.name.removeprefix("cloud-"), folder=folder) for folder in folders]
+    return [Instance(name=folder.name.removeprefix("cloud-"), folder=folder) for folder in folders]
 
 
 @contextlib.contextmanager
-def owned(here: Place) -> Iterator[None]:
-    """The place is for this process alone. Raises HostError if it is for another."""
-    here.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def owned(cloud: Instance) -> Iterator[None]:
+    """Own the cloud until the block ends. Raises HostError if another process owns it."""
+    cloud.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     taken = HostError(
-        f"the cloud {here.name} is in use by another process of ours", hint="wait until that has ended"
+        f"the cloud {cloud.name} is in use by another goldsmith process", hint="wait until that has ended"
     )
-    with locks.locked(here.owner, taken=taken):
+    with locks.locked(cloud.owner, taken=taken):
         yield
 
 
 @contextlib.contextmanager
-def claimed(here: Place) -> Iterator[int]:
-    """The place is ours; yields the file descriptor that says so. Raises HostError if it is taken."""
-    here.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def claimed(cloud: Instance) -> Iterator[int]:
+    """Hold the cloud's lock; yields its file descriptor. Raises HostError if the cloud is live."""
+    cloud.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     taken = HostError(
-        f"the cloud {here.name} runs already",
-        hint=f"run: scripts/inv cloud-down --name {here.name}, or give yours another --name",
+        f"the cloud {cloud.name} runs already",
+        hint=f"run: scripts/inv cloud-down --name {cloud.name}, or give yours another --name",
     )
-    with locks.locked(here.folder / "lock", taken=taken) as lock:
+    with locks.locked(cloud.folder / "lock", taken=taken) as lock:
         yield lock

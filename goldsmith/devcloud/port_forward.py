@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports of a cloud on this host's loopback: `python -m goldsmith.clouddoor NETNS ADDRESS TLS PORT:FD ...`
+"""Port forward from this host's loopback into a cloud.
 
-The sockets that listen are made in the host's network and handed over; then this process joins the
-cloud's network (setns(2)), so that what it accepts outside it connects to inside. TLS is the folder that
-cloudtls.py makes, or empty for plain connections.
+`python -m goldsmith.devcloud.port_forward NETNS ADDRESS TLS PORT:FD ...`
+
+The listening sockets are opened in the host's network and inherited; then this process joins the cloud's
+network (setns(2)), so that it accepts connections outside and opens theirs inside. TLS is the folder of
+tls.py, or empty for plain connections.
 """
 
 from __future__ import annotations
@@ -19,30 +21,30 @@ from pathlib import Path
 from goldsmith.devcloud.tls import server_context
 
 _CHUNK = 1 << 16
-_Visitor = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+_Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _CLONE_NEWNET = 0x40000000
 
 
 def main(namespace: str, address: str, tls: str, *pairs: str) -> None:
-    """Forward until the process is ended."""
-    doors = {
+    """Forward until the process ends."""
+    listeners = {
         int(port): socket.socket(fileno=int(fd)) for port, _, fd in (pair.partition(":") for pair in pairs)
     }
     with Path(namespace).open("rb") as netns:
         _join(netns.fileno())
-    asyncio.run(_forward(doors, address, server_context(Path(tls)) if tls else None))
+    asyncio.run(_forward(listeners, address, server_context(Path(tls)) if tls else None))
 
 
 def listening(ports: Mapping[str, int]) -> dict[str, socket.socket]:
-    """A socket on a free port of loopback for each key of ports."""
-    doors = {}
+    """A listening socket on a free port of loopback for each key of ports."""
+    listeners = {}
     for kind in ports:
-        door = socket.socket()
-        door.bind(("127.0.0.1", 0))
-        door.listen(64)
-        door.set_inheritable(True)
-        doors[kind] = door
-    return doors
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        listener.set_inheritable(True)
+        listeners[kind] = listener
+    return listeners
 
 
 def _join(netns: int) -> None:
@@ -51,15 +53,15 @@ def _join(netns: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-async def _forward(doors: Mapping[int, socket.socket], address: str, tls: ssl.SSLContext | None) -> None:
+async def _forward(listeners: Mapping[int, socket.socket], address: str, tls: ssl.SSLContext | None) -> None:
     servers = [
-        await asyncio.start_server(_visitor(address, port), sock=door, ssl=tls)
-        for port, door in doors.items()
+        await asyncio.start_server(_handler(address, port), sock=listener, ssl=tls)
+        for port, listener in listeners.items()
     ]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-def _visitor(address: str, port: int) -> _Visitor:
+def _handler(address: str, port: int) -> _Handler:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             inner_reader, inner_writer = await asyncio.open_connection(address, port)

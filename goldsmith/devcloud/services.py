@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the services of a test cloud answer."""
+"""The services of a test cloud: which there are, what they need, whether they answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from goldsmith.errors import SpecError
 
-# Service -> the APIs that its process serves, and where each says that it is there.
+# Service -> the APIs that its process serves.
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "keystone": ("identity",),
     "placement": ("placement",),
@@ -22,7 +22,8 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "swift": ("object-store",),
 }
 DEFAULT = tuple(name for name in SERVICES if name != "swift")
-_NEEDS = {"nova": ("keystone", "placement", "glance", "neutron")}  # all others need Keystone alone
+_NEEDS = {"nova": ("keystone", "placement", "glance", "neutron")}  # all others need only Keystone
+# Path of an API that answers when the API works; default: /
 _HEALTH = {
     "identity": "/v3",
     "image": "/healthcheck",
@@ -35,14 +36,14 @@ _HEALTH = {
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
     """These services with those that they need, in the order of SERVICES. Raises SpecError for others."""
     names = list(names) or list(DEFAULT)
-    if strange := [name for name in names if name not in SERVICES]:
-        raise SpecError(f"there is no service {strange[0]!r}", hint=f"there are: {', '.join(SERVICES)}")
-    wanted = {need for name in names for need in (name, *_NEEDS.get(name, ("keystone",)))}
-    return tuple(name for name in SERVICES if name in wanted)
+    if unknown := [name for name in names if name not in SERVICES]:
+        raise SpecError(f"no service {unknown[0]!r}", hint=f"services: {', '.join(SERVICES)}")
+    needed = {need for name in names for need in (name, *_NEEDS.get(name, ("keystone",)))}
+    return tuple(name for name in SERVICES if name in needed)
 
 
 def is_well(name: str, ports: Mapping[str, int], *, ca: Path | None = None) -> bool:
-    """Each API of a service answers on its port of 127.0.0.1; ca: by TLS, and whose certificates count."""
+    """Each API of a service answers on its port of 127.0.0.1; ca: use TLS and trust this authority."""
     scheme = "http" if ca is None else "https"
     trust = None if ca is None else ssl.create_default_context(cafile=ca)
     return all(

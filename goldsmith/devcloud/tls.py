@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A certificate authority of a test cloud's own, and the certificate of its ports on loopback."""
+"""A test cloud's certificate authority, and the certificate of its ports on loopback."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAYS = 30
-_CA, _CERTIFICATE = "ca.pem", "door.pem"
+_CA, _CERTIFICATE = "ca.pem", "server.pem"
 
 
 def make(folder: Path) -> None:
-    """Write ca.pem, for clients, and door.pem, key and certificate for 127.0.0.1 and localhost."""
+    """Write ca.pem, for clients, and server.pem, key and certificate for 127.0.0.1 and localhost."""
     folder.mkdir(mode=0o700)
     authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = _name("test cloud's own authority")
+    issuer = _name("test cloud authority")
     root = _begun(issuer, issuer, authority).add_extension(x509.BasicConstraints(True, 0), critical=True)
     names = x509.SubjectAlternativeName(
         [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
@@ -36,7 +36,7 @@ def make(folder: Path) -> None:
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
-    """How the ports speak."""
+    """The TLS settings of the forwarded ports."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / _CERTIFICATE)
     return context

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The virtual environment of the one-machine cloud's services, made once per lock."""
+"""The Python environment of the cloud's services, created once per requirements.lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from goldsmith.core import cache, locks, paths, proc, progress
 from goldsmith.errors import CommandError, HostError
 
-PYTHON = Path("/usr/bin/python3")  # the distribution's, for which its module of libvirt is made
+PYTHON = Path("/usr/bin/python3")  # the distribution's, which has its libvirt module
 _DONE = ".complete"
 _PIP_SETTINGS = (
     "PIP_INDEX_URL",
@@ -20,26 +20,26 @@ _PIP_SETTINGS = (
     "PIP_DEFAULT_TIMEOUT",
     "PIP_CERT",
 )
-# Have no wheels. Built with what build.lock says, not with what pip would fetch for that without a hash.
+# They have no wheels. Built with the packages of build.lock, not with what pip would fetch without a hash.
 _SOURCES = ("--no-binary", "ovs,simplegeneric", "--no-build-isolation")
 _LIBVIRT = "import libvirt, libvirtmod; print(libvirt.__file__); print(libvirtmod.__file__)"
 
 
 def ensure_environment(*, log_path: Path) -> Path:
-    """The environment that devcloud/requirements.lock asks for. Raises HostError, CommandError."""
+    """The environment of devcloud/requirements.lock. Raises HostError, CommandError."""
     lock = paths.project_root() / "devcloud" / "requirements.lock"
     key = hashlib.sha256(lock.read_bytes() + _version().encode()).hexdigest()[:16]
     venv = paths.cache_root() / cache.ENVIRONMENTS / f"cloud-{key}"
     venv.parent.mkdir(parents=True, exist_ok=True)
     with locks.locked(venv.with_suffix(".lock"), wait=True):
         if not (venv / _DONE).exists():
-            with progress.step("make the environment of the cloud's services"):
+            with progress.step("Python environment of the cloud's services"):
                 _make(venv, lock, log_path)
     return venv
 
 
 def pip_settings() -> dict[str, str]:
-    """The variables of our environment by which pip finds packages; there may be a login in them."""
+    """The variables by which pip finds packages; they may contain credentials."""
     return {name: os.environ[name] for name in _PIP_SETTINGS if name in os.environ}
 
 
@@ -69,12 +69,12 @@ def _make(venv: Path, lock: Path, log_path: Path) -> None:
 
 
 def _link_libvirt(venv: Path) -> None:
-    """libvirt's module speaks to the library of the host, so it is the host's."""
+    """Use the host's libvirt module, which matches the host's library."""
     try:
         found = proc.capture([PYTHON, "-c", _LIBVIRT]).splitlines()
     except CommandError as e:
         raise HostError(
-            f"{PYTHON} has no module of libvirt", hint="Debian: apt-get install python3-libvirt"
+            f"{PYTHON} has no module libvirt", hint="Debian: apt-get install python3-libvirt"
         ) from e
     packages = next((venv / "lib").glob("python3*")) / "site-packages"
     for path in map(Path, found):

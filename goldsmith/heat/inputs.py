@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Heat is tried with: a verified build, its pods, its agent's hooks, and the project's templates."""
+"""Inputs of the acceptance test: a build's pods and hooks, and the project's Heat templates."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from goldsmith.errors import SpecError
 
 
 def template(name: str) -> Path:
-    """One of the project's Heat templates."""
+    """The path of one of the project's Heat templates."""
     return paths.project_root() / "heat-templates" / name
 
 
 def pods_of(build: Path) -> list[dict[str, Any]]:
-    """What the image is verified with. Raises SpecError where its spec has no pods."""
-    spec = yaml.safe_load((build / "spec.yaml").read_text())
+    """The spec's verify.pods. Raises SpecError if the spec has none, or no Heat agent."""
+    spec = _spec(build)
     pods = list((spec.get("verify") or {}).get("pods") or [])
     if not pods or not hooks_of(build):
         raise SpecError(
-            f"{spec['name']} has no Heat agent, or no pods to run by it", hint="keys heat-agent, verify.pods"
+            f"{spec['name']} has no Heat agent, or no pods to run with it",
+            hint="set heat-agent and verify.pods in the spec",
         )
     return pods
 
 
 def hooks_of(build: Path) -> list[str]:
-    """Of the image's Heat agent; none where it has no agent."""
-    spec = yaml.safe_load((build / "spec.yaml").read_text())
-    return list((spec.get("heat-agent") or {}).get("hooks") or [])
+    """The hooks of the image's Heat agent; none if it has no agent."""
+    return list((_spec(build).get("heat-agent") or {}).get("hooks") or [])
+
+
+def _spec(build: Path) -> dict[str, Any]:
+    """The rendered spec of a build, which was checked when it was built."""
+    return dict(yaml.safe_load((build / "spec.yaml").read_text()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a verified build to its verdict in a cloud: the user's, or a test cloud of its own."""
+"""Run the acceptance test of the latest verified build: in the user's cloud, or in a private test cloud."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from goldsmith.core import builds, progress
-from goldsmith.devcloud import lifecycle
+from goldsmith.devcloud import lifecycle, start
 from goldsmith.devcloud.services import SERVICES
-from goldsmith.devcloud.start import Options
-from goldsmith.heat import acceptance
-from goldsmith.heat.acceptance import Wishes
+from goldsmith.heat import acceptance, client
+from goldsmith.heat.acceptance import Options
 from goldsmith.heat.client import Cloud
+from goldsmith.heat.report import HeatVerdict
 from goldsmith.provenance import release_check
 
 _NETWORK = "golden"  # of every test cloud
@@ -24,29 +23,30 @@ _NAME = "verify-"  # of the clouds that live as long as one verification
 
 
 def verify(
-    out: Path, name: str, *, cloud: str, wishes: Wishes, signed_by: Path | None = None
-) -> dict[str, Any]:
-    """The verdict on the latest build of a spec, also written beside its manifest.
+    out: Path, name: str, *, cloud: str, options: Options, signed_by: Path | None = None
+) -> HeatVerdict:
+    """The verdict on the latest build of a spec, which is also written beside its manifest.
 
-    signed_by: a public key, whose owner has to have signed the build.
-    Raises what heatproof.prove() raises, ProvenanceError, and HostError where a test cloud cannot run.
+    cloud: a cloud of clouds.yaml; "": a private test cloud. signed_by: a public key; its owner must have
+    signed the build. Raises what acceptance.run() raises, ProvenanceError, and HostError if a test cloud
+    cannot run.
     """
     build = builds.find_build(out, name)
-    signer = None if signed_by is None else release_check.require(build, signed_by, otherwise="proven")
+    signer = None if signed_by is None else release_check.require(build, signed_by, otherwise="verified")
     if cloud:
-        return acceptance.prove(build, Cloud(cloud), wishes, signed_by=signer).as_dict()
-    with _test_cloud(wishes) as ours:
-        wishes = replace(wishes, network=wishes.network or _NETWORK)
-        return acceptance.prove(build, ours, wishes, signed_by=signer).as_dict()
+        return acceptance.run(build, client.connect(cloud), options, signed_by=signer).verdict()
+    with _test_cloud(options) as ours:
+        options = replace(options, network=options.network or _NETWORK)
+        return acceptance.run(build, ours, options, signed_by=signer).verdict()
 
 
 @contextlib.contextmanager
-def _test_cloud(wishes: Wishes) -> Iterator[Cloud]:
-    """A cloud for this process alone, with Swift where a transport needs it."""
+def _test_cloud(options: Options) -> Iterator[Cloud]:
+    """A test cloud that ends with the block, with Swift if a transport needs it."""
     for line in lifecycle.clean_dead(_NAME):
-        progress.note(f"of an earlier verification that was killed: {line}")
+        progress.note(f"left over from a verification that was killed: {line}")
     name = f"{_NAME}{os.getpid()}"
-    has_swift = any("TEMP_URL" in each for each in (wishes.poll_transport, wishes.signal_transport))
-    options = Options(services=tuple(SERVICES)) if has_swift else Options()
-    with lifecycle.owned(name, options) as running:
-        yield Cloud(name, clouds_yaml=running.clouds_yaml)
+    has_swift = any("TEMP_URL" in each for each in (options.poll_transport, options.signal_transport))
+    started = start.Options(services=tuple(SERVICES)) if has_swift else start.Options()
+    with lifecycle.owned(name, started) as running:
+        yield client.connect(name, clouds_yaml=running.clouds_yaml)

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the server looks like from within, as JSON in the output "result": run by the hook for scripts."""
+"""Describe the server from inside, as JSON in the output "result". The hook for scripts runs this.
+
+The JSON is read by goldsmith/heat/outputs.py, class Probe.
+"""
 
 import contextlib
 import json
@@ -22,14 +25,14 @@ HASH = "goldsmith.heat/manifest"
 
 
 def pods() -> dict[str, Any]:
-    """The static pods, once each of them is ready, or as they are after the deadline."""
+    """The static pods when all of them are ready, or as they are after the deadline."""
     kubelet, deadline = node.Kubelet(), time.monotonic() + DEADLINE_S
     while True:
         found: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(node.Unreachable):
             found = {pod["metadata"]["annotations"].get(HASH, ""): pod for pod in kubelet.pods()}
-        wanted = set(manifests())
-        if wanted <= found.keys() and all(watch.is_good(found[each]) for each in wanted):
+        expected = set(manifests())
+        if expected <= found.keys() and all(watch.is_good(found[each]) for each in expected):
             break
         if time.monotonic() > deadline:
             break
@@ -45,31 +48,31 @@ def manifests() -> Iterator[str]:
 
 
 def log_of_this_boot() -> list[str]:
-    """Lines of the agent's log."""
+    """Lines of the agent's log since this boot."""
     argv = ["journalctl", "-b", "-u", "os-collect-config", "-o", "cat", "--no-pager"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def imported_since_boot() -> int:
-    """Blobs that came into containerd's store after this boot."""
+    """How many blobs were imported into containerd's store since this boot."""
     boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
     return sum(path.stat().st_mtime > boot for path in CONTENT.rglob("*") if path.is_file())
 
 
 def datasource() -> str:
-    """Where cloud-init has its knowledge of this server from: "config-disk (DEVICE)" or "metadata (URL)"."""
+    """cloud-init's source of this server's metadata: "config-disk (DEVICE)" or "metadata (URL)"."""
     return str(json.loads(Path("/run/cloud-init/instance-data.json").read_text())["v1"]["subplatform"])
 
 
 def agent_cpu_s() -> float | None:
-    """Seconds of CPU of the agent's unit since it started, hooks included."""
+    """CPU seconds of the agent's unit since it started, hooks included."""
     argv = ["systemctl", "show", "os-collect-config", "--property=CPUUsageNSec", "--value"]
-    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
-    return int(said) / 1e9 if said.isdigit() else None
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    return int(shown) / 1e9 if shown.isdigit() else None
 
 
 def loop_cpu_s() -> float:
-    """Seconds of CPU for a loop that the host runs too: how slow this guest is."""
+    """CPU seconds of a loop that the host runs too, to compare their speed."""
     start = time.process_time()
     for _ in range(LOOPS):
         pass
@@ -78,6 +81,8 @@ def loop_cpu_s() -> float:
 
 log = log_of_this_boot()
 result = {
+    "schema": "goldsmith.heat-probe",
+    "version": 1,
     "reason": os.environ["reason"],
     "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
     "pods": pods(),

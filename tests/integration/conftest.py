@@ -17,7 +17,7 @@ import pytest
 from goldsmith.core import paths, proc
 from tests.soak.offline import CUT_OFF
 from tests.support.builds import SPEC, lost_devices
-from tests.support.heat_in_background import Proof
+from tests.support.heat_in_background import Acceptance
 from tests.support.inv import INV, inv
 from tests.support.tiny_builds import TinyPlace
 
@@ -28,9 +28,9 @@ _FIRST = ("test_main_job.py", "test_mutation.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """After the fast tests, what matters most: the main job, and whether its proof can be trusted.
+    """Fast tests first, then what matters most: the main job, and whether its verification finds faults.
 
-    Then the proof in a cloud is begun, whose server is slow to boot; it is waited for at the end.
+    Then the acceptance test starts in the background, because its server boots slowly; its tests are last.
     """
 
     def turn(item: pytest.Item) -> int:
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if "verdict" in fixtures:
             return 4
-        return 1 if item.path.name in _FIRST else 2 if "proof" in fixtures else 3
+        return 1 if item.path.name in _FIRST else 2 if "acceptance" in fixtures else 3
 
     items.sort(key=turn)
     for item in items:
@@ -78,12 +78,12 @@ def signed(built: dict[str, Any], out: Path, keys: dict[str, Path]) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def proof(signed: dict[str, Any], out: Path, keys: dict[str, Path]) -> Iterator[Proof]:
-    """`scripts/inv verify-heat` on the signed build of the main job, at work while other tests run."""
+def acceptance(signed: dict[str, Any], out: Path, keys: dict[str, Path]) -> Iterator[Acceptance]:
+    """`scripts/inv verify-heat` on the signed build of the main job, while other tests run."""
     argv: list[proc.Arg] = [INV, "verify-heat", "--signed-by", keys["ours"].with_suffix(".pub"), "--out", out]
     env = {**os.environ, "CI": "true"}
-    with proc.background(argv, log_path=out / "proof.log", env=env, grace_s=60) as process:
-        yield Proof(process=process, log=out / "proof.log")
+    with proc.background(argv, log_path=out / "acceptance.log", env=env, grace_s=60) as process:
+        yield Acceptance(process=process, log=out / "acceptance.log")
 
 
 @pytest.fixture(scope="session")

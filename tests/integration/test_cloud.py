@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one-machine cloud as users start, use and end it: real services, and the plain client."""
+"""The test cloud as users start, use and end it: real services, and the plain client."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ import yaml
 from goldsmith.core import paths, reaper, wait
 from goldsmith.devcloud import config, instance, lifecycle, venv
 from goldsmith.errors import CloudError
-from goldsmith.heat.client import Cloud
+from goldsmith.heat.client import connect
 from tests.support.inv import INV, task
 from tests.support.publications import PubPlace, write_spec
 from tests.support.tiny_builds import TinyPlace
 
-# openstacksdk warns of its own use of its own old names
+# openstacksdk uses names that it deprecated itself
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
 NAME, OTHER, THIRD = "test-one", "test-two", "test-three"
@@ -51,7 +51,7 @@ def answer(*words: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A mounted disk image, as that of a build which is under way when the cloud is started."""
+    """A mounted disk image, as of a build that runs when the cloud starts."""
     folder = tmp_path_factory.mktemp("build of a neighbour")
     (folder / "mnt").mkdir()
     subprocess.run(["truncate", "-s", "8M", folder / "disk"], check=True)
@@ -89,17 +89,17 @@ def remains(name: str) -> list[str]:
 
 OWNER = """
 import sys
-from goldsmith import cloud
+from goldsmith.devcloud import lifecycle
 from goldsmith.devcloud.start import Options
 
-with cloud.owned(sys.argv[1], Options(services=("keystone",))):
+with lifecycle.owned(sys.argv[1], Options(services=("keystone",))):
     print("it runs", flush=True)
     sys.stdin.read()
 """
 
 
 def client(cloud: dict[str, Any], *words: str, user: str = "") -> str:
-    """What the plain client prints."""
+    """The output of the plain client."""
     program = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/openstack"
     env = {**os.environ, "OS_CLIENT_CONFIG_FILE": cloud["clouds_yaml"], "OS_CLOUD": f"{cloud['name']}{user}"}
     done = subprocess.run(
@@ -137,18 +137,18 @@ def test_clouds_yaml_is_its_own_and_for_its_owner_alone(cloud: dict[str, Any]) -
     ]
 
 
-def test_mounts_of_others_are_not_kept_busy(cloud: dict[str, Any], neighbour: Path) -> None:
-    pid = instance.place(NAME).read()["pid"]
+def test_mounts_of_others_do_not_stay_busy(cloud: dict[str, Any], neighbour: Path) -> None:
+    pid = instance.named(NAME).read().pid
 
     assert "/dev/loop" in Path("/proc/self/mountinfo").read_text()
     assert "/dev/loop" not in Path(f"/proc/{pid}/mountinfo").read_text()
 
 
 def test_a_running_cloud_is_not_started_over(cloud: dict[str, Any]) -> None:
-    said = task("cloud-up", "--name", NAME, status=3)
+    printed = task("cloud-up", "--name", NAME, status=3)
 
-    assert f"error: the cloud {NAME} runs already" in said
-    assert f"cloud-down --name {NAME}" in said
+    assert f"error: the cloud {NAME} runs already" in printed
+    assert f"cloud-down --name {NAME}" in printed
 
 
 def test_the_plain_client_works_from_the_host(cloud: dict[str, Any]) -> None:
@@ -159,9 +159,7 @@ def test_the_plain_client_works_from_the_host(cloud: dict[str, Any]) -> None:
     assert openstack(cloud, "stack", "list") == []
 
 
-def test_a_second_cloud_beside_it_knows_nothing_of_the_first(
-    cloud: dict[str, Any], second: dict[str, Any]
-) -> None:
+def test_a_second_cloud_is_independent_of_the_first(cloud: dict[str, Any], second: dict[str, Any]) -> None:
     openstack(second, "project", "create", "of-the-second", user="-admin")
     names = {project["Name"] for project in openstack(cloud, "project", "list", user="-admin")}
 
@@ -191,7 +189,7 @@ def test_heat_makes_temporary_urls_of_swifts(second: dict[str, Any], tmp_path: P
     client(second, "stack", "delete", "--yes", "--wait", "url")
 
 
-def test_a_store_is_full_when_its_size_is_used_up(second: dict[str, Any], tmp_path: Path) -> None:
+def test_a_store_with_a_size_can_be_full(second: dict[str, Any], tmp_path: Path) -> None:
     big = tmp_path / "big.raw"
     big.write_bytes(os.urandom((STORE_MIB + 1) << 20))
     words = (
@@ -219,8 +217,8 @@ def test_a_service_is_stopped_and_started(cloud: dict[str, Any]) -> None:
     assert openstack(cloud, "stack", "list") == []
 
 
-def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) -> None:
-    pid = (instance.place(NAME).state / "pids" / "heat").read_text()
+def test_heats_ports_are_closed_while_its_engine_continues(cloud: dict[str, Any]) -> None:
+    pid = (instance.named(NAME).state / "pids" / "heat").read_text()
     task("cloud-service", "stop", "heat-api", "--name", NAME)
     stopped = answer("cloud-status", "--name", NAME)["services"]
     task("cloud-service", "start", "heat-api", "--name", NAME)
@@ -230,15 +228,15 @@ def test_heats_ports_are_closed_while_its_engine_goes_on(cloud: dict[str, Any]) 
 
     assert stopped["heat"] is False
     assert openstack(cloud, "stack", "list") == []
-    assert (instance.place(NAME).state / "pids" / "heat").read_text() == pid
+    assert (instance.named(NAME).state / "pids" / "heat").read_text() == pid
 
 
-def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
-    """What it was asked for while there was no engine waits for one."""
+def test_a_durable_heat_resumes_after_its_engine_was_killed(second: dict[str, Any], tmp_path: Path) -> None:
+    """A request that arrives while there is no engine waits for one."""
     (tmp_path / "stack.yaml").write_text(STACK)
-    heat = Cloud(OTHER, clouds_yaml=Path(second["clouds_yaml"]))
+    heat = connect(OTHER, clouds_yaml=Path(second["clouds_yaml"])).stacks
     made = heat.create("durable", tmp_path / "stack.yaml", {"word": "first"}, timeout_s=120)
-    assert lifecycle.rooms(OTHER).signal("heat-engine", signal.SIGKILL)
+    assert lifecycle.namespaces_of(OTHER).signal("heat-engine", signal.SIGKILL)
     answers: list[str] = []
 
     def update() -> None:
@@ -255,39 +253,39 @@ def test_a_durable_heat_goes_on_after_its_engine_was_killed(second: dict[str, An
     heat.delete("durable", timeout_s=120)
 
 
-def test_the_engine_of_a_heat_that_is_not_durable_is_no_service(cloud: dict[str, Any]) -> None:
-    said = task("cloud-service", "stop", "heat-engine", "--name", NAME, status=2)
+def test_only_a_durable_heat_has_its_engine_as_a_service(cloud: dict[str, Any]) -> None:
+    printed = task("cloud-service", "stop", "heat-engine", "--name", NAME, status=2)
 
-    assert f"the cloud {NAME} was started without heat-engine" in said
+    assert f"the cloud {NAME} was started without heat-engine" in printed
 
 
-def test_what_is_no_service_or_no_name_is_said(cloud: dict[str, Any]) -> None:
+def test_an_unknown_service_and_an_invalid_name_are_reported(cloud: dict[str, Any]) -> None:
     assert "start or stop one of: keystone" in task(
         "cloud-service", "stop", "cinder", "--name", NAME, status=2
     )
     words = ("cloud-up", "--name", "heatless", "--services", "glance", "--durable")
-    assert "it is Heat that is durable" in task(*words, status=2)
-    assert "is no name for a cloud" in task("cloud-up", "--name", "../x", status=2)
+    assert "a durable cloud needs Heat" in task(*words, status=2)
+    assert "is no valid name for a cloud" in task("cloud-up", "--name", "../x", status=2)
     assert "the cloud nobody does not run" in task("cloud-env", "--name", "nobody", status=3)
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_heat_itself_takes_every_template(cloud: dict[str, Any], template: Path) -> None:
-    Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(template)
+def test_heat_accepts_every_template(cloud: dict[str, Any], template: Path) -> None:
+    connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks.validate(template)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
 @pytest.mark.parametrize("template", FOR_USERS, ids=lambda path: path.name)
-def test_heat_takes_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
+def test_heat_accepts_every_environment(cloud: dict[str, Any], template: Path, environment: Path) -> None:
     words = ("orchestration", "template", "validate", "-f", "json", "-t", str(template), "-e")
     flavor = yaml.safe_load(environment.read_text())["parameters"]["flavor"]
 
-    said = json.loads(client(cloud, *words, str(environment)))
+    printed = json.loads(client(cloud, *words, str(environment)))
 
-    assert said["Parameters"]["flavor"]["Value"] == flavor
+    assert printed["Parameters"]["flavor"]["Value"] == flavor
 
 
-def test_an_environment_with_a_parameter_that_no_template_has_is_said(
+def test_an_environment_with_a_parameter_that_no_template_has_is_rejected(
     cloud: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.yaml").write_text("parameters: {flavour: golden}\n")
@@ -297,25 +295,26 @@ def test_an_environment_with_a_parameter_that_no_template_has_is_said(
         client(cloud, *words, str(tmp_path / "bad.yaml"))
 
 
-def test_a_template_that_heat_does_not_take_is_said(cloud: dict[str, Any], tmp_path: Path) -> None:
+def test_a_template_that_heat_rejects_is_reported(cloud: dict[str, Any], tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text('heat_template_version: "2021-04-16"\nresources: {x: {type: OS::Nobody::Knows}}\n')
 
-    with pytest.raises(CloudError, match=r"Heat does not take bad\.yaml.*OS::Nobody::Knows"):
-        Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).validate(bad)
+    with pytest.raises(CloudError, match=r"Heat rejects the template bad\.yaml.*OS::Nobody::Knows"):
+        connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks.validate(bad)
 
 
 def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], tmp_path: Path) -> None:
-    """On an empty disk, whose deployment nobody answers."""
-    heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    """The disk is empty, so nothing answers the deployment."""
+    connected = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    heat = connected.stacks
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "empty", "1M"], check=True)
-    image = heat.upload(tmp_path / "empty", "empty")
+    image = connected.images.upload(tmp_path / "empty", "empty")
     template = paths.project_root() / "heat-templates/heat-standalone.yaml"
     words = ("-t", str(template), "--parameter", f"image={image}", "--parameter", "flavor=golden.small")
     client(cloud, "stack", "create", "nowhere", *words)
 
     def has_server() -> bool:
-        assert heat.stack("nowhere").status == "CREATE_IN_PROGRESS", heat.stack("nowhere").reason
+        assert heat.get("nowhere").status == "CREATE_IN_PROGRESS", heat.get("nowhere").reason
         return any(server["Status"] == "ACTIVE" for server in openstack(cloud, "server", "list"))
 
     wait.wait_until(has_server, timeout_s=120)
@@ -323,7 +322,7 @@ def test_a_stack_that_names_no_network_gets_the_only_one(cloud: dict[str, Any], 
 
     assert list(server["Networks"]) == ["golden"]
     heat.delete("nowhere", timeout_s=120)
-    heat.delete_image(image)
+    connected.images.delete(image)
 
 
 STACK = """\
@@ -346,13 +345,13 @@ steps:
 """
 
 
-def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
+def test_a_procedure_stops_at_the_first_failure_and_resumes_from_there(
     cloud: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "steps.yaml").write_text(STEPS)
-    heat, flag = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"])), tmp_path / "flag"
+    heat, flag = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks, tmp_path / "flag"
     made = heat.create("stepwise", tmp_path / "stack.yaml", {"word": "first", "kept": "mine"}, timeout_s=120)
     words = ["stack-procedure", "--stack", "stepwise", "--procedure", str(tmp_path / "steps.yaml")]
     words += ["--cloud", NAME, "--var", f"flag={flag}", "--json"]
@@ -360,15 +359,15 @@ def test_a_procedure_stops_at_the_first_bad_answer_and_goes_on_from_there(
     wrong = task(*words, "--var", "word=third", status=8)
     assert "step change: the output word is 'third', must be 'second'" in wrong
     refused = task(*words, "--var", "word=second", "--from", "change", status=8)
-    assert "step verify: the command ended with 1: stepwise in" in refused
-    assert "go on with --from 'verify'" in refused
-    assert heat.stack(made.id).outputs["word"] == "second"
+    assert "step verify: the command exited with 1: stepwise in" in refused
+    assert "resume with --from 'verify'" in refused
+    assert heat.get(made.id).outputs["word"] == "second"
     flag.touch()
     done = json.loads(task(*words, "--var", "word=second", "--from", "verify"))
 
     assert [step["name"] for step in done["steps"]] == ["verify", "restore"]
-    assert heat.stack(made.id).outputs == {"word": "first", "kept": "mine"}
-    assert "no step is called 'x'" in task(*words, "--var", "word=x", "--from", "x", status=2)
+    assert heat.get(made.id).outputs == {"word": "first", "kept": "mine"}
+    assert "the procedure has no step 'x'" in task(*words, "--var", "word=x", "--from", "x", status=2)
     heat.delete("stepwise", timeout_s=120)
 
 
@@ -390,29 +389,29 @@ outputs:
 """
 
 
-def test_the_shipped_procedure_goes_through_its_steps_and_stops_where_a_container_is_not_ready(
+def test_the_shipped_procedure_applies_its_steps_and_stops_if_a_container_is_not_ready(
     cloud: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", cloud["clouds_yaml"])
     (tmp_path / "group.yaml").write_text(GROUP)
-    heat = Cloud(NAME, clouds_yaml=Path(cloud["clouds_yaml"]))
+    heat = connect(NAME, clouds_yaml=Path(cloud["clouds_yaml"])).stacks
     made = heat.create("group", tmp_path / "group.yaml", {"image": "old", "count": 2}, timeout_s=120)
     shipped = paths.project_root() / "heat-templates/procedures/new-image.yaml.j2"
     words = ["stack-procedure", "--stack", "group", "--procedure", str(shipped), "--cloud", NAME]
 
     wrong = task(*words, "--var", "image=new", "--var", "count=5", status=8)
-    assert "step as it should be before: the command ended with 1: AssertionError: 2 servers, not 5" in wrong
-    assert heat.stack(made.id).outputs["image"] == "old"
+    assert "step as it should be before: the command exited with 1: AssertionError: 2 servers, not 5" in wrong
+    assert heat.get(made.id).outputs["image"] == "old"
     done = task(*words, "--var", "image=new", "--var", "count=2")
     assert [line.split(":")[0] for line in done.splitlines()] == [
         "as it should be before", "one server more", "the new image", "as many as before",
     ]  # fmt: skip
-    stack = heat.stack(made.id)
+    stack = heat.get(made.id)
     assert (stack.outputs["image"], len(stack.outputs["pods"])) == ("new", 2)
     stopped = task(*words, "--var", "image=bad", "--var", "count=2", status=8)
 
-    assert "step the new image: the command ended with 1: AssertionError: web: main is not ready" in stopped
-    assert len(heat.stack(made.id).outputs["pods"]) == 3, "the one more is still there"
+    assert "step the new image: the command exited with 1: AssertionError: web: main is not ready" in stopped
+    assert len(heat.get(made.id).outputs["pods"]) == 3, "the one more is still there"
     heat.delete("group", timeout_s=120)
 
 
@@ -429,15 +428,15 @@ print(len(group.threads))
 """
 
 
-def test_heat_takes_signals_after_a_stacks_thousandth_step() -> None:
+def test_heat_accepts_signals_after_a_stacks_thousandth_step() -> None:
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, config.folder()], text=True)
+    printed = subprocess.check_output([python, "-W", "ignore", "-c", THREADS, config.folder()], text=True)
 
-    assert said == "0\n"
+    assert printed == "0\n"
 
 
-# While an update is at work on a resource, other calls come to it, for the same template and for another one.
+# While an update works on a resource, other calls for it arrive, of the same template and of another one.
 PREEMPTED = """\
 import sys, types
 sys.path.insert(0, sys.argv[1])
@@ -468,16 +467,16 @@ print(cancelled)
 """
 
 
-def test_heat_does_not_cancel_the_update_that_it_is_at() -> None:
-    """Only that of another template; once its work has ended, nobody knows who has the lock."""
+def test_heat_does_not_cancel_the_update_in_progress() -> None:
+    """It cancels only an update of another template; once its work has ended, the lock's owner is unknown."""
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, config.folder()], text=True)
+    printed = subprocess.check_output([python, "-W", "ignore", "-c", PREEMPTED, config.folder()], text=True)
 
-    assert said == "[2, 1]\n"
+    assert printed == "[2, 1]\n"
 
 
-# The kernel gives a signal to any thread of a process, and Python's handler is the main thread's alone.
+# The kernel delivers a signal to any thread of a process, but Python's handler runs only in the main thread.
 SIGNALLED = """
 import signal, sys, threading, time
 sys.path.insert(0, sys.argv[1])
@@ -493,12 +492,12 @@ print(next(signals) == signal.SIGUSR1)
 """
 
 
-def test_a_service_hears_a_signal_that_another_of_its_threads_got() -> None:
+def test_a_service_receives_a_signal_that_was_delivered_to_another_thread() -> None:
     python = venv.ensure_environment(log_path=Path(os.devnull)) / "bin/python"
 
-    said = subprocess.check_output([python, "-c", SIGNALLED, config.folder()], text=True, timeout=60)
+    printed = subprocess.check_output([python, "-c", SIGNALLED, config.folder()], text=True, timeout=60)
 
-    assert said == "True\n"
+    assert printed == "True\n"
 
 
 def test_a_canary_boots_and_its_image_is_seen_in_use(
@@ -513,10 +512,10 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
         tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=admin, alias="canaried"
     )
 
-    said = place.publish(tiny_build).stderr
+    printed = place.publish(tiny_build).stderr
 
-    assert f"{admin}: canary, both done" in said
-    assert "booted done" in said, "what Glance gives out is tested, too"
+    assert f"{admin}: canary, both done" in printed
+    assert "booted done" in printed, "what Glance gives out is tested, too"
     assert openstack(cloud, "server", "list", "--all-projects", user="-admin") == []
     (row,) = place.answer("images")
     assert row["in_use"] is False
@@ -530,25 +529,25 @@ def test_a_canary_boots_and_its_image_is_seen_in_use(
 
 ASK = """\
 import http.client, sys
-door = http.client.HTTPConnection("169.254.169.254", source_address=(sys.argv[1], 0), timeout=20)
-door.request("GET", "/openstack/latest/meta_data.json")
-print(door.getresponse().read().decode())
+metadata = http.client.HTTPConnection("169.254.169.254", source_address=(sys.argv[1], 0), timeout=20)
+metadata.request("GET", "/openstack/latest/meta_data.json")
+print(metadata.getresponse().read().decode())
 """
 
 
 def assert_knows_itself_without_a_drive(server: dict[str, Any]) -> None:
     """DHCP has its address, and the metadata service tells whoever has that address who it is."""
     (ip,) = server["addresses"]["golden"]
-    offers = [path.read_text() for path in (instance.place(NAME).state / "dhcp").iterdir()]
+    offers = [path.read_text() for path in (instance.named(NAME).state / "dhcp").iterdir()]
     assert [offer.strip().partition(",")[2] for offer in offers] == [ip]
-    inside = ["nsenter", "--net", "--target", str(instance.place(NAME).read()["pid"])]
+    inside = ["nsenter", "--net", "--target", str(instance.named(NAME).read().pid)]
     subprocess.run([*inside, "ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
-    said = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
+    printed = subprocess.check_output([*inside, sys.executable, "-c", ASK, ip], text=True)
     subprocess.run([*inside, "ip", "address", "delete", f"{ip}/32", "dev", "lo"], check=True)
-    assert json.loads(said)["uuid"] == server["id"]
+    assert json.loads(printed)["uuid"] == server["id"]
 
 
-def test_a_canary_that_does_not_say_that_it_runs(
+def test_a_canary_that_does_not_report_that_it_runs(
     cloud: dict[str, Any], tiny_build: Path, tiny_place: TinyPlace, tmp_path: Path
 ) -> None:
     canary = {"canary": "server", "flavor": "golden.small", "console": "never said"}
@@ -557,15 +556,15 @@ def test_a_canary_that_does_not_say_that_it_runs(
         tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=NAME, alias="silent"
     )
 
-    said = place.publish(tiny_build, "--deadline", "25", status=7).stderr
+    printed = place.publish(tiny_build, "--deadline", "25", status=7).stderr
 
-    assert "does not say that it runs" in said
-    assert "tiny: no config drive" in said  # the end of its console
+    assert "does not say that it runs" in printed
+    assert "tiny: no config drive" in printed  # the end of its console
     assert place.answer("images") == []
     assert openstack(cloud, "server", "list") == []
 
 
-def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud: dict[str, Any]) -> None:
+def test_clean_ends_a_cloud_whose_owner_was_killed_and_no_other_of_its_name(cloud: dict[str, Any]) -> None:
     """In another scratch folder, as another user's would be."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as elsewhere:
         env = {**os.environ, "CI": "true", "GOLDSMITH_SCRATCH": elsewhere}
@@ -587,19 +586,19 @@ def test_a_cloud_whose_owner_was_killed_is_ended_and_no_other_of_its_name(cloud:
     assert all(answer("cloud-status", "--name", NAME)["services"].values())
 
 
-def test_a_cloud_that_was_killed_is_taken_down_all_the_same() -> None:
+def test_a_cloud_that_was_killed_during_its_start_can_be_ended() -> None:
     """kill -9 in the middle of its start, when nothing but the processes' marks tells whose they are."""
-    place = instance.place(THIRD)
+    third = instance.named(THIRD)
     with subprocess.Popen(
         [INV, "cloud-up", "--name", THIRD], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as starting:  # fmt: skip
         deadline = time.monotonic() + 60
-        while not (place.state / "pids" / "keystone").exists():
+        while not (third.state / "pids" / "keystone").exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(starting.pid, signal.SIGKILL)
-    assert place.is_live(), "its process 1 outlives who started it"
+    assert third.is_live(), "its process 1 outlives the process that started it"
 
     task("cloud-down", "--name", THIRD)
 

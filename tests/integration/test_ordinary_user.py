@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody who is not root and may not write to the checkout builds with sudo, and has a cloud without."""
+"""A user who is not root and cannot write to the checkout builds with sudo, and has a cloud without."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from goldsmith.core import cache, paths
 from goldsmith.devcloud import venv
+from goldsmith.devcloud.instance import CloudRecord
 from tests.support.builds import SPEC
 from tests.support.checkout import copy_of_the_project, pip_settings
 from tests.support.tiny_builds import TinyPlace
@@ -23,7 +24,7 @@ from tests.support.tiny_builds import TinyPlace
 pytestmark = pytest.mark.integration
 
 _USER = "nobody"
-# In a mount namespace of its own, so that nobody but this test has these rights.
+# In a private mount namespace, so that only this test has these rights.
 _ENTER = f"""
 mount -t tmpfs -o mode=0755 none /etc/sudoers.d
 [ "$1" != sudo ] || echo '{_USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/builder
@@ -40,7 +41,7 @@ exec setpriv --reuid={_USER} --regid=nogroup --init-groups "$@"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class User:
-    """Somebody, who has a home and a checkout of root's."""
+    """An ordinary user with a home, and a checkout that belongs to root."""
 
     place: TinyPlace
 
@@ -49,7 +50,7 @@ class User:
         return self.place.root / "checkout"
 
     def runs(self, *argv: str | Path, right: str = "none", env: dict[str, str] | None = None) -> str:
-        """What a program prints, which has to succeed; right: sudo, or none."""
+        """The output of a program, which must succeed; right: sudo or none."""
         ours = self.place.environment().items()
         environment = {
             **{name: value for name, value in ours if name.startswith("GOLDSMITH_")},
@@ -111,9 +112,9 @@ def test_an_ordinary_user_has_a_cloud_without_sudo(user: User, cloud: Path) -> N
     try:
         assert_runs_a_server(user, cloud, up)
 
-        process = json.loads((folder / "cloud.json").read_text())["pid"]
+        process = CloudRecord.read(folder / "cloud.json").pid
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-        inside = [pid for pid in pids if in_room_of(process, pid)]
+        inside = [pid for pid in pids if in_network_of(process, pid)]
         assert "qemu-system" in "".join(Path(f"/proc/{pid}/comm").read_text() for pid in inside)
         assert {Path(f"/proc/{pid}").owner() for pid in inside} == {_USER}
     finally:
@@ -131,12 +132,12 @@ def assert_runs_a_server(user: User, programs: Path, up: dict[str, Any]) -> None
     user.runs(programs / "openstack", "image", "create", "empty", *image, env=env)
     disk.unlink()
     server = ("--image", "empty", "--flavor", "golden.small", "--network", "golden", "--wait")
-    said = user.runs(programs / "openstack", "server", "create", "one", *server, "-f", "json", env=env)
-    assert json.loads(said)["status"] == "ACTIVE"
+    printed = user.runs(programs / "openstack", "server", "create", "one", *server, "-f", "json", env=env)
+    assert json.loads(printed)["status"] == "ACTIVE"
 
 
-def in_room_of(process: int, pid: int) -> bool:
-    """Whether a process is in the network of another one."""
+def in_network_of(process: int, pid: int) -> bool:
+    """Whether a process is in the network namespace of another one."""
     try:
         return Path(f"/proc/{pid}/ns/net").readlink() == Path(f"/proc/{process}/ns/net").readlink()
     except OSError:

@@ -70,7 +70,7 @@ def clouds(clouds_yaml: Path, proxy: GlanceProxy, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def converting(clouds_yaml: Path) -> Iterator[None]:
     """Glance makes raw of what is imported, as sites with Ceph have it."""
-    path = instance.place(NAME).state / "etc" / "glance-api.conf"
+    path = instance.named(NAME).state / "etc" / "glance-api.conf"
     before = path.read_text()
     plugins = "image_import_plugins = []"
     assert plugins in before
@@ -363,7 +363,7 @@ def test_an_application_credential_is_enough(
 def test_glance_fetches_the_image_itself(make: MakePlace, tiny_build: Path, tiny_place: TinyPlace) -> None:
     place = make(clouds=[{"name": NAME, "web-download": f"http://{instance.ADDRESS}:8099"}])
     words = ["python3", "-m", "http.server", "8099", "--directory", str(tiny_place.out)]
-    server = lifecycle.rooms(NAME).start("files", words)
+    server = lifecycle.namespaces_of(NAME).start("files", words)
     try:
         time.sleep(2)
         place.publish(tiny_build)

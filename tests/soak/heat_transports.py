@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verify-heat by the other roads: the transports, the datasource and the hooks that CI has no time for."""
+"""`soak heat-transports`: verify-heat with the transports, datasource and hooks that CI has no time for."""
 
 from __future__ import annotations
 
@@ -10,59 +10,63 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.core import paths
+from goldsmith.core.documents import as_data
 from goldsmith.errors import GoldsmithError
 from goldsmith.heat import verify
-from goldsmith.heat.acceptance import Wishes
-from tests.soak.heat_cloud import FLAVOR, SPEC
+from goldsmith.heat.acceptance import Options
+from tests.support.stack_trials import FLAVOR, SPEC
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Road:
-    """What is proven, and how."""
+class Variant:
+    """A spec, and the options with which its build is verified."""
 
     name: str
     spec: str
-    wishes: Wishes
+    options: Options
 
 
-ROADS = (
-    Road(
+VARIANTS = (
+    Variant(
         name="Swift's temporary URLs, both ways", spec=SPEC,
-        wishes=Wishes(flavor=FLAVOR, poll_transport="POLL_TEMP_URL", signal_transport="TEMP_URL_SIGNAL"),
+        options=Options(flavor=FLAVOR, poll_transport="POLL_TEMP_URL", signal_transport="TEMP_URL_SIGNAL"),
     ),
-    Road(
+    Variant(
         name="the CFN API, both ways", spec=SPEC,
-        wishes=Wishes(flavor=FLAVOR, poll_transport="POLL_SERVER_CFN", signal_transport="CFN_SIGNAL"),
+        options=Options(flavor=FLAVOR, poll_transport="POLL_SERVER_CFN", signal_transport="CFN_SIGNAL"),
     ),
-    Road(name="every hook", spec="debian-heat-full", wishes=Wishes(flavor=FLAVOR)),
-    Road(name="no config drive", spec=SPEC, wishes=Wishes(flavor=FLAVOR, config_drive=False)),
+    Variant(name="every hook", spec="debian-heat-full", options=Options(flavor=FLAVOR)),
+    Variant(name="no config drive", spec=SPEC, options=Options(flavor=FLAVOR, config_drive=False)),
 )  # fmt: skip
 
 
-class Roads:
-    """Trials of `invoke soak heat-roads`: one of ROADS each, with the latest verified build of its spec."""
+class Transports:
+    """Trials of one variant each, with the latest verified build of its spec.
 
-    def __init__(self, _place: Path) -> None:
+    The key of a variant in reports is "road", as in earlier reports.
+    """
+
+    def __init__(self, _folder: Path) -> None:
         self.out = paths.out_root()
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Each verification has a cloud of its own."""
-        return {"roads": [road.name for road in ROADS]}
+        """Each verification has its own cloud."""
+        return {"roads": [variant.name for variant in VARIANTS]}
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
-        """A whole verification: the build, seconds of each step, and what was measured."""
-        road = ROADS[index % len(ROADS)]
-        trial = {"road": road.name, "spec": road.spec}
+        """A whole verification: the build, seconds of each step, and the measurements."""
+        variant = VARIANTS[index % len(VARIANTS)]
+        trial = {"road": variant.name, "spec": variant.spec}
         try:
-            verdict = verify.verify(self.out, road.spec, cloud="", wishes=road.wishes)
+            verdict = verify.verify(self.out, variant.spec, cloud="", options=variant.options)
         except GoldsmithError as e:
             return {**trial, "problems": [str(e)]}
         return {
-            **trial, "image_sha256": verdict["image_sha256"],
-            "seconds": {step["name"]: step["seconds"] for step in verdict["steps"]},
-            "figures": verdict["figures"], "problems": [],
+            **trial, "image_sha256": verdict.image_sha256,
+            "seconds": {step.name: step.seconds for step in verdict.steps},
+            "figures": as_data(verdict.figures), "problems": [],
         }  # fmt: skip
 
     def finish(self) -> dict[str, Any]:
-        """A verification looks itself at what is left."""
+        """Each verification has checked itself for leftovers."""
         return {"problems": []}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials that are counted in tens: seeded, written down one by one, gone on with where they broke off."""
+"""Run the trials of a soak test: seeded, recorded one by one, resumable."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from tests.soak import (
     embed,
     heat_failures,
     heat_group,
+    heat_idle,
+    heat_signals,
     heat_transports,
     heat_updates,
     kill,
@@ -33,10 +35,10 @@ SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
 
 
 class Trials(Protocol):
-    """A kind of trial. What the methods return is written to the report; problems are lines of text."""
+    """A kind of trial. The report holds what the methods return; problems are lines of text."""
 
     def prepare(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Called before the first trial of a run; facts: what an earlier, broken-off run returned."""
+        """Called before the first trial of a run; facts: of the interrupted run, if there is one."""
 
     def one(self, index: int, choice: random.Random) -> dict[str, Any]:
         """Trial number index, from 0 on; its answer has the key problems."""
@@ -48,12 +50,12 @@ class Trials(Protocol):
 # Folder for what the trials build -> the trials.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": embed.EmbedTrials,
-    "heat-engine": heat_updates.Engine,
+    "heat-engine": heat_signals.Engine,
     "heat-failures": heat_failures.Failures,
     "heat-group": heat_group.Group,
-    "heat-idle": heat_updates.Idle,
-    "heat-roads": heat_transports.Roads,
-    "heat-signal": heat_updates.Signals,
+    "heat-idle": heat_idle.Idle,
+    "heat-signal": heat_signals.Signals,
+    "heat-transports": heat_transports.Transports,
     "heat-update": heat_updates.Updates,
     "kill": kill.Kill,
     "mutate": mutate.Mutate,
@@ -63,14 +65,17 @@ KINDS: dict[str, Callable[[Path], Trials]] = {
     "rebuild": rebuild.Rebuild,
 }
 
+ALIASES = {"heat-roads": "heat-transports"}  # an earlier name, also in reports
+
 
 def run(name: str, *, times: int, seed: int, report: Path) -> dict[str, Any]:
-    """All trials that report does not hold yet; returns what report then holds.
+    """Run all trials that report does not hold yet; returns its content.
 
-    Raises VerificationError at the first trial with a problem. The same call goes on after it.
+    Raises VerificationError at the first trial with a problem. The same call then resumes after it.
     """
+    name = ALIASES.get(name, name)
     if name not in KINDS:
-        raise SpecError(f"no trials are called {name!r}", hint=f"there are: {', '.join(sorted(KINDS))}")
+        raise SpecError(f"no soak test is called {name!r}", hint=f"kinds: {', '.join(sorted(KINDS))}")
     report.parent.mkdir(parents=True, exist_ok=True)
     state = _resumed(report, name, seed) or _begun(name, seed, report)
     state["times"] = times
@@ -85,13 +90,13 @@ def run(name: str, *, times: int, seed: int, report: Path) -> dict[str, Any]:
     _judge(state, report, state["end"])
     bad = [number for number, trial in enumerate(state["trials"], 1) if trial["problems"]]
     if bad:
-        raise VerificationError(f"{len(bad)} of {times} trials went wrong: {bad}", hint=f"see {report}")
-    progress.note(f"{times} trials, nothing wrong: {report}")
+        raise VerificationError(f"{len(bad)} of {times} trials failed: {bad}", hint=f"see {report}")
+    progress.note(f"{times} trials passed: {report}")
     return state
 
 
 def _judge(state: dict[str, Any], report: Path, answer: Mapping[str, Any]) -> None:
-    """Write the report, and stop where there is a problem: what comes next would stumble over it too."""
+    """Write the report; raise at a problem, which the next trials would run into too."""
     state["failed"] = sum(1 for trial in state["trials"] if trial["problems"])
     state["updated"] = _now()
     files.write_json(report, state)
@@ -117,16 +122,19 @@ def _begun(name: str, seed: int, report: Path) -> dict[str, Any]:
 
 
 def _resumed(report: Path, name: str, seed: int) -> dict[str, Any] | None:
-    """What an earlier run left; raises SpecError if that is something else."""
+    """The report of an interrupted run; raises SpecError if it belongs to another."""
     try:
         state: dict[str, Any] = json.loads(report.read_text())
     except FileNotFoundError:
         return None
     except ValueError as e:
-        raise SpecError(f"{report} is no report: {e}", hint="name another file: --report") from e
-    if [state.get(key) for key in ("schema", "name", "seed")] != [SCHEMA, name, seed]:
         raise SpecError(
-            f"{report} is of other trials: {state.get('name')}, seed {state.get('seed')}",
+            f"{report} is no report of a soak test: {e}", hint="name another file: --report"
+        ) from e
+    known = ALIASES.get(state.get("name", ""), state.get("name"))
+    if [state.get("schema"), known, state.get("seed")] != [SCHEMA, name, seed]:
+        raise SpecError(
+            f"{report} belongs to another soak test: {state.get('name')}, seed {state.get('seed')}",
             hint="name another file: --report",
         )
     return state

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proof of the main job's build in a cloud, which is at work while other tests run."""
+"""The acceptance test of the main job's build, which runs in the background of other tests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from goldsmith.core import proc
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Proof:
-    """A verification in a cloud that runs in the background."""
+class Acceptance:
+    """A running verify-heat."""
 
     process: proc.Process
     log: Path
 
-    def ended_well(self) -> None:
-        """Wait for its end."""
+    def require_success(self) -> None:
+        """Wait for its end, which must be a success."""
         assert proc.ends_within(self.process, 1800), self.log.read_text()
         assert self.process.returncode == 0, self.log.read_text()

@@ -84,7 +84,7 @@ def test_no_build_is_removed_unasked(tmp_path: Path) -> None:
 
 
 def test_dead_cloud_goes_and_a_live_one_stays(tmp_path: Path) -> None:
-    live, dead = instance.place("live"), instance.place("dead")
+    live, dead = instance.named("live"), instance.named("dead")
     dead.folder.mkdir()
     with instance.claimed(live):
         done = clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None)

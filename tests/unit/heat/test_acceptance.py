@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proof's own judgement, on a cloud that answers what a test wants: the real one is in integration/."""
+"""What the acceptance test accepts and rejects, on a fake cloud; integration/test_heat.py has a real one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ import yaml
 from goldsmith.core import builds
 from goldsmith.errors import CloudError, SpecError, VerificationError
 from goldsmith.heat import acceptance
-from goldsmith.heat.acceptance import Wishes
-from goldsmith.heat.client import Server, Stack
+from goldsmith.heat.acceptance import Options
+from goldsmith.heat.outputs import Probe, Timing
 from goldsmith.heat.report import JUNIT, VERDICT, Report, split
+from goldsmith.heat.servers import Server
+from goldsmith.heat.stacks import Stack
 from goldsmith.verify import junit
 from tests.support import samples
 
@@ -43,12 +45,21 @@ class FakeCloud:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.images = FakeImages(self.calls)
+        self.servers = FakeServers()
+        self.stacks = FakeStacks(self)
         self.change: Callable[[str, dict[str, Any]], None] = lambda reason, stack: None
-        self.good: list[dict[str, Any]] = []
-        self.boot = 1
         self.left: list[str] = []
+
+    def leftovers(self, name: str, *, servers: Collection[str] = ()) -> list[str]:
+        assert len(name) == 6, "Heat cuts longer ones out of the names of servers"
+        return self.left
+
+
+class FakeImages:
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
         self.uploaded: dict[str, str] = {}
-        self.running: list[str] = []  # the images of the servers
 
     def upload(self, path: Path, name: str) -> str:
         *words, mark, which = name.split()
@@ -57,15 +68,35 @@ class FakeCloud:
         self.uploaded[f"id of {which}"] = name
         return f"id of {which}"
 
-    def images(self, word: str) -> dict[str, str]:
+    def named(self, word: str) -> dict[str, str]:
         return {id_: name for id_, name in self.uploaded.items() if word in name}
 
-    def delete_image(self, image: str) -> None:
+    def delete(self, image: str) -> None:
         self.calls.append(f"delete image {image}")
         del self.uploaded[image]
 
-    def servers(self) -> list[Server]:
-        return [Server(id=f"server of {image}", image=image, addresses=()) for image in self.running]
+
+class FakeServers:
+    def __init__(self) -> None:
+        self.boot = 1
+        self.running: list[str] = []  # the images of the servers
+
+    def all(self) -> list[Server]:
+        return [
+            Server(id=f"server of {image}", name="x", image=image, addresses=()) for image in self.running
+        ]
+
+    def reboot(self, server: str, *, timeout_s: float) -> None:
+        self.boot += 1
+
+    def console(self, server: str) -> str:
+        return "the console\n"
+
+
+class FakeStacks:
+    def __init__(self, cloud: FakeCloud) -> None:
+        self.cloud = cloud
+        self.good: list[dict[str, Any]] = []
 
     def create(self, name: str, template: Path, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
         assert template.exists()
@@ -76,47 +107,38 @@ class FakeCloud:
     ) -> Stack:
         return self._stack("UPDATE", parameters)
 
-    def stack(self, stack: str) -> Stack:
+    def get(self, stack: str) -> Stack:
         raise CloudError("no such stack")
 
     def delete(self, stack: str, *, timeout_s: float) -> None:
-        self.calls.append("delete stack")
-
-    def reboot(self, server: str, *, timeout_s: float) -> None:
-        self.boot += 1
-
-    def console(self, server: str) -> str:
-        return "the console\n"
-
-    def leftovers(self, name: str, *, servers: Collection[str] = ()) -> list[str]:
-        assert len(name) == 6, "Heat cuts longer ones out of the names of servers"
-        return self.left
+        self.cloud.calls.append("delete stack")
 
     def _stack(self, action: str, parameters: Mapping[str, Any]) -> Stack:
         pods, reason = parameters["pods"], parameters["reason"]
-        self.running = [id_ for id_, name in self.uploaded.items() if name == parameters["image"]]
+        servers, uploaded = self.cloud.servers, self.cloud.images.uploaded
+        servers.running = [id_ for id_, name in uploaded.items() if name == parameters["image"]]
         failure = self._failure(pods)
         if reason == "created" and action == "UPDATE":  # the script does not run in these
             reason = "crashed" if failure else "updated"
         self.good = self.good if failure else copy.deepcopy(pods)
         shown = {each["metadata"]["name"]: self._pod(each) for each in self.good}
         seen = {
-            "build": "build-1", "datasource": "config-disk (/dev/sr0)",
-            "boot_id": str(self.boot), "pods": copy.deepcopy(shown), "loop_cpu_s": 0.5,
+            "schema": Probe.SCHEMA, "version": 1, "build": "build-1", "datasource": "config-disk (/dev/sr0)",
+            "boot_id": str(servers.boot), "pods": copy.deepcopy(shown), "loop_cpu_s": 0.5,
             "imported_since_boot": 0, "signals_of_this_boot": [], "agent_cpu_s": 1.0,
             "passes_cpu_s": [1.0],
         }  # fmt: skip
         stack = {
             "status": f"{action}_FAILED" if failure else f"{action}_COMPLETE",
             "outputs": {
-                "server": f"server of {self.running[0]}", "addresses": {"net": ["10.0.0.1"]},
+                "server": f"server of {servers.running[0]}", "addresses": {"net": ["10.0.0.1"]},
                 "pods": shown, "failure": failure,
                 "pod_uids": {name: each["uid"] for name, each in shown.items()},
                 "stats": {name: {} for name in shown}, "said": "put back" if failure else "fine",
                 "timing": {"begun_at": 1.0, "written_at": 2.0, "ready_at": 5.0}, "probe": seen,
             },
         }  # fmt: skip
-        self.change(reason, stack)
+        self.cloud.change(reason, stack)
         stack["outputs"]["probe"] = json.dumps(stack["outputs"]["probe"])  # type: ignore[index]
         return Stack(id="1", name="x", reason="", **stack)  # type: ignore[arg-type]
 
@@ -150,8 +172,8 @@ def build(tmp_path: Path) -> Path:
     return folder
 
 
-def prove(build: Path, cloud: FakeCloud) -> Report:
-    return acceptance.prove(build, cloud, Wishes(flavor="golden"))  # type: ignore[arg-type]
+def accept(build: Path, cloud: FakeCloud) -> Report:
+    return acceptance.run(build, cloud, Options(flavor="golden"))  # type: ignore[arg-type]
 
 
 def verdict(build: Path) -> dict[str, Any]:
@@ -161,7 +183,7 @@ def verdict(build: Path) -> dict[str, Any]:
 def test_a_good_image_passes_every_step_and_leaves_nothing(build: Path) -> None:
     cloud = FakeCloud()
 
-    report = prove(build, cloud)
+    report = accept(build, cloud)
 
     assert report.passed
     assert [step["name"] for step in verdict(build)["steps"]] == STEPS
@@ -192,10 +214,15 @@ def status(value: str) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("probe", "spoil", "step", "said"),
+    ("reason", "spoil", "step", "message"),
     [
         ("created", status("CREATE_FAILED"), "create", "CREATE_FAILED"),
-        ("created", in_outputs("probe", "build", value="other"), "create", "the server is of build other"),
+        (
+            "created",
+            in_outputs("probe", "build", value="other"),
+            "create",
+            "the server was launched from the build other",
+        ),
         (
             "created",
             in_outputs("probe", "datasource", value="metadata (http://169.254.169.254)"),
@@ -216,48 +243,78 @@ def status(value: str) -> Callable[[dict[str, Any]], None]:
             "create",
             "runs x",
         ),
-        ("created", in_outputs("stats", value={"db": {}}), "create", "no figures of ['web']"),
+        ("created", in_outputs("stats", value={"db": {}}), "create", "has no figures of ['web']"),
         ("updated", in_outputs("pod_uids", "web", value="new"), "update", "got another UID: ['web']"),
         ("crashed", status("UPDATE_COMPLETE"), "crashing pod", "an update that must fail is UPDATE_COMPLETE"),
-        ("crashed", in_outputs("failure", value="no"), "crashing pod", "the failure does not say why: 'no'"),
-        ("crashed", in_outputs("said", value="oops"), "crashing pod", "the hook said 'oops'"),
-        ("crashed", in_outputs("timing", "ready_at", value=400.0), "crashing pod", "was seen after 398 s"),
+        (
+            "crashed",
+            in_outputs("failure", value="no"),
+            "crashing pod",
+            "does not give its reason 'pod crashing: container': 'no'",
+        ),
+        (
+            "crashed",
+            in_outputs("said", value="oops"),
+            "crashing pod",
+            "did not report that it restored the pods: 'oops'",
+        ),
+        (
+            "crashed",
+            in_outputs("timing", "ready_at", value=400.0),
+            "crashing pod",
+            "was reported after 398 s",
+        ),
         ("rolled back", in_outputs("pod_uids", "web", value="new"), "roll back", "the pods got other UIDs"),
         (
             "rolled back",
             in_outputs("probe", "pods", "web", "containers", "main", "started_at", value="later"),
             "roll back",
-            "the pod web did not run on",
+            "containers of the pod web were restarted",
         ),
         ("rebooted", in_outputs("probe", "boot_id", value="1"), "reboot", "the server was not rebooted"),
-        ("rebooted", in_outputs("probe", "pods", "web", "uid", value="x"), "reboot", "there are other pods"),
+        (
+            "rebooted",
+            in_outputs("probe", "pods", "web", "uid", value="x"),
+            "reboot",
+            "other pods run after the reboot",
+        ),
         (
             "rebooted",
             in_outputs("probe", "imported_since_boot", value=3),
             "reboot",
-            "3 blobs were imported anew",
+            "3 blobs were imported again",
         ),
-        ("rebooted", in_outputs("probe", "signals_of_this_boot", value=["x"]), "reboot", "a second signal"),
+        (
+            "rebooted",
+            in_outputs("probe", "signals_of_this_boot", value=["x"]),
+            "reboot",
+            "the agent signalled again",
+        ),
         ("replaced", status("UPDATE_FAILED"), "new image", "UPDATE_FAILED"),
         ("replaced", in_outputs("pods", value={}), "new image", "the pods are []"),
-        ("replaced", in_outputs("server", value="server of id of first"), "new image", "the server is not"),
+        (
+            "replaced",
+            in_outputs("server", value="server of id of first"),
+            "new image",
+            "Heat did not replace",
+        ),
         ("replaced", in_outputs("server", value="another"), "new image", "the new server has the image None"),
     ],
 )
-def test_each_thing_that_can_be_wrong_is_found(
-    build: Path, probe: str, spoil: Callable[[dict[str, Any]], None], step: str, said: str
+def test_each_fault_is_found(
+    build: Path, reason: str, spoil: Callable[[dict[str, Any]], None], step: str, message: str
 ) -> None:
     cloud = FakeCloud()
-    cloud.change = lambda now, stack: spoil(stack) if now == probe else None
+    cloud.change = lambda now, stack: spoil(stack) if now == reason else None
 
     with pytest.raises(VerificationError):
-        prove(build, cloud)
+        accept(build, cloud)
 
     failed = {each["name"]: each["failed"] for each in verdict(build)["steps"] if each["failed"]}
     assert list(failed) == [step]
-    assert said in failed[step]
+    assert message in failed[step]
     assert "delete stack" in cloud.calls
-    assert cloud.uploaded == {}, "all of ours is removed all the same"
+    assert cloud.images.uploaded == {}, "everything is removed all the same"
     assert (build / acceptance.CONSOLE).read_text() == "the console\n"
     assert junit.count(build / JUNIT).failed
 
@@ -267,60 +324,60 @@ def test_a_replaced_server_that_stays_is_a_failure(build: Path) -> None:
 
     def stays(reason: str, stack: dict[str, Any]) -> None:
         if reason == "replaced":
-            cloud.running.append("id of first")
+            cloud.servers.running.append("id of first")
 
     cloud.change = stays
-    with pytest.raises(VerificationError, match="the server server of id of first, which was replaced, is"):
-        prove(build, cloud)
+    with pytest.raises(VerificationError, match="the replaced server server of id of first still exists"):
+        accept(build, cloud)
 
 
-def test_an_image_whose_upload_was_cut_off_is_removed(build: Path) -> None:
+def test_an_image_whose_upload_was_interrupted_is_removed(build: Path) -> None:
     cloud = FakeCloud()
-    upload = cloud.upload
+    upload = cloud.images.upload
 
     def cut_off(path: Path, name: str) -> str:
         upload(path, name)
         raise KeyboardInterrupt
 
-    cloud.upload = cut_off  # type: ignore[method-assign]
+    cloud.images.upload = cut_off  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        prove(build, cloud)
-    assert cloud.uploaded == {}
+        accept(build, cloud)
+    assert cloud.images.uploaded == {}
 
 
-def test_what_is_left_in_the_cloud_is_a_failure(build: Path) -> None:
+def test_leftovers_in_the_cloud_are_a_failure(build: Path) -> None:
     cloud = FakeCloud()
     cloud.left = ["port x"]
 
     with pytest.raises(VerificationError, match="left in the cloud: port x"):
-        prove(build, cloud)
+        accept(build, cloud)
 
 
-def test_an_image_that_is_not_its_manifests_goes_to_no_cloud(build: Path) -> None:
+def test_an_image_that_differs_from_its_manifest_is_not_uploaded(build: Path) -> None:
     (build / "disk.qcow2").write_bytes(b"other")
     cloud = FakeCloud()
 
-    with pytest.raises(VerificationError, match="is not what its manifest says"):
-        prove(build, cloud)
+    with pytest.raises(VerificationError, match="has another sha256 than its manifest says"):
+        accept(build, cloud)
     assert cloud.calls == []
 
 
-def test_a_spec_without_an_agent_or_pods_is_said(build: Path) -> None:
+def test_a_spec_without_an_agent_or_pods_is_refused(build: Path) -> None:
     (build / "spec.yaml").write_text("name: mine\nverify: {pods: [{}]}\n")
 
     with pytest.raises(SpecError, match="mine has no Heat agent"):
-        prove(build, FakeCloud())
+        accept(build, FakeCloud())
 
 
-def test_without_a_verified_build_the_next_command_is_said(build: Path, tmp_path: Path) -> None:
+def test_without_a_verified_build_the_hint_is_the_next_command(build: Path, tmp_path: Path) -> None:
     assert builds.find_build(tmp_path / "out", "mine") == build
     with pytest.raises(SpecError) as e:
         builds.find_build(tmp_path / "out", "other")
     assert e.value.hint == "run: scripts/inv build-image other"
 
 
-def test_an_update_is_split_into_what_its_time_was_spent_on() -> None:
-    timing = {"begun_at": 103.0, "written_at": 103.5, "ready_at": 110.0}
+def test_an_update_is_split_into_what_took_its_time() -> None:
+    timing = Timing(begun_at=103.0, written_at=103.5, ready_at=110.0)
 
     assert split(100.0, timing, 112.0) == {
         "polling": 3.0, "checking and writing": 0.5, "kubelet": 6.5, "signal and Heat": 2.0,

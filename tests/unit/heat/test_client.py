@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import types
+from types import SimpleNamespace
 
-import pytest
+from goldsmith.heat.client import Cloud
+from goldsmith.heat.images import Images
+from goldsmith.heat.servers import Servers
+from goldsmith.heat.stacks import Stacks
 
-from goldsmith.heat import client
 
+def test_leftovers_are_named_by_their_word_and_ports_without_a_name_by_their_server() -> None:
+    def server(id_: str, name: str) -> SimpleNamespace:
+        return SimpleNamespace(id=id_, name=name, image=None, addresses={})
 
-def test_a_deleted_stack_has_left_heats_list_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heat does not find it by its name a moment before that."""
-    monkeypatch.setattr(client, "_POLL_S", 0.001)
-    lists = [[types.SimpleNamespace(id="1", name="mine")], []]
-    cloud = object.__new__(client.Cloud)
-    cloud._sdk = types.SimpleNamespace(
-        orchestration=types.SimpleNamespace(
-            delete_stack=lambda *_, **__: None, find_stack=lambda *_, **__: None, stacks=lambda: lists.pop(0)
-        )
-    )
+    sdk = SimpleNamespace(
+        current_project_id="p",
+        orchestration=SimpleNamespace(stacks=lambda: [SimpleNamespace(name=f"verify-{n}") for n in "ab"]),
+        compute=SimpleNamespace(servers=lambda: [server("1", "verify-a-one"), server("2", "other")]),
+        network=SimpleNamespace(
+            ports=lambda: [
+                SimpleNamespace(id="p1", name="", device_id="1"),
+                SimpleNamespace(id="p2", name="", device_id="2"),
+                SimpleNamespace(id="p3", name="verify-a-port", device_id=""),
+            ]
+        ),
+        image=SimpleNamespace(
+            images=lambda **_: [SimpleNamespace(id="i1", name="verify-a"), SimpleNamespace(id="i2", name="x")]
+        ),
+    )  # fmt: skip
+    cloud = Cloud(name="x", images=Images(sdk), stacks=Stacks(sdk), servers=Servers(sdk))
 
-    cloud.delete("mine", timeout_s=5)
-
-    assert lists == []
+    assert cloud.leftovers("verify-a", servers={"1"}) == [
+        "stack verify-a", "server verify-a-one", "port p1", "port verify-a-port", "image verify-a",
+    ]  # fmt: skip

@@ -3,31 +3,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from goldsmith.errors import VerificationError
 from goldsmith.heat import hooks
-from goldsmith.heat.client import Stack
+from goldsmith.heat.stacks import Stack
 
 ALL = ["script", "kubelet", "ansible", "puppet", "docker-cmd", "cfn-init"]
 
 
-class FakeCloud:
-    """Answers as the template's deployments would; one output can be another."""
+class FakeLauncher:
+    """Answers as the template's deployments would; one output can be spoilt."""
 
     def __init__(self, action: str = "", **spoilt: object) -> None:
         self.action, self.spoilt = action, spoilt
         self.ids = itertools.count()
 
-    def create(self, name: str, template: Path, parameters: Mapping[str, Any], *, timeout_s: float) -> Stack:
+    def create(self, template: str, parameters: Mapping[str, Any]) -> Stack:
         return self._stack("CREATE", parameters)
 
-    def update(
-        self, stack: Stack, template: Path, parameters: Mapping[str, Any], *, timeout_s: float
-    ) -> Stack:
+    def update(self, template: str, parameters: Mapping[str, Any]) -> Stack:
         return self._stack("UPDATE", parameters)
 
     def _stack(self, action: str, parameters: Mapping[str, Any]) -> Stack:
@@ -47,16 +44,16 @@ class FakeCloud:
         return Stack(id="1", name="x", status=f"{action}_COMPLETE", reason="", outputs=outputs)
 
 
-def prove(cloud: FakeCloud) -> Stack:
-    return hooks.prove(cloud, "x", Path("t"), {"image": "i"}, timeout_s=1)  # type: ignore[arg-type]
+def verify(launcher: FakeLauncher) -> Stack:
+    return hooks.verify(launcher, {"image": "i"})  # type: ignore[arg-type]
 
 
 def test_every_kind_of_configuration_answers_and_is_changed_by_an_update() -> None:
-    assert prove(FakeCloud()).outputs["playbook"] == "good evening from Ansible"
+    assert verify(FakeLauncher()).outputs["playbook"] == "good evening from Ansible"
 
 
 @pytest.mark.parametrize(
-    ("action", "output", "value", "said"),
+    ("action", "output", "value", "message"),
     [
         ("CREATE", "script_stderr", "", "output script_stderr is ''"),
         ("CREATE", "metadata", None, "output metadata is None"),
@@ -65,14 +62,19 @@ def test_every_kind_of_configuration_answers_and_is_changed_by_an_update() -> No
         ("CREATE", "pods", None, "redis"),
         ("UPDATE", "playbook", "hello from Ansible", "output playbook is 'hello from Ansible'"),
         ("UPDATE", "boot", "good evening from the boot\n", "output boot is"),
-        ("UPDATE", "containers", {"web": {"id": 0, "state": "running"}}, "is still the one from before"),
+        (
+            "UPDATE",
+            "containers",
+            {"web": {"id": 0, "state": "running"}},
+            "was not replaced when it was changed",
+        ),
     ],
 )
-def test_another_answer_is_the_images_fault(action: str, output: str, value: object, said: str) -> None:
-    with pytest.raises(VerificationError, match=said):
-        prove(FakeCloud(action, **{output: value}))
+def test_a_wrong_answer_fails_verification(action: str, output: str, value: object, message: str) -> None:
+    with pytest.raises(VerificationError, match=message):
+        verify(FakeLauncher(action, **{output: value}))
 
 
-def test_only_an_image_with_all_hooks_is_asked() -> None:
+def test_only_an_image_with_all_hooks_is_tested_with_all() -> None:
     assert hooks.are_all(ALL)
     assert not hooks.are_all(ALL[:-1])

@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
 
-from goldsmith.core import builds, locks
-from goldsmith.devcloud import instance, lifecycle
-from goldsmith.devcloud.start import Options
+from goldsmith.core import builds
+from goldsmith.devcloud import instance, lifecycle, start
 from goldsmith.errors import HostError
 from goldsmith.heat import acceptance, verify
 
 
-def fail(name: str, options: Options) -> None:
+def fail(name: str, options: start.Options) -> None:
     raise HostError("no cloud here")
 
 
-def test_a_verification_removes_what_a_killed_one_left_and_no_other_cloud(
+def test_a_verification_removes_the_leftovers_of_a_killed_one_and_no_other_cloud(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    killed, other = instance.place("verify-1"), instance.place("mine")
+    killed, other = instance.named("verify-1"), instance.named("mine")
     killed.folder.mkdir()
     other.folder.mkdir()
     monkeypatch.setattr(lifecycle, "up", fail)
@@ -28,26 +26,26 @@ def test_a_verification_removes_what_a_killed_one_left_and_no_other_cloud(
     monkeypatch.setattr(builds, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
-        verify.verify(tmp_path, "tiny", cloud="", wishes=acceptance.Wishes(flavor="one"))
+        verify.verify(tmp_path, "tiny", cloud="", options=acceptance.Options(flavor="one"))
 
     assert not killed.folder.exists()
     assert other.folder.exists()
 
 
 @pytest.mark.parametrize(
-    ("wishes", "has_swift"),
+    ("options", "has_swift"),
     [
-        (acceptance.Wishes(flavor="one"), False),
-        (acceptance.Wishes(flavor="one", poll_transport="POLL_TEMP_URL"), True),
-        (acceptance.Wishes(flavor="one", signal_transport="TEMP_URL_SIGNAL"), True),
+        (acceptance.Options(flavor="one"), False),
+        (acceptance.Options(flavor="one", poll_transport="POLL_TEMP_URL"), True),
+        (acceptance.Options(flavor="one", signal_transport="TEMP_URL_SIGNAL"), True),
     ],
 )
 def test_a_cloud_for_temporary_urls_has_swift(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wishes: acceptance.Wishes, has_swift: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: acceptance.Options, has_swift: bool
 ) -> None:
-    asked: list[Options] = []
+    asked: list[start.Options] = []
 
-    def up(name: str, options: Options) -> None:
+    def up(name: str, options: start.Options) -> None:
         asked.append(options)
         fail(name, options)
 
@@ -55,29 +53,5 @@ def test_a_cloud_for_temporary_urls_has_swift(
     monkeypatch.setattr(builds, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
-        verify.verify(tmp_path, "tiny", cloud="", wishes=wishes)
-    assert ["swift" in options.services for options in asked] == [has_swift]
-
-
-def test_a_running_cloud_ends_once_whom_it_was_for_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    abandoned, owned, mine = (instance.place(name) for name in ("verify-1", "verify-2", "mine"))
-    ended: list[str] = []
-
-    def down(name: str) -> list[str]:
-        ended.append(name)
-        return [f"removed {name}"]
-
-    monkeypatch.setattr(lifecycle, "down", down)
-    for here in (abandoned, owned, mine):
-        here.folder.mkdir()
-    abandoned.owner.touch()
-    with contextlib.ExitStack() as ends:
-        for here in (abandoned, owned, mine):
-            ends.enter_context(locks.locked(here.folder / "lock"))  # as process 1 of a cloud does
-        ends.enter_context(instance.owned(owned))
-        with pytest.raises(HostError, match="in use by another process"), instance.owned(owned):
-            pass
-
-        done = lifecycle.clean_dead()
-
-    assert (done, ended) == (["removed verify-1"], ["verify-1"])
+        verify.verify(tmp_path, "tiny", cloud="", options=options)
+    assert ["swift" in each.services for each in asked] == [has_swift]

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,9 @@ import pytest
 
 from goldsmith.core import paths, reaper
 from goldsmith.errors import SpecError, VerificationError
-from goldsmith.heat import verify
-from goldsmith.heat.acceptance import Wishes
 from goldsmith.host import accelerator
 from goldsmith.image import build_info
-from tests.soak import heat_cloud, heat_failures, heat_transports, kill, runner
-from tests.soak.heat_cloud import SPEC
-from tests.soak.heat_failures import Failures
+from tests.soak import heat_transports, kill, runner
 from tests.support import builds
 
 
@@ -59,26 +54,6 @@ def thrown(report: Path) -> list[int]:
     return [trial["thrown"] for trial in json.loads(report.read_text())["trials"]]
 
 
-def test_each_road_is_a_trial_and_one_that_fails_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def verified(_out: Path, name: str, *, cloud: str, wishes: Wishes) -> dict[str, Any]:
-        if name != SPEC:
-            raise VerificationError("a hook did not answer")
-        steps = [{"name": "create", "seconds": 5.0}]
-        return {"image_sha256": wishes.poll_transport, "steps": steps, "figures": {}}
-
-    monkeypatch.setattr(verify, "verify", verified)
-    roads = heat_transports.Roads(tmp_path)
-
-    trials = [roads.one(index, random.Random(1)) for index in range(len(heat_transports.ROADS))]  # noqa: S311
-
-    assert [trial["road"] for trial in trials] == roads.prepare({})["roads"]
-    assert [trial["problems"] for trial in trials] == [[], [], ["a hook did not answer"], []]
-    assert trials[0]["image_sha256"] == "POLL_TEMP_URL"
-    assert trials[1]["seconds"] == {"create": 5.0}
-
-
 def test_report_says_what_was_tried_where(tmp_path: Path) -> None:
     runner.run("dice", times=2, seed=1, report=tmp_path / "new" / "report.json")
     report = json.loads((tmp_path / "new" / "report.json").read_text())
@@ -97,7 +72,9 @@ def test_same_seed_gives_the_same_trials(tmp_path: Path) -> None:
     assert thrown(tmp_path / "a") == thrown(tmp_path / "b") != thrown(tmp_path / "c")
 
 
-def test_broken_off_run_goes_on_with_the_trials_it_would_have_had(tmp_path: Path, dice: type[Dice]) -> None:
+def test_an_interrupted_run_resumes_with_the_trials_it_would_have_had(
+    tmp_path: Path, dice: type[Dice]
+) -> None:
     runner.run("dice", times=8, seed=1, report=tmp_path / "whole")
     runner.run("dice", times=3, seed=1, report=tmp_path / "parts")
     runner.run("dice", times=8, seed=1, report=tmp_path / "parts")
@@ -106,9 +83,7 @@ def test_broken_off_run_goes_on_with_the_trials_it_would_have_had(tmp_path: Path
     assert dice.known == {"sides": 6}
 
 
-def test_trial_that_goes_wrong_stops_the_run_and_stays_in_the_report(
-    tmp_path: Path, dice: type[Dice]
-) -> None:
+def test_a_trial_that_fails_stops_the_run_and_stays_in_the_report(tmp_path: Path, dice: type[Dice]) -> None:
     dice.bad = 1
     with pytest.raises(VerificationError, match=r"trial 2 of dice, seed 1:\n  \| fell off the table"):
         runner.run("dice", times=4, seed=1, report=tmp_path / "report")
@@ -116,33 +91,33 @@ def test_trial_that_goes_wrong_stops_the_run_and_stays_in_the_report(
     assert len(thrown(tmp_path / "report")) == 2
 
 
-def test_run_that_goes_on_after_a_bad_trial_is_not_good(tmp_path: Path, dice: type[Dice]) -> None:
+def test_a_run_that_resumes_after_a_failed_trial_fails(tmp_path: Path, dice: type[Dice]) -> None:
     dice.bad = 1
     with pytest.raises(VerificationError):
         runner.run("dice", times=4, seed=1, report=tmp_path / "report")
 
-    with pytest.raises(VerificationError, match=r"1 of 4 trials went wrong: \[2\]"):
+    with pytest.raises(VerificationError, match=r"1 of 4 trials failed: \[2\]"):
         runner.run("dice", times=4, seed=1, report=tmp_path / "report")
 
     assert len(thrown(tmp_path / "report")) == 4
 
 
-def test_what_goes_wrong_beside_a_block_is_raised_at_its_end() -> None:
-    def work(over: threading.Event) -> None:
-        assert over.wait(30), "the block has ended"
-        raise VerificationError("seen beside it")
+def test_a_report_with_the_earlier_name_is_resumed(
+    tmp_path: Path, dice: type[Dice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(runner.ALIASES, "bones", "dice")
+    runner.run("dice", times=1, seed=1, report=tmp_path / "report")
+    report = tmp_path / "report"
+    report.write_text(report.read_text().replace('"name": "dice"', '"name": "bones"'))
 
-    with pytest.raises(VerificationError, match="seen beside it"), heat_cloud.beside(work):
-        pass
+    for name in ("dice", "bones"):
+        runner.run(name, times=2, seed=1, report=report)
+
+    assert len(thrown(report)) == 2
+    assert runner.KINDS[runner.ALIASES["heat-roads"]] is heat_transports.Transports
 
 
-def test_every_case_around_a_server_is_one_that_there_is_and_no_other() -> None:
-    methods = {name for name in vars(Failures) if not name.startswith("_")} - {"prepare", "one"}
-
-    assert sorted(heat_failures.CASES) == sorted(methods)
-
-
-def test_unknown_trials_are_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_kind_is_reported_with_those_that_exist(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="'cards'") as e:
         runner.run("cards", times=1, seed=1, report=tmp_path / "report")
 
@@ -151,7 +126,7 @@ def test_unknown_trials_are_told_with_those_that_there_are(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["no JSON", '{"schema": "goldsmith.soak", "name": "dice", "seed": 2}'])
-def test_report_of_something_else_is_not_written_over(tmp_path: Path, text: str) -> None:
+def test_a_report_of_something_else_is_not_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / "report").write_text(text)
 
     with pytest.raises(SpecError):
