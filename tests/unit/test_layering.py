@@ -283,7 +283,7 @@ def test_connections_to_clouds_stay_in_their_clients() -> None:
         if node.attr in ("sdk", "_sdk") or ast.unparse(node) == "openstack.connect"
     }
 
-    assert users == {"publish.glance", "publish.nova", "heat.client"}
+    assert users == {"publish.glance", "publish.nova", "heat.images", "heat.servers"}
 
 
 def test_nothing_starts_programs_past_proc() -> None:
