@@ -10,6 +10,7 @@ import ast
 import contextlib
 import dataclasses
 import functools
+import itertools
 import re
 import subprocess
 import sys
@@ -230,6 +231,24 @@ def test_strings_that_name_a_module_name_one_that_exists() -> None:
 
     assert not [
         f"{path.relative_to(ROOT)}:{line}: {name}" for path, line, name in found if not _is_there(name)
+    ]
+
+
+def test_programs_of_ours_are_started_by_names_of_modules() -> None:
+    """What follows "-m" in an argv; `goldsmith.NAME` elsewhere can be the schema of a document."""
+    started = [
+        (path, node.lineno, str(module.value))
+        for path in [*PATHS.values(), *OTHERS]
+        for node in nodes_of(path)
+        if isinstance(node, (ast.List, ast.Tuple))
+        for flag, module in itertools.pairwise(node.elts)
+        if isinstance(flag, ast.Constant) and flag.value == "-m"
+        and isinstance(module, ast.Constant) and str(module.value).startswith(("goldsmith", "tests"))
+    ]  # fmt: skip
+    assert len(started) > 5
+
+    assert not [
+        f"{path.relative_to(ROOT)}:{line}: {name}" for path, line, name in started if not _is_there(name)
     ]
 
 
