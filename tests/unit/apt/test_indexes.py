@@ -98,7 +98,7 @@ def test_offline_the_last_state_is_used_and_reported(
     before = indexes.current("x", served[0])
     gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
     assert indexes.current("x", gone).key("amd64") == before.key("amd64")
-    assert "Debian's index of Sat, 21 Nov 2026 09:15:44 GMT is used" in capsys.readouterr().err
+    assert "using Debian's index of Sat, 21 Nov 2026 09:15:44 GMT" in capsys.readouterr().err
 
 
 def test_offline_without_an_earlier_state_is_an_error(fake: Callable[..., Path]) -> None:
