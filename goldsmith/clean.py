@@ -5,15 +5,30 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from goldsmith.core import cache, scratch
 from goldsmith.core.builds import is_verified
+from goldsmith.core.documents import Document, about
 from goldsmith.devcloud import lifecycle
 
 
-def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> list[str]:
-    """Remove what nobody needs; a line for each thing removed.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanAnswer(Document):
+    """What was removed: the answer of clean."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.clean"
+
+    removed: Annotated[tuple[str, ...], about("A line for each thing removed.")]
+
+    def as_text(self) -> str:
+        return "\n".join(self.removed) or "nothing to remove"
+
+
+def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> CleanAnswer:
+    """Remove what nobody needs.
 
     Without the two options: only what dead runs left, and broken cache entries.
     """
@@ -22,7 +37,7 @@ def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | 
     if keep_builds is not None:
         for folder in sorted(path for path in out.glob("*") if path.is_dir()):
             done += clean_builds(folder, keep=keep_builds)
-    return done
+    return CleanAnswer(removed=tuple(done))
 
 
 def clean_builds(folder: Path, *, keep: int) -> list[str]:

@@ -69,14 +69,16 @@ def render(c: Context, name: Any = None, var: Any = None) -> None:
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Print what a build would call. Touches nothing, asks the host nothing."""
     from goldsmith.cli import output
+    from goldsmith.cli.answers import PlanAnswer
     from goldsmith.image import prepare
 
     with common.reported(as_json=json):
         loaded, dib_plan = prepare.plan(name, common.variables(var or ()))
+        answer = PlanAnswer.of(loaded, dib_plan)
         if json:
-            common.print_json("goldsmith.plan", output.plan_as_dict(loaded, dib_plan))
+            common.print_document(answer)
         else:
-            sys.stdout.write(output.plan_as_text(loaded, dib_plan))
+            sys.stdout.write(output.plan_as_text(answer))
 
 
 @task(
@@ -91,7 +93,7 @@ def export_images(
     c: Context, name: Any = None, var: Any = None, out: str = "", refresh: bool = False, json: bool = False
 ) -> None:
     """Write a spec's container images into one OCI archive, with its lock beside it."""
-    from goldsmith.cli import output
+    from goldsmith.cli.answers import BundleAnswer
     from goldsmith.containers import bundler
     from goldsmith.core import paths
 
@@ -99,7 +101,7 @@ def export_images(
         target = Path(out) if out else paths.out_root() / f"{Path(name).name}-images"
         bundle = bundler.export_images(name, common.variables(var or ()), target, refresh=refresh)
         if json:
-            common.print_json("goldsmith.bundle", output.bundle_as_dict(bundle))
+            common.print_document(BundleAnswer.of(bundle))
         else:
             print(bundle.path)
 
@@ -171,6 +173,15 @@ def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None
         sys.exit(0 if report.ok else 3)
 
 
+@task(positional=["document"], help={"document": "name of a document, such as manifest; default: list them"})
+def schema(c: Context, document: Any = None) -> None:
+    """Print the JSON schema of a document that goldsmith writes, of an answer to --json, or of the spec."""
+    from goldsmith.cli import published_schemas
+
+    with common.reported():
+        sys.stdout.write(published_schemas.text(document))
+
+
 @task(help={"version": "a Kubernetes release, such as 1.35.4"})
 def kubelet_bump(c: Context, version: str) -> None:
     """Move the pin of the kubelet's Go module, and of the Go it needs, to another release."""
@@ -198,7 +209,4 @@ def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, jso
             cache_older_than_days=None if cache_older_than < 0 else cache_older_than,
             keep_builds=None if keep_builds < 0 else keep_builds,
         )
-        if json:
-            common.print_json("goldsmith.clean", {"removed": done})
-        else:
-            print("\n".join(done) or "nothing to remove")
+        common.show(done, as_json=json)

@@ -17,7 +17,7 @@ def of(*modules: ModuleType) -> Collection:
     Raises ValueError where two have one name. Modules import what a task needs within it: --list and
     --help answer at once.
     """
-    common.make_optional({"name": common.DEFAULT_SPEC})
+    common.make_optional({"name": common.DEFAULT_SPEC, "document": ""})
     made = Collection()
     for module in modules:
         for value in vars(module).values():

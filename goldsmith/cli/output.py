@@ -3,22 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from goldsmith.cli import common
-from goldsmith.containers.bundler import Bundle
+from goldsmith.cli.answers import PlanAnswer
 from goldsmith.core import progress
 from goldsmith.core.documents import Document
 from goldsmith.host.preflight import Check
-from goldsmith.image.dib_plan import DibPlan
 from goldsmith.image.verdict import Verdict
 from goldsmith.pipeline import BuildResult
 from goldsmith.publish.inventory import ImagesAnswer, Listing, Orphan, OrphansAnswer
 from goldsmith.publish.publisher import CloudResult
-from goldsmith.spec.load import LoadedSpec
 
 
 def show(result: BuildResult) -> None:
@@ -51,50 +47,17 @@ def verdict_as_text(verdict: Verdict) -> str:
     return "\n".join([*lines, f"sha256 {verdict.image_sha256}"])
 
 
-def bundle_as_dict(bundle: Bundle) -> dict[str, Any]:
-    """The answer of export-images --json."""
-    lock = json.loads(bundle.lock_path.read_text())
-    return {
-        "file": str(bundle.path), "sha256": bundle.sha256, "size": bundle.size_bytes,
-        "reused": bundle.reused, "images": lock["images"],
-    }  # fmt: skip
-
-
-def plan_as_dict(loaded: LoadedSpec, plan: DibPlan) -> dict[str, Any]:
-    """All stages' plans as data."""
-    spec = loaded.spec
-    return {
-        "name": spec.name,
-        "spec_sha256": loaded.sha256,
-        "kubelet": None if spec.kubelet is None else f"{spec.kubelet.version} from {spec.kubelet.source}",
-        "containers": [
-            {"ref": c.ref, "from": c.build or c.registry or "engine", "into": c.into.value}
-            for c in spec.containers
-        ],
-        "embed": spec.embed.value,
-        "image": {"argv": list(plan.argv), "env": dict(plan.env), "block_device": plan.block_device},
-        "formats": [format_.value for format_ in spec.disk.formats],
-        "verify": {
-            "pods": [pod["metadata"]["name"] for pod in spec.verify.pods],
-            "boot_deadline_s": spec.verify.boot_deadline_s,
-            "pods_deadline_s": spec.verify.pods_deadline_s,
-            "tests": list(spec.verify.tests),
-        },
-    }
-
-
-def plan_as_text(loaded: LoadedSpec, plan: DibPlan) -> str:
+def plan_as_text(plan: PlanAnswer) -> str:
     """All stages' plans, to read and to diff."""
-    data = plan_as_dict(loaded, plan)
-    lines = [f"spec        {data['name']} ({data['spec_sha256'][:12]})", f"kubelet     {data['kubelet']}"]
-    lines += [f"container   {c['ref']} from {c['from']} into {c['into']}" for c in data["containers"]]
-    lines += [f"embed       {data['embed']}"]
-    lines += [f"image env   {name}={value}" for name, value in sorted(plan.env.items())]
-    lines += [f"image call  {shlex.join(plan.argv)}"]
-    lines += [f"image disk  {line}" for line in plan.block_device.splitlines()]
-    lines += [f"formats     {' '.join(data['formats'])}"]
-    lines += [f"verify      pods {' '.join(data['verify']['pods']) or '(none)'}"]
-    lines += [f"verify      tests {' '.join(data['verify']['tests']) or '(only ours)'}"]
+    lines = [f"spec        {plan.name} ({plan.spec_sha256[:12]})", f"kubelet     {plan.kubelet}"]
+    lines += [f"container   {c['ref']} from {c['from']} into {c['into']}" for c in plan.containers]
+    lines += [f"embed       {plan.embed}"]
+    lines += [f"image env   {name}={value}" for name, value in sorted(plan.image.env.items())]
+    lines += [f"image call  {shlex.join(plan.image.argv)}"]
+    lines += [f"image disk  {line}" for line in plan.image.block_device.splitlines()]
+    lines += [f"formats     {' '.join(plan.formats)}"]
+    lines += [f"verify      pods {' '.join(plan.verify.pods) or '(none)'}"]
+    lines += [f"verify      tests {' '.join(plan.verify.tests) or '(only ours)'}"]
     return "\n".join(lines) + "\n"
 
 

@@ -57,7 +57,8 @@ class Document:
         """The document in JSON data. origin: where they are from, for messages. Raises error."""
         checked = _checked(cls, data, origin, error)
         try:
-            return msgspec.convert(_renamed(checked, {key: field for field, key in cls.KEYS.items()}), cls)
+            fields = _renamed(checked, {key: field for field, key in cls.KEYS.items()})
+            return msgspec.convert(fields, cls, dec_hook=_path_of)
         except (msgspec.ValidationError, RecursionError) as e:
             raise error(f"cannot use the {title(cls)} {origin}: {_reason(e)}") from e
 
@@ -105,12 +106,26 @@ def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
 
 def json_schema(kind: type[Document]) -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of a document, with a description of each key."""
-    _, parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    _, parts = msgspec.json.schema_components(
+        [kind], ref_template="#/$defs/{name}", schema_hook=_schema_of_path
+    )
     for each in {kind, *kinds()}:
         if each.__name__ in parts:
             parts[each.__name__] = _with_version(each, parts[each.__name__])
     whole = parts.pop(kind.__name__)
     return {"$schema": DRAFT, **whole, "title": kind.SCHEMA, **({"$defs": parts} if parts else {})}
+
+
+def _schema_of_path(kind: type) -> dict[str, Any]:
+    if kind is Path:
+        return {"type": "string"}
+    raise NotImplementedError
+
+
+def _path_of(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError
 
 
 def kinds() -> list[type[Document]]:

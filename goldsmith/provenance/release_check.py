@@ -155,11 +155,11 @@ def _manifest(folder: Path, found: Statement) -> str | None:
 
 
 def _verdict(_folder: Path, found: Statement) -> str | None:
-    verdict = found.verification
+    result, verified = found.verification
     disks = {digest["sha256"] for digest in found.subjects.values()}
-    if verdict["result"] != "passed":
-        return f"the verification of the image ended with: {verdict['result']}"
-    return None if verdict["image_sha256"] in disks else "the verified image is not part of the release"
+    if result != "passed":
+        return f"the verification of the image ended with: {result}"
+    return None if verified in disks else "the verified image is not part of the release"
 
 
 _CLAIMS = {"manifest": _manifest, "verification": _verdict}

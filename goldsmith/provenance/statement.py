@@ -99,10 +99,10 @@ class Statement:
         return {**self.content, "predicate": {**predicate, "buildDefinition": definition}} == made
 
     @property
-    def verification(self) -> Mapping[str, Any]:
-        """The verdict: result, tests, skipped, image_sha256."""
-        found: Mapping[str, Any] = self.content["predicate"]["runDetails"]["byproducts"][0]["annotations"]
-        return found
+    def verification(self) -> tuple[str, str]:
+        """Result of the verification, and hex sha256 of the disk image that was verified."""
+        found = self.content["predicate"]["runDetails"]["byproducts"][0]["annotations"]
+        return str(found["result"]), str(found.get("image_sha256"))
 
 
 def _subjects(manifest: Manifest, manifest_sha256: str) -> Iterator[dict[str, Any]]:

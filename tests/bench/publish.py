@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A publication against `openstack image create --file`: the same file, to the same Glance, taking turns.
 
-`python -m goldsmith.benchpublish OUT CLOUD` is one publication, in a process of its own so that its memory
+`python -m tests.bench.publish OUT CLOUD` is one publication, in a separate process so that its memory
 can be told. Both are timed with the start of their process; ours hashes, compares and moves the alias too.
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our export and our image stage against the plain tools: the same work, in one run, cold and warm.
 
-`python -m goldsmith.bench SOCKET TARGET SPOOL REF ...` is one cold export, in a process of its own so
+`python -m tests.bench.runner SOCKET TARGET SPOOL REF ...` is one cold export, in a process of its own so
 that its memory can be told.
 """
 
@@ -84,7 +84,7 @@ def _export(run: Run) -> list[dict[str, Any]]:
             saved.append(_timed(lambda: proc.capture(["docker", "-H", socket, "save", "-o", target, *refs])))
             saved_bytes = target.stat().st_size
             spool.mkdir()
-            argv: list[proc.Arg] = [sys.executable, "-m", "goldsmith.bench", socket, target, spool, *refs]
+            argv: list[proc.Arg] = [sys.executable, "-m", "tests.bench.runner", socket, target, spool, *refs]
             answer = json.loads(proc.capture(argv, cwd=paths.project_root()))
             ours.append(answer["seconds"])
             peaks.append(answer["peak_mib"])

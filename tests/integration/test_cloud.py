@@ -558,7 +558,7 @@ def test_a_canary_that_does_not_report_that_it_runs(
 
     printed = place.publish(tiny_build, "--deadline", "25", status=7).stderr
 
-    assert "does not say that it runs" in printed
+    assert "does not report that it runs" in printed
     assert "tiny: no config drive" in printed  # the end of its console
     assert place.answer("images") == []
     assert openstack(cloud, "server", "list") == []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.core import download, files, paths, proc, reaper, scratch
 from goldsmith.core.scratch import Run
 from goldsmith.errors import BuildError, CommandError, HostError
@@ -29,6 +31,7 @@ from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.scan import sbom, secret_scanner, secrets
 from goldsmith.spec import load
+from goldsmith.verify.expectations import Expectations
 from tests.support import fedora_root
 
 pytestmark = pytest.mark.integration
@@ -157,12 +160,12 @@ def build(name: str, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> 
 @pytest.fixture(scope="module")
 def built(cache: Path, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> Built:
     image, identity = build("good", stand_in, bundle, run)
-    said = json.loads((identity / "build.json").read_text())
-    images = json.loads(bundle[1].read_text())["images"]
     expect = run.folder / "expect.json"
-    expect.write_text(
-        json.dumps({"phase": "sealed", "build": said, "manifest": None, "images": images, "systemd": True})
-    )
+    Expectations(
+        phase="sealed", build=json.loads((identity / "build.json").read_text()), manifest=None,
+        images=ImagesLock.read(bundle[1]).images, systemd=True, image_sha256=files.sha256_of(image),
+        user="fedora", hostname="golden", nics=(), grow_mib=0, slowness=1.0,
+    ).write(expect)  # fmt: skip
     packages = json.loads((identity / "packages.json").read_text())
     return Built(image=image, log=(image.parent / "build.log").read_text(), packages=packages, expect=expect)
 
@@ -299,12 +302,11 @@ def test_the_bill_of_materials_lists_what_rpm_installed(built: Built, root: Path
 
 def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, run: Run) -> None:
     (run.folder / sbom.FILE).write_text(sbom.make(root))
-    expect = {
-        **json.loads(built.expect.read_text()), "image_sha256": files.sha256_of(built.image),
-        "sbom": sbom.read(run.folder / sbom.FILE).as_dict(),
-        "secrets": secrets.judge({"": secret_scanner.disk(root)}, ()).as_dict(),
-    }  # fmt: skip
-    built.expect.write_text(json.dumps(expect))
+    dataclasses.replace(
+        Expectations.read(built.expect),
+        sbom=sbom.read(run.folder / sbom.FILE).as_dict(),
+        secrets=secrets.judge({"": secret_scanner.disk(root)}, ()).as_dict(),
+    ).write(built.expect)
     suites = ROOT / "goldsmith/verify/suites"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", suites / "pytest.ini", "--expect", built.expect,

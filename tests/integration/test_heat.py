@@ -15,6 +15,7 @@ from goldsmith.heat import report, verify
 from goldsmith.heat.acceptance import Options
 from goldsmith.heat.report import HeatVerdict
 from goldsmith.verify import junit
+from tests.support import published
 from tests.support.heat_in_background import Acceptance
 
 pytestmark = pytest.mark.integration
@@ -26,6 +27,7 @@ STEPS = ["image", "create", "update", "crashing pod", "roll back", "reboot", "ne
 def verdict(acceptance: Acceptance, built: dict[str, Any]) -> HeatVerdict:
     """The verdict that the verification wrote beside the manifest, once it has ended."""
     acceptance.require_success()
+    assert "goldsmith.heat-verdict" in published.check_folder(Path(built["folder"]))
     return HeatVerdict.read(Path(built["folder"]) / report.VERDICT)
 
 

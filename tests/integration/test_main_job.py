@@ -15,6 +15,7 @@ import pytest
 
 from goldsmith.core import files, paths, proc
 from goldsmith.scan import sbom
+from tests.support import published
 from tests.support.inv import inv
 
 pytestmark = pytest.mark.integration
@@ -47,6 +48,14 @@ def test_manifest_says_verified_and_names_the_hash_of_the_file(built: dict[str, 
         assert hashlib.file_digest(image, "sha256").hexdigest() == disk["sha256"]
     for name, digest in manifest["files"].items():
         assert files.sha256_of(folder / name) == digest, name
+
+
+def test_every_document_of_the_build_is_what_its_schema_says(built: dict[str, Any]) -> None:
+    found = published.check_folder(Path(built["folder"]))
+
+    assert found == {
+        f"goldsmith.{name}" for name in ("manifest", "images-lock", "packages", "secrets", "timings")
+    }
 
 
 def test_every_package_has_a_hash_and_a_suite(built: dict[str, Any]) -> None:

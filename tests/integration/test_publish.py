@@ -323,7 +323,7 @@ def test_what_glance_converts_is_compared_by_its_content(
 
     said = place.publish(tiny_build).stderr
 
-    assert f"{NAME}: compare the content as converted to raw done" in said
+    assert f"{NAME}: compare the content that Glance converted to raw done" in said
     (image,) = [i for i in images_of(Glance(NAME), place.alias) if i.is_ours]
     assert image.disk_format == "raw"
     assert released(place) == [tiny_build.name]
@@ -499,13 +499,13 @@ def test_bytes_that_differ_from_the_manifest(place: PubPlace, spoilt: Path) -> N
         disk.seek(-1, os.SEEK_END)
         disk.write(b"x")
 
-    refused(place, spoilt, "tiny-amd64.qcow2 is not what its manifest says")
+    refused(place, spoilt, "tiny-amd64.qcow2 differs from its manifest")
 
 
 def test_a_manifest_that_contradicts_its_files(place: PubPlace, spoilt: Path) -> None:
     (spoilt / "packages.json").write_text("{}")
 
-    refused(place, spoilt, "packages.json is not what the manifest says")
+    refused(place, spoilt, "packages.json differs from its manifest")
 
 
 @pytest.mark.parametrize("verdict", [None, "failed"])

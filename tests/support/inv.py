@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.core import paths
+from tests.support import published
 
 INV = paths.project_root() / "scripts" / "inv"
 
 
 def inv(*words: str, out: Path, timeout_s: float = 1800, **environment: str) -> dict[str, Any]:
-    """The answer of `scripts/inv WORDS --json`, which has to succeed."""
+    """The answer of `scripts/inv WORDS --json`, which has to succeed and to be what its schema says."""
     env = {**os.environ, "CI": "true", "GOLDSMITH_OUT": str(out), **environment}
     done = subprocess.run(
         [INV, *words, "--json"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=timeout_s
     )
     assert done.returncode == 0, done.stdout.decode()
-    return dict(json.loads(done.stdout))
+    answer = dict(json.loads(done.stdout))
+    published.check(answer)
+    return answer
 
 
 def task(*words: str, status: int = 0) -> str:
@@ -31,4 +34,6 @@ def task(*words: str, status: int = 0) -> str:
         text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
+    if "--json" in words:
+        published.check(json.loads(done.stdout))
     return done.stdout if status == 0 else done.stdout + done.stderr

@@ -17,6 +17,7 @@ import yaml
 from goldsmith.core import paths
 from goldsmith.publish import publisher
 from goldsmith.publish.publisher import Options, Publisher
+from tests.support import published
 from tests.support.builds import SPEC
 from tests.support.tiny_builds import Outcome, TinyPlace
 
@@ -61,7 +62,9 @@ class PubPlace:
 
     def answer(self, task: str, *words: str) -> Any:
         """What a task answers for this cloud, as JSON."""
-        clouds = json.loads(self.inv(task, *words, "--json").stdout)["clouds"]
+        answer = json.loads(self.inv(task, *words, "--json").stdout)
+        published.check(answer)
+        clouds = answer["clouds"]
         return clouds[self.cloud] if isinstance(clouds, dict) else clouds[0]
 
     def table(self) -> dict[str, tuple[bool, bool]]:

@@ -53,7 +53,7 @@ def test_newest_verified_and_published_builds_stay(
 def test_what_was_removed_is_told(tmp_path: Path) -> None:
     first, _ = make_builds(tmp_path, "1", "2")
 
-    done = clean.clean(tmp_path, cache_older_than_days=None, keep_builds=1)
+    done = list(clean.clean(tmp_path, cache_older_than_days=None, keep_builds=1).removed)
 
     assert done == [f"removed {first}"]
 
@@ -79,7 +79,7 @@ def test_latest_is_not_taken_for_a_build(tmp_path: Path) -> None:
 def test_no_build_is_removed_unasked(tmp_path: Path) -> None:
     make_builds(tmp_path, "1", "2")
 
-    assert clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None) == []
+    assert clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None).removed == ()
     assert left(tmp_path) == ["1", "2"]
 
 
@@ -87,7 +87,7 @@ def test_dead_cloud_goes_and_a_live_one_stays(tmp_path: Path) -> None:
     live, dead = instance.named("live"), instance.named("dead")
     dead.folder.mkdir()
     with instance.claimed(live):
-        done = clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None)
+        done = list(clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None).removed)
 
         assert live.folder.exists()
     assert done == [f"removed {dead.folder}"]

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import functools
+import itertools
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
+from goldsmith.cli import reference
 from goldsmith.core.paths import project_root
 
 pytestmark = pytest.mark.xdist_group("layering")  # so that one process parses each module, once
@@ -230,6 +234,24 @@ def test_strings_that_name_a_module_name_one_that_exists() -> None:
     ]
 
 
+def test_programs_of_ours_are_started_by_names_of_modules() -> None:
+    """What follows "-m" in an argv; `goldsmith.NAME` elsewhere can be the schema of a document."""
+    started = [
+        (path, node.lineno, str(module.value))
+        for path in [*PATHS.values(), *OTHERS]
+        for node in nodes_of(path)
+        if isinstance(node, (ast.List, ast.Tuple))
+        for flag, module in itertools.pairwise(node.elts)
+        if isinstance(flag, ast.Constant) and flag.value == "-m"
+        and isinstance(module, ast.Constant) and str(module.value).startswith(("goldsmith", "tests"))
+    ]  # fmt: skip
+    assert len(started) > 5
+
+    assert not [
+        f"{path.relative_to(ROOT)}:{line}: {name}" for path, line, name in started if not _is_there(name)
+    ]
+
+
 def _is_there(name: str) -> bool:
     """A module, or what one defines."""
     for dotted in (name, name.rpartition(".")[0]):
@@ -279,11 +301,14 @@ def test_connections_to_clouds_stay_in_their_clients() -> None:
     """openstacksdk has no types: nothing checks what a module does with a connection."""
     users = {
         module
-        for module, node in nodes(ast.Attribute)
-        if node.attr in ("sdk", "_sdk") or ast.unparse(node) == "openstack.connect"
+        for module, node in nodes(ast.Attribute, ast.arg)
+        if getattr(node, "attr", getattr(node, "arg", "")) in ("sdk", "_sdk")
+        or ast.unparse(node) == "openstack.connect"
     }
 
-    assert users == {"publish.glance", "publish.nova", "heat.client"}
+    assert users == {
+        "publish.glance", "publish.nova", "heat.client", "heat.images", "heat.servers", "heat.stacks",
+    }  # fmt: skip
 
 
 def test_nothing_starts_programs_past_proc() -> None:
@@ -350,6 +375,35 @@ def test_the_name_of_the_latest_build_stands_in_one_module_alone() -> None:
 def is_edge(module: str) -> bool:
     """Where errors become exit codes."""
     return place_of(module) in {"tasks", "cli"}
+
+
+def test_no_document_is_indexed_by_the_names_of_its_keys() -> None:
+    """Its class has attributes. Formats of others may be indexed: names with an underscore are ours."""
+    keys = {
+        field.name
+        for kind in reference.kinds()
+        for part in (kind, *parts_of(kind))
+        for field in dataclasses.fields(part)
+        if "_" in field.name
+    }
+    assert keys >= {"image_sha256", "build_id", "min_disk_gib", "stages_s", "virtual_size"}
+    found = [
+        f"{module}:{node.lineno}: {node.slice.value!r}"
+        for module, node in nodes(ast.Subscript)
+        if isinstance(node.slice, ast.Constant) and node.slice.value in keys and place_of(module) != "spec"
+    ]
+
+    assert not found
+
+
+def parts_of(kind: type[Any]) -> Iterator[type[Any]]:
+    """The dataclasses that a document's fields are of."""
+    for hint in get_type_hints(kind).values():
+        for name in re.findall(r"goldsmith\.[\w.]+", str(hint)):
+            module, _, bare = name.rpartition(".")
+            part = getattr(sys.modules.get(module), bare, None)
+            if dataclasses.is_dataclass(part) and isinstance(part, type):
+                yield part
 
 
 def test_only_the_edge_ends_the_program() -> None:

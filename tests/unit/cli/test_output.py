@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.cli import output
+from goldsmith.cli.answers import PlanAnswer
 from goldsmith.image import dib_plan
 from goldsmith.pipeline import BuildResult
 from goldsmith.spec.load import LoadedSpec
@@ -70,14 +71,14 @@ def test_a_verdict_names_everything_that_did_not_pass() -> None:
 
 
 def test_a_plan_says_where_everything_comes_from() -> None:
-    data = output.plan_as_dict(LOADED, plan())
+    data = PlanAnswer.of(LOADED, plan()).as_dict()
 
     assert data["kubelet"] == "1.35.4 from go-module"
     assert [c["from"] for c in data["containers"]] == ["containers/pause", "r.test/far@sha256:1", "engine"]
 
 
 def test_a_plan_is_read_line_by_line() -> None:
-    text = output.plan_as_text(LOADED, plan())
+    text = output.plan_as_text(PlanAnswer.of(LOADED, plan()))
 
     assert "container   a.b/here:1 from engine into containerd" in text.splitlines()
     assert "image env   DIB_RELEASE=trixie" in text.splitlines()

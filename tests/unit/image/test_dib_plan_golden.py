@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import pytest
 
 from goldsmith.cli import output
+from goldsmith.cli.answers import PlanAnswer
 from goldsmith.core import paths
 from goldsmith.image import prepare
 from goldsmith.spec.model import Embed
@@ -36,7 +37,7 @@ def test_a_shipped_spec_is_planned_as_the_golden_file(golden: str) -> None:
     name, variables = PLANS[golden]
     path = GOLDEN / f"{golden}.txt"
 
-    text = output.plan_as_text(*prepare.plan(name, variables))
+    text = output.plan_as_text(PlanAnswer.of(*prepare.plan(name, variables)))
 
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of the tasks that look at a spec: what a build would call, and the bundle of its containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from goldsmith.containers.bundler import Bundle
+from goldsmith.containers.images_lock import LockedImage
+from goldsmith.core.documents import Document, about
+from goldsmith.image.dib_plan import DibPlan
+from goldsmith.spec.load import LoadedSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedImage:
+    """The call of diskimage-builder."""
+
+    argv: Annotated[tuple[str, ...], about("Command line.")]
+    env: Annotated[Mapping[str, str], about("Environment.")]
+    block_device: Annotated[str, about("Block device configuration, YAML.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedVerification:
+    """How the image would be verified."""
+
+    pods: Annotated[tuple[str, ...], about("Names of the pods that must become ready.")]
+    boot_deadline_s: Annotated[int, about("Seconds until ssh answers, on a host with KVM.")]
+    pods_deadline_s: Annotated[int, about("Seconds until all pods are ready, on a host with KVM.")]
+    tests: Annotated[tuple[str, ...], about("Folders of the user's own suites.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanAnswer(Document):
+    """What a build would call: the answer of plan."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.plan"
+
+    name: Annotated[str, about("Name of the spec.")]
+    spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec.")]
+    kubelet: Annotated[str | None, about("VERSION from SOURCE; null without a kubelet.")]
+    containers: Annotated[
+        tuple[Mapping[str, str], ...],
+        about("Container images to embed: ref, from (folder, reference in a registry, or engine), into."),
+    ]
+    embed: Annotated[str, about("How they are embedded: content-store, archive or unpacked.")]
+    image: Annotated[PlannedImage, about("The call of diskimage-builder.")]
+    formats: Annotated[tuple[str, ...], about("Formats of the disk image.")]
+    verify: Annotated[PlannedVerification, about("How the image would be verified.")]
+
+    @classmethod
+    def of(cls, loaded: LoadedSpec, plan: DibPlan) -> PlanAnswer:
+        """The plan of a spec."""
+        spec = loaded.spec
+        kubelet = spec.kubelet
+        return cls(
+            name=spec.name, spec_sha256=loaded.sha256,
+            kubelet=None if kubelet is None else f"{kubelet.version} from {kubelet.source}",
+            containers=tuple(
+                {"ref": c.ref, "from": c.build or c.registry or "engine", "into": c.into.value}
+                for c in spec.containers
+            ),
+            embed=spec.embed.value,
+            image=PlannedImage(argv=plan.argv, env=dict(plan.env), block_device=plan.block_device),
+            formats=tuple(format_.value for format_ in spec.disk.formats),
+            verify=PlannedVerification(
+                pods=tuple(pod["metadata"]["name"] for pod in spec.verify.pods),
+                boot_deadline_s=spec.verify.boot_deadline_s, pods_deadline_s=spec.verify.pods_deadline_s,
+                tests=tuple(spec.verify.tests),
+            ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleAnswer(Document):
+    """The archive of a spec's container images: the answer of export-images."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.bundle"
+
+    file: Annotated[Path, about("The OCI archive.")]
+    sha256: Annotated[str, about("Hex sha256 of the archive.")]
+    size: Annotated[int, about("Bytes of the archive.")]
+    reused: Annotated[bool, about("Whether it came from the cache.")]
+    images: Annotated[tuple[LockedImage, ...], about("The images in it.")]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> BundleAnswer:
+        """The answer for a bundle."""
+        return cls(
+            file=bundle.path, sha256=bundle.sha256, size=bundle.size_bytes, reused=bundle.reused,
+            images=bundle.images,
+        )  # fmt: skip
