@@ -1,6 +1,6 @@
 export DIB_HEAT_HOOKS="${DIB_HEAT_HOOKS:-script}"
 export DIB_HEAT_POLLING_INTERVAL="${DIB_HEAT_POLLING_INTERVAL:-30}"
-# what package-installs can ask for: whether a hook is among them
+# conditions for package-installs: true if a hook is among them
 for hook in ansible puppet; do
     if [[ " ${DIB_HEAT_HOOKS} " == *" ${hook} "* ]]; then
         export "DIB_HEAT_HOOK_${hook^^}=1"

@@ -28,17 +28,17 @@ from heat_config.deployment import Deployment
 from heat_config.record import Record, Records
 
 _LOG = logging.getLogger("heat-config")
-# Files of os-collect-config's collectors that ask Heat. Without one of them there is what the server was
-# launched with, which names no deployment: that is no reason to end any.
+# Files of os-collect-config's collectors that poll Heat. Without one of them, the metadata is that of the
+# launch, which names no deployments: that is no reason to end any.
 _FROM_HEAT = frozenset(("heat.json", "cfn.json", "request.json"))
-# How old a look at Heat's wishes may be where another cannot be had before the next poll.
+# The greatest age of Heat's metadata if it cannot be read again before the next poll.
 _LONG_S = 5
 _APPLIED_ELSEWHERE = "os-apply-config"  # a group without a hook: templates of the image take its config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paths:
-    """Where things are in the image."""
+    """Paths in the image."""
 
     metadata: Path = Path("/run/heat-config/heat-config")
     records: Path = Path("/var/lib/heat-config/deployed")
@@ -89,7 +89,7 @@ def _pass(paths: Paths) -> int:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Whether this is the only pass, for as long as the block lasts."""
+    """Hold the lock of passes; yields false if another pass holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         try:
@@ -101,12 +101,12 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 def _unsent_first(deployments: Sequence[Deployment], records: Records) -> list[Deployment]:
-    """Heat's order, but what only has to be told is told before a hook, which may take long, runs."""
+    """Heat's order, but signals that need no hook come first, because a hook may take long."""
     return sorted(deployments, key=lambda each: records.get(each.id) is None)
 
 
 def _bring_to_its_end(each: Deployment, records: Records, paths: Paths) -> bool:
-    """Run and signal, or what of it is not done yet; False when it must be tried again."""
+    """Run the hook and signal, as far as not yet done; False if it must be tried again."""
     found = records.get(each.id)
     if found is not None and found.state != record.RAN:
         return True
@@ -155,13 +155,13 @@ def _signal(each: Deployment, found: Record) -> str:
 
 
 def _run_hook(each: Deployment, hooks: Path) -> dict[str, Any]:
-    """What Heat is to be told: the hook's own answer, or why there is none."""
+    """The answer for Heat: the hook's own, or the reason why there is none."""
     name = "".join(c for c in each.group if c.isalnum() or c in "-_")
     if not name or not (hooks / name).exists():
         there = ", ".join(sorted(path.name for path in hooks.iterdir())) if hooks.is_dir() else "none"
         return _failure(f"this image has no hook for group {each.group!r}; it has: {there}")
     _LOG.info("%s: %s by the hook %s", each.name, each.action, name)
-    # the hook must not outlive its pass: the next one would run it beside itself
+    # the hook must not outlive its pass: the next pass would run it a second time in parallel
     argv = ["setpriv", "--pdeathsig", "KILL", os.fspath(hooks / name)]
     done = subprocess.run(argv, input=json.dumps(each.for_hook).encode(), capture_output=True, check=False)
     out, said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
@@ -178,7 +178,7 @@ def _failure(why: str) -> dict[str, Any]:
 
 
 def _prune(deployments: Sequence[Deployment], pruners: Path) -> bool:
-    """Tell hooks that keep something running which deployments there are: the others are over."""
+    """Tell hooks that keep something running which deployments exist: they end all others."""
     good = True
     for pruner in sorted(pruners.iterdir()) if pruners.is_dir() else ():
         keys = json.dumps([each.key for each in deployments])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heat's API as the user that Heat made for a server or a deployment."""
+"""Heat's API, with the user that Heat created for a server or a deployment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TIMEOUT_S = 60  # of each request
 
 
 def connect(*, auth_url: str, user_id: str, password: str, project_id: str, region: str | None) -> Any:  # noqa: ANN401
-    """A keystoneauth1 adapter; nothing is asked before its first request."""
+    """A keystoneauth1 adapter; it authenticates at its first request."""
     from keystoneauth1 import adapter, session  # it takes a second of a slow guest
     from keystoneauth1.identity import v3
 

@@ -34,11 +34,11 @@ Changed = dict[str, set[str]]  # section -> the names of what was changed
 
 
 class FailedError(Exception):
-    """A step did not succeed; those before it have."""
+    """A step failed; the steps before it succeeded."""
 
 
 def apply(config: Config) -> None:
-    """Bring one config about, section by section. Raises FailedError, OSError."""
+    """Apply one config, section by section. Raises FailedError, OSError."""
     changed: Changed = {}
     for section, step in _STEPS.items():
         if section in config:
@@ -75,7 +75,7 @@ def _groups(groups: Mapping[str, Any], _changed: Changed) -> set[str]:
 
 
 def _users(users: Mapping[str, Any], _changed: Changed) -> set[str]:
-    """Users of services: nobody logs in as one."""
+    """Create system users without a login."""
     missing = {name for name in users if not _is_known("passwd", name)}
     for name in sorted(missing):
         user = users[name]
@@ -116,7 +116,7 @@ def _files(files: Mapping[str, Any], _changed: Changed) -> set[str]:
 
 
 def _place(path: Path, file: Mapping[str, Any]) -> bool:
-    """Have the file as it should be; True if it was another before."""
+    """Write a file as configured; True if it changed."""
     content, mode = _content(file), str(file.get("mode", "000644"))
     path.parent.mkdir(parents=True, exist_ok=True)
     if mode.startswith(_SYMLINK):
@@ -157,7 +157,7 @@ def _fetched(url: str) -> HTTPResponse:
 
 
 def _commands(commands: Mapping[str, Any], _changed: Changed) -> set[str]:
-    """In the order of their names, as CloudFormation has it."""
+    """Run the commands in the order of their names, like CloudFormation."""
     return {name for name in sorted(commands) if _ran(name, commands[name])}
 
 
@@ -195,7 +195,7 @@ def _services(kinds: Mapping[str, Any], changed: Changed) -> set[str]:
 
 
 def _depends_on(service: Mapping[str, Any], changed: Changed) -> bool:
-    """Something that the service names was changed in this run."""
+    """True if something that the service depends on changed in this run."""
     packages = {name for names in service.get("packages", {}).values() for name in names}
     named = {section: set(service.get(section, ())) for section in ("files", "sources", "commands")}
     return any(
@@ -216,7 +216,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any], Changed], set[str]]] = {
 def _run(
     what: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> None:
-    """A program whose output is ours. Raises FailedError."""
+    """Run a program; its output goes to ours. Raises FailedError."""
     _say(what)
     try:
         done = subprocess.run(
@@ -233,7 +233,7 @@ def _say(text: str) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """0 done, 1 a step failed, 2 the metadata is refused, and nothing was changed."""
+    """Exit status 0: done; 1: a step failed; 2: the metadata is refused and nothing was changed."""
     parser = argparse.ArgumentParser(prog="cfn-init", description=__doc__.partition("\n")[0])
     parser.add_argument("--file", type=Path, default=METADATA, help="the metadata, as JSON (%(default)s)")
     parser.add_argument(

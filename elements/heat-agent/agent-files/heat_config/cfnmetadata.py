@@ -16,7 +16,7 @@ KEY = "AWS::CloudFormation::Init"
 DEFAULT_SET = "default"
 _ONLY_CONFIG = "config"  # the one that is meant where there are no sets
 
-# The sections of a config, and what an entry of each may say; an empty set: the entry has no keys of its own.
+# The sections of a config and the keys of their entries; an empty set: the entry is not a mapping.
 _ENTRIES: Mapping[str, frozenset[str]] = {
     "packages": frozenset(),
     "groups": frozenset({"gid"}),
@@ -32,11 +32,11 @@ Config = Mapping[str, Mapping[str, Any]]
 
 
 class RefusedError(Exception):
-    """The metadata is not there, is no metadata, or asks for something that is not known here."""
+    """The metadata is missing, is not valid, or has a key that is not supported."""
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """What stands under AWS::CloudFormation::Init in a file of metadata. Raises RefusedError."""
+    """The value of AWS::CloudFormation::Init in a file of metadata. Raises RefusedError."""
     try:
         init = json.loads(path.read_text())[KEY]
         init = json.loads(init) if isinstance(init, str) else init
@@ -50,7 +50,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def configs(init: Mapping[str, Any], sets: list[str]) -> list[tuple[str, Config]]:
-    """The configs of these sets in their order, each with its name; all is checked. Raises RefusedError."""
+    """The configs of these sets in order, each with its name; checks all of them. Raises RefusedError."""
     if "configSets" in init:
         known = _mapping(init["configSets"], "configSets")
         names = [name for set_ in sets for name in _members(known, set_, ())]
@@ -65,7 +65,7 @@ def configs(init: Mapping[str, Any], sets: list[str]) -> list[tuple[str, Config]
 
 
 def is_true(value: object) -> bool:
-    """Templates have true, "true" and "True"."""
+    """Templates use true, "true" and "True"."""
     return str(value).lower() == "true"
 
 

@@ -19,12 +19,12 @@ COMPONENT = "component"  # OS::Heat::SoftwareComponent: one config with a tool f
 
 
 class MetadataError(Exception):
-    """The metadata cannot be what Heat sent."""
+    """The metadata is not valid, so it is not what Heat sent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """What is to be done (group, config, inputs) and whose it is (key)."""
+    """A task (group, config, inputs) and its owner (key)."""
 
     id: str  # of the derived config: another one after each change of the deployment
     key: str  # STACK-NAME/STACK-ID/RESOURCE, which stays for the deployment's life
@@ -54,7 +54,7 @@ def read(path: Path) -> Sequence[Deployment] | None:
 
 
 def _marked(found: Sequence[Deployment]) -> Iterator[Deployment]:
-    """Tell the hook where a deployment is deleted because another one of its key has taken its place."""
+    """Mark a deployment that is deleted because another one of its key replaces it."""
     lasting = {each.key for each in found if each.action != "DELETE"}
     for each in found:
         is_replaced = each.action == "DELETE" and each.key in lasting
@@ -81,7 +81,7 @@ def _parse(entry: object, path: Path) -> Deployment:
 
 
 def _text_where_declared(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Heat turns text that looks like a number into one; who declared a String gets text."""
+    """An input declared as String as text, because Heat turns text that looks like a number into one."""
     value = item.get("value")
     if item.get("type") == "String" and value is not None and not isinstance(value, str):
         value = value if isinstance(value, (dict, list)) else str(value)

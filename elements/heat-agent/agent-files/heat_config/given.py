@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hooks share: who a deployment is of, and its inputs where its config asks for them."""
+"""Shared by hooks: the owner of a deployment, and its inputs in place of get_input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPLACED = "goldsmith_replaced"  # beside id and config: Heat has another deploy
 
 
 class BadRequest(Exception):
-    """What is asked for cannot be: every problem, one a line."""
+    """The deployment is not valid; the message lists every problem, one a line."""
 
 
 def answered(hook: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> int:
@@ -50,7 +50,7 @@ def _refusal(why: str) -> dict[str, Any]:
 
 
 def inputs(config: Mapping[str, Any]) -> dict[str, Any]:
-    """name -> value of what heat-config hands over on standard input."""
+    """The inputs (name -> value) of the deployment on standard input."""
     return {item["name"]: item.get("value") for item in config.get("inputs") or []}
 
 
@@ -66,14 +66,14 @@ def key(config: Mapping[str, Any]) -> str:
 
 
 def owner(config: Mapping[str, Any]) -> tuple[str, str]:
-    """The stack, empty by hand, and the resource."""
+    """The stack (empty when called by hand) and the resource."""
     values = inputs(config)
     name = str(values.get("deploy_resource_name") or config.get("name") or config["id"])
     return str(values.get("deploy_stack_id") or ""), name
 
 
 def number(values: Mapping[str, Any], name: str, default: float) -> float:
-    """A hook's own input. Raises BadRequest."""
+    """An input for the hook itself. Raises BadRequest."""
     value = values.get(name)
     if value in (None, ""):
         return default
@@ -87,12 +87,12 @@ def number(values: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def flag(values: Mapping[str, Any], name: str) -> bool:
-    """A hook's own input, off unless it says otherwise."""
+    """A switch for the hook itself, off by default."""
     return str(values.get(name) or "").lower() in ("true", "1", "yes")
 
 
 def resolved(value: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any part of a config
-    """{get_input: NAME} replaced by that input, as Heat does it in a StructuredDeployment; no null kept."""
+    """Replace {get_input: NAME} by that input, like Heat in a StructuredDeployment; drop nulls."""
     if isinstance(value, dict):
         if set(value) == {"get_input"}:
             if not isinstance(value["get_input"], str) or value["get_input"] not in values:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A look at what Heat wants of this server now, by the credentials that os-collect-config polls with."""
+"""Read Heat's current metadata of this server, with the credentials of os-collect-config."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What became of each deployment, on disk: ran, then signalled. It outlives the agent and a reboot."""
+"""The state of each deployment on disk: ran, then signalled. It survives the agent and a reboot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROOM_BYTES = 256 * 1024  # kept free for a record where the disk is full
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """ran: there is an answer, which Heat has not got; signalled: it has; refused: it does not want it."""
+    """ran: there is an answer, which Heat does not have; signalled: Heat has it; refused: Heat rejects it."""
 
     state: str
     answer: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Records:
                 write_durably(self._room, " " * _ROOM_BYTES)
 
     def get(self, id_: str) -> Record | None:
-        """None also for a file that a crash left empty or broken: then the work is done again."""
+        """The record; None also for a file that a crash left empty or broken: the hook then runs again."""
         try:
             stored = json.loads(self._path(id_).read_text())
             return Record(state=stored["state"], answer=stored["answer"])
@@ -45,7 +45,7 @@ class Records:
             return None
 
     def put(self, id_: str, record: Record) -> None:
-        """Write a record so that it is there whole, or not at all, whenever the power goes. OSError.
+        """Write a record atomically, also in case of a power failure. Raises OSError.
 
         On a full disk it takes the room that was kept: without a record a hook would run again, and again.
         """

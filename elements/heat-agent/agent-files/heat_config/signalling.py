@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telling Heat how a deployment went, by the transport that its inputs name.
+"""Signal the result of a deployment to Heat, by the transport that its inputs name.
 
 CFN_SIGNAL and TEMP_URL_SIGNAL: a URL that Heat signed, deploy_signal_id. HEAT_SIGNAL: the deployment's own
 Keystone user. NO_SIGNAL: none of these. https://docs.openstack.org/heat/latest/template_guide/openstack.html
@@ -13,7 +13,7 @@ from typing import Any
 
 from heat_config import api
 
-# Heat reads at most max_json_body_size, 1 MiB unless its operator said otherwise.
+# Heat reads at most max_json_body_size, by default 1 MiB.
 _MAX_BODY = 1_000_000
 _TRIMMED = ("deploy_stdout", "deploy_stderr")
 # What Heat says of a body, and will not say otherwise tomorrow. All else may come from what stands before
@@ -22,20 +22,20 @@ _NEVER = frozenset((400, 413))
 
 
 class Undelivered(Exception):
-    """Heat was not reached or could not answer: the same signal may well succeed later."""
+    """Heat was not reachable or could not respond: the same signal may succeed later."""
 
 
 class Refused(Exception):
-    """Heat does not want this signal, now or later."""
+    """Heat rejects this signal, now and later."""
 
 
 def has_address(inputs: Mapping[str, Any]) -> bool:
-    """Whether Heat wants to hear of this deployment at all: not with NO_SIGNAL."""
+    """False for deployments with NO_SIGNAL."""
     return any(inputs.get(name) for name in ("deploy_queue_id", "deploy_signal_id", "deploy_auth_url"))
 
 
 def send(inputs: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-    """Return when Heat has accepted the answer, or wants none. Raises Undelivered, Refused."""
+    """Return after Heat has accepted the answer, or needs none. Raises Undelivered, Refused."""
     body = fitted(answer)
     if inputs.get("deploy_queue_id"):
         raise Refused("ZAQAR_SIGNAL is not supported by this image: use HEAT_SIGNAL")
@@ -67,7 +67,7 @@ def fitted(answer: Mapping[str, Any]) -> str:
 
 
 def _tail(text: str, size: int) -> str:
-    """The longest end of text whose JSON takes at most size bytes, said to be an end."""
+    """The longest end of text whose JSON has at most size bytes, marked as shortened."""
     mark = "[beginning cut off]\n"
     low, high = 0, len(text)
     while low < high:

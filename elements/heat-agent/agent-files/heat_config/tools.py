@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""heat-config's hooks whose config a program runs: script, ansible, puppet, cfn-init. JSON in, JSON out.
+"""heat-config's hooks that run a program with the config: script, ansible, puppet, cfn-init.
 
 Options, variables and facts are those of heat-agents' hooks of these names, so that what was written for
 those runs here. A file "$heat_outputs_path.NAME" that the config's program writes becomes the output NAME.
@@ -30,7 +30,7 @@ _HIERA = Path("/etc/puppet/hieradata")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """A program, what it gets besides the agent's environment, and the statuses that mean success."""
+    """A program, its variables besides the agent's environment, and its exit statuses of success."""
 
     argv: tuple[str | Path, ...]
     env: Mapping[str, str] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
 
 
 def cfn_init(config: Mapping[str, Any], scratch: Path) -> Call:
-    """The config is what stands under AWS::CloudFormation::Init. Option: configsets, names with commas."""
+    """The config is the value of AWS::CloudFormation::Init. Option: configsets, names separated by commas."""
     metadata = {cfnmetadata.KEY: config.get("config")}
     sets = (config.get("options") or {}).get("configsets")
     passed = _written(scratch / "metadata.json", json.dumps(metadata))
@@ -113,7 +113,7 @@ TOOLS: Mapping[str, Callable[[Mapping[str, Any], Path], Call]] = {
 
 
 def run(name: str, config: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
-    """The answer to Heat of one of TOOLS, with the outputs that its program wrote."""
+    """Run one of TOOLS; the answer to Heat, with the outputs that its program wrote."""
     work = folder / name
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in work.glob("tmp*"):  # of one that was killed, and its inputs with it
@@ -128,7 +128,7 @@ def run(name: str, config: Mapping[str, Any], folder: Path = FOLDER) -> dict[str
 
 
 def _answer(call: Call, work: Path) -> dict[str, Any]:
-    # a program that needs more than ASCII finds it, in an image that has no other locale
+    # for programs that need more than ASCII, in an image without other locales
     env = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/root"), **call.env}
     try:
         done = subprocess.run(
@@ -152,7 +152,7 @@ def _outputs(config: Mapping[str, Any], scratch: Path) -> Iterator[tuple[str, st
 
 
 def _inputs(config: Mapping[str, Any]) -> dict[str, str]:
-    """Inputs as text: text as it is, all else as JSON."""
+    """Inputs as text: text unchanged, all else as JSON."""
     return {item["name"]: _text(item.get("value")) for item in config.get("inputs") or []}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image's Docker engine, by its command line: docker-cmd's keys are that one's options."""
+"""The image's Docker engine by its command line: the keys of docker-cmd are its options."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DIGEST_LABEL = "goldsmith.heat.digest"
 
 
 class EngineError(Exception):
-    """The engine did not do what it was told; the text is its own."""
+    """The engine failed; the text is its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """How a command that was run in a container ended."""
+    """The result of a command in a container."""
 
     status: int
     stdout: str
@@ -29,7 +29,7 @@ class Done:
 
 
 class Engine:
-    """What the hook needs of docker."""
+    """The part of docker that the hook uses."""
 
     def containers(self, key: str | None = None) -> dict[str, dict[str, Any]]:
         """name -> docker's inspection of the containers of one deployment, or of all there are."""
@@ -45,19 +45,19 @@ class Engine:
             return {container["Name"].lstrip("/"): container for container in found}
 
     def has_image(self, image: str) -> bool:
-        """It can be run without a registry."""
+        """True if the image can be run without a registry."""
         return _docker("image", "inspect", image).status == 0
 
     def run(self, words: Sequence[str]) -> Done:
-        """Docker run or docker exec, to its end or, detached, to its start."""
+        """Call docker run or docker exec and wait for its end or, detached, for its start."""
         return _docker(*words)
 
     def stop(self, name: str) -> None:
-        """Stop a container and wait for it; nothing where it is stopped."""
+        """Stop a container and wait for it; does nothing if it is stopped."""
         self._asked("stop", name)
 
     def start(self, name: str) -> None:
-        """Start a stopped container; nothing where it runs."""
+        """Start a stopped container; does nothing if it runs."""
         self._asked("start", name)
 
     def rename(self, name: str, to: str) -> None:
@@ -65,11 +65,11 @@ class Engine:
         self._asked("rename", name, to)
 
     def remove(self, name: str) -> None:
-        """End a container, with the volumes that have no name."""
+        """Remove a container and its volumes without a name."""
         self._asked("rm", "--force", "--volumes", name)
 
     def log(self, name: str) -> str:
-        """The last lines of what a container said."""
+        """The last lines of a container's output."""
         done = _docker("logs", "--tail", "10", name)
         return (done.stdout + done.stderr).strip()
 
@@ -81,7 +81,7 @@ class Engine:
 
 
 def labels(labelled: Mapping[str, str]) -> list[str]:
-    """The words of a command line that give a container its labels."""
+    """The options that give a container its labels."""
     return [f"--label={name}={value}" for name, value in labelled.items()]
 
 

@@ -22,7 +22,7 @@ from heat_docker.request import BEFORE, Request, Step
 
 
 def main() -> int:
-    """Read, act, answer: the status is 0 whenever there is an answer."""
+    """Read the deployment, apply it, print the answer; exit status 0 if there is an answer."""
     return given.answered(lambda config: answer(config, Engine()))
 
 
@@ -38,7 +38,7 @@ def prune() -> int:
 
 
 def answer(config: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
-    """What Heat is told, whatever goes wrong."""
+    """The answer for Heat, also after any failure."""
     try:
         asked = request.parse(config)
         if asked.action in given.ENDS:
@@ -49,14 +49,14 @@ def answer(config: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
 
 
 class _Change:
-    """From the containers that a deployment has to those that it asks for."""
+    """Changes the containers of a deployment into those of its config."""
 
     def __init__(self, asked: Request, engine: Engine) -> None:
         self.asked, self.engine = asked, engine
         self.ran: list[Done] = []
 
     def run(self) -> dict[str, Any]:
-        """The answer to Heat; after a failure the containers are those from before."""
+        """The answer to Heat; after a failure the previous containers are restored."""
         put_back(self.asked.key, self.engine)  # where an earlier pass was killed
         self._check()
         before = self.engine.containers(self.asked.key)
@@ -79,7 +79,7 @@ class _Change:
         }  # fmt: skip
 
     def _check(self) -> None:
-        """Raises BadRequest for what cannot run here, before anything is changed."""
+        """Raises BadRequest before any change if something cannot run on this image."""
         problems = []
         there = self.engine.containers()
         for step in (step for step in self.asked.steps if step.runs):
@@ -92,7 +92,7 @@ class _Change:
             raise BadRequest("\n".join(problems))
 
     def _steps(self, before: Mapping[str, Any]) -> list[str]:
-        """Do what is asked for in its order, up to the first failure."""
+        """Apply the entries in their order, up to the first failure."""
         for step in self.asked.steps:
             mine = before.get(step.name) if step.runs else None
             if mine is not None and _label(mine, DIGEST_LABEL) == step.digest:
@@ -151,7 +151,7 @@ class _Change:
 
 
 def put_back(key: str, engine: Engine) -> None:
-    """Give back their names to containers whose successors were not proven, and start them."""
+    """Rename and start the previous containers if their successors were not verified."""
     mine = engine.containers(key)
     for name in (name for name in mine if name.endswith(BEFORE)):
         plain = name.removesuffix(BEFORE)
@@ -174,7 +174,7 @@ def _end(asked: Request, engine: Engine) -> dict[str, Any]:
 
 
 def _has_ended(container: Mapping[str, Any], codes: tuple[int, ...]) -> bool:
-    """To its end, and well: not one that a reboot has cut off."""
+    """True if it ended with success and was not interrupted by a reboot."""
     state = container["State"]
     return state["Status"] == "exited" and state["ExitCode"] in codes
 

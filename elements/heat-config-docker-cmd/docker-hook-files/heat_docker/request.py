@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a deployment of the group docker-cmd asks for.
+"""The config of a deployment of the group docker-cmd.
 
 The form is that of heat-agents' hook of this name: a mapping of a container's name to what `docker run` gets.
 https://opendev.org/openstack/heat-agents/src/branch/master/heat-config-docker-cmd
@@ -21,7 +21,7 @@ from heat_config.given import BadRequest
 
 BEFORE = ".before"  # ends the name of a container that waits for its successor to run
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-# key -> option of docker run; a key with a list gives the option once for each of its items
+# key -> option of docker run; a list gives the option once for each item
 _OPTIONS = {
     "env_file": "--env-file", "environment": "--env", "net": "--net", "pid": "--pid",
     "privileged": "--privileged", "restart": "--restart", "user": "--user", "volumes": "--volume",
@@ -46,7 +46,7 @@ class Step:
 
     @property
     def digest(self) -> str:
-        """The same for what need not be run anew."""
+        """Equal for entries that need not run again."""
         text = json.dumps([self.image, self.options, self.command, self.detach])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -67,7 +67,7 @@ class Request:
 
 
 def parse(config: Mapping[str, Any]) -> Request:
-    """The request of what heat-config hands over on standard input. Raises BadRequest."""
+    """The request in the deployment on standard input. Raises BadRequest."""
     inputs, action = given.inputs(config), given.action(config)
     entries = {} if action in given.ENDS else given.resolved(_mapping(config.get("config")), inputs)
     problems = list(_problems(entries))

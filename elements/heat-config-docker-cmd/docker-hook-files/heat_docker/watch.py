@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether containers run, and what is told of them."""
+"""Check that containers run, and report their states."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def until_running(
 
 
 def report(containers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The output containers: by name, how each is."""
+    """The output `containers`: the state of each by name."""
     return {
         name: {
             "id": container["Id"], "image": container["Config"]["Image"], "image_digest": container["Image"],
@@ -51,7 +51,7 @@ def report(containers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 
 def _state(container: Mapping[str, Any] | None, codes: tuple[int, ...]) -> str:
-    """Empty for a container that is as it should be, else what is the matter."""
+    """The problem of a container; empty if it has none."""
     if container is None:
         return "ended: it is gone"
     state = container["State"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether pods can run here, asked before anything of them is written."""
+"""Check that pods can run on this image before any of their files are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heat_pods.request import Pod
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MAX_NAME = 253 - 65  # a static pod's name becomes NAME-NODE; a node's name is at most 63 long
-# What only an API server could give; the kubelet refuses static pods that name it (HasAPIObjectReference).
+# Objects of an API server: the kubelet refuses static pods that refer to them (HasAPIObjectReference).
 _SPEC_NEEDS_API = ("serviceAccountName", "serviceAccount", "imagePullSecrets", "resourceClaims")
 _NEEDS_API = ("configMap", "secret", "persistentVolumeClaim", "ephemeral", "projected")
 _FROM_API = ("configMapKeyRef", "secretKeyRef", "configMapRef", "secretRef")
@@ -21,7 +21,7 @@ _SECRETS_OF_VOLUMES = ("secretRef", "secretName", "nodePublishSecretRef")
 
 
 def problems(pods: Iterable[Pod], *, schema: Path) -> Iterator[str]:
-    """A line for each thing that makes a pod impossible, whatever else is in the image."""
+    """A line for each reason why a pod cannot run, whatever the image contains."""
     pods = list(pods)
     validator = _validator(schema)
     seen: set[str] = set()
@@ -38,7 +38,7 @@ def problems(pods: Iterable[Pod], *, schema: Path) -> Iterator[str]:
 
 
 def name_of(pod: Mapping[str, Any]) -> tuple[str, str]:
-    """Namespace and name; the name is empty where there is none."""
+    """Namespace and name; the name is empty if there is none."""
     metadata = pod.get("metadata")
     if not isinstance(metadata, dict):
         return "default", ""
@@ -47,7 +47,7 @@ def name_of(pod: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def missing_images(pods: Iterable[Pod], stored: Collection[str]) -> Iterator[str]:
-    """A line for each container whose image is not embedded, or would be asked of a registry."""
+    """A line for each container whose image is not embedded or would be pulled from a registry."""
     for pod in pods:
         for container in containers(pod):
             image, where = container["image"], f"pod {name_of(pod)[1]}: container {container['name']}"
@@ -59,13 +59,13 @@ def missing_images(pods: Iterable[Pod], stored: Collection[str]) -> Iterator[str
 
 
 def containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The pod's containers, those for its start included."""
+    """The pod's containers, including init containers."""
     spec = pod["spec"]
     return [*(spec.get("initContainers") or []), *spec["containers"]]
 
 
 def full_name(image: str) -> str:
-    """An image's name with the registry and the tag that Docker's short names leave out.
+    """An image's full name, with the registry and the tag that Docker's short names omit.
 
     https://pkg.go.dev/github.com/distribution/reference#ParseNormalizedNamed
     """
@@ -83,7 +83,7 @@ def _default_policy(name: str) -> str:
 
 
 def _form(pod: Pod) -> Iterator[str]:
-    """What the rest of this program relies on, also where the image has no schema."""
+    """Checks on which the rest of this program relies, also without a schema in the image."""
     if pod.get("kind") != "Pod" or pod.get("apiVersion") != "v1":
         yield f"must be of kind Pod and apiVersion v1, got {pod.get('kind')!r}, {pod.get('apiVersion')!r}"
     name = name_of(pod)[1]
@@ -122,7 +122,7 @@ def _needs_api(pod: Pod) -> Iterator[str]:
 
 
 def _inconsistent(pod: Pod) -> Iterator[str]:
-    """What no schema says and the kubelet refuses: names that stand twice, volumes that are not there."""
+    """Problems that no schema finds and the kubelet refuses: duplicate names, missing volumes."""
     volumes = [volume.get("name") for volume in pod["spec"].get("volumes") or []]
     names = [container["name"] for container in containers(pod)]
     for what, listed in (("container", names), ("volume", volumes)):

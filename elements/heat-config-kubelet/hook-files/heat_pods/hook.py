@@ -30,7 +30,7 @@ _SILENT_S = 60  # for a kubelet that does not answer whoever only wants to end p
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where the hook works."""
+    """Paths of the hook."""
 
     node: Node = field(default_factory=Kubelet)
     manifests: Path = Path("/etc/kubernetes/manifests")
@@ -39,12 +39,12 @@ class Place:
     lock: Path = Path("/usr/lib/goldsmith/images.lock.json")
 
     def folder(self) -> Folder:
-        """The manifests, with what is kept about them."""
+        """The manifests and their records."""
         return Folder(self.manifests, self.state)
 
 
 def main() -> int:
-    """Read, act, answer: the status is 0 whenever there is an answer."""
+    """Read the deployment, apply it, print the answer; exit status 0 if there is an answer."""
     return given.answered(lambda config: answer(config, Place()))
 
 
@@ -61,7 +61,7 @@ def prune() -> int:
 
 
 def answer(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """What Heat is told, whatever goes wrong."""
+    """The answer for Heat, also after any failure."""
     try:
         asked = request.parse(config)
         return _end(asked, place) if asked.action in given.ENDS else _bring_up(asked, place)
@@ -104,7 +104,7 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
 
 
 def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod, ...]:
-    """The pods, when all of them can run here. Raises BadRequest with every problem, Unreachable."""
+    """The pods, if all of them can run here. Raises BadRequest with every problem, Unreachable."""
     problems = list(check.problems(asked.pods, schema=place.schema))
     if not problems:
         names = [check.name_of(pod) for pod in asked.pods]
@@ -118,12 +118,12 @@ def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod,
 
 
 def _take_back_unproven(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
-    """Restore the pods from before a change that was cut off: nobody saw its pods to be good."""
+    """Restore the pods from before an interrupted change, whose pods were never seen ready."""
     return _put_back(asked, place, good) if place.folder().is_unproven(asked.key) else {}
 
 
 def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
-    """Restore the pods that were there before, and say how they are."""
+    """Restore the previous pods and report their states."""
     try:
         place.folder().set(asked.key, good)
         place.folder().drop_prepared(asked.key)
@@ -159,7 +159,7 @@ def _end(asked: Request, place: Place) -> dict[str, Any]:
 
 
 def _withdraw(asked: Request, folder: Folder) -> None:
-    """Take the manifests away; of a deployment that only rests its good set is kept."""
+    """Remove the manifests; keep the good set of a deployment that is only suspended."""
     if asked.action == "DELETE":
         folder.forget(asked.key)
     else:

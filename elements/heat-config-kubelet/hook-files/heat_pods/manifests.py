@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kubelet's folder of static pods: a file for each pod of a deployment, which is whole or not there.
+"""The kubelet's folder of static pods: a file for each pod of a deployment, written atomically.
 
 A file that is being written has a name that begins with a dot, which the kubelet passes over.
 
@@ -36,37 +36,37 @@ def _render(pod: Pod, key: str, label: str) -> tuple[str, str]:
     metadata = pod["metadata"]
     notes = {**(metadata.get("annotations") or {}), KEY_ANNOTATION: key, HASH_ANNOTATION: digest}
     marked = {**pod, "metadata": {**metadata, "namespace": namespace, "annotations": notes}}
-    # no label has a dot in it: no two deployments have one file
+    # labels have no dots, so no two deployments share a file
     return f"heat-{label}.{name}.json", json.dumps(marked, sort_keys=True, indent=1)
 
 
 def hashes(texts: Texts) -> dict[str, str]:
-    """Pod name -> the hash by which the kubelet's answers show which version of it runs."""
+    """Pod name -> the hash by which the kubelet reports the running version."""
     metadata = [json.loads(text)["metadata"] for text in texts.values()]
     return {each["name"]: each["annotations"][HASH_ANNOTATION] for each in metadata}
 
 
 class Folder:
-    """The manifests of one node, and what is kept about each deployment."""
+    """The manifests of one node, and the records of each deployment."""
 
     def __init__(self, manifests: Path, state: Path) -> None:
         self._manifests, self._state = manifests, state
 
     def of(self, key: str) -> dict[str, str]:
-        """The files of a deployment as they are now."""
+        """The current files of a deployment."""
         return {name: text for name, text, owner, _ in self._read() if owner == key}
 
     def names_of_others(self, key: str) -> dict[tuple[str, str], str]:
-        """(namespace, name) -> whose it is, of all pods that are not this deployment's."""
+        """(namespace, name) -> owner, for all pods of others."""
         return {pod: owner or "a manifest of the image" for _, _, owner, pod in self._read() if owner != key}
 
     def keys(self) -> set[str]:
-        """Every deployment that has files here or a state."""
+        """Every deployment that has files or a state here."""
         stored = (self._load(path).get("key") for path in self._state.glob("*.json"))
         return {key for key in (*(owner for _, _, owner, _ in self._read()), *stored) if key}
 
     def set(self, key: str, texts: Texts) -> bool:
-        """Make these the files of a deployment; those that are as they should be are not touched.
+        """Make these the files of a deployment; unchanged ones are not touched.
 
         Returns whether anything changed. Raises OSError, after which nothing of a file is half there.
         """
@@ -86,24 +86,24 @@ class Folder:
         return found if isinstance(found, dict) else {}
 
     def prepare_good(self, key: str, texts: Texts) -> None:
-        """Write down a set that may turn out to be good, while there is room for it. Raises OSError."""
+        """Record a set that may become the good one, while the disk has room for it. Raises OSError."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self._prepared(key), json.dumps({"key": key, "good": dict(texts)}))
 
     def keep_good(self, key: str) -> None:
-        """Remember the prepared set: it was seen to be good."""
+        """Make the prepared set the good one: its pods were ready."""
         self._prepared(key).replace(self._state_of(key))
 
     def is_unproven(self, key: str) -> bool:
-        """Whether a change was begun of which nobody saw how it ended."""
+        """True if a change was started and its end was never seen."""
         return self._prepared(key).exists()
 
     def drop_prepared(self, key: str) -> None:
-        """Forget the prepared set: it is not what is there now."""
+        """Drop the prepared set: it is not the current one."""
         self._prepared(key).unlink(missing_ok=True)
 
     def forget(self, key: str) -> None:
-        """Remove a deployment's files and all that is known about it."""
+        """Remove a deployment's files and records."""
         self.set(key, {})
         self._state_of(key).unlink(missing_ok=True)
         self.drop_prepared(key)
@@ -115,7 +115,7 @@ class Folder:
         return self._state / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
     def _read(self) -> list[tuple[str, str, str | None, tuple[str, str]]]:
-        """Name, text, owning deployment and (namespace, name) of each pod manifest, broken ones left out."""
+        """Name, text, owning deployment and (namespace, name) of each valid pod manifest."""
         found = []
         for path in sorted(self._manifests.glob("[!.]*")):
             try:
@@ -137,7 +137,7 @@ class Folder:
 
 
 def _parsed(text: str) -> Any:  # noqa: ANN401 - whatever stands in a file
-    """A manifest as the kubelet reads it: JSON, or YAML where somebody else wrote it."""
+    """A manifest as the kubelet reads it: JSON, or YAML if others wrote it."""
     try:
         return json.loads(text)
     except ValueError:
@@ -145,7 +145,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - whatever stands in a file
 
 
 def free_of(names: Collection[tuple[str, str]], taken: Mapping[tuple[str, str], str]) -> list[str]:
-    """A line for each pod name that somebody else has."""
+    """A line for each pod name that another owner uses."""
     return [
         f"pod {name}: the name is taken by {taken[(space, name)]}"
         for space, name in names

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node: its kubelet's API, on loopback with a client certificate, and the images that it has."""
+"""The node: its kubelet's API (loopback, client certificate) and its images."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ T = TypeVar("T")
 
 
 class Unreachable(Exception):
-    """The kubelet or containerd does not answer now: it may be restarting."""
+    """The kubelet or containerd does not respond: it may be restarting."""
 
 
 class Node(Protocol):
-    """What the hook asks of a node."""
+    """The part of a node that the hook uses."""
 
     def pods(self) -> list[dict[str, Any]]:
-        """Pods with their states, as /pods has them. Raises Unreachable."""
+        """The pods and their states from /pods. Raises Unreachable."""
 
     def running(self) -> set[str]:
-        """UIDs of the pods that have something running, those that are ending included. Unreachable."""
+        """UIDs of the pods with running containers, including ending pods. Raises Unreachable."""
 
     def stats(self) -> dict[str, Any]:
-        """The answer of /stats/summary. Raises Unreachable."""
+        """The response of /stats/summary. Raises Unreachable."""
 
     def log(self, namespace: str, pod: str, container: str) -> str:
-        """The last lines that a container printed, empty where there are none."""
+        """The last lines of a container's output, empty if there are none."""
 
     def said_of(self, file: str) -> str:
-        """The last line of the kubelet's log that names a manifest's file, empty where there is none."""
+        """The last line of the kubelet's log that names a manifest's file, empty if there is none."""
 
     def images(self) -> set[str]:
         """Every name of every image in the store. Raises Unreachable."""
@@ -114,7 +114,7 @@ class Kubelet:
 
 
 def patiently(ask: Callable[[], T], *, timeout_s: float) -> T:
-    """What ask() answers; who is being restarted is waited for. Raises Unreachable."""
+    """The result of ask(); waits while the kubelet or containerd restarts. Raises Unreachable."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

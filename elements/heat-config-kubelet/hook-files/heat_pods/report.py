@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Heat is told about pods: outputs of the deployment, all JSON."""
+"""The outputs of a deployment about its pods, all JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heat_pods.watch import container_statuses
 
 
 def embedded(lock: Path) -> dict[str, str]:
-    """Of the image's images.lock.json: the digest of a config -> that of its manifest, which people know."""
+    """From images.lock.json: digest of a config -> digest of its manifest, which users know."""
     try:
         images = json.loads(lock.read_text())["images"]
     except (OSError, ValueError, KeyError):
@@ -40,12 +40,12 @@ def pods(
 
 
 def uid(pod: Mapping[str, Any]) -> str:
-    """The UID of a static pod, which comes from its manifest."""
+    """The UID of a static pod, which depends on its manifest."""
     return str(pod["metadata"]["uid"])
 
 
 def stats(node: Node, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Name -> what the kubelet's cAdvisor counts of each pod and container; {} when it does not answer.
+    """Name -> the cAdvisor statistics of each pod and container; {} if the kubelet does not respond.
 
     https://pkg.go.dev/k8s.io/kubelet/pkg/apis/stats/v1alpha1: bytes, nanoseconds of CPU since its start.
     """
@@ -59,7 +59,7 @@ def stats(node: Node, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def logs(node: Node, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The last lines of each container that is not well, below a line that says whose they are."""
+    """The last lines of each failing container, below a line with its name."""
     lines: list[str] = []
     for name, pod in found.items():
         for status in container_statuses(pod):
@@ -73,7 +73,7 @@ def logs(node: Node, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def refusals(node: Node, texts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the kubelet says of the manifests (file name -> text) of pods that it has not taken up."""
+    """The kubelet's log lines about manifests (file name -> text) of pods that it did not start."""
     lines: list[str] = []
     for file, text in texts.items():
         if json.loads(text)["metadata"]["name"] not in found and (said := node.said_of(file)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a deployment asks of the hook: pods, what to do with them, and how long to wait for them."""
+"""The request of a deployment: pods, the action, and how long to wait for them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Request:
 
 
 def parse(config: Mapping[str, Any]) -> Request:
-    """The request of what heat-config hands over on standard input. Raises BadRequest."""
+    """The request in the deployment on standard input. Raises BadRequest."""
     inputs, action = given.inputs(config), given.action(config)
     pods = () if action in given.ENDS else tuple(_pods(config.get("config"), inputs))
     if action in given.ENDS:
@@ -47,7 +47,7 @@ def parse(config: Mapping[str, Any]) -> Request:
 
 
 def label(stack: str, name: str) -> str:
-    """Of a stack NAME/ID and a resource: short, unlike that of any other, and readable."""
+    """The label for a stack NAME/ID and a resource: short, unique and readable."""
     text = f"{stack.rpartition('/')[2][:8]}-{name}".strip("-").lower()
     return "".join(c if c.isalnum() or c == "-" else "-" for c in text)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for pods: until each of them is ready, or has failed, or the time is over."""
+"""Wait for pods until each of them is ready or has failed, or until the deadline."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from heat_pods.manifests import HASH_ANNOTATION
 from heat_pods.node import Node, Unreachable
 
 _EVERY_S = 1.0
-# Waiting reasons that time does not mend, as the kubelet names them.
+# The kubelet's waiting reasons that do not go away with time.
 _HOPELESS = frozenset(("ErrImageNeverPull", "InvalidImageName"))
-# Those that a runtime which is just being restarted, or a network, causes too: they count when they are seen
-# for a while, or when the container has been started anew already.
+# Reasons that a restart of the runtime or the network can also cause: they count after they were seen
+# for a while, or if the container was restarted already.
 _DOUBTFUL = frozenset(
     ("CreateContainerConfigError", "CreateContainerError", "ImageInspectError", "RunContainerError",
      "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed")
 )  # fmt: skip
 _DOUBT_S = 20.0
-# Of runc's message where the pod's own sandbox has ended: the kubelet is about to make another one.
+# Part of runc's message if the pod's sandbox has ended: the kubelet is about to make another one.
 _NO_SANDBOX = "/proc/0/ns/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """How long to wait, and what counts. Times are in seconds."""
+    """Deadlines and intervals, in seconds."""
 
     deadline_s: float
     min_ready_s: float
@@ -37,7 +37,7 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """pods: those that were found, by the name of their manifest; failures: a line each, why not."""
+    """pods: those found, by the name of their manifest; failures: a line for each reason."""
 
     pods: Mapping[str, Mapping[str, Any]]
     failures: tuple[str, ...]
@@ -70,7 +70,7 @@ def until_ready(node: Node, wanted: Mapping[str, str], patience: Patience) -> Ou
 
 
 def until_gone(node: Node, uids: set[str], *, deadline_s: float) -> set[str]:
-    """Wait until nothing of these pods runs; the UIDs of those that still do at the end."""
+    """Wait until none of these pods runs; the UIDs of those that still run at the deadline."""
     deadline = time.monotonic() + deadline_s
     left = set(uids)
     while left:
@@ -83,19 +83,19 @@ def until_gone(node: Node, uids: set[str], *, deadline_s: float) -> set[str]:
 
 
 def of(pods: list[dict[str, Any]], wanted: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """Of the kubelet's pods those whose manifests have these hashes, by name."""
+    """The kubelet's pods whose manifests have these hashes, by name."""
     by_hash = {pod["metadata"].get("annotations", {}).get(HASH_ANNOTATION): pod for pod in pods}
     return {name: by_hash[digest] for name, digest in wanted.items() if digest in by_hash}
 
 
 def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those of the containers for its start, then the others."""
+    """The statuses of init containers, then of the others."""
     status = pod.get("status", {})
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
 def is_good(pod: Mapping[str, Any]) -> bool:
-    """Ready, or at its end as it should be, where its restartPolicy lets it end."""
+    """True if the pod is ready, or has succeeded where its restartPolicy lets it end."""
     status = pod.get("status", {})
     conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
     return status.get("phase") == "Succeeded" or (
@@ -104,7 +104,7 @@ def is_good(pod: Mapping[str, Any]) -> bool:
 
 
 class _Judge:
-    """Tells pods that will not become ready; what it remembers is of containers, between two looks."""
+    """Recognizes pods that will not become ready; keeps data of containers between two polls."""
 
     def __init__(self, max_restarts: int) -> None:
         self._max_restarts = max_restarts
@@ -112,7 +112,7 @@ class _Judge:
         self._doubted_since: dict[str, float] = {}
 
     def failures(self, found: Mapping[str, Mapping[str, Any]], now: float) -> list[str]:
-        """A line for each reason why a pod will not become ready; none while all still may."""
+        """A line for each reason why a pod will not become ready; empty while all still may."""
         lines = []
         for name, pod in found.items():
             reasons = [
@@ -163,7 +163,7 @@ def _ended(pod: Mapping[str, Any]) -> Iterator[str]:
 def _late(
     found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, str], silence: str, deadline_s: float
 ) -> Iterator[str]:
-    """What each pod still lacks at the deadline."""
+    """The reason why each pod is not ready at the deadline."""
     if silence:
         yield f"after {deadline_s:.0f} s {silence}"
     elif len(found) == len(wanted) and all(map(is_good, found.values())):
