@@ -89,7 +89,7 @@ def imports(found: Iterable[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-_OF_OTHERS = (ast.Import, ast.ImportFrom, ast.Constant)
+_OF_OTHERS = (ast.Import, ast.ImportFrom, ast.Constant, ast.List, ast.Tuple)
 
 
 @functools.cache
@@ -267,8 +267,7 @@ def test_programs_of_ours_are_started_by_names_of_modules() -> None:
     started = [
         (path, node.lineno, str(module.value))
         for path in [*PATHS.values(), *OTHERS]
-        for node in nodes_of(path)
-        if isinstance(node, (ast.List, ast.Tuple))
+        for node in nodes_in(path, ast.List, ast.Tuple)
         for flag, module in itertools.pairwise(node.elts)
         if isinstance(flag, ast.Constant) and flag.value == "-m"
         and isinstance(module, ast.Constant) and str(module.value).startswith(("goldsmith", "tests"))
