@@ -59,7 +59,7 @@ def test_programs_get_the_problems_of_a_spec_one_by_one(
     task: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = tmp_path / "mine.yaml.j2"
-    spec.write_text("name: mine\ndistribution: debian\nrelease: trixie\nelments: []\ncontainers: []\n")
+    spec.write_text("name: mine\ndistribution: debian\nrelease: trixie\nelement: []\ncontainers: []\n")
 
     with pytest.raises(Exit):
         task(Context(), name=str(spec), json=True)
@@ -69,7 +69,7 @@ def test_programs_get_the_problems_of_a_spec_one_by_one(
     assert answer["code"] == 2
     assert answer["problems"] == [
         {
-            "file": str(spec), "line": 4, "key": "elments", "message": "unknown key 'elments'",
+            "file": str(spec), "line": 4, "key": "element", "message": "unknown key 'element'",
             "hint": "did you mean 'elements'?",
         }
     ]  # fmt: skip
