@@ -7,6 +7,7 @@ of their build contexts, because an engine gives the same content another digest
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 
+from goldsmith.containers.images_lock import ImagesLock, LockedImage
 from goldsmith.core import files
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.image.base_image import BaseImageRecord
 from goldsmith.spec import problem
 from goldsmith.spec.document import parse_document
 
@@ -55,6 +58,24 @@ class LockedPackage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LockedContainers:
+    """The build's images.lock.json; without containers, an empty list alone."""
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"schema", "version"})
+
+    images: Annotated[tuple[LockedImage, ...], about("The container images.")]
+    schema: Annotated[str | None, about("Schema of images.lock.json; absent without containers.")] = None
+    version: Annotated[int | None, about("Version of that schema; absent without containers.")] = None
+
+    @classmethod
+    def of(cls, lock: ImagesLock | None) -> LockedContainers:
+        """Those of images.lock.json."""
+        if lock is None:
+            return cls(images=())
+        return cls(images=lock.images, schema=lock.SCHEMA, version=lock.VERSION)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lock(Document):
     """What a spec resolved to. Written as YAML, in the order of these keys."""
 
@@ -74,16 +95,13 @@ class Lock(Document):
     python: Annotated[Mapping[str, str], about("Hex sha256 of requirements.lock.")]
     elements: Annotated[Mapping[str, str], about("Hex sha256 of each element of the checkout.")]
     base_image: Annotated[
-        Mapping[str, str] | None,
-        about("URL and sha256 of the base image, its list of checksums and keyring; null without one."),
+        BaseImageRecord | None, about("The cloud image that the build started from; null without one.")
     ]
     contexts: Annotated[Mapping[str, str], about("Hash of each container image's build context.")]
     kubelet: Annotated[
         Mapping[str, str] | None, about("Version, source, sha256 and pins of the kubelet; null without one.")
     ]
-    containers: Annotated[
-        Mapping[str, Any], about("The build's images.lock.json; its images are empty without containers.")
-    ]
+    containers: Annotated[LockedContainers, about("The container images of the build.")]
     packages: Annotated[tuple[LockedPackage, ...], about("Packages of the image.")]
 
     def parts(self) -> Parts:
@@ -196,6 +214,7 @@ def read(path: Path) -> Lock:
 def write(path: Path, lock: Lock) -> None:
     """Write a lock with one line a package, so that a review shows each change."""
     body = lock.as_dict()
+    body["containers"] = _sorted(body["containers"])  # as in images.lock.json
     lines = [_line(package) for package in body.pop("packages")]
     text = yaml.safe_dump(body, sort_keys=False, width=200)
     packages = "packages:\n" + "".join(lines) if lines else "packages: []\n"
@@ -210,6 +229,10 @@ def parts(words: str) -> tuple[str, ...]:
     if unknown:
         raise SpecError(f"a lock has no part {unknown[0]!r}", hint=f"use: all {' '.join(PARTS)}")
     return chosen
+
+
+def _sorted(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(json.dumps(value, sort_keys=True))
 
 
 def _line(package: Mapping[str, Any]) -> str:

@@ -20,7 +20,14 @@ from goldsmith.image.build_info import Identity
 from goldsmith.image.packages import PackageList
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.provenance import lockfile
-from goldsmith.provenance.lockfile import Difference, Lock, LockedAnswer, LockedBuild, LockedPackage
+from goldsmith.provenance.lockfile import (
+    Difference,
+    Lock,
+    LockedAnswer,
+    LockedBuild,
+    LockedContainers,
+    LockedPackage,
+)
 from goldsmith.spec.load import SUFFIX, LoadedSpec
 from goldsmith.spec.model import Distribution, ImageSpec
 
@@ -68,9 +75,9 @@ def of_build(
         build=LockedBuild(id=who.build_id, commit=who.commit),
         index=None if index is None else _about(index),
         spec=parts["spec"], python=parts["python"], elements=parts["elements"],
-        base_image=parts["base-image"], contexts=parts["contexts"],
+        base_image=base_image.record(spec.base_image), contexts=parts["contexts"],
         kubelet=_kubelet(kubelet),
-        containers=ImagesLock.read(images).as_dict() if images.exists() else {"images": []},
+        containers=LockedContainers.of(ImagesLock.read(images) if images.exists() else None),
         packages=tuple(
             LockedPackage(name=p.name, version=p.version, architecture=p.architecture, sha256=p.sha256)
             for p in listed.packages

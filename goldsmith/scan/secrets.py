@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar
 from goldsmith.core import cache, paths, privilege, proc
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import CommandError, ProvenanceError
+from goldsmith.image.build_info import AllowedSecretInfo
 from goldsmith.scan import secret_scanner
 from goldsmith.scan.secret_scanner import Finding, Scan
 
@@ -47,11 +48,11 @@ class SecretReport(Document):
 
 
 def look(
-    root: Path, *, allow: Iterable[Mapping[str, str]], scratch: Path, log_path: Path, timeout_s: float
+    root: Path, *, allow: Iterable[AllowedSecretInfo], scratch: Path, log_path: Path, timeout_s: float
 ) -> SecretReport:
     """Scan the root file system at root. Layers of containers that an earlier run scanned are not read again.
 
-    allow: path (a pattern, fnmatch(3)) and reason of each entry of verify.allow-secrets.
+    allow: the entries of verify.allow-secrets.
     """
     known, out = scratch / "secrets-known", scratch / FILE
     _lay_out(known)
@@ -66,7 +67,7 @@ def look(
     return judge(scans, allow)
 
 
-def judge(scans: Mapping[str, Scan], allow: Iterable[Mapping[str, str]]) -> SecretReport:
+def judge(scans: Mapping[str, Scan], allow: Iterable[AllowedSecretInfo]) -> SecretReport:
     """Separate findings that are allowed from those that are not.
 
     scans: by digest of the layer, empty for the disk.
@@ -114,5 +115,5 @@ def _layers(scans: Mapping[str, Scan]) -> list[str]:
     return [digest for digest, scan in scans.items() if digest and all(f.path for f in scan.findings)]
 
 
-def _reason(finding: Finding, allow: Iterable[Mapping[str, str]]) -> str | None:
-    return next((e["reason"] for e in allow if fnmatch.fnmatchcase(f"/{finding.path}", e["path"])), None)
+def _reason(finding: Finding, allow: Iterable[AllowedSecretInfo]) -> str | None:
+    return next((each.reason for each in allow if fnmatch.fnmatchcase(f"/{finding.path}", each.path)), None)

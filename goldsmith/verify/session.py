@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.core import files, privilege, proc, progress, scratch
-from goldsmith.core.documents import as_data
 from goldsmith.core.files import sha256_of
 from goldsmith.core.scratch import Run
 from goldsmith.errors import (
@@ -208,7 +207,7 @@ class _Session:
         """Write what looks like a secret in the disk; that anything does is a finding of the suites."""
         report = secrets.look(
             root,
-            allow=[as_data(each) for each in self.info.verify.allow_secrets],
+            allow=self.info.verify.allow_secrets,
             scratch=self.scratch, log_path=self.log_path, timeout_s=self._scaled(_SCAN_DEADLINE_S),
         )  # fmt: skip
         files.write_json(self.subject.out / secrets.FILE, report.as_dict())

@@ -19,7 +19,7 @@ from goldsmith.apt.mirror import Mirrors
 from goldsmith.core import paths, proc
 from goldsmith.errors import BuildError
 from goldsmith.provenance import lockfile, outdated, spec_lock
-from goldsmith.provenance.lockfile import Lock, LockedBuild, LockedPackage
+from goldsmith.provenance.lockfile import Lock, LockedBuild, LockedContainers, LockedPackage
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from tests.support.apt_repository import SUITE, Repository
@@ -92,7 +92,7 @@ def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
         build=LockedBuild(id="one", commit="none"),
         index={path: indexes.about(text, path) for path, text in state.releases.items()},
         spec=parts["spec"], python=parts["python"], elements=parts["elements"], base_image=None,
-        contexts=parts["contexts"], kubelet=None, containers={"images": []},
+        contexts=parts["contexts"], kubelet=None, containers=LockedContainers.of(None),
         packages=tuple(
             LockedPackage(
                 name=name, version=version, architecture="amd64", sha256=repository.sha256(name, version)

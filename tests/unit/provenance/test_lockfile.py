@@ -20,6 +20,7 @@ from goldsmith.core import documents
 from goldsmith.errors import BuildError, ProvenanceError, SpecError
 from goldsmith.provenance import lockfile, outdated
 from goldsmith.provenance.lockfile import Lock
+from tests.support import samples
 
 KEPT = Path(__file__).parent / "documents"
 LOCKS = sorted(path.name for path in KEPT.glob("*.lock.yaml"))
@@ -31,7 +32,7 @@ def package(name: str = "bash", version: str = "5.2-1", sha256: str = "a" * 64) 
 
 
 def image(ref: str, digest: str, source: str) -> dict[str, Any]:
-    return {"ref": ref, "digest": digest, "source": source}
+    return samples.image(ref, digest=digest, source=source)
 
 
 LOCK: dict[str, Any] = {
@@ -39,7 +40,8 @@ LOCK: dict[str, Any] = {
     "arch": "amd64", "build": {"id": "20260101T000000Z-abc", "commit": "c" * 40},
     "index": {"debian/dists/trixie/InRelease": {"sha256": "1" * 64, "date": "Thu, 01 Jan 2026 00:00:00 GMT"}},
     "spec": "5" * 64, "python": {"requirements.lock": "6" * 64}, "elements": {"kubelet": "7" * 64},
-    "base-image": None, "contexts": {"goldsmith.local/nginx:1": "9" * 64},
+    "base-image": {"url": "https://a.test/b", "sha256": "2" * 64},
+    "contexts": {"goldsmith.local/nginx:1": "9" * 64},
     "kubelet": {"version": "1.35.4", "sha256": "8" * 64, "go": "go1.26.8"},
     "containers": {
         "schema": "goldsmith.images-lock", "version": 1,
@@ -112,7 +114,7 @@ def test_an_index_that_was_only_signed_again_is_no_difference() -> None:
         ({"python": {"requirements.lock": "0"}}, ("python", "requirements.lock", "us")),
         ({"elements": {"kubelet": "7" * 64, "more": "0"}}, ("elements", "more", "us")),
         ({"elements": {}}, ("elements", "kubelet", "us")),
-        ({"base-image": {"sha256": "0"}}, ("base-image", "sha256", "us")),
+        ({"base-image": {"url": "https://a.test/b", "sha256": "0"}}, ("base-image", "sha256", "us")),
         ({"kubelet": {**LOCK["kubelet"], "go": "go1.27"}}, ("kubelet", "go", "us")),
         ({"contexts": {"goldsmith.local/nginx:1": "0"}}, ("contexts", "goldsmith.local/nginx:1", "us")),
         (

@@ -15,6 +15,7 @@ import pytest
 from goldsmith.containers import oci
 from goldsmith.core import cache, documents
 from goldsmith.errors import ProvenanceError
+from goldsmith.image.build_info import AllowedSecretInfo
 from goldsmith.scan import contents, secret_scanner, secrets
 from goldsmith.scan.secret_scanner import Finding, Scan
 from goldsmith.scan.secrets import AllowedFinding, SecretReport
@@ -215,9 +216,9 @@ def test_a_layer_that_is_not_what_its_digest_says_is_an_error(root: tuple[Path, 
 def test_allowed_findings_are_listed_with_their_reasons(root: tuple[Path, str], tmp_path: Path) -> None:
     tree(root[0], **{"etc/one.conf": AWS, "etc/two.conf": AWS})
     allow = [
-        {"path": "/", "reason": "documents"},
-        {"path": "/app/*", "reason": "an example"},
-        {"path": "/etc/two.conf", "reason": "a test"},
+        AllowedSecretInfo(path="/", reason="documents"),
+        AllowedSecretInfo(path="/app/*", reason="an example"),
+        AllowedSecretInfo(path="/etc/two.conf", reason="a test"),
     ]
 
     report = secrets.judge(scans(root[0], tmp_path), allow)
