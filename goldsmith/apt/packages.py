@@ -54,7 +54,9 @@ def is_newer(version: str, than: str) -> bool:
     try:
         return bool(NativeVersion(version) > NativeVersion(than))
     except ValueError as e:
-        raise BuildError(f"cannot compare the versions {version!r} and {than!r}: {e}") from e
+        raise BuildError(
+            f"cannot compare the versions {version!r} and {than!r}: {e}", hint="use another mirror"
+        ) from e
 
 
 def _listed(

@@ -212,7 +212,9 @@ def _docker_build(resources: BuildResources, context: Context) -> str:
         try:
             return _follow(answer, context.ref, resources.log_path)
         except APIError as e:
-            raise BuildError(f"cannot build {context.ref}: {e.explanation or e}") from e
+            raise BuildError(
+                f"cannot build {context.ref}: {e.explanation or e}", hint=f"full log: {resources.log_path}"
+            ) from e
 
 
 def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> str:

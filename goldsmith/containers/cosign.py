@@ -92,4 +92,7 @@ def _key(path: Path) -> object:
     try:
         return serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as e:
-        raise ProvenanceError(f"cannot use the key {path.name} of the policy: {e}") from e
+        raise ProvenanceError(
+            f"cannot use the key {path.name} of the policy: {e}",
+            hint="store a public key in PEM format there, as cosign public-key prints it",
+        ) from e

@@ -101,5 +101,6 @@ def _verifier(trusted_root: Path) -> Verifier:
         return Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
     except (OSError, ValueError, SigstoreError) as e:
         raise ProvenanceError(
-            f"cannot use the trusted root {trusted_root.name} of the policy: {str(e).splitlines()[0]}"
+            f"cannot use the trusted root {trusted_root.name} of the policy: {str(e).splitlines()[0]}",
+            hint="get the trusted_root.json of that Sigstore again",
         ) from e

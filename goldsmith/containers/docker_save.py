@@ -80,7 +80,7 @@ def _pick(found: Mapping[tuple[str, tuple[str, ...]], Saved], image: str, layers
     if exact is None and len(alike) != 1:
         raise BuildError(
             f"the Docker engine saved other layers of {image} than it lists",
-            hint="its store may be damaged: remove the image and build or pull it again",
+            hint="remove the image and build or pull it again: the engine's store may be damaged",
         )
     return exact or alike[0]
 
@@ -142,7 +142,7 @@ def _layer(member: _Member, diff_id: str) -> tuple[str, Path]:
     if member.digest != diff_id:
         raise BuildError(
             f"the Docker engine saved a layer that is not {diff_id}",
-            hint="its store may be damaged: remove the image and build or pull it again",
+            hint="remove the image and build or pull it again: the engine's store may be damaged",
         )
     return diff_id, member.path
 
@@ -176,7 +176,7 @@ def _member(members: Mapping[str, _Member], name: str) -> _Member:
         return members[name]
     except KeyError:
         raise BuildError(
-            f"the Docker engine's archive lacks {name}", hint="its store may be damaged: see its log"
+            f"the Docker engine's archive lacks {name}", hint="see the engine's log: its store may be damaged"
         ) from None
 
 

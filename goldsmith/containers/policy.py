@@ -109,7 +109,7 @@ def load(path: Path | None = None) -> Policy:
     try:
         text = named.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise SpecError(f"cannot read the policy {shown}: {e}") from e
+        raise SpecError(f"cannot read the policy {shown}: {e}", hint="make it a readable UTF-8 file") from e
     document = parse_document(text, lambda line: (shown, line))
     found = Policy() if document.broken else _parse(document, shown, root)
     if document.problems:

@@ -122,7 +122,7 @@ def _attempt(url: str, sink: IO[bytes], shown: str) -> None:
         raise _without_response(e.reason, request.type, shown) from e
     except http.client.InvalidURL:  # its own message would show a password
         raise BuildError(
-            f"cannot fetch {shown}: not a valid URL (user and password are not supported)"
+            f"cannot fetch {shown}: not a valid URL", hint="remove user and password from the URL"
         ) from None
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
         raise _TemporaryError(str(e) or type(e).__name__) from e

@@ -234,7 +234,7 @@ def spawn(
             raise HostError(f"cannot run {cmd[0]}: there is no folder {cwd} to run it in") from e
         if isinstance(e, FileNotFoundError):
             raise _not_installed(cmd[0]) from e
-        raise HostError(f"cannot run {cmd[0]}: {e.strerror}") from e
+        raise HostError(f"cannot run {cmd[0]}: {e.strerror}", hint="run: scripts/inv doctor") from e
 
 
 def ends_within(process: Process, timeout_s: float) -> bool:

@@ -183,7 +183,8 @@ def newest_pin(minimum: str) -> Pin:
             sums = {arch: download(go, name)["Sum"] for arch, name in zip(arches, names, strict=True)}
             return Pin(version=version, sums=sums)
     raise BuildError(
-        f"there is no toolchain module of Go {line}, {minimum} or newer, for {' and '.join(arches)}"
+        f"there is no toolchain module of Go {line}, {minimum} or newer, for {' and '.join(arches)}",
+        hint="wait until the module proxy has it, or choose another release of the kubelet",
     )
 
 

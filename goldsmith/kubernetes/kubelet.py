@@ -214,7 +214,10 @@ def _embedded(go: Path, binary: Path, version: str) -> str:
     printed = proc.capture([go, "version", "-m", binary], env=go_toolchain.environment(go))
     match = re.search(rf"^\s+mod\s+{re.escape(MODULE)}\s+(\S+)\s+(h1:\S+)$", printed, re.M)
     if match is None or match[1] != f"v{version}":
-        raise BuildError(f"the compiled kubelet does not contain {MODULE} v{version}")
+        raise BuildError(
+            f"the compiled kubelet does not contain {MODULE} v{version}",
+            hint=f"run: scripts/inv kubelet-bump {version}",
+        )
     return f"{MODULE} {match[1]} {match[2]}"
 
 

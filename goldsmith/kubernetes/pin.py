@@ -114,7 +114,9 @@ def _resolve(
         [go, "list", "-mod=readonly", "-deps", PACKAGE], env=env, cwd=scratch, timeout_s=_BUMP_S
     )
     if PACKAGE not in listing.splitlines():
-        raise BuildError(f"{MODULE} v{version} has no package {PACKAGE}")
+        raise BuildError(
+            f"{MODULE} v{version} has no package {PACKAGE}", hint="choose another release of the kubelet"
+        )
     return {
         "go.mod": (scratch / "go.mod").read_bytes(),
         "go.sum": (scratch / "go.sum").read_bytes(),

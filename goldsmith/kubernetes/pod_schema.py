@@ -38,7 +38,10 @@ def obtain_schema(module: str, version: str, go_sum: str) -> Path:
         with progress.step(f"schema of a pod of v{version}"):
             got = go_toolchain.download(go_toolchain.any_go(), f"{module}@v{version}")
             if got["Sum"] != expected:
-                raise BuildError(f"{module} v{version} has the sum {got['Sum']}, expected {expected}")
+                raise BuildError(
+                    f"{module} v{version} has the sum {got['Sum']}, expected {expected}",
+                    hint="compare kubernetes/go.sum with the repository's history",
+                )
             swagger = json.loads(Path(got["Dir"], "api/openapi-spec/swagger.json").read_text())
             (folder / FILE).write_text(json.dumps(pod_schema(swagger), sort_keys=True))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The default containers, built and exported for real, and read by every tool that must read them."""
+"""The default containers, built and exported for real, and read by every tool that must support them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def digests(bundle: Bundle) -> dict[str, str]:
     return found
 
 
-def test_docker_load_takes_the_archive_and_the_ids_are_the_config_digests(
+def test_docker_loads_the_archive_and_the_ids_are_the_config_digests(
     bundle: Bundle, client: docker.DockerClient
 ) -> None:
     for image in client.images.list():
@@ -101,7 +101,7 @@ def test_redis_answers_as_an_unprivileged_user(client: docker.DockerClient) -> N
         assert box("exec", "id", "-u") != "0\n"
 
 
-def test_pause_stays_until_it_is_told_to_end(client: docker.DockerClient) -> None:
+def test_pause_runs_until_it_is_stopped(client: docker.DockerClient) -> None:
     assert client.images.get(PAUSE).attrs["Size"] < 2 << 20
     with _running(client, PAUSE) as box:
         assert box("inspect", "--format={{.State.Running}}") == "true\n"
@@ -111,7 +111,7 @@ def test_pause_stays_until_it_is_told_to_end(client: docker.DockerClient) -> Non
 
 @contextlib.contextmanager
 def _running(client: docker.DockerClient, ref: str, *options: str) -> Iterator[_Box]:
-    """docker's own client here: the Python one leaves sockets of exec open."""
+    """Use docker's command line: the Python client leaves sockets of exec open."""
     docker_cli = ("docker", "--host", _socket(client))
     name = proc.capture(
         [*docker_cli, "run", "--detach", "--network=none", "--read-only", *options, ref]
@@ -204,7 +204,7 @@ def _scan(bundle: Bundle, pattern: re.Pattern[bytes]) -> tuple[list[str], list[s
                     for entry in layer:
                         names.append(entry.name + "/" * entry.isdir())
                         content = layer.extractfile(entry) if entry.isreg() else None
-                        # Debian's own programs name its mirrors, too
+                        # Debian's programs name its mirrors too
                         if content and entry.name.lstrip("./").startswith(("etc/", "var/", "root/", "tmp/")):
                             found += [entry.name] if pattern.search(content.read()) else []
     return names, found
@@ -219,7 +219,7 @@ def test_an_unchanged_spec_needs_no_engine_and_writes_nothing(
     assert (again.sha256, again.images) == (plain.sha256, plain.images)
 
 
-def test_written_anew_the_bytes_are_the_same(
+def test_a_rewritten_bundle_has_the_same_bytes(
     plain: Bundle, run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", NOWHERE)
@@ -229,7 +229,7 @@ def test_written_anew_the_bytes_are_the_same(
     assert again.sha256 == plain.sha256 == files.sha256_of(again.path)
 
 
-def test_a_change_of_one_container_leaves_the_others_as_they_are(
+def test_a_change_of_one_container_leaves_the_others_unchanged(
     plain: Bundle, run: Run, log: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(paths.project_root() / "containers", tmp_path / "containers")
@@ -250,7 +250,7 @@ def test_a_broken_dockerfile_fails_with_its_last_lines(run: Run, log: Path, tmp_
         bundler.export([spec], layers=Layers.gzip, run=run, log_path=log, root=tmp_path)
 
 
-def test_images_of_the_engine_come_out_small_and_in_flat_memory(
+def test_images_of_the_engine_are_exported_in_constant_memory(
     plain: Bundle, client: docker.DockerClient, tmp_path: Path
 ) -> None:
     with plain.path.open("rb") as source:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kubelet from the real module with a real Go; quick where Go's build cache is warm."""
+"""The kubelet from the real module with a real Go; quick if Go's build cache is warm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PT_INTERP = 3
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[scratch.Run]:
-    """A run with an empty cache of ours; Go's own caches are the user's."""
+    """A run with an empty cache; Go's caches are the user's."""
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
     with scratch.run() as run:
         yield run
@@ -110,7 +110,7 @@ def test_the_pinned_toolchain_module_compiles(
 
 
 def _hide_fitting_gos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave one Go that fetches modules and calls itself too old to compile: the real one, in disguise."""
+    """Leave one Go on PATH that fetches modules and reports a version that is too old to compile."""
     real = go_toolchain.any_go()
     (tmp_path / "bin").mkdir()
     disguise = tmp_path / "bin" / "go"

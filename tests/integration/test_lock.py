@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lock made from a real build, and builds that are held to it."""
+"""A lock made from a real build, and builds with that lock."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
-    """A place of their own: `latest` moves in it."""
+    """A separate place, because `latest` moves in it."""
     return make_place()
 
 
 @pytest.fixture(scope="module")
 def build(place: TinyPlace, tiny_build: Path) -> Path:
-    """A verified build that was made elsewhere, and lies there as `latest`."""
+    """A verified build that was made elsewhere and copied here as `latest`."""
     copied = place.out / "tiny" / tiny_build.name
     shutil.copytree(tiny_build, copied)
     (copied.parent / "latest").symlink_to(copied.name)
@@ -37,12 +37,14 @@ def build(place: TinyPlace, tiny_build: Path) -> Path:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
-    """The tiny spec in a folder of its own, where its lock may lie beside it."""
+    """The tiny spec in its own folder, with room for its lock beside it."""
     shutil.copytree(paths.project_root() / SPEC.parent, tmp_path / "specs")
     return tmp_path / "specs" / SPEC.name
 
 
-def test_a_build_is_held_to_the_lock_of_another(place: TinyPlace, build: Path, spec: Path) -> None:
+def test_a_build_with_the_lock_of_another_has_the_same_parts(
+    place: TinyPlace, build: Path, spec: Path
+) -> None:
     path = spec.with_name("tiny.lock.yaml")
     assert "there is no tiny.lock.yaml" in place.inv("build-image", spec, "--locked").stderr
 
@@ -57,7 +59,9 @@ def test_a_build_is_held_to_the_lock_of_another(place: TinyPlace, build: Path, s
     assert json.loads(place.inv("outdated", spec, "--json").stdout)["moved"] == []
 
 
-def test_what_came_out_otherwise_is_never_verified(place: TinyPlace, build: Path, spec: Path) -> None:
+def test_a_build_that_differs_from_its_lock_is_never_verified(
+    place: TinyPlace, build: Path, spec: Path
+) -> None:
     """As if a package of the lock had not been installed."""
     assert place.inv("lock", spec, "--build", build.name).status == 0
     path, latest = spec.with_name("tiny.lock.yaml"), place.latest()
@@ -89,9 +93,7 @@ def test_a_checkout_that_moved_is_named_before_anything_is_built(
     assert "the checkout differs from that of build" in place.inv("lock", spec, "--build", build.name).stderr
 
 
-def test_a_lock_that_is_there_changes_only_where_that_is_said(
-    place: TinyPlace, build: Path, spec: Path
-) -> None:
+def test_an_existing_lock_changes_only_if_asked(place: TinyPlace, build: Path, spec: Path) -> None:
     path = spec.with_name("tiny.lock.yaml")
     words = ("lock", spec, "--build", build.name)
     assert place.inv(*words).status == 0

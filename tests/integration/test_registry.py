@@ -84,7 +84,7 @@ class Pushed:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be known from earlier tests; the login is one of this test."""
+    """An empty cache, and a login that belongs to this test alone."""
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
@@ -185,7 +185,7 @@ def run() -> Iterator[Run]:
         yield made
 
 
-def test_by_platform_digest_the_manifest_stays_what_it_is(
+def test_an_image_pinned_by_its_own_digest_keeps_its_manifest(
     registry: Registry, pushed: Pushed, run: Run, tmp_path: Path
 ) -> None:
     log_in(registry, tmp_path)
@@ -196,7 +196,7 @@ def test_by_platform_digest_the_manifest_stays_what_it_is(
     assert oci.sha256(raw.encode()) == pushed.oci
 
 
-def test_by_index_digest_both_digests_name_the_image_of_this_platform(
+def test_an_image_pinned_by_its_index_has_names_with_both_digests(
     registry: Registry, pushed: Pushed, run: Run, tmp_path: Path
 ) -> None:
     log_in(registry, tmp_path)
@@ -220,7 +220,7 @@ def test_docker_schema_2_stays_docker_schema_2(
         assert f"sha256:{hashlib.sha256(blob.read()).hexdigest()}" == pushed.docker
 
 
-def test_what_is_cached_needs_no_registry(
+def test_a_cached_image_needs_no_registry(
     registry: Registry, pushed: Pushed, run: Run, tmp_path: Path
 ) -> None:
     log_in(registry, tmp_path)
@@ -243,7 +243,7 @@ def test_without_a_login_it_is_refused(registry: Registry, pushed: Pushed, run: 
     assert "docker login" in str(_refused(registry, pushed.oci, run, tmp_path).hint)
 
 
-def test_an_unknown_digest_is_said(registry: Registry, pushed: Pushed, run: Run, tmp_path: Path) -> None:
+def test_an_unknown_digest_is_reported(registry: Registry, pushed: Pushed, run: Run, tmp_path: Path) -> None:
     log_in(registry, tmp_path)
     assert "has no image" in str(_refused(registry, f"sha256:{'0' * 64}", run, tmp_path))
 
@@ -264,7 +264,7 @@ def _refused(registry: Registry, digest: str, run: Run, tmp_path: Path) -> Golds
     return e.value
 
 
-def test_an_image_of_another_architecture_is_told(registry: Registry, run: Run, tmp_path: Path) -> None:
+def test_an_image_of_another_architecture_is_refused(registry: Registry, run: Run, tmp_path: Path) -> None:
     log_in(registry, tmp_path)
     foreign = _push(registry, b"\2" * 10240, architecture="arm64")
     error = _refused(registry, foreign.oci, run, tmp_path)
@@ -300,12 +300,12 @@ def test_a_tag_that_moved_is_found(
     }
 
 
-# What the policy lets in
+# Images that the policy allows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signer:
-    """Signs as cosign does, with a key, and puts the signature where cosign does."""
+    """Signs with a key and stores the signature like cosign."""
 
     registry: Registry
     private: ec.EllipticCurvePrivateKey
@@ -345,12 +345,12 @@ def signer(registry: Registry, tmp_path: Path) -> Signer:
 
 
 def fresh(registry: Registry) -> Pushed:
-    """An image that nobody has signed yet."""
+    """An unsigned image."""
     return _push(registry, os.urandom(512))
 
 
 @pytest.mark.parametrize("pinned", ["index", "oci"])
-def test_a_signed_image_comes_in(
+def test_a_signed_image_is_allowed(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path, pinned: str
 ) -> None:
     pushed = fresh(registry)
@@ -361,14 +361,14 @@ def test_a_signed_image_comes_in(
     assert bundle.images[0].digest == pushed.oci
 
 
-def test_an_unsigned_image_does_not(registry: Registry, signer: Signer, run: Run, tmp_path: Path) -> None:
+def test_an_unsigned_image_is_refused(registry: Registry, signer: Signer, run: Run, tmp_path: Path) -> None:
     pushed = fresh(registry)
 
     with pytest.raises(ProvenanceError, match=r"has no signature; the policy requires one by team\.pub"):
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
-def test_a_signature_of_the_platform_does_not_stand_for_the_index(
+def test_a_signature_of_the_platforms_image_does_not_cover_the_index(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
     pushed = fresh(registry)
@@ -378,7 +378,7 @@ def test_a_signature_of_the_platform_does_not_stand_for_the_index(
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
-def test_an_image_signed_by_somebody_else_does_not(
+def test_an_image_signed_by_another_key_is_refused(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
     pushed = fresh(registry)
@@ -388,10 +388,10 @@ def test_an_image_signed_by_somebody_else_does_not(
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
-def test_a_signature_from_another_repository_does_not_count(
+def test_a_signature_for_another_repository_is_refused(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
-    """An image that was signed elsewhere, and put under a name that it was not signed for."""
+    """The image was signed in another repository, and copied to a name for which it was not signed."""
     pushed = fresh(registry)
     signer.sign(pushed.index, about="team/other")
 
@@ -399,7 +399,7 @@ def test_a_signature_from_another_repository_does_not_count(
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
-def test_a_signature_does_not_stand_for_the_image_that_took_its_place(
+def test_a_signature_does_not_cover_an_image_that_replaced_the_signed_one(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
     good, bad = fresh(registry), fresh(registry)
@@ -409,7 +409,7 @@ def test_a_signature_does_not_stand_for_the_image_that_took_its_place(
         export(registry, bad.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
-def test_a_manifest_that_was_exchanged_on_its_way_is_refused(
+def test_a_manifest_that_was_exchanged_in_transit_is_refused(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
     pushed = fresh(registry)
@@ -422,7 +422,7 @@ def test_a_manifest_that_was_exchanged_on_its_way_is_refused(
         export(registry, pushed.index, run, tmp_path, policy=policy)
 
 
-def test_what_one_policy_let_into_the_cache_another_asks_about(
+def test_an_image_cached_under_one_policy_is_checked_again_under_another(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
     pushed = fresh(registry)
@@ -434,7 +434,7 @@ def test_what_one_policy_let_into_the_cache_another_asks_about(
         export(registry, pushed.index, run, tmp_path, policy=Policy())
 
 
-def test_what_was_accepted_unsigned_is_remembered_with_its_reason(
+def test_an_image_accepted_unsigned_is_recorded_with_the_reason(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path
 ) -> None:
     pushed = fresh(registry)
@@ -446,7 +446,7 @@ def test_what_was_accepted_unsigned_is_remembered_with_its_reason(
 
 
 def put_bundle(registry: Registry, digest: str, bundle: dict[str, Any]) -> None:
-    """Where cosign puts a keyless signature in a registry that has no API for referrers."""
+    """Store a keyless signature like cosign in a registry without an API for referrers."""
     data = json.dumps(bundle).encode()
     empty = "application/vnd.oci.empty.v1+json"
     blob = registry.put("team/app", "blobs", data, "")
@@ -470,7 +470,7 @@ def put_bundle(registry: Registry, digest: str, bundle: dict[str, Any]) -> None:
 
 @pytest.fixture
 def keyless_policy(registry: Registry, tmp_path: Path) -> tuple[Sigstore, Policy]:
-    """A Sigstore, and a policy that wants a signature by its identity."""
+    """A Sigstore, and a policy that requires a signature by its identity."""
     log_in(registry, tmp_path)
     sigstore = Sigstore()
     root = tmp_path / "trusted_root.json"
@@ -482,7 +482,7 @@ def keyless_policy(registry: Registry, tmp_path: Path) -> tuple[Sigstore, Policy
     return sigstore, Policy(rules=(rule,))
 
 
-def test_a_keyless_signature_lets_in_what_it_is_for_alone(
+def test_a_keyless_signature_allows_only_its_own_image(
     registry: Registry, keyless_policy: tuple[Sigstore, Policy], run: Run, tmp_path: Path
 ) -> None:
     sigstore, policy = keyless_policy
@@ -499,7 +499,7 @@ def test_a_keyless_signature_lets_in_what_it_is_for_alone(
         export(registry, bare.index, run, tmp_path, policy=policy)
 
 
-def test_a_keyless_signature_by_another_sigstore_does_not_count(
+def test_a_keyless_signature_by_another_sigstore_is_refused(
     registry: Registry, keyless_policy: tuple[Sigstore, Policy], run: Run, tmp_path: Path
 ) -> None:
     pushed = fresh(registry)
@@ -528,7 +528,7 @@ def gpg(tmp_path: Path) -> Iterator[Callable[[bytes], bytes]]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def test_a_gpg_signature_lets_in_what_it_is_for_alone(
+def test_a_gpg_signature_allows_only_its_own_image(
     registry: Registry, signer: Signer, gpg: Callable[[bytes], bytes], run: Run, tmp_path: Path
 ) -> None:
     pushed, other = fresh(registry), fresh(registry)
@@ -550,7 +550,7 @@ def test_a_gpg_signature_lets_in_what_it_is_for_alone(
         export(registry, other.index, run, tmp_path, policy=Policy(rules=(rule,)))
 
 
-def test_an_image_that_is_built_on_reaches_the_engine_out_of_our_store_alone(
+def test_a_base_image_reaches_the_engine_only_through_our_store(
     registry: Registry, signer: Signer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine itself has no login there, so it could not pull."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mirror that changes a package or an index on its way ends the build of a disk image."""
+"""A mirror that changes a package or an index makes the build of a disk image fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = "name: tampered\ndistribution: debian\nrelease: trixie\ncontainers: []\nk
 
 
 class TamperingMirror(http.server.ThreadingHTTPServer):
-    """A Debian mirror on loopback that hands on what a real one serves; spoil says what is changed."""
+    """A Debian mirror on loopback that forwards a real one; spoil selects the file that it changes."""
 
     def __init__(self, spoil: Callable[[str], bool]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -54,7 +54,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def tampering(spoil: Callable[[str], bool]) -> Iterator[TamperingMirror]:
     ],
     ids=["package", "index"],
 )
-def test_what_a_mirror_changes_ends_the_build(
+def test_a_file_that_the_mirror_changed_makes_the_build_fail(
     tiny_place: TinyPlace, tmp_path: Path, spoil: Callable[[str], bool], said: str
 ) -> None:
     (tmp_path / "tampered.yaml.j2").write_text(SPEC)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian repository of small packages on loopback, signed by a key of its own, whose state can be moved."""
+"""A signed Debian repository of small packages on loopback, whose contents a test can change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIST = "main/binary-amd64/Packages"
 
 
 class Repository:
-    """Its files lie below folder; keyring: what its signatures are checked with."""
+    """folder: its files; keyring: the key that verifies its signatures."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.keyring = folder / "files", folder / "keyring.gpg"
@@ -32,7 +32,7 @@ class Repository:
         self._gpg("--output", self.keyring, "--export")
 
     def publish(self, packages: Mapping[str, str]) -> None:
-        """The repository now has these packages (name -> version) in these versions, and no others."""
+        """Replace the packages of the repository by these (name -> version)."""
         for path in self.folder.glob("debian/pool/main/*"):
             path.unlink()
         paragraphs = [self._package(name, version) for name, version in packages.items()]
@@ -43,12 +43,12 @@ class Repository:
         proc.capture(["gpgconf", "--homedir", self._home, "--kill", "gpg-agent"])
 
     def sha256(self, name: str, version: str) -> str:
-        """Of the package as it was built."""
+        """The hex sha256 of a package as it was built."""
         return hashlib.sha256((self._scratch / f"{name}_{version}_amd64.deb").read_bytes()).hexdigest()
 
     @contextlib.contextmanager
     def served(self) -> Iterator[Mirrors]:
-        """Its addresses as those of Debian's two mirrors."""
+        """The addresses of the repository, as those of Debian's two mirrors."""
         handler = partial(_Quiet, directory=str(self.folder))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -106,4 +106,4 @@ class Repository:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkout of its own for a test, and what pip needs to make an environment for it."""
+"""A separate checkout for a test, and the variables that pip needs to make its environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PI
 
 
 def copy_of_the_project(target: Path) -> None:
-    """The files that git knows, as they are in this checkout."""
+    """Copy the files that git tracks, as they are in this checkout."""
     here = project_root()
     listed = subprocess.run(
         ["git", "-C", here, "ls-files", "-z"], check=True, capture_output=True, text=True
@@ -27,5 +27,5 @@ def copy_of_the_project(target: Path) -> None:
 
 
 def pip_settings() -> dict[str, str]:
-    """This host's variables that say where packages come from."""
+    """The variables of this host that name package sources."""
     return {name: value for name, value in os.environ.items() if name in _PIP_SETTINGS}

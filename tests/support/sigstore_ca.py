@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Sigstore of the test's own: a certificate authority, a certificate log, a log of signatures, a signer.
+"""A Sigstore for tests: a certificate authority, a certificate log, a log of signatures, a signer.
 
 What it makes is of the forms that the public one makes: a trusted root, and bundles of cosign's signatures
 over container images. RFC 6962 (certificate log, Merkle tree), rekor's dsse 0.0.1, and its signed checkpoint.
@@ -55,14 +55,14 @@ def _canonical(value: object) -> bytes:
 
 @dataclass(frozen=True)
 class Sigstore:
-    """One that nobody else trusts."""
+    """A Sigstore with new keys, which nobody else trusts."""
 
     root_key: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     certificate_log: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     signature_log: ec.EllipticCurvePrivateKey = field(default_factory=_key)
 
     def trusted_root(self) -> str:
-        """What verifiers are given: the text of trusted_root.json."""
+        """The text of trusted_root.json, for verifiers."""
         valid = {"start": _START.isoformat().replace("+00:00", "Z")}
         root = self._root().public_bytes(serialization.Encoding.DER)
         authority = {
@@ -82,7 +82,7 @@ class Sigstore:
         self, digest: str, *, identity: str = IDENTITY, issuer: str = ISSUER, predicate: str = SIGNED,
         kind: str = STATEMENT,
     ) -> dict[str, Any]:  # fmt: skip
-        """A signature over an image, as `cosign sign --new-bundle-format` leaves it in a registry."""
+        """A signature of an image, as `cosign sign --new-bundle-format` stores it in a registry."""
         key = _key()
         certificate = self._leaf(key, identity, issuer)
         subject = {"name": "", "digest": {"sha256": digest.removeprefix("sha256:")}}
@@ -124,7 +124,7 @@ class Sigstore:
         )  # fmt: skip
 
     def _leaf(self, key: ec.EllipticCurvePrivateKey, identity: str, issuer: str) -> x509.Certificate:
-        """A certificate for ten minutes, with the certificate log's word that it has seen it."""
+        """A certificate for ten minutes, with the certificate log's signed timestamp."""
         root = self._root()
         usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
         text = issuer.encode()
@@ -165,7 +165,7 @@ class Sigstore:
         return b"\x04" + (bytes([len(listed)]) if len(listed) < 128 else bytes([0x81, len(listed)])) + listed
 
     def _entry(self, payload: bytes, signature: bytes, pem: bytes) -> dict[str, Any]:
-        """An entry of the log of signatures, which is alone in its tree."""
+        """The only entry in the log of signatures."""
         hashed = {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()}
         body = _canonical(
             {
