@@ -22,8 +22,10 @@ import pytest
 
 from goldsmith.cli import reference
 from goldsmith.core.paths import project_root
+from tests.support import syntax
+from tests.support.syntax import dotted
 
-pytestmark = pytest.mark.xdist_group("layering")  # so that one process parses each module, once
+pytestmark = syntax.ONE_PROCESS
 
 ROOT = project_root()
 PACKAGE = ROOT / "goldsmith"
@@ -89,45 +91,9 @@ def imports(found: Iterable[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-_OF_OTHERS = (ast.Import, ast.ImportFrom, ast.Constant, ast.List, ast.Tuple)
-
-
-@functools.cache
-def nodes_of(path: Path) -> dict[type[ast.AST], list[Any]]:
-    """The nodes of a module by kind; of one outside the package only the kinds in _OF_OTHERS.
-
-    A node keeps those below it in memory, where the garbage collector looks at them again and again.
-    """
-    found: dict[type[ast.AST], list[Any]] = {}
-    whole = path in PATHS.values()
-    left: list[ast.AST] = [ast.parse(path.read_text())]
-    while left:
-        node = left.pop()
-        if whole or isinstance(node, _OF_OTHERS):
-            found.setdefault(type(node), []).append(node)
-        for value in vars(node).values():
-            if isinstance(value, ast.AST):
-                left.append(value)
-            elif isinstance(value, list):
-                left += [each for each in value if isinstance(each, ast.AST)]
-    return found
-
-
-def nodes_in(path: Path, *kinds: type[ast.AST]) -> Iterator[Any]:
-    return itertools.chain.from_iterable(nodes_of(path).get(kind, ()) for kind in kinds)
-
-
-def dotted(node: ast.AST) -> str:
-    """`os.environ.get` of an expression that is such a name, else nothing."""
-    if isinstance(node, ast.Attribute):
-        before = dotted(node.value)
-        return before and f"{before}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 @functools.cache
 def imported(module: str) -> frozenset[str]:
-    return frozenset(imports(nodes_in(PATHS[module], ast.Import, ast.ImportFrom)))
+    return frozenset(imports(syntax.nodes(PATHS[module], ast.Import, ast.ImportFrom)))
 
 
 @functools.cache
@@ -142,7 +108,7 @@ def place_of(module: str) -> str:
 
 
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
-    return ((module, node) for module in MODULES for node in nodes_in(PATHS[module], *kinds))
+    return ((module, node) for module in MODULES for node in syntax.nodes(PATHS[module], *kinds))
 
 
 @functools.cache
@@ -232,7 +198,7 @@ def test_no_module_is_renamed_on_import() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {alias.name} as {alias.asname}"
         for path in [*PATHS.values(), *OTHERS]
-        for node in nodes_in(path, ast.Import, ast.ImportFrom)
+        for node in syntax.nodes(path, ast.Import, ast.ImportFrom)
         for alias in node.names
         if alias.asname and f"{getattr(node, 'module', '') or ''}.{alias.name}".strip(".") in modules
     ]
@@ -248,7 +214,7 @@ def test_strings_that_name_a_module_name_one_that_exists() -> None:
     sources = [
         (path, str(node.value), node.lineno)
         for path in [*PATHS.values(), *OTHERS, *(PACKAGE / "verify/suites").rglob("*.py")]
-        for node in nodes_in(path, ast.Constant)
+        for node in syntax.nodes(path, ast.Constant)
         if isinstance(node.value, str)
     ]
     texts = [ROOT / "pyproject.toml", PACKAGE / "verify/suites/pytest.ini", *ROOT.glob("*.md")]
@@ -267,7 +233,7 @@ def test_programs_of_ours_are_started_by_names_of_modules() -> None:
     started = [
         (path, node.lineno, str(module.value))
         for path in [*PATHS.values(), *OTHERS]
-        for node in nodes_in(path, ast.List, ast.Tuple)
+        for node in syntax.nodes(path, ast.List, ast.Tuple)
         for flag, module in itertools.pairwise(node.elts)
         if isinstance(flag, ast.Constant) and flag.value == "-m"
         and isinstance(module, ast.Constant) and str(module.value).startswith(("goldsmith", "tests"))
@@ -281,9 +247,9 @@ def test_programs_of_ours_are_started_by_names_of_modules() -> None:
 
 def _is_there(name: str) -> bool:
     """A module, or what one defines."""
-    for dotted in (name, name.rpartition(".")[0]):
-        folder = ROOT / Path(*dotted.split("."))
-        if folder.with_suffix(".py").is_file() or (dotted == name and (folder / "__init__.py").is_file()):
+    for module in (name, name.rpartition(".")[0]):
+        folder = ROOT / Path(*module.split("."))
+        if folder.with_suffix(".py").is_file() or (module == name and (folder / "__init__.py").is_file()):
             return True
     return False
 
@@ -296,7 +262,7 @@ def test_scripts_without_a_suffix_import_modules_that_exist() -> None:
     found = [
         (path, name)
         for path in scripts
-        for name in imports(nodes_in(path, ast.Import, ast.ImportFrom))
+        for name in imports(syntax.nodes(path, ast.Import, ast.ImportFrom))
         if "goldsmith." in name
     ]
     assert found
@@ -371,7 +337,7 @@ def test_nobody_changes_our_own_environment() -> None:
 
 def constants(module: str) -> Iterator[tuple[str, object]]:
     """Names and literal values that a module defines, those of a tuple one by one."""
-    for node in nodes_of(PATHS[module])[ast.Module][0].body:
+    for node in syntax.body(PATHS[module]):
         if isinstance(node, ast.Assign):
             (target,) = node.targets
             both = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)

@@ -8,6 +8,7 @@ somebody who is woken up by it. A row without a hint says why there is none.
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from goldsmith import errors
 from goldsmith.core.paths import project_root
+from tests.support import syntax
+
+pytestmark = syntax.ONE_PROCESS
 
 TABLE = Path(__file__).with_name("messages.txt")
 PACKAGE = project_root() / "goldsmith"
@@ -72,8 +76,8 @@ def messages() -> Iterator[Message]:
         if "suites" in path.parts:
             continue
         where = str(path.relative_to(PACKAGE).with_suffix(""))
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and node.args and (kind := kind_of(node)):
+        for node in syntax.nodes(path, ast.Call):
+            if node.args and (kind := kind_of(node)):
                 hints = [template(word.value) for word in node.keywords if word.arg == "hint"]
                 text = template(node.args[0]).replace("\n", "\\n")
                 yield Message(where, kind, text, hints[0] if hints else None)
@@ -82,12 +86,14 @@ def messages() -> Iterator[Message]:
 def kind_of(call: ast.Call) -> str:
     function = call.func
     name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-    if name == "note" and ast.unparse(function) in {"progress.note", "note"}:
+    if name == "note" and syntax.dotted(function) in {"progress.note", "note"}:
         return "note"
     return name if name in ERRORS else ""
 
 
-FOUND = sorted(set(messages()), key=lambda m: (m.where, m.kind, m.text, m.hint or ""))
+@functools.cache
+def found() -> list[Message]:
+    return sorted(set(messages()), key=lambda m: (m.where, m.kind, m.text, m.hint or ""))
 
 
 def rows() -> list[str]:
@@ -101,12 +107,12 @@ def updated() -> list[str]:
         head, _, last = row.rpartition(" | ")
         if match := re.fullmatch(r"\(none: (.*)\)", last):
             reasons[head] = match[1]
-    return [m.row(reasons.get(m.row("").rpartition(" | ")[0], "?")) for m in FOUND]
+    return [m.row(reasons.get(m.row("").rpartition(" | ")[0], "?")) for m in found()]
 
 
 def test_the_messages_are_found() -> None:
-    assert len(FOUND) > 200
-    assert {m.kind for m in FOUND} >= {"SpecError", "HostError", "BuildError", "PublishError", "note"}
+    assert len(found()) > 200
+    assert {m.kind for m in found()} >= {"SpecError", "HostError", "BuildError", "PublishError", "note"}
 
 
 def test_every_message_stands_in_the_table() -> None:
@@ -144,11 +150,11 @@ def bad_hint(hint: str) -> str:
 
 
 def test_messages_have_their_form() -> None:
-    assert [f"{m.where}: {m.text}: {why}" for m in FOUND if (why := bad_form(m.text))] == []
+    assert [f"{m.where}: {m.text}: {why}" for m in found() if (why := bad_form(m.text))] == []
 
 
 def test_hints_begin_with_what_to_do() -> None:
-    assert [f"{m.where}: {m.hint}: {why}" for m in FOUND if m.hint and (why := bad_hint(m.hint))] == []
+    assert [f"{m.where}: {m.hint}: {why}" for m in found() if m.hint and (why := bad_hint(m.hint))] == []
 
 
 def test_bad_forms_are_seen() -> None:

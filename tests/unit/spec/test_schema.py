@@ -13,6 +13,7 @@ import pytest
 from goldsmith.core import paths
 from goldsmith.spec import load, model, reference, schema
 from goldsmith.spec.fields import KEYS
+from tests.support import syntax
 
 ALL_KEYS = list(reference.keys(schema.schema()))
 
@@ -141,6 +142,7 @@ def test_every_shipped_spec_begins_with_the_line_that_editors_read() -> None:
         assert (folder / relative).resolve() == schema.SCHEMA_PATH
 
 
+@syntax.ONE_PROCESS
 def test_every_key_that_a_message_names_is_one() -> None:
     known = {path.replace("[]", "") for path, _, _ in ALL_KEYS}
     sections = "|".join({path.partition(".")[0] for path in known if "." in path})
@@ -148,8 +150,8 @@ def test_every_key_that_a_message_names_is_one() -> None:
     named = {
         (path.name, key)
         for path in sorted((paths.project_root() / "goldsmith").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+        for node in syntax.nodes(path, ast.Constant)
+        if isinstance(node.value, str) and " " in node.value
         for key in dotted.findall(node.value)
         if not key.endswith((".json", ".log", ".py", ".tar"))
     }
