@@ -347,7 +347,7 @@ def _manifest(
 
 def _subject(context: BuildContext, made: Manifest) -> session.Subject:
     return session.Subject(
-        image=context.folder / made.disk.file, out=context.folder, manifest=made.as_dict(),
+        image=context.folder / made.disk.file, out=context.folder, manifest=made,
         tests=[paths.project_root() / folder for folder in context.spec.verify.tests],
     )  # fmt: skip
 

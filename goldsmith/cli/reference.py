@@ -95,6 +95,8 @@ def _type(rule: Mapping[str, Any]) -> str:
     if "anyOf" in rule:
         return " or ".join(_type(each) for each in rule["anyOf"])
     kind = str(rule.get("type", "any"))
+    if "prefixItems" in rule:
+        return f"list [{', '.join(_type(each) for each in rule['prefixItems'])}]"
     if kind == "array":
         return f"list of {_type(rule.get('items', {}))}"
     if kind == "object" and isinstance(rule.get("additionalProperties"), Mapping):

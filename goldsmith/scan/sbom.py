@@ -39,23 +39,15 @@ _STAMP = "%Y%m%dT%H%M%SZ"  # a build's ID begins with one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
-    """What a bill lists, to compare it with the running image."""
+class SbomContents:
+    """Contents of an SBOM, to compare them with the running image."""
 
     packages: Annotated[
         tuple[tuple[str, str, str], ...], about("Name, version, architecture of each package.")
     ]
     containers: Annotated[Mapping[str, str], about("Container images: reference by digest.")]
     kubelet_sha256: Annotated[str | None, about("Hex sha256 of the kubelet; null where there is none.")]
-    error: Annotated[str, about("Why there is no bill; empty where there is one.")] = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For what the suites expect."""
-        return {
-            "packages": [list(package) for package in self.packages],
-            "containers": dict(self.containers), "kubelet_sha256": self.kubelet_sha256,
-            "error": self.error,
-        }  # fmt: skip
+    error: Annotated[str, about("Why there is no SBOM; empty where there is one.")] = ""
 
 
 def make(root: Path) -> str:
@@ -82,13 +74,13 @@ def make(root: Path) -> str:
     return _validated(JsonV1Dot6(bom).output_as_string(indent=1))
 
 
-def read(path: Path) -> Listed:
+def read(path: Path) -> SbomContents:
     """The content of a bill of goldsmith's. Raises ProvenanceError for any other file."""
     try:
         document = json.loads(path.read_text())
         parts = document.get("components", [])
         kubelet = [part for part in parts if part["bom-ref"] == KUBELET]
-        return Listed(
+        return SbomContents(
             packages=tuple(
                 (part["name"], part["version"], PackageURL.from_string(part["purl"]).qualifiers["arch"])
                 for part in parts

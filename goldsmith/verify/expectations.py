@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the suites expect of an image: what it says of itself, its manifest, and the VM it boots in."""
+"""Expectations of the suites: an image's own description, its manifest, SBOM and secret scan, the test VM."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -13,12 +13,15 @@ from goldsmith.core.documents import Document, about
 from goldsmith.errors import VerificationError
 from goldsmith.image import mount
 from goldsmith.image.build_info import BuildInfo
+from goldsmith.image.manifest import Manifest
+from goldsmith.scan.sbom import SbomContents
+from goldsmith.scan.secrets import SecretReport
 from goldsmith.verify import qemu
 from goldsmith.verify.guest import GROW_MIB, HOSTNAME
 
 _D = TypeVar("_D", bound=Document)
-_NO_BILL: dict[str, Any] = {"packages": [], "containers": {}, "kubelet_sha256": None, "error": "not made yet"}
-_NO_SCAN: dict[str, Any] = {"findings": [], "allowed": [], "unread": [], "error": "not made yet"}
+_NO_SBOM = SbomContents(packages=(), containers={}, kubelet_sha256=None, error="not made yet")
+_NO_SCAN = SecretReport(rules="", error="not made yet")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +36,7 @@ class NicExpectation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expectations(Document):
-    """What the suites of one phase expect. Suites of users get it as the fixture `expect`, a dict."""
+    """Expectations of one phase. Fixture `expected` is this object, `expect` the same as JSON data."""
 
     SCHEMA: ClassVar[str] = "goldsmith.expectations"
 
@@ -43,7 +46,7 @@ class Expectations(Document):
     ]
     build_problem: Annotated[str, about("Why build.json cannot be used; empty if it can.")] = ""
     manifest: Annotated[
-        Mapping[str, Any] | None, about("The manifest that the image is compared with; null without one.")
+        Manifest | None, about("The manifest that the image is compared with; null without one.")
     ]
     images: Annotated[tuple[LockedImage, ...], about("Container images of images.lock.json in the image.")]
     images_problem: Annotated[str, about("Why that images.lock.json cannot be used; empty if it can.")] = ""
@@ -54,18 +57,18 @@ class Expectations(Document):
     nics: Annotated[tuple[NicExpectation, ...], about("Network cards of the VM.")]
     grow_mib: Annotated[int, about("MiB by which the VM's disk is larger than the image.")]
     slowness: Annotated[float, about("How many times slower this host is than one with KVM.")]
-    sbom: Annotated[
-        Mapping[str, Any],
-        about("What the SBOM lists: packages, containers, kubelet_sha256, error."),
-    ] = field(default_factory=lambda: dict(_NO_BILL))
-    secrets: Annotated[
-        Mapping[str, Any], about("What the secret scan found: findings, allowed, unread, error.")
-    ] = field(default_factory=lambda: dict(_NO_SCAN))
+    sbom: Annotated[SbomContents, about("Contents of the SBOM.")] = _NO_SBOM
+    secrets: Annotated[SecretReport, about("Result of the secret scan.")] = _NO_SCAN
+
+    @property
+    def info(self) -> BuildInfo:
+        """build.json, with defaults for whatever is missing or cannot be used."""
+        return _parsed(BuildInfo, self.build, mount.BUILD_JSON, BuildInfo())[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claims:
-    """What an image says of itself. info: with defaults for what is missing or cannot be used."""
+    """An image's description of itself. info: with defaults for whatever is missing or cannot be used."""
 
     build: Mapping[str, Any] | None
     info: BuildInfo
@@ -75,7 +78,7 @@ class Claims:
 
 
 def claims_of(root: Path) -> Claims:
-    """Read build.json and images.lock.json of the root file system at root; they may say anything."""
+    """Read build.json and images.lock.json below root. A foreign image may have anything in them."""
     build = mount.read_json(root, mount.BUILD_JSON)
     info, problem = _parsed(BuildInfo, build, mount.BUILD_JSON, BuildInfo())
     path = info.images_lock or mount.LOCK_JSON
@@ -83,13 +86,8 @@ def claims_of(root: Path) -> Claims:
     return Claims(build=build, info=info, problem=problem, images=lock.images, images_problem=images_problem)
 
 
-def info_of(expected: Expectations) -> BuildInfo:
-    """What the image says of itself, with defaults for what is missing or cannot be used."""
-    return _parsed(BuildInfo, expected.build, mount.BUILD_JSON, BuildInfo())[0]
-
-
 def _parsed(kind: type[_D], data: Mapping[str, Any] | None, origin: str, otherwise: _D) -> tuple[_D, str]:
-    """A document of the image, and why it cannot be used; otherwise: what stands for it then."""
+    """Parse a document of the image. Return it, or else `otherwise` and the reason."""
     if data is None:
         return otherwise, ""
     try:
@@ -103,11 +101,11 @@ def of(
     root: Path,
     *,
     image_sha256: str,
-    manifest: Mapping[str, Any] | None,
+    manifest: Manifest | None,
     user: str,
     slowness: float,
 ) -> Expectations:
-    """What is expected of an image with these claims, before bill and secret scan are made."""
+    """Expectations for an image with these claims, still without SBOM and secret scan."""
     return Expectations(
         build=claims.build,
         build_problem=claims.problem,

@@ -304,8 +304,8 @@ def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, 
     (run.folder / sbom.FILE).write_text(sbom.make(root))
     dataclasses.replace(
         Expectations.read(built.expect),
-        sbom=sbom.read(run.folder / sbom.FILE).as_dict(),
-        secrets=secrets.judge({"": secret_scanner.disk(root)}, ()).as_dict(),
+        sbom=sbom.read(run.folder / sbom.FILE),
+        secrets=secrets.judge({"": secret_scanner.disk(root)}, ()),
     ).write(built.expect)
     suites = ROOT / "goldsmith/verify/suites"
     done = subprocess.run(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from goldsmith.core import scratch
+from goldsmith.image.manifest import Manifest
 from goldsmith.verify import session
 from tests.support import mutations
 from tests.support.mutations import Mutation
@@ -53,7 +54,8 @@ def test_image_that_is_whole_would_not_count_as_mutated(built: dict[str, Any], t
 def test_manifest_that_names_another_container_image_is_found(built: dict[str, Any], tmp_path: Path) -> None:
     manifest = copy.deepcopy(built["manifest"])
     manifest["containers"][0]["digest"] = f"sha256:{'0' * 64}"
-    subject = session.Subject(image=Path(built["image"]), out=tmp_path, manifest=manifest, fail_fast=True)
+    compared = Manifest.parse(manifest, "manifest")
+    subject = session.Subject(image=Path(built["image"]), out=tmp_path, manifest=compared, fail_fast=True)
     with scratch.run() as run:
         verdict = session.verify(subject, run=run, log_path=tmp_path / "log")
 
@@ -72,7 +74,8 @@ def test_file_that_is_not_the_manifests_is_a_finding_among_others(
         with target.open("r+b") as file:  # past the end of what qcow2 reads: other bytes, the same disk
             file.seek(0, os.SEEK_END)
             file.write(bytes(512))
-        subject = session.Subject(image=target, out=tmp_path, manifest=built["manifest"], fail_fast=True)
+        compared = Manifest.parse(built["manifest"], "manifest")
+        subject = session.Subject(image=target, out=tmp_path, manifest=compared, fail_fast=True)
         verdict = session.verify(subject, run=run, log_path=tmp_path / "log")
 
     assert [line.split(":")[1].strip() for line in verdict.failed] == ["test_bytes_are_those_of_the_manifest"]

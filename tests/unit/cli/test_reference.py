@@ -66,6 +66,12 @@ def test_a_schema_is_valid_and_describes_every_key_in_a_sentence(kind: type[Docu
             assert child.get("description", "").endswith("."), f"{part}.{key}"
 
 
+def test_a_page_shows_lists_of_a_fixed_length() -> None:
+    text = reference.files()["docs/reference/expectations.md"]
+
+    assert "| `packages` | list of list [string, string, string] |" in text
+
+
 def test_a_page_lists_keys_and_parts() -> None:
     found = reference.files()
     text = found["docs/reference/manifest.md"]

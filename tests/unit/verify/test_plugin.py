@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
+from goldsmith.core import paths
+from goldsmith.verify import plugin
+
 pytest_plugins = ("pytester",)
 
 TESTS = """
 import pytest
+
+from goldsmith.core import paths
+from goldsmith.verify import plugin
 
 def test_plain(expect): assert expect["phase"] == "booted"
 
@@ -36,7 +42,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 
 def run(suite: pytest.Pytester, **expect: Any) -> pytest.RunResult:
-    """The suite, judged by an image like this."""
+    """Run the suite with these expectations."""
     path = suite.path / "expect-booted.json"
     path.write_text(json.dumps({**BARE, **expect}))
     return suite.runpytest_inprocess(
@@ -49,7 +55,9 @@ def notes(suite: pytest.Pytester) -> list[str]:
     return list(json.loads((suite.path / "not-applicable.json").read_text()))
 
 
-def test_what_an_image_does_not_claim_is_left_out_and_said(suite: pytest.Pytester) -> None:
+def test_features_that_an_image_does_not_claim_are_left_out_and_listed(
+    suite: pytest.Pytester,
+) -> None:
     build = {**KUBELET, "verify": {"pods": []}}
 
     run(suite, build=build).assert_outcomes(passed=1, deselected=2)
@@ -60,7 +68,7 @@ def test_what_an_image_does_not_claim_is_left_out_and_said(suite: pytest.Pyteste
     ]
 
 
-def test_what_it_claims_is_tested(suite: pytest.Pytester) -> None:
+def test_features_that_it_claims_are_tested(suite: pytest.Pytester) -> None:
     build = {**KUBELET, "verify": {"pods": [{}]}}
 
     run(suite, build=build, systemd=True).assert_outcomes(passed=3)
@@ -68,7 +76,7 @@ def test_what_it_claims_is_tested(suite: pytest.Pytester) -> None:
     assert not (suite.path / "not-applicable.json").exists()
 
 
-def test_notes_of_an_earlier_phase_stay_even_if_they_are_roots(suite: pytest.Pytester) -> None:
+def test_notes_of_an_earlier_phase_stay_even_if_the_file_belongs_to_root(suite: pytest.Pytester) -> None:
     earlier = suite.path / "not-applicable.json"
     earlier.write_text('["sealed: test_x: the image has no manifest"]')
     inode = earlier.stat().st_ino
@@ -77,13 +85,35 @@ def test_notes_of_an_earlier_phase_stay_even_if_they_are_roots(suite: pytest.Pyt
 
     assert notes(suite)[0] == "sealed: test_x: the image has no manifest"
     assert len(notes(suite)) == 3
-    assert earlier.stat().st_ino != inode, "written in place, which only its owner can"
+    assert earlier.stat().st_ino != inode, "written in place, which only the owner of the file can do"
 
 
-def test_a_feature_that_nobody_knows_does_not_pass_for_one_that_is_lacking(suite: pytest.Pytester) -> None:
+def test_a_phase_that_is_repeated_in_a_new_vm_is_noted_once(suite: pytest.Pytester) -> None:
+    run(suite)
+    run(suite)
+
+    assert len(notes(suite)) == 2
+
+
+def test_the_expectations_come_typed_too(suite: pytest.Pytester) -> None:
+    (suite.path / "test_it.py").write_text("""
+def test_typed(expected):
+    assert (expected.phase, expected.info.kubelet.version) == ("booted", "1.35.4")
+""")
+
+    run(suite, build=KUBELET).assert_outcomes(passed=1)
+
+
+def test_an_unknown_feature_is_an_error_and_not_a_lacking_one(suite: pytest.Pytester) -> None:
     (suite.path / "test_it.py").write_text(TESTS.replace('needs("systemd")', 'needs("sistemd")'))
 
     done = run(suite)
 
     assert done.ret not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
     assert "sistemd" in done.stdout.str() + done.stderr.str()
+
+
+def test_the_docs_list_every_feature() -> None:
+    text = (paths.project_root() / "docs/write-a-spec.md").read_text()
+
+    assert [name for name in plugin._FEATURES if f"`{name}`" not in text] == []

@@ -185,7 +185,7 @@ def test_no_test_at_all_is_no_pass(lab: Lab) -> None:
 def test_a_pytest_that_breaks_is_no_pass(lab: Lab) -> None:
     lab.says("booted", GOOD, status=3)
 
-    with pytest.raises(VerificationError, match="pytest broke in phase booted"):
+    with pytest.raises(VerificationError, match="pytest failed in phase booted with exit code 3"):
         lab.run()
 
 
@@ -211,12 +211,12 @@ def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, 
     mine = tmp_path / "mine"
     mine.mkdir()
 
-    shown = lab.run(manifest={"name": "other"}, tests=[mine])
+    shown = lab.run(manifest=samples.parsed(name="other"), tests=[mine])
 
     expect = lab.expected("rebooted")
     assert expect["build"] == BUILD
     assert expect["images"] == IMAGES
-    assert expect["manifest"] == {"name": "other"}
+    assert expect["manifest"] == samples.manifest(name="other")
     assert (expect["phase"], expect["user"], expect["slowness"]) == ("rebooted", "debian", 2.0)
     runs = zip(lab.phases(), [call for call in lab.calls("pytest") if "--expect" in call], strict=True)
     assert [phase for phase, call in runs if str(mine) in call] == ["booted", "rebooted"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heat's agent waits for a Heat, and the hook for pods can be asked by hand."""
+"""Heat's agent stays inactive without Heat; its hooks can be called by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOOK = "/usr/libexec/heat-config/hooks/kubelet"
 
 
 @pytest.mark.needs("heat-agent")
-def test_agent_is_enabled_and_rests_where_there_is_no_heat(host: Host) -> None:
+def test_agent_is_enabled_and_inactive_without_heat(host: Host) -> None:
     assert host.check_output("systemctl is-enabled os-collect-config") == "enabled"
     shown = host.check_output("systemctl show os-collect-config --property=ActiveState,ConditionResult")
     assert set(shown.split()) == {"ActiveState=inactive", "ConditionResult=no"}
@@ -29,9 +29,9 @@ def test_cfn_init_applies_a_servers_metadata(host: Host) -> None:
     }
     metadata = json.dumps({"AWS::CloudFormation::Init": {"config": config}})
 
-    said = host.check_output("printf %s %s > /run/init && cfn-init --file /run/init", "%s", metadata)
+    output = host.check_output("printf %s %s > /run/init && cfn-init --file /run/init", "%s", metadata)
 
-    assert said.splitlines()[-3:] == [
+    assert output.splitlines()[-3:] == [
         "cfn-init: command 1", "hello", "cfn-init: service systemd-timesyncd: start",
     ]  # fmt: skip
     assert host.file("/run/greeting").user == "greeter"

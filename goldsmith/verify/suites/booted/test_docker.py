@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Docker engine has the images that are for it, and makes containers from them without a registry."""
+"""The Docker engine has its images and creates containers from them without a registry."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from goldsmith.spec.model import Into
+from goldsmith.verify.expectations import Expectations
+
 Ask = Callable[..., dict[str, Any]]
 HOOK = "/usr/libexec/heat-config/hooks/docker-cmd"
 
@@ -17,13 +20,13 @@ pytestmark = pytest.mark.needs("containers-for-docker")
 
 
 @pytest.fixture(scope="module")
-def refs(expect: dict[str, Any]) -> dict[str, str]:
-    return {i["ref"]: i["digest"] for i in expect["images"] if i["into"] == "docker"}
+def refs(expected: Expectations) -> dict[str, str]:
+    return {i.ref: i.digest for i in expected.images if i.into is Into.docker}
 
 
 @pytest.fixture
 def answer(host: Host) -> Iterator[Ask]:
-    """Ask the hook by hand; what it made is removed afterwards."""
+    """Call the hook by hand; remove its containers afterwards."""
 
     def ask(config: dict[str, Any], action: str = "CREATE") -> dict[str, Any]:
         inputs = [{"name": "deploy_action", "value": action}]
@@ -53,10 +56,10 @@ def test_each_image_makes_a_container(host: Host, refs: dict[str, str]) -> None:
 
 @pytest.mark.needs("docker-cmd-hook")
 def test_hook_refuses_what_is_not_embedded(answer: Ask) -> None:
-    said = answer({"stranger": {"image": "goldsmith.invalid/stranger:1"}})
+    refused = answer({"stranger": {"image": "goldsmith.invalid/stranger:1"}})
 
-    assert said["deploy_status_code"] == 1
-    assert "goldsmith.invalid/stranger:1 is not embedded" in said["deploy_stderr"]
+    assert refused["deploy_status_code"] == 1
+    assert "goldsmith.invalid/stranger:1 is not embedded" in refused["deploy_stderr"]
 
 
 @pytest.mark.needs("docker-cmd-hook")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubelet and containerd are healthy, of the right version, and closed to strangers."""
+"""Kubelet and containerd are healthy, of the right version, and refuse clients without a certificate."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from guest import find_pod, kubelet_get, wait_for
 from testinfra.host import Host
+
+from goldsmith.verify.expectations import Expectations
 
 pytestmark = pytest.mark.needs("kubelet")
 
@@ -18,19 +18,20 @@ def test_service_is_enabled_and_running(host: Host, unit: str) -> None:
     assert wait_for(lambda: host.run("systemctl is-active %s", unit).rc == 0, 60)
 
 
-def test_kubelet_has_the_version_that_the_image_names(host: Host, expect: dict[str, Any]) -> None:
+def test_kubelet_has_the_version_that_the_image_names(host: Host, expected: Expectations) -> None:
     found = host.check_output("kubelet --version").split()[-1].lstrip("v")
-    assert found == expect["build"]["kubelet"]["version"]
+    assert expected.info.kubelet is not None
+    assert found == expected.info.kubelet.version
 
 
-def test_kubelet_says_it_is_healthy(host: Host, expect: dict[str, Any]) -> None:
+def test_kubelet_reports_that_it_is_healthy(host: Host, expected: Expectations) -> None:
     def healthy() -> str | None:
         try:
             return str(kubelet_get(host, "/healthz", port=10248)["body"])
         except AssertionError:  # it does not listen yet
             return None
 
-    assert wait_for(healthy, 60 * expect["slowness"]) == "ok"
+    assert wait_for(healthy, 60 * expected.slowness) == "ok"
 
 
 def test_kubelet_and_containerd_agree_on_the_cgroup_driver(host: Host) -> None:
@@ -43,7 +44,7 @@ def test_api_listens_on_loopback_alone(host: Host) -> None:
     assert [line.split()[3] for line in sockets.splitlines()] == ["127.0.0.1:10250"]
 
 
-def test_stranger_gets_401_and_the_client_certificate_200(host: Host) -> None:
+def test_anonymous_client_gets_401_and_the_client_certificate_200(host: Host) -> None:
     assert kubelet_get(host, "/pods", certificate=False)["status"] == 401
     assert kubelet_get(host, "/pods")["status"] == 200
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VM is up, without a failed unit, and as its datasource says."""
+"""The VM is up without failed units, and configured as its datasource says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from testinfra.host import Host
+
+from goldsmith.verify.expectations import Expectations
 
 
 @pytest.mark.needs("systemd")
@@ -24,16 +26,16 @@ def test_boot_is_finished_by_cloud_init(host: Host) -> None:
     assert host.run("cloud-init status --wait").rc == 0, host.run("cloud-init status --long").stdout
 
 
-def test_user_and_hostname_come_from_the_datasource(host: Host, expect: dict[str, Any]) -> None:
-    assert host.check_output("cat /proc/sys/kernel/hostname") == expect["hostname"]
-    with host.sudo(expect["user"]) if expect["user"] != "root" else host.sudo():
-        assert host.check_output("id -un") == expect["user"]
+def test_user_and_hostname_come_from_the_datasource(host: Host, expected: Expectations) -> None:
+    assert host.check_output("cat /proc/sys/kernel/hostname") == expected.hostname
+    with host.sudo(expected.user) if expected.user != "root" else host.sudo():
+        assert host.check_output("id -un") == expected.user
 
 
 @pytest.mark.needs("systemd")
-def test_user_may_become_root_without_a_password(host: Host, expect: dict[str, Any]) -> None:
-    assert expect["user"] != "root"
-    with host.sudo(expect["user"]):
+def test_user_may_become_root_without_a_password(host: Host, expected: Expectations) -> None:
+    assert expected.user != "root"
+    with host.sudo(expected.user):
         assert host.run("sudo -n true").rc == 0
 
 
@@ -43,20 +45,20 @@ def link_of(host: Host, mac: str) -> dict[str, Any]:
 
 
 @pytest.mark.needs("systemd")
-def test_addresses_and_mtu_come_from_the_datasource(host: Host, expect: dict[str, Any]) -> None:
-    for nic in expect["nics"]:
-        link = link_of(host, nic["mac"])
+def test_addresses_and_mtu_come_from_the_datasource(host: Host, expected: Expectations) -> None:
+    for nic in expected.nics:
+        link = link_of(host, nic.mac)
         have = {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"]}
-        assert link["mtu"] == nic["mtu"]
-        assert {address for address in (nic["ipv4"], nic["ipv6"]) if address} <= have
+        assert link["mtu"] == nic.mtu
+        assert {address for address in (nic.ipv4, nic.ipv6) if address} <= have
 
 
 @pytest.mark.needs("systemd")
-def test_second_card_has_an_address_by_dhcp(host: Host, expect: dict[str, Any]) -> None:
-    dhcp = [nic for nic in expect["nics"] if nic["ipv4"] is None]
+def test_second_card_has_an_address_by_dhcp(host: Host, expected: Expectations) -> None:
+    dhcp = [nic for nic in expected.nics if nic.ipv4 is None]
     assert dhcp
     for nic in dhcp:
-        assert any(a["family"] == "inet" for a in link_of(host, nic["mac"])["addr_info"])
+        assert any(a["family"] == "inet" for a in link_of(host, nic.mac)["addr_info"])
 
 
 @pytest.mark.needs("systemd")
@@ -95,14 +97,13 @@ def test_machine_id_and_host_keys_are_this_vms(host: Host) -> None:
 
 
 @pytest.mark.needs("systemd")
-def test_unattended_upgrades_are_as_the_spec_says(host: Host, expect: dict[str, Any]) -> None:
-    wanted = (expect["build"] or {}).get("unattended_upgrades", False)
+def test_unattended_upgrades_are_as_the_spec_says(host: Host, expected: Expectations) -> None:
     timers = host.run("systemctl is-enabled apt-daily-upgrade.timer dnf5-automatic.timer")
-    assert ("enabled" in timers.stdout.split()) is wanted
+    assert ("enabled" in timers.stdout.split()) is expected.info.unattended_upgrades
 
 
 def test_network_is_cut(host: Host) -> None:
-    """The negative control of all that works offline: nobody but the host's SSH is reachable."""
+    """Without this, tests that need no network would prove nothing: the host cannot be reached."""
     assert (
         host.run(
             "timeout 5 sh -c 'echo > /dev/tcp/10.0.2.2/22' || timeout 5 bash -c 'echo > /dev/tcp/10.0.2.2/22'"

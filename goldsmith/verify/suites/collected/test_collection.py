@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kubelet's image collection takes other images, and leaves the embedded ones. Comes last."""
+"""The kubelet's image garbage collection removes other images and keeps the embedded ones. Runs last."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from guest import images, wait_for
 from testinfra.host import Host
+
+from goldsmith.spec.model import Into
+from goldsmith.verify.expectations import Expectations
 
 EXTRA = "goldsmith.invalid/collect-me:1"
 CONFIG = "/etc/kubernetes/kubelet.yaml"
@@ -52,7 +53,7 @@ pytestmark = pytest.mark.needs("kubelet", "containers")
 
 @pytest.fixture(scope="module")
 def collecting(host: Host) -> None:
-    """An image that is not of the bundle, no pods, and a kubelet that collects at once."""
+    """Bring in an image that is not embedded, stop the pods, and make the kubelet collect at once."""
     host.check_output("rm -f /etc/kubernetes/manifests/*")
     host.check_output("python3 -c %s %s", _ARCHIVE, EXTRA)
     host.check_output("ctr -n k8s.io images import --no-unpack /run/extra.tar")
@@ -62,7 +63,7 @@ def collecting(host: Host) -> None:
 
 
 def test_another_image_goes_and_the_bundle_stays(
-    host: Host, expect: dict[str, Any], collecting: None
+    host: Host, expected: Expectations, collecting: None
 ) -> None:
     def gone() -> bool:
         return EXTRA not in images(host)
@@ -71,5 +72,5 @@ def test_another_image_goes_and_the_bundle_stays(
         "journalctl -b -u kubelet --no-pager -n 60 -o cat"
     )
     stored = images(host)
-    wanted = {i["ref"]: i["digest"] for i in expect["images"] if i["into"] == "containerd"}
-    assert {ref: stored.get(ref) for ref in wanted} == wanted
+    locked = {i.ref: i.digest for i in expected.images if i.into is Into.containerd}
+    assert {ref: stored.get(ref) for ref in locked} == locked

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent takes metadata from a file all the way to a hook, once, without a Heat and without a network."""
+"""Heat's agent passes metadata from a local file to a hook, once, without Heat and without network."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from guest import wait_for
 from testinfra.host import Host
+
+from goldsmith.verify.expectations import Expectations
 
 DATA = "/var/lib/os-collect-config/local-data"
 TRACE = "/run/agent-was-here"
@@ -20,7 +21,7 @@ def log_of(host: Host) -> str:
     return str(host.check_output("journalctl -b -u os-collect-config -o cat --no-pager"))
 
 
-def test_metadata_reaches_a_hook_which_runs_once(host: Host, expect: dict[str, Any]) -> None:
+def test_metadata_reaches_a_hook_which_runs_once(host: Host, expected: Expectations) -> None:
     script = f"#!/bin/sh\necho $word >> {TRACE}\n"
     deployment = {
         "id": "local-1", "name": "local", "group": "script", "config": script, "outputs": [],
@@ -31,10 +32,10 @@ def test_metadata_reaches_a_hook_which_runs_once(host: Host, expect: dict[str, A
     )
     host.check_output("systemctl start os-collect-config")
 
-    ran = wait_for(lambda: "Completed phase configure" in log_of(host), 60 * expect["slowness"])
+    ran = wait_for(lambda: "Completed phase configure" in log_of(host), 60 * expected.slowness)
     host.check_output("systemctl restart os-collect-config")
     looked = "heat_local] Unavailable"  # a line of each look for metadata
-    polled = wait_for(lambda: looked in log_of(host).rpartition("Started os-")[2], 60 * expect["slowness"])
+    polled = wait_for(lambda: looked in log_of(host).rpartition("Started os-")[2], 60 * expected.slowness)
 
     log = log_of(host)
     host.check_output(f"systemctl stop os-collect-config; rm -r {DATA} /var/lib/heat-config/deployed")

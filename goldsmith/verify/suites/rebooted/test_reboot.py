@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reboot repeats nothing that belongs to the first boot."""
+"""A reboot does not repeat the steps of the first boot."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from testinfra.host import Host
+
+from goldsmith.spec.model import Embed
+from goldsmith.verify.expectations import Expectations
 
 
 @pytest.mark.needs("systemd")
@@ -15,10 +16,10 @@ def test_machine_was_rebooted(host: Host) -> None:
 
 
 @pytest.mark.needs("containers")
-def test_nothing_was_imported_again(host: Host, expect: dict[str, Any]) -> None:
+def test_nothing_was_imported_again(host: Host, expected: Expectations) -> None:
     log = host.check_output("journalctl -b --no-pager -o cat -t import-images -u goldsmith-import.service")
     assert "imported and pinned" not in log
-    if expect["build"]["embed"] == "archive":
+    if expected.info.embed == Embed.archive:
         before = host.check_output("journalctl --no-pager -o cat -u goldsmith-import.service")
         assert before.count("imported and pinned") == 1
 

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every blob of the lock lies in the unbooted image with the digest it is called by."""
+"""The offline image holds every blob of its lock, with the content that the digest names."""
 
 from __future__ import annotations
 
 import hashlib
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from goldsmith.containers.images_lock import LockedImage
 from goldsmith.image import mount
 from goldsmith.scan.contents import ARCHIVE, STORE
+from goldsmith.spec.model import Embed
+from goldsmith.verify.expectations import Expectations
 
 pytestmark = pytest.mark.needs("containers")
 
 
-def wanted_blobs(images: list[dict[str, Any]]) -> list[str]:
+def locked_blobs(images: Iterable[LockedImage]) -> list[str]:
     blobs = set()
     for image in images:
-        blobs |= {image["digest"], image["config_digest"], *(layer["digest"] for layer in image["layers"])}
+        blobs |= {image.digest, image.config_digest, *(layer.digest for layer in image.layers)}
     return sorted(blobs)
 
 
@@ -43,12 +46,12 @@ def in_archive(root: Path) -> dict[str, str]:
     return found
 
 
-def test_lock_is_not_empty(expect: dict[str, Any]) -> None:
-    assert wanted_blobs(expect["images"])
+def test_lock_is_not_empty(expected: Expectations) -> None:
+    assert locked_blobs(expected.images)
 
 
-def test_every_blob_is_whole(sealed_root: Path, expect: dict[str, Any]) -> None:
-    wanted = wanted_blobs(expect["images"])
-    archive = in_archive(sealed_root) if expect["build"]["embed"] == "archive" else None
-    found = {d: archive.get(d) if archive is not None else in_store(sealed_root, d) for d in wanted}
+def test_every_blob_is_whole(sealed_root: Path, expected: Expectations) -> None:
+    locked = locked_blobs(expected.images)
+    archive = in_archive(sealed_root) if expected.info.embed == Embed.archive else None
+    found = {d: archive.get(d) if archive is not None else in_store(sealed_root, d) for d in locked}
     assert {d: f for d, f in found.items() if f != d} == {}

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sealed image holds nothing of the build or of one instance."""
+"""The offline image holds nothing that belongs to its build or to one instance."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from goldsmith.image import mount
+from goldsmith.verify.expectations import Expectations
 
 
 def files_below(root: Path, *folders: str) -> list[str]:
@@ -80,8 +80,8 @@ def test_no_password_opens_a_login(sealed_root: Path) -> None:
     assert not [f[0] for f in fields if f[1] == "" or f[1].startswith("$")]
 
 
-def test_no_build_mirror_that_the_spec_did_not_ask_for(sealed_root: Path, expect: dict[str, Any]) -> None:
-    wanted = (expect["build"] or {}).get("mirror") or ""
+def test_no_build_mirror_that_the_spec_did_not_ask_for(sealed_root: Path, expected: Expectations) -> None:
+    allowed = expected.info.mirror or ""
     sources = files_below(sealed_root, "/etc/apt/sources.list.d")
     lines = [line for f in ["/etc/apt/sources.list", *sources] for line in text(sealed_root, f).splitlines()]
     uris = {
@@ -90,7 +90,7 @@ def test_no_build_mirror_that_the_spec_did_not_ask_for(sealed_root: Path, expect
         if not line.startswith("#")
         for uri in re.findall(r"\w+://\S+", line)
     }
-    assert uris <= {wanted.rstrip("/")}
+    assert uris <= {allowed.rstrip("/")}
 
 
 def test_no_proxy(sealed_root: Path) -> None:
