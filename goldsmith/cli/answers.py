@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of the tasks that look at a spec: what a build would call, and the bundle of its containers."""
+"""Answers of the tasks plan and export-images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PlannedImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedVerification:
-    """How the image would be verified."""
+    """How a build would verify the image."""
 
     pods: Annotated[tuple[str, ...], about("Names of the pods that must become ready.")]
     boot_deadline_s: Annotated[int, about("Seconds until ssh answers, on a host with KVM.")]
@@ -36,7 +36,7 @@ class PlannedVerification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanAnswer(Document):
-    """What a build would call: the answer of plan."""
+    """The commands of a build: the answer of plan."""
 
     SCHEMA: ClassVar[str] = "goldsmith.plan"
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that build, verify and look at images, and look after this host."""
+"""Tasks that build, verify and boot images, and check and clean this host."""
 
 from __future__ import annotations
 
 import sys
-from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from invoke.tasks import task
 from goldsmith.cli import common
 from goldsmith.cli.common import JSON, NAME, OUT, VAR
 
-_REFRESH = "look for new packages even if the cache is fresh, and rebuild the container images"
+_REFRESH = "fetch package indexes again and rebuild the container images, even if the cache is fresh"
 
 
 @task(
@@ -22,9 +21,9 @@ _REFRESH = "look for new packages even if the cache is fresh, and rebuild the co
     iterable=["var"],
     help={
         "name": NAME, "var": VAR, "out": OUT, "json": JSON, "refresh": _REFRESH,
-        "keep": "keep the disk image of a build that fails, for --from and for looking at it",
-        "locked": "build what NAME.lock.yaml has, and fail where anything else has moved",
-        "from": "go on with a kept failed build from its finished image: boot or verify",
+        "keep": "keep the disk image if the build fails, for --from or to inspect it",
+        "locked": "fail if any package, container or element differs from NAME.lock.yaml",
+        "from": "resume the last failed build that was kept, at this stage: boot or verify",
     },
 )  # fmt: skip
 def build_image(
@@ -38,7 +37,7 @@ def build_image(
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Build, boot and verify an image; leave it in out/NAME/, latest pointing to it. Publishes nothing."""
+    """Build, boot and verify an image in out/NAME/, then point latest to it. Publishes nothing."""
     from goldsmith import pipeline
     from goldsmith.cli import output
     from goldsmith.core import paths
@@ -58,7 +57,7 @@ def build_image(
 
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR})
 def render(c: Context, name: Any = None, var: Any = None) -> None:
-    """Print a spec as YAML, rendered and checked."""
+    """Render and check a spec, and print it as YAML."""
     from goldsmith.spec import load
 
     with common.reported():
@@ -67,7 +66,7 @@ def render(c: Context, name: Any = None, var: Any = None) -> None:
 
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR, "json": JSON})
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
-    """Print what a build would call. Touches nothing, asks the host nothing."""
+    """Print the commands of a build. Changes nothing and does not look at the host."""
     from goldsmith.cli import output
     from goldsmith.cli.answers import PlanAnswer
     from goldsmith.image import prepare
@@ -92,7 +91,7 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
 def export_images(
     c: Context, name: Any = None, var: Any = None, out: str = "", refresh: bool = False, json: bool = False
 ) -> None:
-    """Write a spec's container images into one OCI archive, with its lock beside it."""
+    """Write a spec's container images into one OCI archive, and its lock beside it."""
     from goldsmith.cli.answers import BundleAnswer
     from goldsmith.containers import bundler
     from goldsmith.core import paths
@@ -109,11 +108,11 @@ def export_images(
 @task(
     iterable=["tests"],
     help={
-        "file": "the disk image, qcow2 or raw; it is not written to",
-        "manifest": "manifest.json to hold it against; default: what the image itself says it is",
-        "out": "folder for junit.xml and console.log; default: verify-FILE beside the current folder",
-        "tests": "a folder with further pytest-testinfra suites; may be repeated",
-        "fail_fast": "end at the first phase in which a test fails: sealed, booted, rebooted, collected",
+        "file": "the disk image, qcow2 or raw; nothing writes to it",
+        "manifest": "manifest.json to compare with; default: only the image's own build.json",
+        "out": "folder for junit.xml and console.log; default: verify-FILE in the current folder",
+        "tests": "folder with more pytest-testinfra suites; may be repeated",
+        "fail_fast": "end after the first phase with a failed test (sealed, booted, rebooted, collected)",
         "json": JSON,
     },
 )  # fmt: skip
@@ -126,7 +125,7 @@ def verify_image(
     fail_fast: bool = False,
     json: bool = False,
 ) -> None:
-    """Prove a disk image in a throw-away VM with the network cut, also one that was not built here."""
+    """Verify any disk image, offline and in a throw-away VM without network."""
     from goldsmith.cli import output
     from goldsmith.image.verdict import VerdictAnswer
     from goldsmith.verify import session
@@ -144,38 +143,44 @@ def verify_image(
             common.print_document(VerdictAnswer.of(verdict))
         else:
             print(output.verdict_as_text(verdict))
-    with common.reported():  # standard output holds the answer already
+    with common.reported():  # no JSON: the verdict is on standard output already
         verdict.require(target)
 
 
 @task(
     positional=["name"],
-    help={"name": "a spec's NAME, whose latest build is booted, or the path of a disk image",
-          "memory": "MiB of memory; default: 2048"},
+    help={"name": "NAME of a spec, to boot its latest build, or the path of a disk image",
+          "memory": "MiB of memory of the VM; default: 2048"},
 )  # fmt: skip
 def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
-    """Open a shell in a throw-away VM of an image, network cut; its disk is thrown away at the end."""
+    """Open a shell in a throw-away VM of an image, without network. Nothing writes to the image."""
     from goldsmith.verify import guest
 
     with common.reported():
         sys.exit(guest.boot_shell(name, memory_mib=memory))
 
 
-@task(help={"json": JSON, "spec": "NAME of a spec whose needs are checked; default: debian-kubelet"})
+@task(help={"json": JSON, "spec": "NAME of the spec to check the host for; default: debian-kubelet"})
 def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None:
-    """Check this host, a line a check, each with its remedy."""
+    """Check this host; print a line for each check, with a remedy if it fails."""
     from goldsmith.cli import output
     from goldsmith.host import preflight
 
     with common.reported(as_json=json):
         report = preflight.doctor(spec)
-        print(dumps(report.as_dict(), indent=2) if json else output.as_lines(report.checks))
+        if json:
+            common.print_document(report)
+        else:
+            print(output.as_lines(report.checks))
         sys.exit(0 if report.ok else 3)
 
 
-@task(positional=["document"], help={"document": "name of a document, such as manifest; default: list them"})
+@task(
+    positional=["document"],
+    help={"document": "name of a document, such as manifest; default: list them"},
+)
 def schema(c: Context, document: Any = None) -> None:
-    """Print the JSON schema of a document that goldsmith writes, of an answer to --json, or of the spec."""
+    """Print the JSON schema of a document, of an answer to --json, or of the spec."""
     from goldsmith.cli import published_schemas
 
     with common.reported():
@@ -184,7 +189,7 @@ def schema(c: Context, document: Any = None) -> None:
 
 @task(help={"version": "a Kubernetes release, such as 1.35.4"})
 def kubelet_bump(c: Context, version: str) -> None:
-    """Move the pin of the kubelet's Go module, and of the Go it needs, to another release."""
+    """Pin the kubelet's Go module, and the Go toolchain that it needs, to another release."""
     from goldsmith.kubernetes import pin
 
     with common.reported():
@@ -193,13 +198,13 @@ def kubelet_bump(c: Context, version: str) -> None:
 
 @task(
     help={
-        "cache_older_than": "also remove cache entries that were not used for this many days",
-        "keep_builds": "also remove builds, all but this many of each spec and those still needed",
+        "cache_older_than": "also remove cache entries unused for this many days",
+        "keep_builds": "also remove builds, except this many of each spec, the latest and published ones",
         "json": JSON,
     }
 )
 def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, json: bool = False) -> None:
-    """Remove what dead runs left and broken cache entries; nothing of a live build, nothing verified."""
+    """Remove leftovers of dead runs and broken cache entries; never parts of a live build."""
     from goldsmith import clean
     from goldsmith.core import paths
 

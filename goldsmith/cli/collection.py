@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks of several modules as one collection without prefixes, for Invoke."""
+"""Collect the tasks of several modules for Invoke, without prefixes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from goldsmith.cli import common
 
 
 def of(*modules: ModuleType) -> Collection:
-    """All tasks that the modules define, each under its own name.
+    """All tasks of the modules. Raises ValueError where two have the same name.
 
-    Raises ValueError where two have one name. Modules import what a task needs within it: --list and
-    --help answer at once.
+    The modules import what a task needs only within the task, so that --list and --help answer at once.
     """
     common.make_optional({"name": common.DEFAULT_SPEC, "document": ""})
     made = Collection()

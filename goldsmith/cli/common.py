@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tasks share: help texts, optional words, errors as exit codes, answers as JSON."""
+"""Shared by all tasks: help texts, optional arguments, exit codes of errors, answers as JSON."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from goldsmith.spec.problem import Problem
 INTERRUPTED = 130
 DEFAULT_SPEC = "debian-kubelet"
 
-NAME = f"a spec: NAME of image-specs/NAME.yaml.j2, or a path; default: {DEFAULT_SPEC}"
-VAR = "NAME=VALUE, a variable of the spec; may be repeated"
-OUT = "folder of builds; default: $GOLDSMITH_OUT, else out/"
+NAME = f"the spec: NAME of image-specs/NAME.yaml.j2, or a path; default: {DEFAULT_SPEC}"
+VAR = "NAME=VALUE, sets a variable of the spec; may be repeated"
+OUT = "folder for builds; default: $GOLDSMITH_OUT, else out/"
 BUILD = "ID of the build; default: the latest verified one"
-JSON = "answer with JSON on standard output"
+JSON = "print the answer as JSON on standard output"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorAnswer(Document):
-    """The answer of every task with --json that failed before it had an answer of its own."""
+    """The answer of a task with --json that failed."""
 
     SCHEMA: ClassVar[str] = "goldsmith.error"
 
     code: Annotated[int, about("Exit code of the task.", ge=1)]
     message: Annotated[str, about("What failed, on what.")]
-    hint: Annotated[str | None, about("What to do next; null where nothing is known.")]
+    hint: Annotated[str | None, about("What to do next; null without a hint.")]
     problems: Annotated[
         tuple[Problem, ...], about("Problems of a spec, lock, policy, recipe or procedure, one by one.")
     ] = ()
 
 
 def make_optional(defaults: Mapping[str, str]) -> None:
-    """Let tasks be called without the positional arguments named here.
+    """Make positional arguments optional. defaults: name of the argument -> its default.
 
-    Invoke either takes an argument by position or has a default for it. So such an argument has no
-    default in its task, and gets it here when the words of a task are at their end.
+    Invoke allows an argument to be positional or to have a default, but not both. So a task declares no
+    default, and Invoke's parser gets it here, when it has read all words of the task.
     """
     complete = ParseMachine.complete_context
 
@@ -62,9 +62,9 @@ def make_optional(defaults: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def reported(*, as_json: bool = False) -> Iterator[None]:
-    """The single place where expected errors become a message and an exit code.
+    """Turn expected errors into a message and an exit code; the only place that does.
 
-    A TERM signal interrupts like Ctrl-C, so that what was begun is undone.
+    SIGTERM interrupts like Ctrl-C, so that clean-up code runs.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -73,40 +73,37 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
         if as_json:
             problems = cast("tuple[Problem, ...]", e.problems)
             answer = ErrorAnswer(code=e.exit_code, message=str(e), hint=e.hint, problems=problems)
-            print_json(answer.SCHEMA, answer.as_dict())
+            print_document(answer)
         hint = f"\nhint: {e.hint}" if e.hint else ""
         raise Exit(f"error: {e}{hint}", code=e.exit_code) from e
     except KeyboardInterrupt as e:
         raise Exit("interrupted", code=INTERRUPTED) from e
 
 
-def print_json(schema: str, answer: Mapping[str, object], *, version: int = 1) -> None:
-    """An answer for programs, on standard output; every one says its schema and version."""
-    json.dump({"schema": schema, "version": version, **answer}, sys.stdout, indent=1, sort_keys=True)
-    sys.stdout.write("\n")
-
-
-class Answer(Protocol):
-    """A document that is the answer of a task."""
-
-    SCHEMA: ClassVar[str]
+class JsonDocument(Protocol):
+    """A document, such as the classes of core/documents."""
 
     def as_dict(self) -> dict[str, Any]: ...
+
+
+class Answer(JsonDocument, Protocol):
+    """A document that can also be shown to people."""
 
     def as_text(self) -> str: ...
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
-    """Print the answer of a task on standard output, for a program or for a person."""
+    """Print the answer of a task on standard output, as JSON or as text."""
     if as_json:
-        print_json(answer.SCHEMA, answer.as_dict())
+        print_document(answer)
     else:
         print(answer.as_text())
 
 
-def print_document(answer: Document) -> None:
-    """Print an answer for programs, on standard output."""
-    print_json(answer.SCHEMA, answer.as_dict())
+def print_document(answer: JsonDocument) -> None:
+    """Print the answer of a task on standard output, as JSON with schema and version."""
+    json.dump(answer.as_dict(), sys.stdout, indent=1, sort_keys=True)
+    sys.stdout.write("\n")
 
 
 def variables(words: Sequence[str]) -> dict[str, str]:

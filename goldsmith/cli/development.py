@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks for those who change goldsmith: each starts a program below tests/, in its own stead."""
+"""Tasks for developers of goldsmith: each one replaces itself by a program below tests/."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ def lint(c: Context) -> None:
 
 @task(help={"junit": "file for the JUnit report; default: out/test/junit.xml"})
 def test(c: Context, junit: str = "") -> None:
-    """Run all tests: lint, unit, elements, integration with the real tools, and the whole main job."""
+    """Run linters, unit tests, element tests and integration tests, among them a whole build."""
     _become("tests", *(("--junit", os.fspath(Path(junit).absolute())) if junit else ()))
 
 
-@task(help={"what": "export, image or publish; default: all", "json": JSON})
+@task(help={"what": "benchmark to run: export, image or publish; default: all", "json": JSON})
 def bench(c: Context, what: str = "", json: bool = False) -> None:
-    """Compare our export and our image stage with the plain tools, on the same work, in one run."""
+    """Measure export, image stage and publication against the plain tools, for the same work."""
     _become("tests.bench", *((what,) if what else ()), *(("--json",) if json else ()))
 
 
 @task(
     help={
-        "name": "kill: builds killed with -9 at random moments; mutate: images that must fail verification; "
-        "embed: the default image with each way to embed; heat-update: updates that change "
-        "images; heat-failures: what can go wrong around a server; heat-group: servers that are replaced one "
-        "by one; heat-signal: deployments while Heat's ports come and go; "
-        "heat-engine: and while its engine is killed; heat-idle: the agent at rest; "
-        "heat-transports: verify-heat by each transport (also called heat-roads); "
-        "publish: publications killed with -9; publish-names: releases, watched by clients; "
-        "rebuild: the default image made twice from the same inputs; offline: it is built from its lock, "
-        "without network",
-        "times": "how many trials", "seed": "of the random choices; the same seed, the same trials",
-        "report": "file for the JSON report; an interrupted run continues from it",
+        "name": "kill: kill -9 builds at random moments; mutate: verify images that must fail; "
+        "embed: build the default image with each strategy; heat-update: update stacks to other images; "
+        "heat-failures: break things around a server; heat-group: replace the servers of a group one by one; "
+        "heat-signal: deploy while Heat's ports open and close; "
+        "heat-engine: deploy while Heat's engine is killed; heat-idle: measure the idle agent; "
+        "heat-transports: verify-heat with each transport (old name: heat-roads); "
+        "publish: kill -9 publications; publish-names: publish while clients look images up; "
+        "rebuild: build the default image twice from the same inputs and compare; "
+        "offline: build the default image from its lock without network",
+        "times": "number of trials", "seed": "seed of the random choices",
+        "report": "file for the JSON report; an interrupted run resumes from it",
     }
 )  # fmt: skip
 def soak(c: Context, name: str, times: int = 20, seed: int = 1, report: str = "") -> None:
-    """Soak tests: seeded, recorded trial by trial, resumable."""
+    """Run a soak test: seeded, recorded trial by trial, resumable."""
     where = ("--report", os.fspath(Path(report).absolute())) if report else ()
     _become("tests.soak", name, "--times", str(times), "--seed", str(seed), *where)
 
 
 def _become(program: str, *words: str) -> NoReturn:
-    """Be a program of this checkout from now on: it gets the terminal, the signals and the exit code."""
+    """Replace this process by a program of this checkout: terminal, signals and exit code are its own."""
     from goldsmith.core import paths, proc
 
     with common.reported():

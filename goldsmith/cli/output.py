@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as a person reads them."""
+"""Print results as text for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from goldsmith.publish.publisher import CloudResult
 
 
 def show(result: BuildResult) -> None:
-    """The end of a build, to standard error: name, files, sizes, hashes, seconds per stage."""
+    """Print the summary of a build to standard error: name, files, sizes, hashes, seconds per stage."""
     manifest = result.manifest
     progress.note(f"{manifest.name} {manifest.build_id} is verified, in {result.folder}")
     for disk in manifest.disks:
@@ -38,7 +38,7 @@ def show(result: BuildResult) -> None:
 
 
 def verdict_as_text(verdict: Verdict) -> str:
-    """A verification in a few lines."""
+    """A verdict as a few lines of text."""
     head = f"{'passed' if verdict.passed else 'failed'}: {verdict.tests} tests, {len(verdict.failed)} failed"
     lines = [head, *(f"  {line}" for line in verdict.failed)]
     lines += [f"  not applicable: {line}" for line in verdict.not_applicable]
@@ -48,7 +48,7 @@ def verdict_as_text(verdict: Verdict) -> str:
 
 
 def plan_as_text(plan: PlanAnswer) -> str:
-    """All stages' plans, to read and to diff."""
+    """The plan of all stages as lines, for reading and for diff."""
     lines = [f"spec        {plan.name} ({plan.spec_sha256[:12]})", f"kubelet     {plan.kubelet}"]
     lines += [f"container   {c['ref']} from {c['from']} into {c['into']}" for c in plan.containers]
     lines += [f"embed       {plan.embed}"]
@@ -62,7 +62,7 @@ def plan_as_text(plan: PlanAnswer) -> str:
 
 
 def as_lines(checks: Sequence[Check]) -> str:
-    """The checks of doctor as text: a line for each, and one more if something has to be done."""
+    """The checks of doctor as text: a line for each, and one more for its remedy."""
     width = max((len(check.name) for check in checks), default=0)
     lines = []
     for check in checks:
@@ -73,7 +73,7 @@ def as_lines(checks: Sequence[Check]) -> str:
 
 
 def show_publications(results: Sequence[CloudResult], answer: Document, *, as_json: bool) -> None:
-    """All clouds' results, on standard output; errors are raised elsewhere."""
+    """Print the results of all clouds on standard output. The caller raises their errors."""
     if as_json:
         common.print_document(answer)
         return
@@ -82,7 +82,7 @@ def show_publications(results: Sequence[CloudResult], answer: Document, *, as_js
 
 
 def show_images(found: Mapping[str, Listing], *, as_json: bool) -> None:
-    """A table for each cloud."""
+    """Print a table of releases for each cloud."""
     if as_json:
         answer = ImagesAnswer(clouds={cloud: listing.rows for cloud, listing in found.items()})
         common.print_document(answer)
@@ -93,7 +93,7 @@ def show_images(found: Mapping[str, Listing], *, as_json: bool) -> None:
 
 
 def show_orphans(found: Mapping[str, Sequence[Orphan]], *, cleaned: bool, as_json: bool) -> None:
-    """Leftovers of interrupted publications."""
+    """Print leftovers of interrupted publications."""
     if as_json:
         clouds = {cloud: tuple(orphans) for cloud, orphans in found.items()}
         answer = OrphansAnswer(cleaned=cleaned, clouds=clouds)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.bench [WHAT] [--json]`: our work and that of the plain tools, in turns."""
+"""Run benchmarks: `python -m tests.bench [WHAT] [--json]`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 
-from goldsmith.cli import common
 from tests.bench import runner
 from tests.support import program
 
@@ -19,9 +19,9 @@ def main() -> None:
 
 
 def show(report: dict[str, object], *, as_json: bool) -> None:
-    """The report, for people or for programs."""
+    """Print the report, as JSON or as a table."""
     if as_json:
-        common.print_json("goldsmith.bench", report)
+        print(json.dumps({"schema": "goldsmith.bench", "version": 1, **report}, indent=1, sort_keys=True))
     else:
         print(runner.as_table(report))
 

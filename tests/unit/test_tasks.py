@@ -36,7 +36,7 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
-    """Runs Invoke in the checkout; returns exit code, standard output and standard error."""
+    """Run Invoke in the checkout; return exit code, standard output and standard error."""
     monkeypatch.chdir(project_root())
     before = signal.getsignal(signal.SIGTERM)
 
@@ -56,20 +56,32 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @functools.cache
 def arguments() -> dict[str, list[Argument]]:
-    """Of every task; Invoke hands the help out once only."""
+    """The arguments of every task. Invoke removes help texts from a task when it parses them."""
     return {name: task.get_arguments() for name, task in tasks.namespace.tasks.items()}
 
 
-arguments()  # before Invoke has it from the tasks that it shares with us
+arguments()  # before Invoke parses the tasks, which it shares with these tests
 
 
-def test_the_tasks_are_listed_each_with_a_sentence() -> None:
+def test_every_task_is_listed_with_a_sentence() -> None:
     argv = [sys.executable, "-B", "-m", "invoke", "--list"]
 
     done = subprocess.run(argv, cwd=project_root(), capture_output=True, text=True, check=False)
 
     listed = re.findall(r"^  ([a-z-]+)(?: \(.*\))?   +(\S.*)$", done.stdout, re.MULTILINE)
     assert {name for name, _ in listed} >= TASKS, done.stdout + done.stderr
+
+
+def test_modules_of_tasks_import_no_room_before_a_task_runs() -> None:
+    """--list and --help answer at once."""
+    script = "import sys, tasks; print(*sys.modules)"
+
+    argv = [sys.executable, "-B", "-c", script]
+    done = subprocess.run(argv, cwd=project_root(), capture_output=True, text=True, check=True)
+
+    ours = {name.split(".")[1] for name in done.stdout.split() if name.startswith("goldsmith.")}
+    assert ours == {"cli", "core", "errors", "spec"}
+    assert not {"docker", "jinja2", "openstack", "pytest", "cyclonedx"} & set(done.stdout.split())
 
 
 def test_a_spec_is_rendered_by_its_name_and_by_default(invoke: Invoke) -> None:
@@ -90,7 +102,7 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("render", "debian-kublet"), 2, "did you mean 'debian-kubelet'?"),
         (("plan", "--var", "embed"), 2, "NAME=VALUE"),
@@ -100,17 +112,17 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("sign", "never-built"), 2, "no private key is given"),
     ],
 )
-def test_mistakes_end_with_a_sentence_and_their_code(
-    invoke: Invoke, words: tuple[str, ...], code: int, said: str
+def test_mistakes_end_with_a_message_and_their_code(
+    invoke: Invoke, words: tuple[str, ...], code: int, message: str
 ) -> None:
     ended, out, err = invoke(*words)
 
     assert ended == code
-    assert said in err
+    assert message in err
     assert out == ""
 
 
-def test_what_may_be_repeated_is_a_list_of_whole_words() -> None:
+def test_options_that_may_be_repeated_are_lists_of_whole_words() -> None:
     kinds = [
         argument.kind for name in TASKS for argument in arguments()[name] if argument.name in {"var", "tests"}
     ]
@@ -118,8 +130,8 @@ def test_what_may_be_repeated_is_a_list_of_whole_words() -> None:
     assert kinds == [list] * 5
 
 
-def test_what_is_left_out_has_a_default() -> None:
-    """Lists are empty then, and cli.make_optional has one for what may also come by its position."""
+def test_every_option_has_a_default() -> None:
+    """Lists are empty by default; cli.common.make_optional has defaults of positional arguments."""
     without = {
         f"{name} {a.name}"
         for name, found in arguments().items()
@@ -142,11 +154,11 @@ def test_a_mistake_is_json_for_programs(invoke: Invoke) -> None:
     assert json.loads(out)["code"] == code == 2
 
 
-def test_cleaning_an_empty_host_says_so(invoke: Invoke) -> None:
+def test_cleaning_an_empty_host_reports_that_there_is_nothing_to_remove(invoke: Invoke) -> None:
     assert invoke("clean")[1] == "nothing to remove\n"
 
 
-def test_out_is_handed_to_the_build_and_not_put_into_the_environment(
+def test_out_is_an_option_of_the_build_and_changes_no_environment(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     before, asked = dict(os.environ), []

@@ -12,6 +12,7 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from goldsmith.clean import CleanAnswer
 from goldsmith.cli import build, common, provenance
 from goldsmith.cli.common import ErrorAnswer
 from goldsmith.core import documents
@@ -104,7 +105,9 @@ def test_a_variable_without_value_is_an_error_of_the_user() -> None:
         common.variables(["a=1", "b"])
 
 
-def test_answers_say_their_schema_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    common.print_json("goldsmith.x", {"a": 1}, version=2)
+def test_answers_have_a_schema_and_a_version(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_document(CleanAnswer(removed=("removed x",)))
 
-    assert json.loads(capsys.readouterr().out) == {"schema": "goldsmith.x", "version": 2, "a": 1}
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "goldsmith.clean", "version": 1, "removed": ["removed x"],
+    }  # fmt: skip
