@@ -139,26 +139,33 @@ def _attempt(*argv: str | Path) -> bool:
 
 
 def _belongs(pid: int, folder: Path) -> bool:
-    proc_dir = Path("/proc") / str(pid)
     path = os.fsencode(folder)
     for link in ("root", "cwd"):
         with contextlib.suppress(OSError):
-            if f"{(proc_dir / link).readlink()}/".startswith(f"{folder}/"):
+            if f"{os.readlink(f'/proc/{pid}/{link}')}/".startswith(f"{folder}/"):  # noqa: PTH115 - for each process
                 return True
     for file, needle in (
         ("environ", proc.RUN_MARKER.encode() + b"=" + path + b"\0"),
         ("cmdline", path),
     ):
         with contextlib.suppress(OSError):
-            if _contains_word((proc_dir / file).read_bytes(), needle):
+            if _contains_word(_read(pid, file), needle):
                 return True
     return False
 
 
 def _contains_word(data: bytes, needle: bytes) -> bool:
     """needle occurs in data, and not as the beginning of a longer name."""
+    if needle not in data:
+        return False
     after = b"" if needle.endswith(b"\0") else rb"(?![\w.-])"
     return re.search(re.escape(needle) + after, data) is not None
+
+
+def _read(pid: int, name: str) -> bytes:
+    """A file of /proc/PID; there are hundreds of processes, so without a Path for each."""
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read()
 
 
 def _pids() -> Iterator[int]:
@@ -167,8 +174,7 @@ def _pids() -> Iterator[int]:
 
 def _parent(pid: int) -> int:
     with contextlib.suppress(OSError, IndexError, ValueError):
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        return int(stat.rpartition(")")[2].split()[1])
+        return int(_read(pid, "stat").rpartition(b")")[2].split()[1])
     return 0
 
 
@@ -180,7 +186,7 @@ def _ancestors(pid: int, family: dict[int, int]) -> Iterator[int]:
 
 def _cmdline(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 

@@ -77,6 +77,7 @@ class Scan(Document):
     unread: Annotated[tuple[str, ...], about("Paths of files that are too large to be read.")] = ()
 
 
+@functools.cache
 def rules_version() -> str:
     """Changes whenever the same content could give other findings."""
     version = importlib.metadata.version("detect-secrets")
