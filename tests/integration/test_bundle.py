@@ -256,9 +256,9 @@ def test_images_of_the_engine_are_exported_in_constant_memory(
     with plain.path.open("rb") as source:
         client.images.load(source)
     script = (
-        "import docker, sys, pathlib; from goldsmith import containers;"
+        "import docker, sys, pathlib; from goldsmith.containers import bundler;"
         "client = docker.DockerClient(base_url=sys.argv[1]); spool = pathlib.Path(sys.argv[2]);"
-        "print(containers.archive_engine_images(client, sys.argv[4:], pathlib.Path(sys.argv[3]), spool))"
+        "print(bundler.archive_engine_images(client, sys.argv[4:], pathlib.Path(sys.argv[3]), spool))"
     )
     (tmp_path / "spool").mkdir()
     argv: list[proc.Arg] = [

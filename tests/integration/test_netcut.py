@@ -80,7 +80,7 @@ def test_files_that_the_index_does_not_list_are_missing(
 
 
 def test_a_silent_client_of_the_socket_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "_HAND_IN_S", 1)
+    monkeypatch.setattr(proxy, "_PASS_PORT_S", 1)
     path, start = Path("/var/tmp") / f"gs-silent-{os.getpid()}", time.monotonic()
     nowhere = Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9")
     with (
