@@ -110,7 +110,7 @@ def variables(words: Sequence[str]) -> dict[str, str]:
     """['a=1', 'b=2'] -> {'a': '1', 'b': '2'}; raises SpecError for a word without =."""
     bad = [word for word in words if "=" not in word]
     if bad:
-        raise SpecError(f"--var takes NAME=VALUE, got {bad[0]!r}")
+        raise SpecError(f"--var takes NAME=VALUE, got {bad[0]!r}", hint="write it as --var NAME=VALUE")
     return dict(word.split("=", 1) for word in words)
 
 

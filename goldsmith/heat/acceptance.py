@@ -95,7 +95,9 @@ def run(build: Path, cloud: Cloud, options: Options, *, signed_by: str | None = 
     manifest = Manifest.read(build / FILE, error=VerificationError)
     disk = manifest.disk
     if files.sha256_of(build / disk.file) != disk.sha256:
-        raise VerificationError(f"{build / disk.file} has another sha256 than its manifest says")
+        raise VerificationError(
+            f"{build / disk.file} has another sha256 than its manifest says", hint="build the image again"
+        )
     found = Report(
         cloud=cloud.name, image_sha256=disk.sha256,
         manifest_sha256=files.sha256_of(build / FILE), signed_by=signed_by,

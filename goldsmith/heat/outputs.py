@@ -102,7 +102,10 @@ def of(stack: Stack) -> Outputs:
     try:
         return msgspec.convert(values, Outputs)
     except msgspec.ValidationError as e:
-        raise VerificationError(f"the outputs of the stack {stack.name} cannot be used: {e}") from e
+        raise VerificationError(
+            f"the outputs of the stack {stack.name} cannot be used: {e}",
+            hint="use the templates of this checkout",
+        ) from e
 
 
 def timing(stack: Stack) -> Timing:
@@ -119,9 +122,15 @@ def probe(stack: Stack) -> Probe:
     """What the probe inside the server saw. Raises VerificationError."""
     result = stack.outputs.get("probe")
     if not result:
-        raise VerificationError(f"the probe in the server gave no result: {stack.status}, {stack.reason}")
+        raise VerificationError(
+            f"the probe in the server gave no result: {stack.status}, {stack.reason}",
+            hint="see the log of os-collect-config in the server",
+        )
     try:
         data = json.loads(result) if isinstance(result, str) else result
     except ValueError as e:
-        raise VerificationError(f"the probe in the server answered with no JSON: {result[:200]!r}") from e
+        raise VerificationError(
+            f"the probe in the server answered with no JSON: {result[:200]!r}",
+            hint="see the log of os-collect-config in the server",
+        ) from e
     return Probe.parse(data, f"of the stack {stack.name}", error=VerificationError)

@@ -124,7 +124,7 @@ def apply(
         except CloudError as e:
             raise CloudError(
                 f"step {step.name}: {e}",
-                hint=f"the stack stays as it is; repair it and resume with --from {step.name!r}",
+                hint=f"repair the cause, then resume with --from {step.name!r}; the stack stays as it is",
             ) from e
     done = (FinishedStep(name=name, seconds=each) for name, each in seconds.items())
     return ProcedureAnswer(stack=stack, steps=tuple(done))
@@ -139,7 +139,10 @@ def _step(cloud: Cloud, stack: Stack, step: Step, deadline_s: float) -> Stack:
         found = cloud.stacks.get(stack.id)
     for name, expected in step.outputs.items():
         if name not in found.outputs:
-            raise CloudError(f"the stack has no output {name}; it has {', '.join(sorted(found.outputs))}")
+            raise CloudError(
+                f"the stack has no output {name}; it has {', '.join(sorted(found.outputs))}",
+                hint="correct the step's key outputs",
+            )
         if found.outputs[name] != expected:
             raise CloudError(f"the output {name} is {found.outputs[name]!r}, must be {expected!r}")
     if step.run is not None:

@@ -146,7 +146,10 @@ def cost(before: Probe, after: Probe) -> AgentCost:
     A pass is one run of 55-heat-config, which runs hooks and sends signals.
     """
     if before.agent_cpu_s is None or after.agent_cpu_s is None or not after.passes_cpu_s:
-        raise VerificationError("the server does not report the CPU time of Heat's agent")
+        raise VerificationError(
+            "the server does not report the CPU time of Heat's agent",
+            hint="see heat-templates/verify/probe.py",
+        )
     start = time.process_time()
     for _ in range(_LOOPS):
         pass

@@ -97,7 +97,8 @@ class Stacks:
             return self.get(stack)
         except wait.Deadline:
             raise CloudError(
-                f"the stack {last[0].name} is still {last[0].status} after {timeout_s:.0f} s"
+                f"the stack {last[0].name} is still {last[0].status} after {timeout_s:.0f} s",
+                hint="see: openstack stack event list",
             ) from None
 
     def deployment(self, deployment: str) -> dict[str, Any]:
@@ -129,7 +130,10 @@ class Stacks:
         def gone() -> bool:
             found = self._heat.find_stack(stack, ignore_missing=True)
             if found is not None and found.status == "DELETE_FAILED":
-                raise CloudError(f"the stack {found.name} cannot be deleted: {found.status_reason}")
+                raise CloudError(
+                    f"the stack {found.name} cannot be deleted: {found.status_reason}",
+                    hint="see: openstack stack failures list",
+                )
             # a stack is complete, or not found by name, a moment before it leaves Heat's list
             return (found is None or found.status == "DELETE_COMPLETE") and not self._lists(stack)
 
@@ -137,7 +141,10 @@ class Stacks:
             try:
                 wait.wait_until(gone, timeout_s=timeout_s, interval_s=_POLL_S)
             except wait.Deadline:
-                raise CloudError(f"the stack {stack} is not gone after {timeout_s:.0f} s") from None
+                raise CloudError(
+                    f"the stack {stack} is not gone after {timeout_s:.0f} s",
+                    hint="see: openstack stack event list",
+                ) from None
 
     def named(self, word: str) -> list[str]:
         """Names of the user's stacks that contain word."""

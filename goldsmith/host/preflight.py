@@ -240,7 +240,7 @@ def _available_memory() -> int:
     for line in _MEMINFO.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
-    raise HostError(f"{_MEMINFO} has no MemAvailable", hint="Linux 3.14 or newer is needed")
+    raise HostError(f"{_MEMINFO} has no MemAvailable", hint="use Linux 3.14 or newer")
 
 
 def check_output(out: Path) -> Check:

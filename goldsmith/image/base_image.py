@@ -106,5 +106,7 @@ def _keyring(base: BaseImage) -> Path:
     assert base.keyring is not None
     path = paths.project_root() / base.keyring
     if not path.is_file():
-        raise BuildError(f"there is no keyring {base.keyring}", hint="base-image.keyring names it")
+        raise BuildError(
+            f"there is no keyring {base.keyring}", hint="correct the key base-image.keyring of the spec"
+        )
     return path

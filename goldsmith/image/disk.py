@@ -47,7 +47,10 @@ def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
         try:
             qemu_img.require_identical(qcow2, "qcow2", raw, "raw")
         except CommandError as e:
-            raise BuildError(f"{raw.name} differs from {qcow2.name}: {' '.join(e.tail)}") from e
+            raise BuildError(
+                f"{raw.name} differs from {qcow2.name}: {' '.join(e.tail)}",
+                hint="build again; if it happens again, check the disk and qemu-img",
+            ) from e
         disks.append(_disk(raw, DiskFormat.raw))
     return tuple(disks)
 

@@ -58,14 +58,20 @@ def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str 
     path = folder / FILE
     manifest = Manifest.read(path, error=error)
     if manifest.build_id != folder.name:
-        raise error(f"{path} is the manifest of {manifest.build_id}, not of {folder.name}")
+        raise error(
+            f"{path} is the manifest of {manifest.build_id}, not of {folder.name}",
+            hint="use the folder as build-image made it",
+        )
     if name and manifest.name != name:
-        raise error(f"{folder} is a build of {manifest.name}, not of {name}")
+        raise error(
+            f"{folder} is a build of {manifest.name}, not of {name}",
+            hint="name a build of this spec: --build BUILD_ID",
+        )
     verdict = manifest.verification
     if verdict is None or not verdict.passed:
         raise error(f"{folder} was not verified", hint="publish a build that latest pointed to")
     if verdict.image_sha256 != manifest.disk.sha256:
-        raise error(f"{path} contradicts itself: another disk image was verified")
+        raise error(f"{path} contradicts itself: another disk image was verified", hint="build again")
     _check_files(folder, manifest, error)
     return Build(folder=folder, manifest=manifest, data=json.loads(path.read_bytes()))
 
@@ -93,7 +99,7 @@ def _checked(folder: Path, recorded: Disk) -> DiskFile:
     try:
         found = _hashed(path, recorded.format)
     except OSError as e:
-        raise PublishError(f"cannot read {path}: {e.strerror}") from e
+        raise PublishError(f"cannot read {path}: {e.strerror}", hint="check the build folder") from e
     if (found.size, found.sha256, found.sha512) != (recorded.size, recorded.sha256, recorded.sha512):
         raise PublishError(f"{path} differs from its manifest", hint="rebuild it; nothing was changed")
     return found
@@ -114,5 +120,6 @@ def _convert(qcow2: DiskFile, target: Path) -> None:
             qemu_img.require_identical(qcow2.path, "qcow2", target, format_)
         except CommandError as e:
             raise PublishError(
-                f"{qcow2.path.name} cannot be converted to {format_}, or the two differ: {e}"
+                f"{qcow2.path.name} cannot be converted to {format_}, or the two differ: {e}",
+                hint="check the free disk space, then run it again",
             ) from e

@@ -71,16 +71,27 @@ def unseal(data: bytes, kind: str, key: Key, origin: str) -> bytes:
         envelope = dsse.Envelope.from_dict(json.loads(data))
         well_spelled = _spelled(envelope) == data and envelope.payload_type == kind
     except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise ProvenanceError(f"{origin} is no signed statement: {type(e).__name__}: {e}") from e
+        raise ProvenanceError(
+            f"{origin} is no signed statement: {type(e).__name__}: {e}",
+            hint="get the file again from its signer",
+        ) from e
     if not well_spelled:
-        raise ProvenanceError(f"{origin} is not spelled as goldsmith spells a signed statement of {kind}")
+        raise ProvenanceError(
+            f"{origin} is not spelled as goldsmith spells a signed statement of {kind}",
+            hint="get the file again from its signer",
+        )
     if set(envelope.signatures) != {key.keyid}:
         signers = ", ".join(keyid[:16] for keyid in envelope.signatures) or "nobody"
-        raise ProvenanceError(f"{origin} is signed by {signers}, not by the key {key.keyid[:16]}")
+        raise ProvenanceError(
+            f"{origin} is signed by {signers}, not by the key {key.keyid[:16]}",
+            hint="ask for the signer's public key, or do not use the release",
+        )
     try:
         envelope.verify([key], 1)
     except BadSignature as e:
-        raise ProvenanceError(f"the signature of {origin} does not match its content") from e
+        raise ProvenanceError(
+            f"the signature of {origin} does not match its content", hint="get the file again from its signer"
+        ) from e
     return envelope.payload
 
 

@@ -27,7 +27,9 @@ def find(loaded: LoadedSpec) -> OutdatedAnswer:
         ours = (*lockfile.compare(locked, spec_lock.checkout(loaded)), *spec_lock.find(loaded.spec, run))
     if loaded.spec.distribution is not Distribution.debian:
         if locked.packages:
-            raise SpecError(f"cannot look for newer packages of {loaded.spec.distribution}")
+            raise SpecError(
+                f"cannot look for newer packages of {loaded.spec.distribution}", hint="use a Debian spec"
+            )
         return OutdatedAnswer(moved=ours)
     mirrors = mirror.find(loaded.spec.mirror)
     state = indexes.current(loaded.spec.release, mirrors)

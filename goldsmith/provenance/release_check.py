@@ -116,7 +116,10 @@ def _statement(path: Path, key: Key) -> Statement:
         raise ProvenanceError(f"cannot read the statement {path}: {e.strerror}") from e
     found = Statement(content=json.loads(dsse.unseal(data, statement.KIND, key, path.name)))
     if not found.is_provenance:
-        raise ProvenanceError(f"{path.name} is signed, but is no SLSA provenance of a build")
+        raise ProvenanceError(
+            f"{path.name} is signed, but is no SLSA provenance of a build",
+            hint="name the statement that sign wrote: provenance.intoto.json",
+        )
     return found
 
 

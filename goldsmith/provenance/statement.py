@@ -158,7 +158,9 @@ def _container(image: LockedImage) -> dict[str, Any]:
 def _verification(manifest: Manifest) -> dict[str, Any]:
     verdict = manifest.verification
     if verdict is None:
-        raise ProvenanceError(f"the build {manifest.build_id} was not verified")
+        raise ProvenanceError(
+            f"the build {manifest.build_id} was not verified", hint="sign a build that latest pointed to"
+        )
     return {
         "name": "verification",
         "annotations": {

@@ -264,7 +264,10 @@ def _store_record(run: _Publication, action: Action) -> None:
 def _compare_with_record(action: Action, glance: Glance, known: Records, outcome: Outcome) -> None:
     found = glance.get(action.image)
     if found is None or found.status != "active":
-        raise PublishError(f"{glance.cloud}: {action.label} is {found.status if found else 'gone'}")
+        raise PublishError(
+            f"{glance.cloud}: {action.label} is {found.status if found else 'gone'}",
+            hint="see: scripts/inv images; then run this again",
+        )
     record = known.get(found.build_id)
     held = record.glance if record else None
     if held is None:

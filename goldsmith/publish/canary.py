@@ -74,13 +74,18 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
     made = {disk.format: disk.sha512 for disk in build.manifest.disks}
     where = f"{glance.cloud}: the image {image.id} downloaded from Glance"
     if made.get(image.disk_format, sha512) != sha512:
-        raise PublishError(f"{where} is not the one uploaded: sha512 mismatch")
+        raise PublishError(
+            f"{where} is not the one uploaded: sha512 mismatch",
+            hint="do not trust this Glance; nothing was published",
+        )
     subject = session.Subject(image=copy, out=folder, manifest=None, fail_fast=True)
     try:
         vm = Run(folder=folder / "run")
         session.verify(subject, run=vm, log_path=folder / "verify.log").require(folder)
     except GoldsmithError as e:
-        raise PublishError(f"{where} fails verification: {e}") from e
+        raise PublishError(
+            f"{where} fails verification: {e}", hint="see the log of this run; nothing was published"
+        ) from e
     finally:
         copy.unlink()
 
@@ -94,7 +99,10 @@ def _boot_server(glance: Glance, image: GlanceImage, cloud: PublishCloud, limits
         while not expected.search(console):
             found = nova.get(server)
             if found.status == "ERROR":
-                raise PublishError(f"{nova.cloud}: no server boots from {image.id}: {found.fault}")
+                raise PublishError(
+                    f"{nova.cloud}: no server boots from {image.id}: {found.fault}",
+                    hint="see: openstack server show, and the log of nova-compute",
+                )
             try:
                 boot.require(f"{nova.cloud}: the canary of {image.id} does not report that it runs")
             except PublishError as e:

@@ -30,9 +30,9 @@ class Limits:
     def require(self, what: str) -> None:
         """Raise PublishError past the deadline or when interrupted; what: the state that this leaves."""
         if self.stop.is_set():
-            raise PublishError(f"interrupted: {what}")
+            raise PublishError(f"interrupted: {what}", hint="run this again: it does what is missing")
         if not self.left_s():
-            raise PublishError(f"{what} at the deadline")
+            raise PublishError(f"{what} at the deadline", hint="run this again, with a longer --deadline")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

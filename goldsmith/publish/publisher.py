@@ -75,7 +75,9 @@ class Publisher:
 
     def __init__(self, name: str, options: Options, *, needs_clouds: bool = True) -> None:
         if not 0 < options.deadline_s <= MOST_S:
-            raise SpecError(f"a deadline has to be between 1 and {MOST_S} seconds")
+            raise SpecError(
+                f"a deadline has to be between 1 and {MOST_S} seconds", hint="set --deadline SECONDS"
+            )
         self.options = options
         self.spec = load.load(name, options.variables).spec
         self.line = desired.line_of(self.spec)

@@ -113,7 +113,10 @@ class Records:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_atomically(path, data)
         except OSError as e:
-            raise PublishError(f"cannot write the record {path}: {e.strerror}") from e
+            raise PublishError(
+                f"cannot write the record {path}: {e.strerror}",
+                hint="use a folder that you can write to: --record DIR",
+            ) from e
 
     def _path(self, build_id: str) -> Path:
         assert self.folder is not None
@@ -169,5 +172,5 @@ def parse(data: bytes, origin: str) -> ReleaseRecord:
     try:
         document = json.loads(gzip.decompress(data))
     except (OSError, EOFError, ValueError, RecursionError) as e:
-        raise PublishError(f"{origin} is no record of a release: {e}") from e
+        raise PublishError(f"{origin} is no record of a release: {e}", hint="see: scripts/inv images") from e
     return ReleaseRecord.parse(document, origin, error=PublishError)

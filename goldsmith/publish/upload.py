@@ -61,7 +61,7 @@ class Transfer:
             raise PublishError(
                 f"{self.to.cloud}: the image in Glance differs from {self.disk.path.name}: "
                 f"{found.hash_algo} {found.hash_value}, {found.size} bytes (image {found.id})",
-                hint="something between here and Glance changes data; nothing was published",
+                hint="check what is between here and Glance: it changes data; nothing was published",
             )
         return found
 
@@ -110,7 +110,8 @@ class Transfer:
                 qemu_img.require_identical(self.disk.path, self.disk.format, copy, found.disk_format)
             except CommandError as e:
                 raise PublishError(
-                    f"{self.to.cloud}: the image {found.id} that Glance converted has other content: {e}"
+                    f"{self.to.cloud}: the image {found.id} that Glance converted has other content: {e}",
+                    hint="use the format that the cloud stores: publish.clouds[].format",
                 ) from e
             finally:
                 copy.unlink(missing_ok=True)
@@ -140,7 +141,10 @@ class UploadBody:
                 progress.live(f"{self.cloud}: {_rate(sent, len(self), time.monotonic() - start)}")
         if sent < self.disk.size:
             self.is_final = True
-            raise PublishError(f"{self.cloud}: {self.disk.path} became shorter while it was uploaded")
+            raise PublishError(
+                f"{self.cloud}: {self.disk.path} became shorter while it was uploaded",
+                hint="build again, and publish that build",
+            )
 
     def _require(self, sent: int) -> None:
         try:
@@ -162,12 +166,18 @@ def wait_active(glance: Glance, image: str, limits: Limits) -> GlanceImage:
     while True:
         found = glance.get(image)
         if found is None:
-            raise PublishError(f"{glance.cloud}: the image {image} disappeared while it was uploaded")
+            raise PublishError(
+                f"{glance.cloud}: the image {image} disappeared while it was uploaded", hint="run this again"
+            )
         if found.status == "active":
             return found
         if found.status in ("killed", "deleted", "deactivated"):
-            raise PublishError(f"{glance.cloud}: the image {image} is {found.status}")
+            raise PublishError(
+                f"{glance.cloud}: the image {image} is {found.status}", hint="see the log of glance-api"
+            )
         if failed := glance.import_failure(image):
-            raise PublishError(f"{glance.cloud}: Glance could not import {image}: {failed}")
+            raise PublishError(
+                f"{glance.cloud}: Glance could not import {image}: {failed}", hint="see the log of glance-api"
+            )
         limits.require(f"{glance.cloud}: the image {image} is still {found.status}")
         time.sleep(_POLL_S)

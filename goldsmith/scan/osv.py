@@ -58,7 +58,9 @@ class Database:
             try:
                 hit, fixed = _affected(entry.affected, ecosystem, version)
             except (KeyError, TypeError, ValueError, AttributeError) as e:
-                raise ProvenanceError(f"the record {entry.id} of the database is broken: {e}") from e
+                raise ProvenanceError(
+                    f"the record {entry.id} of the database is broken: {e}", hint="get the database again"
+                ) from e
             if hit:
                 found.append(Match(id=entry.id, level=entry.level, fixed=fixed))
         return found

@@ -82,7 +82,10 @@ class _Location:
         own = "/" in name or name.endswith(SUFFIX)
         self.path = Path(name).absolute() if own else self.specs / f"{name}{SUFFIX}"
         if own and not name.endswith(SUFFIX):
-            raise SpecError(f"{name} is no spec: the name of its file must end in {SUFFIX}")
+            raise SpecError(
+                f"{name} is no spec: the name of its file must end in {SUFFIX}",
+                hint="rename it to NAME.yaml.j2",
+            )
         if not self._is_there():
             known = names(root=root)
             close = get_close_matches(name, known, n=1)

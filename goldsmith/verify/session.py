@@ -49,7 +49,10 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     """
     missing = [folder for folder in subject.tests if not folder.is_dir()]
     if missing:
-        raise VerificationError(f"the folder of test suites {missing[0]} does not exist")
+        raise VerificationError(
+            f"the folder of test suites {missing[0]} does not exist",
+            hint="correct verify.tests in the spec, or --tests",
+        )
     session = _Session(subject, run, log_path)
     before = sha256_of(subject.image)
     try:
@@ -59,7 +62,10 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     finally:
         counts = session.keep()
     if sha256_of(subject.image) != before:
-        raise VerificationError(f"{subject.image} changed while it was verified")
+        raise VerificationError(
+            f"{subject.image} changed while it was verified",
+            hint="keep other programs from the image, then run this again",
+        )
     if counts.tests == 0:
         raise VerificationError("no test ran", hint=f"see {log_path}")
     return session.verdict(counts, expected)
@@ -186,7 +192,7 @@ def verify_file(
 ) -> Verdict:
     """Verify a disk image. A difference from the manifest is a finding like others."""
     if not image.is_file():
-        raise SpecError(f"there is no disk image {image}")
+        raise SpecError(f"there is no disk image {image}", hint="check the path")
     compared = None if manifest is None else Manifest.read(manifest, error=SpecError)
     out.mkdir(parents=True, exist_ok=True)
     subject = Subject(image=image, out=out, manifest=compared, tests=tests, fail_fast=fail_fast)

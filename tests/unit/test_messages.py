@@ -41,7 +41,7 @@ VERBS = re.compile(
     r"^(add|allow|ask|build|check|change|choose|commit|compare|correct|did you mean|delete|do not|drop|enable"
     r"|exclude|free|full log|get|give|install|list|look|make|move|name|pin|publish|pull|push|put|quote"
     r"|rebuild|remove|rename|repair|restore|review|roll back|run|see|set|sign|start|store|there (is|are)"
-    r"|the newest|upgrade|use|wait|write|steps|stages|services|Debian|expected|every key|known)\b"
+    r"|keep|the newest|upgrade|use|wait|write|steps|stages|services|Debian|expected|every key|known)\b"
 )
 
 
