@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clean-up on demand: what dead runs left, broken and old cache entries, builds no longer wanted."""
+"""Remove leftovers of dead runs, broken and old cache entries, and old builds (the task clean)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,7 @@ class CleanAnswer(Document):
 
 
 def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> CleanAnswer:
-    """Remove what nobody needs.
-
-    Without the two options: only what dead runs left, and broken cache entries.
-    """
+    """Remove leftovers of dead runs and broken cache entries; with options also old entries and builds."""
     done = scratch.clean_dead_runs() + lifecycle.clean_dead()
     done += cache.clean_cache(older_than_days=cache_older_than_days)
     if keep_builds is not None:
@@ -41,9 +38,9 @@ def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | 
 
 
 def clean_builds(folder: Path, *, keep: int) -> list[str]:
-    """Remove a spec's builds but the newest `keep`, the newest verified one, and published ones.
+    """Remove builds of a spec, except the newest `keep`, the newest verified one, published and live ones.
 
-    A published build has a publish*.json beside its manifest; the one to roll back to has it too.
+    A published build has a publish*.json beside its manifest, also the one that a rollback would restore.
     """
     builds = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     spared = set(builds[len(builds) - keep :] if keep else [])

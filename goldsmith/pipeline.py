@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""START HERE: spec -> preflight -> kubelet -> containers -> image -> artifact -> boot -> verify, in order."""
+"""START HERE: a whole build. spec, preflight, kubelet, containers, image, artifact, boot, verify."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml")  
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How to build: see the help of the task build-image."""
+    """Options of a build, as the help of the task build-image explains them."""
 
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     out: Path = dataclasses.field(default_factory=paths.out_root)
@@ -100,18 +100,18 @@ class Timings:
         progress.shares()
 
     def stage(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Announce a stage and take its time."""
+        """Announce a stage and measure its duration."""
         return progress.timed(name, self.stages)
 
     def record(self) -> TimingsRecord:
-        """What was collected. Call it once: it empties what progress collected."""
+        """The durations so far. Call it once: it resets the shares in core.progress."""
         total = round(sum(self.stages.values()), 2)
         return TimingsRecord(stages_s=dict(self.stages), total_s=total, provenance_s=progress.shares())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildContext:
-    """One build in its folder: what every stage may need."""
+    """One build: values that several stages need."""
 
     loaded: LoadedSpec
     identity: Identity
@@ -131,7 +131,7 @@ class BuildContext:
 
 
 def build(name: str, options: Options) -> BuildResult:
-    """Build, boot and verify the image of a spec; `latest` moves to it at the very end."""
+    """Build, boot and verify the image of a spec; at the very end move `latest` to it."""
     _check_options(name, options)
     timings = Timings()
     with timings.stage("spec"):
@@ -151,7 +151,7 @@ def build(name: str, options: Options) -> BuildResult:
 
 
 def _make(context: BuildContext) -> Manifest:
-    """The stages kubelet to artifact: the disk image in the build folder."""
+    """Run the stages kubelet to artifact, which put the disk image into the build folder."""
     made_of = resume.inputs(context.loaded)
     locked = _locked(context)
     (context.folder / "spec.yaml").write_text(context.loaded.rendered)
@@ -174,7 +174,7 @@ def _make(context: BuildContext) -> Manifest:
 
 
 def _verify(context: BuildContext, made: Manifest) -> BuildResult:
-    """The stages boot and verify; the manifest becomes final, and `latest` moves."""
+    """Run the stages boot and verify, write the final manifest, and move `latest`."""
     folder, spec, timings = context.folder, context.spec, context.timings
     start = time.monotonic()
     known = vulnerabilities.needed(spec.fail_on)
@@ -201,7 +201,7 @@ def _check_options(name: str, options: Options) -> None:
         raise SpecError(f"no stage is called {options.start!r}", hint=f"stages: {' '.join(STAGES)}")
     if options.locked and options.start in resume.RESUMABLE:
         raise SpecError(
-            f"--locked does not go with --from {options.start}: what was built is not checked again",
+            f"--locked does not work with --from {options.start}, which does not build the image",
             hint=f"run: scripts/inv build-image {name} --locked",
         )
 
@@ -209,12 +209,12 @@ def _check_options(name: str, options: Options) -> None:
 def _check_host(spec: ImageSpec, options: Options) -> None:
     _check_buildable(spec)
     vulnerabilities.needed(spec.fail_on)
-    # what a locked build needs of a mirror may all be in the cache
+    # a locked build may have all its packages in the cache
     preflight.require(spec, out=options.out, left_out=("mirrors",) if options.locked else ())
 
 
 def _check_buildable(spec: ImageSpec) -> None:
-    """Refuse what can be planned but not built yet, rather than leave it out without a word."""
+    """Refuse specs that goldsmith can plan but not build yet."""
     if spec.arch is not Arch.amd64:
         raise SpecError(
             f"{spec.name}: {spec.arch} images can be planned but not built yet",
@@ -239,7 +239,7 @@ def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
 
 @contextlib.contextmanager
 def _kept_if_asked(folder: Path, options: Options) -> Iterator[None]:
-    """With --keep a marker tells the clean-up of this run to leave the disk images alone."""
+    """With --keep, put a marker there that makes the clean-up of this run keep the disk images."""
     marker = folder / "keep"
     if options.keep:
         marker.touch()
@@ -252,7 +252,7 @@ def _resumed(context: BuildContext) -> Manifest:
 
 
 def _locked(context: BuildContext) -> Lock | None:
-    """The spec's lock for a locked build, after a comparison with the checkout."""
+    """For a locked build, the spec's lock, after comparing it with the checkout."""
     if not context.options.locked:
         return None
     locked = lockfile.read(spec_lock.path_of(context.loaded))
@@ -269,7 +269,7 @@ def _kubelet(context: BuildContext) -> KubeletBinary | None:
 def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
     spec = context.spec
     if not spec.containers:
-        progress.note("no container images: the spec's list is empty")
+        progress.note("no container images: the spec lists none")
         return None
     bundle = bundler.export(
         spec.containers, layers=spec.layers, arch=spec.arch, run=context.run,
@@ -300,14 +300,14 @@ def _image(
 def _packages(
     context: BuildContext, index: IndexState | None
 ) -> Iterator[tuple[Mirrors | None, ProxySocket | None]]:
-    """Debian's mirrors with the build's index, and with what is kept, for as long as the block lasts.
+    """Serve Debian packages from index, cache and mirrors while the block lasts.
 
-    A locked build reaches these through a proxy socket, and nothing else.
+    A locked build reaches them through a proxy socket and has no other network.
     """
     spec, locked = context.spec, context.options.locked
     if index is None:
         if locked:
-            progress.note(f"the network is not cut off: this is {spec.distribution}, not debian")
+            progress.note(f"--locked cuts off the network for debian only; this is {spec.distribution}")
         yield None, None
         return
     found, path = mirror.find(spec.mirror), context.run.folder / "proxy" if locked else None
@@ -324,7 +324,7 @@ def _pod_schema(spec: ImageSpec) -> Path | None:
 def _lock(
     context: BuildContext, binary: KubeletBinary | None, index: IndexState | None, locked: Lock | None
 ) -> None:
-    """Write what the build turned out to be made of; a locked build must be made of what was locked."""
+    """Write the lock of this build; a locked build must match the spec's lock."""
     found = spec_lock.of_build(
         context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), index=index
     )

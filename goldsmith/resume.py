@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Go on with a failed build from its finished disk image, if nothing that it was made of has changed."""
+"""Resume a failed build from its finished disk image, if none of its inputs has changed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from goldsmith.provenance import spec_lock
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import KubeletSource
 
-# Earlier stages keep their results in the cache, so a new build is at the image in seconds anyway.
+# Earlier stages have their results in the cache, so a new build reaches the image stage in seconds.
 RESUMABLE = ("boot", "verify")
 _STATE = "resume.json"
-_HINT = "run it without --from, and with --keep if it may fail again"
+_HINT = "build without --from; add --keep to keep the disk image if the build fails"
 _WORDS = {
     "spec": "the spec", "python": "the Python requirements", "elements": "the elements",
     "base-image": "the base image", "contexts": "the containers' build contexts",
@@ -32,7 +32,7 @@ _WORDS = {
 
 
 def inputs(loaded: LoadedSpec) -> dict[str, Any]:
-    """What a disk image is made of and the checkout holds, by content: for save(), from before the build."""
+    """Hashes of all inputs in the checkout. Call it before the build starts, for save()."""
     source = loaded.spec.kubelet
     compiled = source is not None and source.source is KubeletSource.go_module
     return {**spec_lock.checkout(loaded), "kubelet": pin.module_hashes() if compiled else None}
@@ -40,24 +40,24 @@ def inputs(loaded: LoadedSpec) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResumeState:
-    """What a failed build keeps for --from; goldsmith's own, of this version alone."""
+    """The state of a failed build for --from. Only the goldsmith that wrote it reads it."""
 
     manifest: Manifest
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save(build: Path, manifest: Manifest, made_of: Mapping[str, Any]) -> None:
-    """Note, after the artifact stage, what a later --from needs."""
+    """After the artifact stage, write the state for a later --from."""
     files.write_json(build / _STATE, documents.as_data(ResumeState(manifest=manifest, inputs=made_of)))
 
 
 def forget(build: Path) -> None:
-    """The build is complete: there is nothing to resume."""
+    """Remove the state: the build is complete."""
     (build / _STATE).unlink()
 
 
 def manifest(build: Path) -> Manifest:
-    """The manifest as the artifact stage left it. Raises BuildError."""
+    """The manifest as the artifact stage wrote it. Raises BuildError."""
     return _state(build).manifest
 
 
@@ -69,19 +69,19 @@ def _state(build: Path) -> ResumeState:
 
 
 def find(builds: Path, loaded: LoadedSpec) -> Path:
-    """The newest failed build below builds that can go on; raises BuildError, saying why, if none can."""
+    """The newest failed build below builds. Raises BuildError if it cannot be resumed."""
     candidates = sorted(path.parent for path in builds.glob(f"*/{_STATE}") if not is_verified(path.parent))
     if not candidates:
-        raise BuildError(f"no failed build of {loaded.spec.name} with its disk image was kept", hint=_HINT)
+        raise BuildError(f"there is no failed build of {loaded.spec.name} to resume in {builds}", hint=_HINT)
     build = candidates[-1]
     state = _state(build)
     disk = build / state.manifest.disk.file
     if not disk.exists():
-        raise BuildError(f"the disk image of {build.name} is gone", hint=_HINT)
+        raise BuildError(f"the failed build {build.name} has no disk image any more: {disk}", hint=_HINT)
     now = inputs(loaded)
     changed = [words for part, words in _WORDS.items() if now[part] != state.inputs.get(part, "?")]
     if changed:
-        raise BuildError(f"since {build.name} these have changed: {', '.join(changed)}", hint=_HINT)
+        raise BuildError(f"inputs of {build.name} have changed since: {', '.join(changed)}", hint=_HINT)
     if sha256_of(disk) != state.manifest.disk.sha256:
-        raise BuildError(f"{disk} is not what {build.name} made", hint=_HINT)
+        raise BuildError(f"{disk} has changed since {build.name} built it", hint=_HINT)
     return build

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disk image: plan and call of diskimage-builder, and the manifest of a build.
+"""The disk image: plan and run diskimage-builder, take in the disks, write the manifest of a build.
 
 Others use: base_image, build_info, dib, dib_plan, disk, elements, finished_build, manifest, mount,
 packages, prepare, qemu_img, verdict.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud image that a build starts from: pinned by its hash, and listed in what its publisher signed.
+"""Fetch the cloud image that a build starts from, and check its hash and its publisher's signature.
 
-Fedora signs a file of checksums inline (gpg --clearsign); a line of it is "SHA256 (FILE) = HASH", as
-`sha256sum --tag` writes it. "HASH  FILE", as it writes otherwise, is read too. Lists with a signature in
-another file (Debian, Ubuntu) are not.
+A publisher such as Fedora signs a list of checksums inline (gpg --clearsign). Its lines are
+"SHA256 (FILE) = HASH", as `sha256sum --tag` writes them, or "HASH  FILE". Lists with a detached signature
+(Debian, Ubuntu) are not supported.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _LINES = (
 
 
 def fetch(base: BaseImage, *, log_path: Path) -> Path:
-    """The file, with the hash that the spec gives, after a look at what its publisher signed.
+    """Download the image with the spec's hash, after checking the publisher's signed checksums.
 
-    Raises BuildError where something cannot be had, ProvenanceError where it is not signed as it should be.
+    Raises BuildError if a download fails, ProvenanceError if the signature or the hash is wrong.
     """
     if base.checksums is not None:
         key = hashlib.sha256(f"{base.url} {base.sha256} {as_data(record(base))}".encode()).hexdigest()
-        # what was found right once needs no network again, as long as neither image nor keyring change
+        # cached: the check needs no network again as long as image and keyring stay the same
         with progress.share("signatures"):
             cache.cached("base-signed", key, lambda _: _check(base, log_path))
     return download.fetch(base.url, base.sha256, log_path=log_path)
@@ -53,7 +53,7 @@ class BaseImageRecord:
 
 
 def record(base: BaseImage | None) -> BaseImageRecord | None:
-    """What manifest and lock keep of a base image."""
+    """The record of a base image for manifest and lock."""
     if base is None:
         return None
     if base.checksums is None:
@@ -74,15 +74,15 @@ def _check(base: BaseImage, log_path: Path) -> None:
         found = sums(text).get(name)
         if found != base.sha256:
             raise ProvenanceError(
-                f"{name} is {base.sha256} in the spec, and {found or 'not listed'} in what was signed",
-                hint=f"compare with {base.checksums}",
+                f"{base.checksums} has {found or 'no checksum'} for {name}, the spec has {base.sha256}",
+                hint="check base-image.sha256 in the spec",
             )
         with log_path.open("a", encoding="utf-8") as log:
             log.write(f"{base.checksums} is signed, and lists {name} as {base.sha256}\n")
 
 
 def sums(text: str) -> dict[str, str]:
-    """File -> hex sha256 in small letters, of a list in one of the two forms."""
+    """File -> hex sha256 in lower case, from a list in either format."""
     plain, tagged = _LINES
     found = {name: digest for digest, name in plain.findall(text)}
     found |= {match["name"]: match["digest"] for match in tagged.finditer(text)}
@@ -90,7 +90,7 @@ def sums(text: str) -> dict[str, str]:
 
 
 def _signed_text(listed: Path, keyring: Path, shown: str) -> str:
-    """What the signature covers, and nothing that somebody wrote around it."""
+    """The text that the signature covers, without anything around it."""
     signed = listed.with_suffix(".signed")
     try:
         proc.capture(["gpgv", "--quiet", "--keyring", keyring, "--output", signed, listed])
@@ -98,7 +98,7 @@ def _signed_text(listed: Path, keyring: Path, shown: str) -> str:
     except (CommandError, OSError, UnicodeDecodeError) as e:
         raise ProvenanceError(
             f"{shown} is not signed by a key of {keyring.name}: {str(e).splitlines()[-1].strip(' |')}",
-            hint="get the publisher's keyring from where you trust it; armoured keys: gpg --dearmor",
+            hint="get the keyring from a source that you trust; for armored keys run: gpg --dearmor",
         ) from e
 
 
@@ -106,7 +106,5 @@ def _keyring(base: BaseImage) -> Path:
     assert base.keyring is not None
     path = paths.project_root() / base.keyring
     if not path.is_file():
-        raise BuildError(
-            f"there is no keyring {base.keyring}", hint="correct the key base-image.keyring of the spec"
-        )
+        raise BuildError(f"the keyring {path} does not exist", hint="correct base-image.keyring in the spec")
     return path

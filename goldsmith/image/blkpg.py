@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Partitions for hosts without device-mapper: a diskimage-builder block-device plugin.
+"""Create partitions on hosts without device-mapper: a block-device plugin for diskimage-builder.
 
-diskimage-builder's own `partitioning` maps partitions with kpartx, which needs device-mapper. This
-one asks the kernel (the BLKPG ioctl, through partx) and is otherwise the same. dib.py chooses.
+diskimage-builder's `partitioning` maps partitions with kpartx, which needs device-mapper. This plugin uses
+the kernel's BLKPG ioctl (through partx) and is otherwise the same. prepare.py selects one of the two.
 Entry point: diskimage_builder.block_device.plugin (stevedore), name blkpg_partitioning.
 """
 
@@ -21,7 +21,7 @@ class BlkpgPartitioning(Partitioning):  # type: ignore[misc] # diskimage-builder
     """The `partitioning` node, same keys, with partitions at /dev/loopNpM."""
 
     def create(self) -> None:
-        """Write the table and make the partitions known; called once a partition, acts once."""
+        """Write the partition table and add the partitions. Called for every partition, acts at the first."""
         self.number_of_partitions += 1
         if self.number_of_partitions > 1:
             return
@@ -41,7 +41,7 @@ class BlkpgPartitioning(Partitioning):  # type: ignore[misc] # diskimage-builder
         self.partitions[0].add_rollback(_delete_partitions, self.device_path)
 
     def umount(self) -> None:
-        """Forget the partitions; called once a partition, acts at the last."""
+        """Delete the partitions. Called for every partition, acts at the last."""
         self.number_of_partitions -= 1
         if self.number_of_partitions == 0:
             exec_sudo(["partx", "--delete", self.state["blockdev"][self.base]["device"]])
@@ -51,4 +51,4 @@ def _delete_partitions(device: str) -> None:
     try:
         exec_sudo(["partx", "--delete", device])
     except BlockDeviceSetupException:
-        return  # a rollback does what it can; workspace clean-up looks again
+        return  # a rollback must not fail; the clean-up of the run deletes them later

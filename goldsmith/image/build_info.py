@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""build.json: how an image describes itself, in /usr/lib/goldsmith. Verification expects what it says."""
+"""build.json: the description of an image inside the image. Verification tests the image against it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLAIN = VerifySpec()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Who a build is. commit: of the checkout, forty hex digits, or 'nogit'."""
+    """Name, ID and sources of a build. commit: of the checkout, 40 hex digits, or 'nogit'."""
 
     name: str
     build_id: str
@@ -47,7 +47,7 @@ class HeatAgentInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllowedSecretInfo:
-    """What looks like a secret and may stay."""
+    """A file that may look like a secret."""
 
     path: Annotated[str, about("Path from the root, a pattern of fnmatch(3).")]
     reason: Annotated[str, about("Why it may stay.")]
@@ -55,7 +55,7 @@ class AllowedSecretInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyInfo:
-    """How the image is to be verified."""
+    """Settings for the verification of the image."""
 
     boot_deadline_s: Annotated[float, about("Seconds until ssh answers, on a host with KVM.")] = (
         _PLAIN.boot_deadline_s
@@ -73,7 +73,7 @@ class VerifyInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildInfo(Document):
-    """What an image is. Every field has a default: a foreign image may say little."""
+    """The description of an image. Every field has a default, because images of others may lack keys."""
 
     SCHEMA: ClassVar[str] = "goldsmith.build"
 
@@ -90,11 +90,11 @@ class BuildInfo(Document):
     heat_agent: Annotated[HeatAgentInfo | None, about("Heat's agent; null without it.")] = None
     mirror: Annotated[str | None, about("Package mirror that stays in it; null for the default.")] = None
     unattended_upgrades: Annotated[bool, about("Whether the image upgrades its packages by itself.")] = False
-    verify: Annotated[VerifyInfo, about("How the image is to be verified.")] = VerifyInfo()
+    verify: Annotated[VerifyInfo, about("Settings for its verification.")] = VerifyInfo()
 
 
 def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) -> BuildInfo:
-    """What the image of a spec will say it is."""
+    """The description of the image of a spec."""
     agent, verify = spec.heat_agent, spec.verify
     return BuildInfo(
         name=identity.name, build_id=identity.build_id, commit=identity.commit,
@@ -117,7 +117,7 @@ def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) 
 
 
 def write(folder: Path, info: BuildInfo) -> None:
-    """The folder that the element goldsmith-identity takes its files from."""
+    """Write the folder whose files the element goldsmith-identity copies into the image."""
     folder.mkdir()
     info.write(folder / "build.json")
     lines = f'IMAGE_ID="{info.name}"\nIMAGE_VERSION="{info.build_id}"\n'
@@ -125,10 +125,10 @@ def write(folder: Path, info: BuildInfo) -> None:
 
 
 def commit_of(checkout: Path) -> tuple[str, bool]:
-    """The checkout's commit, and whether its tree differs from it, or may."""
+    """The checkout's commit, and whether the files differ from it. Without git: 'nogit' and True."""
     git = ("git", "-c", "safe.directory=*", "-C", checkout)
     try:
         commit = proc.capture((*git, "rev-parse", "HEAD")).strip()
         return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
     except (CommandError, HostError):  # no repository, or no git
-        return "nogit", True  # nobody knows what it was built from
+        return "nogit", True

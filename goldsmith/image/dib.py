@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""diskimage-builder: what to call for an ImageSpec (pure), and the call."""
+"""Run diskimage-builder as a DibPlan says, and show which hook runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from goldsmith.core import proc, progress
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.image.dib_plan import DibPlan
 
-_CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  # hides what went wrong
+_CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  # lines after the error
 _HOOK = re.compile(r"dib-run-parts (Running) \S*/([\w-]+)\.d/(\S+)")
 
 
 def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = None) -> Path:
-    """Run the plan; the output goes to log_path, phase and script to the screen. Returns the image.
+    """Run the plan and return the image. All output goes to log_path; the screen shows the current hook.
 
-    proxy_socket: the build reaches only this proxy, and no network.
+    proxy_socket: the build has no network except this proxy.
     """
     plan.block_device_path.write_text(plan.block_device)
     watch, env = _Watch(), environment(plan)
@@ -35,14 +35,16 @@ def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = N
         message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in watch.tail)
         raise BuildError(message, hint=e.hint) from e
     if not plan.image.exists():
-        raise BuildError("diskimage-builder ended well but made no image", hint=f"see {log_path}")
+        raise BuildError(
+            f"diskimage-builder succeeded but wrote no image {plan.image}", hint=f"see {log_path}"
+        )
     return plan.image
 
 
 def environment(plan: DibPlan) -> dict[str, str]:
-    """What disk-image-create sees: the plan's variables, and its own programs first on PATH.
+    """Environment of disk-image-create: the plan's variables, and our virtual environment first on PATH.
 
-    Of goldsmith's own variables it sees the run's marker alone: no image may depend on the others.
+    Of goldsmith's variables it has only the marker of the run: no image may depend on the others.
     """
     env = {
         name: value
@@ -53,7 +55,7 @@ def environment(plan: DibPlan) -> dict[str, str]:
 
 
 class _Watch:
-    """Follows dib-run-parts' output and says where the build is."""
+    """Follows the output of dib-run-parts and shows the current hook."""
 
     def __init__(self) -> None:
         self.hook: str | None = None

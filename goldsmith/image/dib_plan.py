@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""diskimage-builder: what to call for an ImageSpec (pure), and the call."""
+"""Translate an ImageSpec into a call of disk-image-create. Pure: no I/O, no environment reads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ROOT_ELEMENTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inputs:
-    """What other stages made, as paths on this host, and what the host told us."""
+    """Results of earlier stages, as paths on this host, and properties of the host."""
 
     elements: Path
     identity: Path  # folder with build.json and os-release
@@ -57,7 +57,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DibPlan:
-    """A call of disk-image-create: its words, its environment, its block device, its result."""
+    """A call of disk-image-create: arguments, environment, block device configuration and result."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -67,7 +67,7 @@ class DibPlan:
 
 
 def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
-    """The call that makes spec's disk image. Pure: no I/O, no environment reads."""
+    """The call that builds the disk image of a spec."""
     image = inputs.scratch / f"{spec.name}-{spec.arch}.qcow2"
     block_device = inputs.scratch / "block-device.yaml"
     env = {
@@ -96,7 +96,7 @@ def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
 
 
 def elements(spec: ImageSpec) -> tuple[str, ...]:
-    """The elements that are asked for by name; diskimage-builder adds what these depend on."""
+    """The elements named on the command line; diskimage-builder adds their dependencies."""
     if spec.distribution is Distribution.custom:
         block = (f"block-device-{_block_element(spec)}",)
         return (*block, "goldsmith-identity", *spec.elements)
@@ -130,7 +130,7 @@ def pause_image(spec: ImageSpec) -> str:
         if re.search(r"(^|/)pause[:@]", container.ref):
             return container.ref
     raise SpecError(
-        f"{spec.name}: a kubelet needs the image of a pod's sandbox, and no container is called pause",
+        f"{spec.name} has a kubelet but no container image called pause for the sandbox of its pods",
         hint="add to containers: {ref: goldsmith.local/pause:1, build: containers/pause}",
     )
 
@@ -182,7 +182,7 @@ def _content_env(spec: ImageSpec, inputs: Inputs) -> dict[str, str]:
 
 
 def kubelet_package(spec: ImageSpec) -> str:
-    """The distribution's package with the kubelet: Fedora has one for each minor version."""
+    """The distribution's package of the kubelet; Fedora has one for each minor version."""
     assert spec.kubelet is not None
     minor = ".".join(spec.kubelet.version.split(".")[:2])
     return f"kubernetes{minor}" if spec.distribution is Distribution.fedora else "kubelet"
@@ -220,7 +220,7 @@ def block_device_config(spec: ImageSpec, *, blkpg: bool, uuid: str | None) -> st
         label = "gpt"
         boot = [_efi_partition()]
     elif spec.disk.partition_table is PartitionTable.gpt:
-        boot = [{"name": "BSP", "type": "EF02", "size": "8MiB"}]  # GRUB's place on a BIOS
+        boot = [{"name": "BSP", "type": "EF02", "size": "8MiB"}]  # for GRUB on a BIOS
     else:
         root["flags"] = ["boot", "primary"]
     node = "blkpg_partitioning" if blkpg else "partitioning"

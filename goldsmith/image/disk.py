@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The finished disk images of a build, with their hashes."""
+"""Take finished disk images into the build folder: formats, hashes, checksum files."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Disk:
 
 
 def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
-    """Move the finished qcow2 into the build folder, make the other formats from it, hash them all.
+    """Move the finished qcow2 into the build folder, convert it to the other formats, and hash them all.
 
-    Another format counts only if qemu-img calls it identical; raises BuildError if it does not.
+    Raises BuildError if qemu-img finds that a converted image differs.
     """
     qcow2 = build / f"{spec.name}-{spec.arch}.qcow2"
     partial = qcow2.with_name(qcow2.name + ".part")
@@ -56,7 +56,7 @@ def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
 
 
 def write_sums(build: Path, disks: Iterable[Disk]) -> None:
-    """NAME.sha256 beside each disk, in the format that sha256sum --check reads."""
+    """Write NAME.sha256 beside each disk, in the format of sha256sum."""
     for disk in disks:
         write_atomically(build / f"{disk.file}.sha256", f"{disk.sha256}  {disk.file}\n".encode())
 

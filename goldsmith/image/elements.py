@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hashes of the elements that an image is made with, and of all that they depend on."""
+"""Hash the elements of an image and their dependencies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from goldsmith.core.files import sha256_of
 
 
 def hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
-    """Element -> sha256 over its files (path, mode, content), for names and all they depend on."""
+    """Element -> hex sha256 over its files (path, mode, content), for names and all their dependencies."""
     builtin = Path(str(element_dependencies.__file__)).parent / "elements"
     path = ":".join(str(folder) for folder in [*folders, builtin])
     found = element_dependencies.get_elements(list(names), path)
@@ -22,7 +22,7 @@ def hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
 
 
 def tree_sha256(folder: Path) -> str:
-    """Hex sha256 over a folder's files: relative path, whether executable, content."""
+    """Hex sha256 over the files of a folder: relative path, executable or not, content."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

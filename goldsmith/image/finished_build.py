@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A verified build, checked against its manifest, and its disk image in any format."""
+"""Read a verified build, check it against its manifest, and provide its disk image in any format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from goldsmith.image.manifest import FILE, Manifest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiskFile:
-    """A disk image on this machine, whose bytes were hashed just now; size in bytes."""
+    """A disk image on this machine, just hashed; size in bytes."""
 
     path: Path
     format: str
@@ -29,21 +29,21 @@ class DiskFile:
     sha512: str
 
     def hashed_by(self, algorithm: str) -> str:
-        """Hex digest by another algorithm of hashlib's. Raises PublishError for one that it does not know."""
+        """Hex digest by an algorithm of hashlib. Raises PublishError for an unknown algorithm."""
         try:
             with self.path.open("rb") as source:
                 return hashlib.file_digest(source, algorithm).hexdigest()
         except ValueError as e:
-            raise PublishError(f"cannot compare hashes made by {algorithm}") from e
+            raise PublishError(f"cannot hash {self.path}: Python has no algorithm {algorithm}") from e
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Build:
-    """A build that was verified, and whose files are what its manifest says."""
+    """A verified build whose files match its manifest."""
 
     folder: Path
     manifest: Manifest
-    data: Mapping[str, Any]  # the manifest as it was read, with what later releases added
+    data: Mapping[str, Any]  # the manifest as JSON data, with keys that this release does not know
 
     @property
     def id(self) -> str:
@@ -51,9 +51,9 @@ class Build:
 
 
 def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str = "") -> Build:
-    """A verified build, after a look at every file but the disks. Raises error.
+    """Read a verified build and check all its files except the disks. Raises error.
 
-    name: the spec that it has to be of, whatever folder it lies in; empty: any.
+    name: the spec that it must be a build of, whatever its folder is called; empty: any.
     """
     path = folder / FILE
     manifest = Manifest.read(path, error=error)
@@ -69,9 +69,9 @@ def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str 
         )
     verdict = manifest.verification
     if verdict is None or not verdict.passed:
-        raise error(f"{folder} was not verified", hint="publish a build that latest pointed to")
+        raise error(f"the build {folder} was not verified", hint="use a build that latest has pointed to")
     if verdict.image_sha256 != manifest.disk.sha256:
-        raise error(f"{path} contradicts itself: another disk image was verified", hint="build again")
+        raise error(f"{path} contradicts itself: its verdict is on another disk image", hint="build again")
     _check_files(folder, manifest, error)
     return Build(folder=folder, manifest=manifest, data=json.loads(path.read_bytes()))
 
@@ -80,11 +80,13 @@ def _check_files(folder: Path, manifest: Manifest, error: type[GoldsmithError]) 
     for name, sha256 in manifest.files.items():
         path = folder / name
         if not path.is_file() or sha256_of(path) != sha256:
-            raise error(f"{path} differs from its manifest", hint="rebuild it; nothing was changed")
+            raise error(
+                f"{path} differs from its manifest", hint="build the image again; nothing was changed"
+            )
 
 
 def disk(build: Build, format_: str) -> DiskFile:
-    """The build's disk in a format; one that it did not make is converted, compared and kept in the cache."""
+    """The disk of a build in a format. A format that the build lacks is converted, compared and cached."""
     made = {each.format: each for each in build.manifest.disks}
     if format_ in made:
         return _checked(build.folder, made[format_])
@@ -101,7 +103,9 @@ def _checked(folder: Path, recorded: Disk) -> DiskFile:
     except OSError as e:
         raise PublishError(f"cannot read {path}: {e.strerror}", hint="check the build folder") from e
     if (found.size, found.sha256, found.sha512) != (recorded.size, recorded.sha256, recorded.sha512):
-        raise PublishError(f"{path} differs from its manifest", hint="rebuild it; nothing was changed")
+        raise PublishError(
+            f"{path} differs from its manifest", hint="build the image again; nothing was changed"
+        )
     return found
 
 
@@ -112,7 +116,7 @@ def _hashed(path: Path, format_: str) -> DiskFile:
 
 
 def _convert(qcow2: DiskFile, target: Path) -> None:
-    """The other format holds the same, by qemu-img's own comparison, or is not used."""
+    """Convert a disk, and have qemu-img compare the two."""
     format_ = target.suffix.removeprefix(".")
     with progress.step(f"convert to {format_}"):
         try:

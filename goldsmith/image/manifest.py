@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""manifest.json: the record of a build, and the contract with other programs."""
+"""manifest.json: the record of a build, and the interface for other programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TOOLS = ("goldsmith", "diskimage-builder", "docker", "jinja2", "invoke", "pytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackagesRef:
-    """Where the package list is."""
+    """The package list in the build folder."""
 
     file: Annotated[str, about("Name of the file in the build folder.")]
     count: Annotated[int, about("Number of packages in it.")]
@@ -97,7 +97,7 @@ def of_build(
     base_image: BaseImageRecord | None,
     accepted_unsigned: Mapping[str, str],
 ) -> Manifest:
-    """The manifest of the build in a folder, all but its verification and timings."""
+    """The manifest of the build in a folder, still without verdict and timings."""
     listed = PackageList.read(folder / packages.FILE)
     return Manifest(
         name=identity.name,
@@ -131,6 +131,6 @@ def _hashed_files(build: Path) -> dict[str, str]:
 
 
 def tool_versions() -> dict[str, str]:
-    """The versions of what builds images here."""
+    """Versions of the tools that build images here."""
     versions = {name: importlib.metadata.version(name) for name in _TOOLS}
     return {**versions, "qemu-img": qemu_img.version()}

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look into a disk image that was never booted: its root file system, mounted read-only."""
+"""Mount the root file system of an offline disk image, read-only, and read files in it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ _SECTOR = 512
 
 @contextlib.contextmanager
 def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
-    """The image's root file system at a folder below scratch, read-only, journal not replayed.
+    """Mount the image's root file system below scratch, read-only, without replaying its journal.
 
-    The image itself is only read; a raw copy of it lies in scratch meanwhile.
-    Raises VerificationError if there is no root file system to be found.
+    This mounts a raw copy in scratch, which is removed at the end; the image itself is only read.
+    Raises VerificationError if the image has no ext4 root file system.
     """
-    raw, mount = scratch / "sealed.raw", scratch / "sealed"
+    raw, mount = scratch / "offline.raw", scratch / "offline"
     mount.mkdir(exist_ok=True)
     progress.live(f"reading {image.name}")
     qemu_img.convert(image, raw, "raw", format_=format_)
@@ -35,7 +35,7 @@ def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
         proc.capture(privilege.as_root(["mount", "-t", "ext4", "-o", options, raw, mount]))
     except CommandError as e:
         raise VerificationError(
-            f"{image.name}: its root partition has no ext4 file system: {' '.join(e.tail)}"
+            f"the root partition of {image.name} has no ext4 file system: {' '.join(e.tail)}"
         ) from e
     try:
         yield mount
@@ -45,20 +45,25 @@ def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
 
 
 def format_of(image: Path) -> str:
-    """qcow2 or raw, as qemu-img sees it; raises VerificationError for anything else."""
+    """qcow2 or raw, as qemu-img detects it. Raises VerificationError for other formats and overlays."""
     try:
         found = qemu_img.info(image)
     except CommandError as e:
-        raise VerificationError(f"{image}: qemu-img cannot read it: {' '.join(e.tail)}") from e
+        raise VerificationError(f"qemu-img cannot read {image}: {' '.join(e.tail)}") from e
     if found["format"] not in {"qcow2", "raw"} or "backing-filename" in found:
-        raise VerificationError(f"{image}: is {found['format']}, must be a qcow2 or raw file on its own")
+        raise VerificationError(f"{image} is no standalone qcow2 or raw image but {_described(found)}")
     return str(found["format"])
 
 
+def _described(found: Mapping[str, Any]) -> str:
+    backing = found.get("backing-filename")
+    return str(found["format"]) if backing is None else f"an overlay of {backing}"
+
+
 def resolve(root: Path, path: str) -> Path:
-    """Where path is below root, following symbolic links as the guest would, never out of root."""
+    """Resolve a path of the image below root, following links as the guest would, never out of root."""
     done, todo = root, [part for part in path.split("/") if part]
-    for _ in range(1000):  # a loop of links ends somewhere
+    for _ in range(1000):  # ends a loop of links
         if not todo:
             return done
         part = todo.pop(0)
@@ -72,11 +77,11 @@ def resolve(root: Path, path: str) -> Path:
             todo = [part for part in target.split("/") if part and part != "."] + todo
         else:
             done = candidate
-    return done.joinpath(*todo)  # within the loop, where nothing exists
+    return done.joinpath(*todo)  # a path within the loop of links, where nothing exists
 
 
 def read_json(root: Path, path: str) -> dict[str, Any] | None:
-    """A JSON file of the image, None where there is none or it is broken."""
+    """A JSON object in a file of the image; None if the file is missing or has anything else."""
     try:
         found = json.loads(resolve(root, path).read_text())
     except (OSError, ValueError):
@@ -85,12 +90,12 @@ def read_json(root: Path, path: str) -> dict[str, Any] | None:
 
 
 def root_partition(raw: Path, image: Path) -> tuple[int, int]:
-    """Offset and size, in bytes, of the largest partition (sfdisk(8), --json)."""
+    """Offset and size of the largest partition, in bytes (sfdisk(8), --json)."""
     try:
         table = json.loads(proc.capture(["sfdisk", "--json", raw]))["partitiontable"]
     except CommandError as e:
-        raise VerificationError(f"{image.name}: has no partition table") from e
+        raise VerificationError(f"{image.name} has no partition table") from e
     largest = max(table.get("partitions", []), key=lambda p: int(p["size"]), default=None)
     if largest is None:
-        raise VerificationError(f"{image.name}: its partition table is empty")
+        raise VerificationError(f"the partition table of {image.name} is empty")
     return int(largest["start"]) * _SECTOR, int(largest["size"]) * _SECTOR

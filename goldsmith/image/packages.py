@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""packages.json: the packages of an image. The element goldsmith-identity writes it, within the build."""
+"""packages.json: the packages of an image. The element goldsmith-identity writes it during the build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "packages.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
-    """An installed package, as it was fetched."""
+    """An installed package, and the file that it was installed from."""
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset({"header_sha256"})
 

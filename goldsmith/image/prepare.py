@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan of the image stage: a spec, what the stages before made of it, and what this host is like."""
+"""Plan the image stage from a spec, the results of earlier stages, and properties of this host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution, HeatHook, ImageSpec, KubeletSource
 
-_SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # of root file systems, ours
+_SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # namespace of the UUIDs of root file systems
 
 
 def make(
@@ -36,17 +36,17 @@ def make(
     mirrors: Mirrors | None = None,
     epoch: int | None = None,
 ) -> dib_plan.DibPlan:
-    """What the image stage calls on this host; the elements and who the image is are put in scratch.
+    """The call of the image stage on this host. Writes elements and identity to scratch.
 
-    mirrors: where Debian's packages are fetched; by default from the host's mirrors themselves.
-    epoch: what stands for now in the image, in seconds since 1970; by default now itself.
+    mirrors: where Debian's packages come from; default: the mirrors of the host.
+    epoch: time stamp for files in the image, in seconds since 1970; default: the current time.
     """
     spec = loaded.spec
     who = identity or Identity(
         name=spec.name, build_id="none", commit="none", dirty=True, spec_sha256=loaded.sha256
     )
     build_info.write(scratch / "identity", build_info.of_spec(spec, who, kubelet.record(binary)))
-    for folder in reversed(loaded.elements):  # where two have one name, the first folder's counts
+    for folder in reversed(loaded.elements):  # of elements with the same name, the first one wins
         shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
     inputs = dib_plan.Inputs(
         elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
@@ -62,7 +62,7 @@ def make(
 
 
 def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib_plan.DibPlan]:
-    """What a build of this spec would call, with the host's paths left out. Touches nothing."""
+    """The call that a build of this spec would make, without paths of the host. Changes nothing."""
     loaded = load.load(name, variables)
     spec = loaded.spec
     here = Path("SCRATCH")
@@ -79,7 +79,7 @@ def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib_plan.
 
 
 def knows_pods(spec: ImageSpec) -> bool:
-    """There is a hook that checks pods by the schema of the kubelet's own module."""
+    """Whether the image has a hook that validates pods against the schema of its kubelet's module."""
     wants = spec.heat_agent is not None and HeatHook.kubelet in spec.heat_agent.hooks
     return wants and spec.kubelet is not None and spec.kubelet.source is KubeletSource.go_module
 

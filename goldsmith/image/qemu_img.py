@@ -14,14 +14,14 @@ _TIMEOUT_S = 1800  # to read or write a whole disk image
 
 
 def info(image: Path, *, format_: str | None = None) -> Mapping[str, Any]:
-    """The report of `qemu-img info` on an image; format_: do not guess it. Raises CommandError."""
+    """The output of `qemu-img info` for an image. format_: its format, if known. Raises CommandError."""
     known = () if format_ is None else ("-f", format_)
     found: Mapping[str, Any] = json.loads(proc.capture(["qemu-img", "info", "--output=json", *known, image]))
     return found
 
 
 def convert(image: Path, target: Path, to: str, *, format_: str | None = None) -> None:
-    """Write image to target in the format `to`; format_: do not guess that of image. Raises CommandError."""
+    """Convert image to the format `to`. format_: format of image, if known. Raises CommandError."""
     known = () if format_ is None else ("-f", format_)
     proc.capture(["qemu-img", "convert", *known, "-O", to, image, target], timeout_s=_TIMEOUT_S)
 
@@ -34,7 +34,7 @@ def require_identical(one: Path, its_format: str, other: Path, others_format: st
 
 
 def create_overlay(image: Path, target: Path, *, format_: str, grow_mib: int) -> None:
-    """Make a qcow2 backed by image (of format_) and grow_mib larger; image itself is never written."""
+    """Create a qcow2 overlay of image (in format_) that is grow_mib larger. Nothing writes to image."""
     proc.capture(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", format_, target])
     if grow_mib:
         proc.capture(["qemu-img", "resize", "-q", target, f"+{grow_mib}M"])

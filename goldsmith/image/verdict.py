@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdict of a verification; the manifest of a build holds it."""
+"""The verdict of a verification, which is part of the manifest of a build."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldsmith.errors import VerificationError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """Passed: every test of every phase passed and the image is byte for byte as before."""
+    """passed: every test of every phase passed, and no byte of the image changed."""
 
     result: Annotated[Literal["passed", "failed"], about("Whether the image may be used.")]
     tests: Annotated[int, about("Number of tests that ran, of all phases.")]
@@ -40,7 +40,7 @@ class Verdict:
         return self.result == "passed"
 
     def require(self, out: Path) -> None:
-        """Raise VerificationError, naming what failed, unless it passed; out has the report."""
+        """Raise VerificationError with the failed tests, unless all passed. out: folder of the report."""
         if self.passed:
             return
         shown = "".join(f"\n  | {line}" for line in self.failed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A config drive as OpenStack's Nova makes it: an ISO 9660 file labelled config-2.
+"""Write a config drive like OpenStack Nova's: an ISO 9660 image with the label config-2.
 
 Format: https://docs.openstack.org/nova/latest/user/metadata.html (meta_data.json, network_data.json,
 user_data, vendor_data.json below openstack/latest/).
@@ -25,7 +25,7 @@ _VERSIONS = ("latest", "2018-08-27")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Nic:
-    """One network card as network_data.json describes it; addresses are CIDR, None means DHCP."""
+    """A network card of network_data.json. Addresses are CIDR; None: DHCP for IPv4, no address for IPv6."""
 
     mac: str
     mtu: int = 1500
@@ -37,7 +37,7 @@ class Nic:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """What the datasource tells a VM about itself."""
+    """Contents of the datasource of a VM."""
 
     hostname: str
     public_key: str
@@ -83,7 +83,7 @@ def write(instance: Instance, path: Path) -> None:
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
     number = 0
-    files = documents(instance)  # made once: every version tells of the same instance
+    files = documents(instance)  # once, so that all versions have the same UUID
     _folder(iso, "/OPENSTACK", "openstack", "/openstack")
     for index, version in enumerate(_VERSIONS):
         iso_folder = f"/OPENSTACK/V{index}"

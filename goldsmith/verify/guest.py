@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A throw-away machine for an image: an overlay, a config drive, a key, and its guest reached by SSH."""
+"""Boot an image in a throw-away machine: overlay, config drive, SSH key; the guest answers over SSH."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from goldsmith.image import mount, qemu_img
 from goldsmith.spec.model import VerifySpec
 from goldsmith.verify import config_drive, qemu
 
-GROW_MIB = 2048  # how much larger than the image the machine's disk is
+GROW_MIB = 2048  # the machine's disk is larger than the image by this
 HOSTNAME = "golden"
 _USERS = {"debian": "debian", "fedora": "fedora"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guest:
-    """The booted VM as seen through its SSH port; ssh_config calls it guest."""
+    """A booted VM with SSH. Its host name in ssh_config is guest."""
 
     vm: qemu.Vm
     ssh_config: Path
 
     def reboot(self, *, timeout_s: float) -> None:
-        """Have the guest reboot, which ends QEMU: power the machine on again. Raises BootError."""
+        """Reboot the guest, which ends QEMU; the caller powers the machine on again. Raises BootError."""
         with contextlib.suppress(CommandError):  # the connection goes down with the system
             proc.capture(["ssh", "-F", self.ssh_config, "guest", "sudo reboot || reboot"], timeout_s=20)
         with contextlib.suppress(CommandError):
@@ -39,11 +39,11 @@ class Guest:
         except wait.Died:
             raise self.vm.lost("the VM was lost in the reboot") from None
         except wait.Deadline:
-            raise self.vm.lost(f"not down {timeout_s:.0f} s after it was told to reboot") from None
+            raise self.vm.lost(f"the guest did not shut down within {timeout_s:.0f} s of a reboot") from None
 
 
 class Machine:
-    """A VM of an image, to be powered on more than once: its disk remembers, the image stays as it is."""
+    """A VM of an image that can be powered on several times. Its overlay keeps changes, the image none."""
 
     def __init__(
         self, image: Path, scratch: Path, *, user: str, args: Sequence[str], memory_mib: int, cpus: int
@@ -63,7 +63,7 @@ class Machine:
 
     @contextlib.contextmanager
     def powered_on(self, *, boot_deadline_s: float) -> Iterator[Guest]:
-        """The guest, from when its SSH server answers until the block ends. Raises BootError."""
+        """The guest, from its first SSH answer to the end of the block. Raises BootError."""
         with qemu.running(self._plan, log=self._scratch / "qemu.log") as vm:
             vm.wait_for_ssh(timeout_s=boot_deadline_s)
             yield Guest(vm=vm, ssh_config=self._ssh_config(vm.port))
@@ -81,7 +81,7 @@ class Machine:
 
 
 def user_of(root: Path) -> str:
-    """The user whom the datasource's key lets in: cloud-init's default one, root where there is none."""
+    """The user who gets the datasource's SSH key: cloud-init's default user, root without cloud-init."""
     if not mount.resolve(root, "/etc/cloud/cloud.cfg").exists():
         return "root"
     os_release = mount.resolve(root, "/etc/os-release")
@@ -92,7 +92,7 @@ def user_of(root: Path) -> str:
 
 @contextlib.contextmanager
 def booted(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[Guest]:
-    """The guest of an image that is only to be looked at."""
+    """Boot an image with default settings, without tests."""
     found = accelerator.find(log_path=run.folder / "qemu.log")
     with mount.opened(image, format_=mount.format_of(image), scratch=run.folder) as root:
         user = user_of(root)
@@ -102,7 +102,7 @@ def booted(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[Gue
 
 
 def boot_shell(name: str, *, memory_mib: int) -> int:
-    """A shell in a throw-away VM; name is a spec's, or a disk image. Returns the shell's exit status."""
+    """Open a shell in a VM of a disk image or of a spec's latest build; return the shell's exit status."""
     image = Path(name)
     if not image.is_file():
         image = builds.find_qcow2(paths.out_root(), name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JUnit XML reports: several made into one, and what they say counted."""
+"""Merge JUnit XML reports, and count their results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """Of a report: how many tests, and those that did not pass as 'suite: test: first line'."""
+    """Number of tests in a report; failed and skipped ones as 'suite: test: first line of the message'."""
 
     tests: int = 0
     failed: tuple[str, ...] = ()
@@ -19,7 +19,7 @@ class Counts:
 
 
 def merge(reports: Mapping[str, Path], target: Path) -> Counts:
-    """One report at target from several, each suite named by its key. Missing reports count nothing."""
+    """Write one report from several; keys become names of the suites. Missing reports count as empty."""
     merged = ET.Element("testsuites")
     for name, report in reports.items():
         for suite in _suites(report):
@@ -30,7 +30,7 @@ def merge(reports: Mapping[str, Path], target: Path) -> Counts:
 
 
 def count(report: Path) -> Counts:
-    """What a report says."""
+    """Count the results of a report."""
     tests, failed, skipped = 0, [], []
     for suite in _suites(report):
         for case in suite.iter("testcase"):
@@ -44,7 +44,7 @@ def count(report: Path) -> Counts:
 
 
 def properties(report: Path) -> dict[str, str]:
-    """What the suites of a report recorded about themselves."""
+    """The properties that the suites of a report recorded."""
     found = (prop for suite in _suites(report) for prop in suite.iter("property"))
     return {str(prop.get("name")): str(prop.get("value")) for prop in found}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A throw-away VM: what to call (pure), and the running thing with its console and its SSH port."""
+"""Plan and run a throw-away VM, with its console and SSH port."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from goldsmith.verify.config_drive import Instance, Nic
 
 CONSOLE_LINES = 25
 
-# The guest's first address is one that no DHCP server of QEMU's would give: whoever answers there
-# has read the datasource.
+# QEMU's DHCP server never assigns this address: a guest that has it has read its datasource.
 GUEST_IPV4 = "10.0.2.77"
 GUEST = (
     Nic(
@@ -34,15 +33,15 @@ _FATAL = re.compile(
     r"|No bootable device|Gave up waiting for (?:root|suspend)",
     re.MULTILINE,
 )
-# QEMU's emulator (not KVM) may run a breakpoint that the guest's kernel has just removed while it
-# patched itself, where two CPUs are emulated at once: https://bugzilla.redhat.com/2216496
+# With several emulated CPUs, QEMU (without KVM) may execute a breakpoint that the guest's kernel has just
+# removed while patching itself: https://bugzilla.redhat.com/2216496
 _STALE_BREAKPOINT = re.compile(r"^\S*\s*\[[^\]]*\] (?:Oops: )?int3: 0000 \[#\d+\]", re.MULTILINE)
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Za-z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VmPlan:
-    """What a VM is made of; disk is written to, so it should be an overlay."""
+    """The parts of a VM. QEMU writes to the disk, so it should be an overlay."""
 
     disk: Path
     seed: Path
@@ -54,10 +53,10 @@ class VmPlan:
 
 
 def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
-    """QEMU's command line: no network but the SSH port on loopback, no display, console to a file.
+    """QEMU's command line: no network except the SSH port on loopback, no display, console in a file.
 
-    A guest that reboots ends QEMU. Start it again: under TCG a guest is half as fast in memory that
-    held code before a warm reset, so a new process is sooner back.
+    QEMU ends when the guest reboots, and is started again. A new process boots faster: under TCG, after a
+    warm reset, a guest runs at half speed in memory that held code before.
     """
     forward = f",hostfwd=tcp:127.0.0.1:{port}-{GUEST_IPV4}:22"
     cards = [
@@ -71,7 +70,7 @@ def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
     ]  # fmt: skip
     return (
         "qemu-system-x86_64", "-nodefaults", "-no-user-config",
-        # off: the firmware and the boot loader speak on the serial console, as _FATAL needs it
+        # off: firmware and boot loader write to the serial console, where _FATAL looks for their errors
         "-machine", "pc,graphics=off", *vm.accelerator, "-no-reboot",
         "-m", str(vm.memory_mib), "-smp", str(vm.cpus),
         "-drive", f"file={_escape(vm.disk)},if=virtio,format=qcow2,discard=unmap",
@@ -83,7 +82,7 @@ def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
 
 
 def instance(public_key: str, *, hostname: str = "golden") -> Instance:
-    """What the config drive tells a VM of plan()'s cards."""
+    """Contents of the config drive for a VM with the network cards of plan()."""
     return Instance(hostname=hostname, public_key=public_key, nics=GUEST)
 
 
@@ -95,18 +94,18 @@ class Vm:
     port: int
     console: Path
     log: Path
-    emulated: bool  # by TCG, without KVM
+    emulated: bool  # by TCG, not KVM
 
     def has_ended(self) -> bool:
-        """QEMU is gone: the guest powered off or rebooted, or QEMU crashed."""
+        """Whether QEMU has ended: the guest powered off or rebooted, or QEMU crashed."""
         return self.process.poll() is not None
 
     def is_alive(self) -> bool:
-        """QEMU runs, and the guest's kernel has not given up."""
+        """Whether QEMU runs and the console shows no fatal error of the guest."""
         return not self.has_ended() and _FATAL.search(read_console(self.console)) is None
 
     def wait_for_ssh(self, *, timeout_s: float) -> None:
-        """Until the guest's SSH server says its banner; raises BootError with the console's end."""
+        """Wait for the banner of the guest's SSH server. Raises BootError with the console's last lines."""
         with _console_followed(self.console):
             try:
                 wait.wait_until(self._banner, timeout_s=timeout_s, alive=self.is_alive, interval_s=1)
@@ -116,9 +115,9 @@ class Vm:
                 raise self.lost(f"no SSH banner after {timeout_s:.0f} s (QEMU is running)") from None
 
     def lost(self, what: str) -> BootError:
-        """A BootError that ends with the last console lines, and QEMU's own words if it ended.
+        """A BootError with the last lines of the console, and of QEMU's log if QEMU has ended.
 
-        It is an EmulatorError where the console shows a fault that QEMU's emulation is known for.
+        An EmulatorError if the console shows a known fault of QEMU's emulation.
         """
         console = read_console(self.console)
         lines = [line for line in console.splitlines() if line.strip()]
@@ -137,7 +136,7 @@ class Vm:
 
 @contextlib.contextmanager
 def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
-    """The VM as long as the block lasts. Raises BootError where QEMU does not start."""
+    """Run the VM as long as the block lasts. Raises BootError if QEMU does not start."""
     for attempt in range(3):
         port = _free_port()
         with proc.background(plan(vm, port=port), log_path=log, grace_s=5) as process:
@@ -145,14 +144,14 @@ def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
                 emulated = any(word.startswith("tcg") for word in vm.accelerator)
                 yield Vm(process=process, port=port, console=vm.console, log=log, emulated=emulated)
                 return
-        said = log.read_text(errors="replace")
-        if "host forwarding rule" not in said or attempt == 2:  # somebody else took the port: again
-            tail = "".join(f"\n  | {line}" for line in said.splitlines()[-5:])
+        output = log.read_text(errors="replace")
+        if "host forwarding rule" not in output or attempt == 2:  # retry if another process took the port
+            tail = "".join(f"\n  | {line}" for line in output.splitlines()[-5:])
             raise BootError(f"QEMU did not start{tail}", hint="run: scripts/inv doctor")
 
 
 def read_console(console: Path) -> str:
-    """The console's text so far, escape sequences removed."""
+    """The text of the console so far, without escape sequences."""
     try:
         return _ESCAPES.sub("", console.read_text(errors="replace").replace("\r", ""))
     except FileNotFoundError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fails is told with its own exit code and a next step, and leaves nothing behind but its folder."""
+"""Failing builds: exit code, message, hint, and no leftovers except the build folder."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_panic_ends_the_build_at_once_and_a_kept_disk_can_be_tried_again(unmoved
         assert "Kernel panic - not syncing: Attempted to kill init!" in tried.stderr
     assert unmoved.builds()[-1] == build, "--from makes no new build"
     assert (other.status, gone.status) == (4, 4)
-    assert "these have changed: the spec" in other.stderr
-    assert "is gone" in gone.stderr
+    assert "have changed since: the spec" in other.stderr
+    assert "has no disk image any more" in gone.stderr
     assert files(build) - {"keep"} <= {*_NO_DISK, "tiny-amd64.qcow2.sha256"}
 
 
@@ -139,14 +139,14 @@ def small_disk(folder: Path, at: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("which", "status", "said"),
+    ("which", "status", "message"),
     [
         ("out", 3, "hint: run: scripts/inv clean, or set GOLDSMITH_OUT to a larger disk"),
         ("s", 4, "No space left on device"),  # diskimage-builder is the first to notice
     ],
 )
 def test_disk_that_fills_up_during_the_build_is_told(
-    make_place: Callable[[], TinyPlace], which: str, status: int, said: str
+    make_place: Callable[[], TinyPlace], which: str, status: int, message: str
 ) -> None:
     place = make_place()
     full, log = place.root / which, place.root / "build.log"
@@ -161,7 +161,7 @@ def test_disk_that_fills_up_during_the_build_is_told(
         remains = [line for line in place.remains() if line not in of_the_disk]
 
     assert problems == []
-    assert said in log.read_text()
+    assert message in log.read_text()
     assert remains == []
 
 

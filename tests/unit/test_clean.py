@@ -40,7 +40,7 @@ def left(out: Path) -> list[str]:
         (["1", "2*", "3*", "4+"], 0, ["2", "3", "4"]),
     ],
 )
-def test_newest_verified_and_published_builds_stay(
+def test_newest_verified_and_published_builds_are_kept(
     tmp_path: Path, builds: list[str], keep: int, stay: list[str]
 ) -> None:
     make_builds(tmp_path, *builds)
@@ -50,7 +50,7 @@ def test_newest_verified_and_published_builds_stay(
     assert left(tmp_path) == stay
 
 
-def test_what_was_removed_is_told(tmp_path: Path) -> None:
+def test_removed_builds_are_reported(tmp_path: Path) -> None:
     first, _ = make_builds(tmp_path, "1", "2")
 
     done = list(clean.clean(tmp_path, cache_older_than_days=None, keep_builds=1).removed)
@@ -58,7 +58,7 @@ def test_what_was_removed_is_told(tmp_path: Path) -> None:
     assert done == [f"removed {first}"]
 
 
-def test_live_build_stays(tmp_path: Path) -> None:
+def test_a_live_build_is_kept(tmp_path: Path) -> None:
     (live,) = make_builds(tmp_path, "1")
     with scratch.run() as run:
         run.claim_build(live)
@@ -67,7 +67,7 @@ def test_live_build_stays(tmp_path: Path) -> None:
     assert live.exists()
 
 
-def test_latest_is_not_taken_for_a_build(tmp_path: Path) -> None:
+def test_latest_is_no_build(tmp_path: Path) -> None:
     make_builds(tmp_path, "1", "2+")
     (tmp_path / "tiny" / "latest").symlink_to("2")
 
@@ -76,14 +76,14 @@ def test_latest_is_not_taken_for_a_build(tmp_path: Path) -> None:
     assert left(tmp_path) == ["2", "latest"]
 
 
-def test_no_build_is_removed_unasked(tmp_path: Path) -> None:
+def test_no_build_is_removed_without_the_option(tmp_path: Path) -> None:
     make_builds(tmp_path, "1", "2")
 
     assert clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None).removed == ()
     assert left(tmp_path) == ["1", "2"]
 
 
-def test_dead_cloud_goes_and_a_live_one_stays(tmp_path: Path) -> None:
+def test_a_dead_cloud_is_removed_and_a_live_one_kept(tmp_path: Path) -> None:
     live, dead = instance.named("live"), instance.named("dead")
     dead.folder.mkdir()
     with instance.claimed(live):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fence around fast tests (tests/conftest.py) stands."""
+"""The isolation of unit tests from the host, which tests/conftest.py sets up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_no_test_looks_a_name_up() -> None:
         urllib.request.urlopen("http://host.test/", timeout=1)
 
 
-def test_loopback_is_open() -> None:
+def test_loopback_can_be_used() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname(), 1).close()
 
@@ -36,11 +36,11 @@ def test_no_test_starts_a_program_of_the_host() -> None:
 
 
 @pytest.mark.programs("true")
-def test_a_program_can_be_asked_for() -> None:
+def test_a_marker_allows_a_program() -> None:
     assert subprocess.run(["true"], check=True).returncode == 0
 
 
-def test_fakes_and_what_is_missing_are_as_always(fake: Callable[..., Path]) -> None:
+def test_fakes_run_and_missing_programs_are_missing(fake: Callable[..., Path]) -> None:
     calls = fake("true", "exit 3")
 
     assert subprocess.run(["true", "a", "b"], check=False).returncode == 3
@@ -56,5 +56,5 @@ def test_the_users_own_folders_are_out_of_reach(tmp_path: Path) -> None:
     assert "GOLDSMITH_RUN" not in os.environ
 
 
-def test_nothing_is_left_of_the_scratch_folder_of_the_last_test() -> None:
+def test_every_test_has_an_empty_scratch_folder() -> None:
     assert list(paths.scratch_root().iterdir()) == []

@@ -8,7 +8,7 @@ import pytest
 from goldsmith import errors
 from goldsmith.errors import GoldsmithError
 
-# As docs and callers know them; a class that is new needs a line here, and one on the design page.
+# Docs and callers rely on them. A new class needs a line here.
 EXIT_CODES = {
     "GoldsmithError": 1, "SpecError": 2, "HostError": 3, "BuildError": 4, "CommandError": 4,
     "CommandTimeout": 4, "BootError": 5, "EmulatorError": 5, "VerificationError": 6, "PublishError": 7,
@@ -33,7 +33,7 @@ def test_an_error_is_its_message_and_carries_a_hint() -> None:
     assert error.hint == "run: modprobe loop"
 
 
-def test_a_failed_command_shows_its_last_lines_and_where_all_of_them_are() -> None:
+def test_a_failed_command_shows_its_last_lines_and_its_log() -> None:
     error = errors.CommandError("mkfs x", 2, ["one", "two"], Path("/logs/build.log"))
 
     assert str(error) == "mkfs x exited with 2\n  | one\n  | two"
@@ -41,7 +41,7 @@ def test_a_failed_command_shows_its_last_lines_and_where_all_of_them_are() -> No
     assert (error.shown, error.returncode, error.tail) == ("mkfs x", 2, ("one", "two"))
 
 
-def test_a_command_that_was_killed_is_told_apart_from_one_that_failed() -> None:
+def test_a_killed_command_has_another_message_than_a_failed_one() -> None:
     assert str(errors.CommandError("mkfs x", -9, ())) == "mkfs x was ended by SIGKILL"
     assert str(errors.CommandError("mkfs x", -40, ())) == "mkfs x was ended by signal 40"
 
@@ -50,6 +50,6 @@ def test_a_failed_command_without_a_log_has_no_hint() -> None:
     assert errors.CommandError("mkfs x", 1, ()).hint is None
 
 
-def test_a_build_error_is_what_a_caller_catches_for_a_failed_command() -> None:
+def test_a_failed_command_is_a_build_error() -> None:
     with pytest.raises(errors.BuildError):
         raise errors.CommandTimeout("mkfs x", -15, ())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road's own decisions; that its stages work together is for tests/integration/."""
+"""Decisions of the pipeline; tests/integration/ runs its stages together."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from goldsmith.verify import guest, session
 from tests.support import samples
 
 
-def test_stages_are_those_of_the_design_in_their_order() -> None:
+def test_the_stages_have_their_names_and_order() -> None:
     assert pipeline.STAGES == (
         "spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify",
     )  # fmt: skip
 
 
-def test_a_plan_touches_nothing_and_knows_no_path_of_this_host(
+def test_a_plan_changes_nothing_and_has_no_path_of_this_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # nothing can be asked of the host
+    monkeypatch.setenv("PATH", str(tmp_path))  # no program of the host can run
 
     _, plan = prepare.plan("debian-kubelet", {})
 
@@ -61,7 +61,7 @@ def test_every_shipped_spec_can_be_planned(name: str) -> None:
     assert loaded.spec.name == name
 
 
-def test_an_architecture_that_cannot_be_built_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_architecture_that_cannot_be_built_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="arm64 images can be planned but not built") as e:
         pipeline.build("debian-kubelet", Options(variables={"arch": "arm64"}))
 
@@ -69,7 +69,7 @@ def test_an_architecture_that_cannot_be_built_is_refused_before_anything_is_made
     assert not (tmp_path / "out").exists()
 
 
-def test_a_host_that_cannot_do_it_is_told_before_anything_is_made(
+def test_an_unfit_host_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_spec: object, **_options: object) -> None:
@@ -83,7 +83,7 @@ def test_a_host_that_cannot_do_it_is_told_before_anything_is_made(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_host_is_asked_about_the_folder_that_the_build_goes_to(
+def test_the_host_check_looks_at_the_folder_of_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
@@ -100,14 +100,14 @@ def test_the_host_is_asked_about_the_folder_that_the_build_goes_to(
     assert asked == [tmp_path / "elsewhere"]
 
 
-def test_a_stage_that_there_is_not_is_the_users_mistake() -> None:
+def test_an_unknown_stage_is_an_error_of_the_user() -> None:
     with pytest.raises(SpecError, match="no stage is called 'boott'") as e:
         pipeline.build("debian-kubelet", Options(start="boott"))
 
     assert "boot" in str(e.value.hint)
 
 
-def test_without_a_failed_build_there_is_nothing_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_failed_build_nothing_can_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
 
     with pytest.raises(BuildError, match="no failed build of debian-kubelet"):
@@ -115,7 +115,7 @@ def test_without_a_failed_build_there_is_nothing_to_go_on_with(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("content", [None, "{", "\udcff"])
-def test_a_manifest_that_cannot_be_read_is_the_users_mistake(tmp_path: Path, content: str | None) -> None:
+def test_a_manifest_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, content: str | None) -> None:
     image, manifest = tmp_path / "image.qcow2", tmp_path / "manifest.json"
     image.touch()
     if content is not None:
@@ -135,7 +135,7 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
     assert not (tmp_path / "target").exists()
 
 
-def test_what_is_known_of_the_kubelet_can_be_written_into_a_lock(tmp_path: Path) -> None:
+def test_the_record_of_the_kubelet_can_be_written_as_yaml(tmp_path: Path) -> None:
     binary = KubeletBinary(path=tmp_path, version="1.35.4", source=KubeletSource.go_module, sha256="a")
 
     record = as_data(kubelet.record(binary))
@@ -160,7 +160,7 @@ def context_of(tmp_path: Path, budget: str | None) -> BuildContext:
 def test_an_image_over_its_budget_is_not_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, passes: bool
 ) -> None:
-    """Whatever its tests have said."""
+    """Whatever the verdict of its tests is."""
     good = samples.judged(durations_s={"boot": 1.0})
     finding = VulnerabilityFinding(
         id="X", level="critical", where="host", package="p", version="1", fixed=None
@@ -188,7 +188,7 @@ def test_a_shell_needs_a_build() -> None:
     assert e.value.hint == "run: scripts/inv build-image never"
 
 
-def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
+def test_a_custom_distribution_needs_no_debian_mirror(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def none(*_words: object, **_options: object) -> None:
@@ -200,8 +200,8 @@ def test_a_system_of_the_users_own_needs_no_mirror_of_debians(
     assert prepare._mirrors(dataclasses.replace(spec, distribution=Distribution.custom), None) == {}
 
 
-def test_a_lock_is_not_held_against_what_was_built_without_it() -> None:
-    with pytest.raises(SpecError, match="--locked does not go with --from verify") as e:
+def test_a_build_without_lock_cannot_be_resumed_with_it() -> None:
+    with pytest.raises(SpecError, match="--locked does not work with --from verify") as e:
         pipeline.build("debian-kubelet", pipeline.Options(start="verify", locked=True))
 
     assert e.value.hint == "run: scripts/inv build-image debian-kubelet --locked"

@@ -45,28 +45,28 @@ def failed_build(builds: Path, loaded: LoadedSpec, name: str = "20260101T000000Z
     return folder
 
 
-def test_a_failed_build_goes_on(builds: Path, loaded: LoadedSpec) -> None:
+def test_a_failed_build_can_be_resumed(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
 
     assert resume.find(builds, loaded) == folder
     assert resume.manifest(folder).disk.file == "mine.qcow2"
 
 
-def test_it_is_the_newest_one(builds: Path, loaded: LoadedSpec) -> None:
+def test_the_newest_failed_build_is_resumed(builds: Path, loaded: LoadedSpec) -> None:
     newer = failed_build(builds, loaded, "20270101T000000Z-abc")
     failed_build(builds, loaded)
 
     assert resume.find(builds, loaded) == newer
 
 
-def test_a_build_whose_tests_failed_can_be_tried_again(builds: Path, loaded: LoadedSpec) -> None:
+def test_a_build_whose_tests_failed_can_be_resumed(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
     files.write_json(folder / "manifest.json", {"verification": {"result": "failed"}})
 
     assert resume.find(builds, loaded) == folder
 
 
-def test_a_verified_build_has_nothing_to_go_on_with(builds: Path, loaded: LoadedSpec) -> None:
+def test_a_verified_build_cannot_be_resumed(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
     files.write_json(folder / "manifest.json", {"verification": {"result": "passed"}})
 
@@ -74,7 +74,7 @@ def test_a_verified_build_has_nothing_to_go_on_with(builds: Path, loaded: Loaded
         resume.find(builds, loaded)
 
 
-def test_a_build_that_is_complete_is_forgotten(builds: Path, loaded: LoadedSpec) -> None:
+def test_a_complete_build_cannot_be_resumed(builds: Path, loaded: LoadedSpec) -> None:
     resume.forget(failed_build(builds, loaded))
 
     with pytest.raises(BuildError, match="no failed build") as e:
@@ -83,15 +83,15 @@ def test_a_build_that_is_complete_is_forgotten(builds: Path, loaded: LoadedSpec)
     assert e.value.hint
 
 
-def test_without_any_build_there_is_an_answer_too(tmp_path: Path, loaded: LoadedSpec) -> None:
+def test_a_folder_without_builds_has_nothing_to_resume(tmp_path: Path, loaded: LoadedSpec) -> None:
     with pytest.raises(BuildError, match="no failed build"):
         resume.find(tmp_path / "nowhere", loaded)
 
 
-def test_another_spec_is_another_build(builds: Path, loaded: LoadedSpec) -> None:
+def test_a_changed_spec_is_noticed(builds: Path, loaded: LoadedSpec) -> None:
     failed_build(builds, loaded)
 
-    with pytest.raises(BuildError, match=r"these have changed: the spec$"):
+    with pytest.raises(BuildError, match=r"inputs of .* have changed since: the spec$"):
         resume.find(builds, dataclasses.replace(loaded, sha256="6" * 64))
 
 
@@ -99,7 +99,7 @@ def test_a_changed_element_is_noticed(builds: Path, loaded: LoadedSpec) -> None:
     failed_build(builds, loaded)
     (loaded.elements[0] / "ours/README.rst").write_text("changed")
 
-    with pytest.raises(BuildError, match=r"these have changed: the elements$"):
+    with pytest.raises(BuildError, match=r"inputs of .* have changed since: the elements$"):
         resume.find(builds, loaded)
 
 
@@ -112,7 +112,7 @@ def test_a_changed_build_context_is_noticed(builds: Path, loaded: LoadedSpec, tm
     failed_build(builds, loaded)
     (context / "Dockerfile").write_text("FROM scratch\nENV CHANGED=1\n")
 
-    with pytest.raises(BuildError, match=r"these have changed: the containers' build contexts$"):
+    with pytest.raises(BuildError, match=r"inputs of .* have changed since: the containers' build contexts$"):
         resume.find(builds, loaded)
 
 
@@ -124,22 +124,24 @@ def test_a_moved_pin_of_the_kubelet_is_noticed(
     failed_build(builds, loaded)
     monkeypatch.setattr(pin, "module_hashes", lambda: {"go.sum": "other"})
 
-    with pytest.raises(BuildError, match=r"these have changed: the kubelet's Go module$"):
+    with pytest.raises(BuildError, match=r"inputs of .* have changed since: the kubelet's Go module$"):
         resume.find(builds, loaded)
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "is gone"), (b"other", "is not what")])
-def test_only_the_very_disk_image_will_do(
-    builds: Path, loaded: LoadedSpec, content: bytes | None, said: str
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "has no disk image any more"), (b"other", "mine.qcow2 has changed since")]
+)
+def test_the_disk_image_must_be_unchanged(
+    builds: Path, loaded: LoadedSpec, content: bytes | None, message: str
 ) -> None:
     disk = failed_build(builds, loaded) / "mine.qcow2"
     disk.unlink()
     if content is not None:
         disk.write_bytes(content)
 
-    with pytest.raises(BuildError, match=said):
+    with pytest.raises(BuildError, match=message):
         resume.find(builds, loaded)
 
 
-def test_what_can_be_resumed_are_stages_of_the_road() -> None:
+def test_resumable_stages_are_stages_of_the_pipeline() -> None:
     assert set(resume.RESUMABLE) < set(pipeline.STAGES)

@@ -9,7 +9,7 @@ from goldsmith.core import progress
 from goldsmith.pipeline import Timings
 
 
-def test_stages_that_ended_are_kept() -> None:
+def test_only_stages_that_ended_are_recorded() -> None:
     timings = Timings()
     with timings.stage("spec"):
         pass
@@ -19,7 +19,7 @@ def test_stages_that_ended_are_kept() -> None:
     assert list(timings.record().stages_s) == ["spec"]
 
 
-def test_what_provenance_took_is_summed_up_over_the_stages_of_one_build(
+def test_shares_of_provenance_are_summed_over_the_stages_of_one_build(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = types.SimpleNamespace(now_s=1000.0)

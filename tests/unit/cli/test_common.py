@@ -33,7 +33,7 @@ def test_an_expected_error_becomes_message_hint_and_exit_code() -> None:
     assert (e.value.code, str(e.value)) == (5, "error: no banner\nhint: see console.log")
 
 
-def test_no_hint_no_line() -> None:
+def test_an_error_without_hint_has_one_line() -> None:
     with pytest.raises(Exit) as e, common.reported():
         raise SpecError("bad")
 
@@ -77,7 +77,7 @@ def test_programs_get_the_problems_of_a_spec_one_by_one(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_signals_interrupt_and_undo_what_was_begun(signum: signal.Signals) -> None:
+def test_signals_interrupt_and_run_the_clean_up(signum: signal.Signals) -> None:
     undone = []
 
     def work() -> None:
@@ -94,7 +94,7 @@ def test_signals_interrupt_and_undo_what_was_begun(signum: signal.Signals) -> No
     assert undone
 
 
-def test_variables_are_taken_apart_at_the_first_equals_sign() -> None:
+def test_variables_are_split_at_the_first_equals_sign() -> None:
     assert common.variables(["a=1", "url=http://x/?y=z", "empty="]) == {
         "a": "1", "url": "http://x/?y=z", "empty": "",
     }  # fmt: skip

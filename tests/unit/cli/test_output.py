@@ -44,21 +44,19 @@ def plan() -> dib_plan.DibPlan:
 
 
 @pytest.mark.parametrize("is_latest", [True, False])
-def test_the_end_of_a_build_goes_to_stderr_and_holds_nothing_back(
-    capsys: pytest.CaptureFixture[str], is_latest: bool
-) -> None:
+def test_the_summary_of_a_build_goes_to_stderr(capsys: pytest.CaptureFixture[str], is_latest: bool) -> None:
     output.show(dataclasses.replace(RESULT, is_latest=is_latest))
 
     out, err = capsys.readouterr()
     assert out == ""
-    for said in ("mine b1 is verified, in /out/mine/b1", "2.0 KiB, 1.0 GiB virtual", "sha256 abc",
+    for line in ("mine b1 is verified, in /out/mine/b1", "2.0 KiB, 1.0 GiB virtual", "sha256 abc",
                  "image 60.0  boot 9.5  total 69.5", "42 tests passed under tcg",
                  "not run by any pod of the spec: a.b/tool:1"):  # fmt: skip
-        assert said in err, said
+        assert line in err, line
     assert ("a newer build is latest already" in err) is not is_latest
 
 
-def test_a_verdict_names_everything_that_did_not_pass() -> None:
+def test_a_verdict_lists_all_tests_that_did_not_pass() -> None:
     assert output.verdict_as_text(VERDICT).splitlines() == [
         "failed: 3 tests, 1 failed",
         "  booted: test_x: no",
@@ -70,14 +68,14 @@ def test_a_verdict_names_everything_that_did_not_pass() -> None:
     assert output.verdict_as_text(dataclasses.replace(VERDICT, result="passed")).startswith("passed: 3 tests")
 
 
-def test_a_plan_says_where_everything_comes_from() -> None:
+def test_a_plan_names_the_source_of_kubelet_and_containers() -> None:
     data = PlanAnswer.of(LOADED, plan()).as_dict()
 
     assert data["kubelet"] == "1.35.4 from go-module"
     assert [c["from"] for c in data["containers"]] == ["containers/pause", "r.test/far@sha256:1", "engine"]
 
 
-def test_a_plan_is_read_line_by_line() -> None:
+def test_a_plan_is_printed_as_lines() -> None:
     text = output.plan_as_text(PlanAnswer.of(LOADED, plan()))
 
     assert "container   a.b/here:1 from engine into containerd" in text.splitlines()
@@ -86,7 +84,7 @@ def test_a_plan_is_read_line_by_line() -> None:
     assert text.endswith("\n")
 
 
-def test_a_build_answers_with_its_image() -> None:
+def test_the_answer_of_a_build_has_its_image() -> None:
     answer = RESULT.as_dict()
 
     assert answer["schema"] == "goldsmith.build-result"

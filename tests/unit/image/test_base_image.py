@@ -20,7 +20,7 @@ FORMS = {"plain": f"{SHA256} *base.qcow2\n", "tagged": f"# base\nSHA256 (base.qc
 
 
 class Publisher:
-    """Has a key, and signs lists with it."""
+    """A publisher with a key that signs lists."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "home"
@@ -40,7 +40,7 @@ class Publisher:
 @pytest.fixture(scope="module")
 def publishers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Publisher]]:
     folder = tmp_path_factory.mktemp("p")
-    made = {name: Publisher(folder / name) for name in ("theirs", "strangers")}
+    made = {name: Publisher(folder / name) for name in ("theirs", "foreign")}
     yield made
     for publisher in made.values():
         proc.capture(["gpgconf", "--homedir", publisher.home, "--kill", "gpg-agent"])
@@ -50,7 +50,7 @@ def publishers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, P
 def fetch(
     publishers: dict[str, Publisher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Path]:
-    """fetch(LIST): the base image, by what the file LIST says of it."""
+    """fetch(LIST): the base image, checked against the file LIST."""
     monkeypatch.setattr(paths, "project_root", lambda: publishers["theirs"].folder)
     (tmp_path / "base.qcow2").write_bytes(CONTENT)
 
@@ -65,7 +65,7 @@ def fetch(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_signed_list_in_either_form_lets_the_image_in(
+def test_an_image_on_a_signed_list_in_either_format_is_accepted(
     fetch: Callable[..., Path], publishers: dict[str, Publisher], form: str, tmp_path: Path
 ) -> None:
     got = fetch(publishers["theirs"].sign(FORMS[form]))
@@ -74,7 +74,7 @@ def test_a_signed_list_in_either_form_lets_the_image_in(
     assert f"is signed, and lists base.qcow2 as {SHA256}" in (tmp_path / "log").read_text()
 
 
-def test_what_was_found_right_once_needs_the_list_no_more(
+def test_the_result_of_a_check_is_cached(
     fetch: Callable[..., Path], publishers: dict[str, Publisher]
 ) -> None:
     listed = publishers["theirs"].sign(FORMS["plain"])
@@ -84,12 +84,14 @@ def test_what_was_found_right_once_needs_the_list_no_more(
     assert fetch(listed).read_bytes() == CONTENT
 
 
-def test_a_strangers_list_does_not(fetch: Callable[..., Path], publishers: dict[str, Publisher]) -> None:
+def test_a_list_signed_by_another_key_is_refused(
+    fetch: Callable[..., Path], publishers: dict[str, Publisher]
+) -> None:
     with pytest.raises(ProvenanceError, match=r"is not signed by a key of keys\.gpg"):
-        fetch(publishers["strangers"].sign(FORMS["plain"]))
+        fetch(publishers["foreign"].sign(FORMS["plain"]))
 
 
-def test_nor_does_a_list_that_was_changed(
+def test_a_list_that_was_changed_is_refused(
     fetch: Callable[..., Path], publishers: dict[str, Publisher]
 ) -> None:
     listed = publishers["theirs"].sign(FORMS["plain"])
@@ -99,7 +101,7 @@ def test_nor_does_a_list_that_was_changed(
         fetch(listed)
 
 
-def test_what_stands_around_the_signed_text_does_not_count(
+def test_text_around_the_signed_text_is_ignored(
     fetch: Callable[..., Path], publishers: dict[str, Publisher]
 ) -> None:
     listed = publishers["theirs"].sign(f"{'0' * 64}  another.qcow2\n")
@@ -110,23 +112,25 @@ def test_what_stands_around_the_signed_text_does_not_count(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [(f"{'0' * 64}  base.qcow2\n", "0" * 64), (f"{SHA256}  other.qcow2\n", "not listed"), ("", "not listed")],
+    ("text", "found"),
+    [
+        (f"{'0' * 64}  base.qcow2\n", "0" * 64),
+        (f"{SHA256}  other.qcow2\n", "no checksum"),
+        ("", "no checksum"),
+    ],
 )
-def test_the_list_has_to_name_this_very_file(
-    fetch: Callable[..., Path], publishers: dict[str, Publisher], text: str, said: str
+def test_the_list_must_have_the_checksum_of_the_image(
+    fetch: Callable[..., Path], publishers: dict[str, Publisher], text: str, found: str
 ) -> None:
-    with pytest.raises(ProvenanceError, match=f"is {SHA256} in the spec, and {said} in what was signed"):
+    with pytest.raises(ProvenanceError, match=f"CHECKSUM has {found} for base.qcow2, the spec has {SHA256}"):
         fetch(publishers["theirs"].sign(text))
 
 
-def test_a_keyring_that_is_not_there_is_told(
-    fetch: Callable[..., Path], publishers: dict[str, Publisher]
-) -> None:
-    with pytest.raises(BuildError, match=r"there is no keyring gone\.gpg"):
+def test_a_missing_keyring_is_an_error(fetch: Callable[..., Path], publishers: dict[str, Publisher]) -> None:
+    with pytest.raises(BuildError, match=r"the keyring .*/gone\.gpg does not exist"):
         fetch(publishers["theirs"].sign(FORMS["plain"]), keyring="gone.gpg")
 
 
-def test_a_list_that_cannot_be_had_is_told(fetch: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_list_that_cannot_be_downloaded_is_an_error(fetch: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="cannot fetch"):
         fetch(tmp_path / "nowhere")

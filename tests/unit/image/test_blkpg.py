@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugin as diskimage-builder calls it, with the commands that it runs noted instead of run."""
+"""The plugin as diskimage-builder calls it; commands are recorded, not run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Any:
-    """The plugin with the configuration of our own plan, on a disk of 1 GiB."""
+    """The plugin with the configuration of a plan, on a disk of 1 GiB."""
     disk = tmp_path / "image0.raw"
     with disk.open("wb") as sink:
         sink.truncate(1024**3)
@@ -41,13 +41,13 @@ def node(tmp_path: Path) -> Any:
     return blkpg.BlkpgPartitioning(config["blkpg_partitioning"], {}, state)
 
 
-def test_diskimage_builder_finds_it_by_the_name_that_plans_use() -> None:
+def test_diskimage_builder_finds_the_plugin_by_the_name_in_plans() -> None:
     group = importlib.metadata.entry_points(group="diskimage_builder.block_device.plugin")
 
     assert group["blkpg_partitioning"].load() is blkpg.BlkpgPartitioning
 
 
-def test_the_table_is_written_once_and_the_kernel_told(node: Any, commands: list[list[str]]) -> None:
+def test_the_table_is_written_once_and_the_partitions_added(node: Any, commands: list[list[str]]) -> None:
     for partition in node.get_nodes():
         partition.create()
 
@@ -62,7 +62,7 @@ def test_partitions_are_where_the_kernel_puts_them(node: Any, commands: list[lis
     assert devices == {"image0": "/dev/loop7", "BSP": "/dev/loop7p1", "root": "/dev/loop7p2"}
 
 
-def test_they_are_forgotten_at_the_last_call(node: Any, commands: list[list[str]]) -> None:
+def test_the_last_call_deletes_the_partitions(node: Any, commands: list[list[str]]) -> None:
     for partition in node.get_nodes():
         partition.create()
     commands.clear()
@@ -75,7 +75,9 @@ def test_they_are_forgotten_at_the_last_call(node: Any, commands: list[list[str]
     assert commands == [["partx", "--delete", "/dev/loop7"]]
 
 
-def test_a_rollback_undoes_it_without_device_mapper(node: Any, commands: list[list[str]]) -> None:
+def test_a_rollback_deletes_the_partitions_without_device_mapper(
+    node: Any, commands: list[list[str]]
+) -> None:
     node.create()
     commands.clear()
 
@@ -85,7 +87,7 @@ def test_a_rollback_undoes_it_without_device_mapper(node: Any, commands: list[li
     assert commands == [["partx", "--delete", "/dev/loop7"]]
 
 
-def test_a_rollback_does_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_does_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_argv: list[str]) -> None:
         raise BlockDeviceSetupException
 
@@ -94,7 +96,7 @@ def test_a_rollback_does_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     blkpg._delete_partitions("/dev/loop7")
 
 
-def test_it_survives_being_stored_between_two_calls(node: Any, commands: list[list[str]]) -> None:
+def test_the_plugin_can_be_pickled_between_two_calls(node: Any, commands: list[list[str]]) -> None:
     """disk-image-create calls dib-block-device again and again; the nodes are pickled in between."""
     for partition in node.get_nodes():
         partition.create()

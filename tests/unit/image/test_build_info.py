@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_image_says_what_it_is_and_how_to_judge_it() -> None:
+def test_an_image_describes_itself_and_how_to_verify_it() -> None:
     kubelet = KubeletRecord(version="1.35.4", source="go-module", sha256="a", provenance={"go": "secret"})
 
     build = build_info.of_spec(SPEC, IDENTITY, kubelet).as_dict()
@@ -49,7 +49,7 @@ def test_an_image_without_containers_names_no_lock() -> None:
     assert build.kubelet is None
 
 
-def test_the_identity_is_what_os_release_takes(tmp_path: Path) -> None:
+def test_the_identity_is_written_as_lines_of_os_release(tmp_path: Path) -> None:
     build_info.write(tmp_path / "identity", build_info.of_spec(SPEC, IDENTITY, None))
 
     text = (tmp_path / "identity/os-release").read_text()
@@ -62,7 +62,7 @@ def git(folder: Path, *words: str) -> None:
 
 
 @pytest.mark.programs("git")
-def test_the_commit_is_told_and_whether_the_tree_differs_from_it(tmp_path: Path) -> None:
+def test_the_commit_is_found_and_whether_files_differ_from_it(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
 
@@ -79,7 +79,7 @@ def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
     assert build_info.commit_of(tmp_path) == ("nogit", True)
 
 
-def test_a_host_without_git_builds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_git_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goldsmith.core.proc.environment", lambda _extra=None: {"PATH": str(tmp_path)})
 
     assert build_info.commit_of(tmp_path) == ("nogit", True)

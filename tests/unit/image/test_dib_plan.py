@@ -57,7 +57,7 @@ def test_the_call_names_the_image_and_keeps_package_lists_out_of_memory() -> Non
     assert "--no-tmpfs" not in plan(tmpfs=True).argv
 
 
-def test_a_plan_is_the_same_every_time_and_cannot_be_changed() -> None:
+def test_a_plan_is_deterministic_and_immutable() -> None:
     assert plan(WITH_KUBELET) == plan(WITH_KUBELET)
     with pytest.raises(TypeError):
         plan().env["X"] = "1"  # type: ignore[index]
@@ -71,13 +71,13 @@ def test_compression_becomes_options(compression: Compression, words: tuple[str,
     assert set(words) <= set(plan(with_disk(compression=compression)).argv)
 
 
-def test_zlib_is_what_happens_without_options() -> None:
+def test_zlib_needs_no_options() -> None:
     argv = plan(with_disk(compression=Compression.zlib)).argv
 
     assert not {"-u", "--qemu-img-options"} & set(argv)
 
 
-def test_the_specs_own_environment_never_wins_over_the_plans() -> None:
+def test_variables_of_the_plan_win_over_those_of_the_spec() -> None:
     spec = dataclasses.replace(PLAIN, dib_env={"DIB_GRUB_TIMEOUT": "9", "TMP_DIR": "/elsewhere"})
 
     env = plan(spec).env
@@ -99,7 +99,7 @@ def test_every_variable_of_a_plan_is_reserved_or_a_default() -> None:
     assert ours - set(dib_plan._DEFAULTS) <= checks.RESERVED.keys()
 
 
-def test_everything_lies_in_the_folder_of_the_run() -> None:
+def test_all_folders_are_within_the_folder_of_the_run() -> None:
     for name in ("TMP_DIR", "DIB_IMAGE_CACHE", "DIB_LOCKFILES"):
         assert plan().env[name].startswith("/s"), name
 
@@ -109,7 +109,7 @@ def test_the_size_is_given_in_gib() -> None:
     assert "DIB_IMAGE_SIZE" not in plan().env
 
 
-def test_elements_come_once_and_the_specs_own_last() -> None:
+def test_elements_come_once_and_those_of_the_spec_last() -> None:
     spec = dataclasses.replace(WITH_KUBELET, elements=("vm", "mine"))
 
     names = dib_plan.elements(spec)
@@ -124,20 +124,20 @@ def test_an_image_without_kubelet_and_containers_has_neither_element() -> None:
     assert not {"kubelet", "heat-config-kubelet"} & set(dib_plan.elements(PLAIN))
 
 
-def test_a_system_of_the_users_own_gets_a_disk_and_an_identity_and_nothing_else() -> None:
+def test_a_custom_distribution_gets_a_disk_and_an_identity_only() -> None:
     spec = dataclasses.replace(PLAIN, distribution=Distribution.custom, elements=("busybox",))
 
     assert dib_plan.elements(spec) == ("block-device-gpt", "goldsmith-identity", "busybox")
 
 
-def test_packages_are_handed_over_in_one_word() -> None:
+def test_packages_are_one_argument() -> None:
     argv = plan(dataclasses.replace(PLAIN, packages=("vim", "jq"))).argv
 
     assert argv[argv.index("-p") + 1] == "vim,jq"
     assert "-p" not in plan().argv
 
 
-def test_the_mirrors_are_debians() -> None:
+def test_the_mirrors_are_for_debian_only() -> None:
     mirrors: dict[str, Any] = {"debian_mirror": "http://m.test", "debian_security_mirror": "http://s.test"}
     fedora = dataclasses.replace(PLAIN, distribution=Distribution.fedora)
 
@@ -146,13 +146,13 @@ def test_the_mirrors_are_debians() -> None:
     assert "DIB_DISTRIBUTION_MIRROR" not in plan(fedora, **mirrors).env
 
 
-def test_the_build_mirror_is_not_the_one_that_stays() -> None:
+def test_the_build_mirror_does_not_stay_in_the_image() -> None:
     env = plan(debian_mirror="http://build.test").env
 
     assert env["DIB_SEAL_MIRROR"] == ""
 
 
-def test_gpt_has_a_place_for_grub_before_the_root() -> None:
+def test_gpt_has_a_partition_for_grub_before_the_root() -> None:
     found = partitions(PLAIN)
 
     assert found["label"] == "gpt"
@@ -177,7 +177,7 @@ def test_arm64_boots_by_efi_whatever_the_table() -> None:
     assert "block-device-efi" in dib_plan.elements(spec)
 
 
-def test_the_way_to_partitions_is_chosen_from_outside() -> None:
+def test_the_inputs_choose_the_partitioning_plugin() -> None:
     assert partitions(PLAIN)["kind"] == "partitioning"
     assert partitions(PLAIN, blkpg=True)["kind"] == "blkpg_partitioning"
 
@@ -194,11 +194,11 @@ def test_the_pause_image_is_found_by_its_name(ref: str) -> None:
 def test_a_name_that_only_contains_pause_is_not_it(ref: str) -> None:
     spec = dataclasses.replace(WITH_KUBELET, containers=(ContainerSpec(ref=ref),))
 
-    with pytest.raises(SpecError, match="no container is called pause"):
+    with pytest.raises(SpecError, match="no container image called pause"):
         plan(spec)
 
 
-def test_a_kubelet_comes_as_a_file_or_as_a_package_never_both() -> None:
+def test_a_kubelet_is_a_file_or_a_package_never_both() -> None:
     packaged = KubeletSpec(version="1.35.4", source=KubeletSource.package)
     as_package = plan(dataclasses.replace(WITH_KUBELET, kubelet=packaged), kubelet=Path("/k")).env
     as_file = plan(WITH_KUBELET, kubelet=Path("/k")).env
@@ -222,12 +222,12 @@ def test_the_bundle_is_embedded_as_the_spec_says(embed: Embed) -> None:
 
 @pytest.fixture
 def real_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dib_plan.DibPlan:
-    """A plan in a folder that is there, and a diskimage-builder that is looked for among the fakes."""
+    """A plan in an existing folder; its diskimage-builder is looked up among the fakes."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "python"))
     return plan(scratch=tmp_path)
 
 
-def test_a_build_writes_its_block_device_and_hands_its_environment_over(
+def test_a_build_writes_its_block_device_configuration_and_passes_its_environment(
     tmp_path: Path, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, real_plan: dib_plan.DibPlan
 ) -> None:
     monkeypatch.setenv("DIB_RELEASE", "left over")
@@ -259,16 +259,16 @@ def test_a_failed_build_names_the_hook(
     assert e.value.hint == f"full log: {tmp_path}/log"
 
 
-def test_a_build_without_an_image_did_not_work(
+def test_a_build_that_writes_no_image_is_an_error(
     tmp_path: Path, fake: Callable[..., Path], real_plan: dib_plan.DibPlan
 ) -> None:
     fake("disk-image-create", "exit 0")
 
-    with pytest.raises(BuildError, match="made no image"):
+    with pytest.raises(BuildError, match=r"wrote no image .*mine-amd64\.qcow2"):
         dib.build(real_plan, log_path=tmp_path / "log")
 
 
-def test_the_screen_shows_the_hook_and_how_many_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_screen_shows_the_current_hook_and_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(progress, "live", shown.append)
     watch = dib._Watch()
@@ -283,7 +283,7 @@ def test_the_screen_shows_the_hook_and_how_many_there_were(monkeypatch: pytest.M
     assert shown[-1].startswith("install.d/50-b (2) ")
 
 
-def test_the_root_file_system_and_now_are_what_the_inputs_say() -> None:
+def test_root_uuid_and_time_stamp_come_from_the_inputs() -> None:
     inputs = dataclasses.replace(INPUTS, root_uuid="0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77", epoch=1700000000)
 
     made = dib_plan.plan(PLAIN, inputs)

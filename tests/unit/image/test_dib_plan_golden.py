@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build of the shipped specs would call, to the letter.
+"""Compare the plans of all shipped specs with golden files.
 
-Golden files are written anew by: UPDATE_GOLDEN=1 pytest tests/unit/test_plan_golden.py
+Update the golden files: UPDATE_GOLDEN=1 pytest tests/unit/image/test_dib_plan_golden.py
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def test_the_image_is_moved_in_and_hashed(fake: Callable[..., Path], image: Path
     assert (disk.size, disk.virtual_size) == (4, 2147483649)
 
 
-def test_another_format_is_made_from_the_image_and_compared_with_it(
+def test_another_format_is_converted_and_compared(
     fake: Callable[..., Path], image: Path, folder: Path
 ) -> None:
     calls = fake("qemu-img", QEMU_IMG)
@@ -76,7 +76,7 @@ def test_a_format_that_differs_is_refused(fake: Callable[..., Path], image: Path
 
 
 @pytest.mark.programs("sha256sum")
-def test_sums_are_such_as_sha256sum_checks(fake: Callable[..., Path], image: Path, folder: Path) -> None:
+def test_sha256sum_accepts_the_checksum_files(fake: Callable[..., Path], image: Path, folder: Path) -> None:
     fake("qemu-img", QEMU_IMG)
     disks = take_in(image, BOTH, folder)
 

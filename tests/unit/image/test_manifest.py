@@ -55,9 +55,7 @@ def full_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
     return manifest.of_build(SPEC, IDENTITY, folder, **{**about, **changes}).as_dict()
 
 
-def test_the_manifest_speaks_of_the_files_beside_it_by_their_hashes(
-    fake: Callable[..., Path], folder: Path
-) -> None:
+def test_the_manifest_has_hashes_of_the_files_beside_it(fake: Callable[..., Path], folder: Path) -> None:
     fake("qemu-img", QEMU_IMG)
     files.write_json(folder / "images.lock.json", {})
 
@@ -67,7 +65,7 @@ def test_the_manifest_speaks_of_the_files_beside_it_by_their_hashes(
     assert found["files"]["spec.yaml"] == hashlib.sha256(b"name: mine\n").hexdigest()
 
 
-def test_the_manifest_says_what_a_cloud_needs_rounded_up(fake: Callable[..., Path], folder: Path) -> None:
+def test_the_manifest_has_the_needs_of_a_server_rounded_up(fake: Callable[..., Path], folder: Path) -> None:
     fake("qemu-img", QEMU_IMG)
 
     found = full_manifest(folder)

@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def make_tools(fake: Callable[..., Path], table: object = TABLE) -> dict[str, Path]:
-    """qemu-img that copies, sfdisk that says table, mount and umount that do nothing."""
+    """A qemu-img that copies, an sfdisk that prints table, mount and umount that do nothing."""
     return {
         "qemu-img": fake("qemu-img", 'shift 5; cp "$1" "$2"'),
         "sfdisk": fake("sfdisk", f"echo '{json.dumps(table)}'"),
@@ -52,10 +52,10 @@ def test_the_largest_partition_is_mounted_read_only_without_its_journal(
     fake: Callable[..., Path], image: Path, tmp_path: Path
 ) -> None:
     calls = make_tools(fake)
-    raw = tmp_path / "sealed.raw"
+    raw = tmp_path / "offline.raw"
 
     with mount.opened(image, format_="qcow2", scratch=tmp_path) as root:
-        assert root == tmp_path / "sealed"
+        assert root == tmp_path / "offline"
         assert raw.exists()
         assert not calls["umount"].read_text()
 
@@ -66,7 +66,7 @@ def test_the_largest_partition_is_mounted_read_only_without_its_journal(
     assert image.read_text() == "disk"
 
 
-def test_it_is_unmounted_also_when_a_test_of_it_fails(
+def test_the_image_is_unmounted_also_after_a_failure(
     fake: Callable[..., Path], image: Path, tmp_path: Path
 ) -> None:
     calls = make_tools(fake)
@@ -75,23 +75,23 @@ def test_it_is_unmounted_also_when_a_test_of_it_fails(
         raise KeyError
 
     assert calls["umount"].read_text()
-    assert not (tmp_path / "sealed.raw").exists()
+    assert not (tmp_path / "offline.raw").exists()
 
 
 @pytest.mark.parametrize("table", [{"partitiontable": {}}, {"partitiontable": {"partitions": []}}])
-def test_an_empty_partition_table_is_a_verdict(
+def test_an_empty_partition_table_is_an_error(
     fake: Callable[..., Path], image: Path, tmp_path: Path, table: object
 ) -> None:
     make_tools(fake, table)
 
     with (
-        pytest.raises(VerificationError, match="partition table is empty"),
+        pytest.raises(VerificationError, match=r"the partition table of my image\.qcow2 is empty"),
         mount.opened(image, format_="raw", scratch=tmp_path),
     ):
         pass
 
 
-def test_no_partition_table_is_a_verdict(fake: Callable[..., Path], image: Path, tmp_path: Path) -> None:
+def test_no_partition_table_is_an_error(fake: Callable[..., Path], image: Path, tmp_path: Path) -> None:
     make_tools(fake)
     fake("sfdisk", "exit 1")
 
@@ -102,7 +102,7 @@ def test_no_partition_table_is_a_verdict(fake: Callable[..., Path], image: Path,
         pass
 
 
-def test_another_file_system_is_a_verdict(fake: Callable[..., Path], image: Path, tmp_path: Path) -> None:
+def test_another_file_system_is_an_error(fake: Callable[..., Path], image: Path, tmp_path: Path) -> None:
     calls = make_tools(fake)
     fake("mount", "echo wrong fs type >&2; exit 32")
 
@@ -115,7 +115,7 @@ def test_another_file_system_is_a_verdict(fake: Callable[..., Path], image: Path
     assert not calls["umount"].read_text()
 
 
-def test_a_failed_conversion_says_so(fake: Callable[..., Path], image: Path, tmp_path: Path) -> None:
+def test_a_failed_conversion_is_an_error(fake: Callable[..., Path], image: Path, tmp_path: Path) -> None:
     make_tools(fake)
     fake("qemu-img", "echo corrupt >&2; exit 1")
 
@@ -134,12 +134,14 @@ def test_formats_that_can_be_verified(fake: Callable[..., Path], image: Path, fo
 
 
 @pytest.mark.parametrize("info", [{"format": "vmdk"}, {"format": "qcow2", "backing-filename": "/etc/shadow"}])
-def test_an_image_that_is_not_a_file_on_its_own_is_refused(
+def test_an_overlay_or_another_format_is_refused(
     fake: Callable[..., Path], image: Path, info: object
 ) -> None:
     fake("qemu-img", f"echo '{json.dumps(info)}'")
 
-    with pytest.raises(VerificationError, match="on its own"):
+    with pytest.raises(
+        VerificationError, match=r"is no standalone qcow2 or raw image but (vmdk|an overlay of /etc/shadow)$"
+    ):
         mount.format_of(image)
 
 
@@ -174,11 +176,11 @@ def test_dots_do_not_lead_out_either(root: Path) -> None:
     assert mount.resolve(root, "/../../etc/secret") == root / "etc/secret"
 
 
-def test_what_is_not_there_is_where_it_would_be(root: Path) -> None:
+def test_a_missing_file_has_a_path_too(root: Path) -> None:
     assert mount.resolve(root, "/etc/machine-id") == root / "etc/machine-id"
 
 
-def test_a_loop_of_links_is_nothing(root: Path) -> None:
+def test_a_loop_of_links_leads_to_no_file(root: Path) -> None:
     (root / "etc/a").symlink_to("b")
     (root / "etc/b").symlink_to("a")
 
@@ -187,7 +189,7 @@ def test_a_loop_of_links_is_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "\xff", None])
-def test_json_that_is_not_there_or_broken_is_none(root: Path, content: str | None) -> None:
+def test_missing_or_broken_json_is_none(root: Path, content: str | None) -> None:
     if content is not None:
         (root / "etc/build.json").write_bytes(content.encode("latin-1"))
 

@@ -10,7 +10,7 @@ from goldsmith.image.verdict import VerdictAnswer
 from tests.support import samples
 
 
-def test_a_verdict_that_passed_is_good_enough() -> None:
+def test_a_verdict_that_passed_raises_nothing() -> None:
     samples.judged().require(Path("out"))
 
 

@@ -54,7 +54,7 @@ def test_every_version_has_every_file_in_both_name_spaces(
     assert by_joliet == by_rock_ridge
 
 
-def test_all_versions_tell_of_the_same_instance(drive: pycdlib.PyCdlib) -> None:
+def test_all_versions_describe_the_same_instance(drive: pycdlib.PyCdlib) -> None:
     for name in ("meta_data.json", "network_data.json"):
         assert read(drive, f"/openstack/latest/{name}") == read(drive, f"/openstack/2018-08-27/{name}")
 
@@ -85,20 +85,20 @@ def test_a_static_card_has_both_addresses_and_its_route() -> None:
     assert data["services"] == [{"type": "dns", "address": "10.0.2.3"}]
 
 
-def test_a_card_without_address_asks_dhcp() -> None:
+def test_a_card_without_address_uses_dhcp() -> None:
     data = config_drive.network_data([DHCP])
 
     assert [network["type"] for network in data["networks"]] == ["ipv4_dhcp"]
     assert data["services"] == []
 
 
-def test_a_card_may_have_dhcp_for_one_family_and_an_address_of_the_other() -> None:
+def test_a_card_may_have_dhcp_for_ipv4_and_a_fixed_ipv6_address() -> None:
     data = config_drive.network_data([Nic(mac="52:54:00:00:00:03", ipv6="fd00::1/64")])
 
     assert [network["type"] for network in data["networks"]] == ["ipv4_dhcp", "ipv6"]
 
 
-def test_networks_belong_to_their_own_card() -> None:
+def test_networks_belong_to_their_card() -> None:
     data = config_drive.network_data([STATIC, DHCP])
 
     assert [link["id"] for link in data["links"]] == ["tap0", "tap1"]
@@ -124,12 +124,12 @@ def test_netmasks(cidr: str, mask: str) -> None:
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.256/24", "10.0.0.1/33", "somewhere/24"])
-def test_what_is_no_address_is_not_handed_over(cidr: str) -> None:
+def test_an_invalid_address_is_refused(cidr: str) -> None:
     with pytest.raises(ValueError, match=r"256|33|somewhere"):
         config_drive.network_data([Nic(mac="52:54:00:00:00:03", ipv4=cidr)])
 
 
-def test_user_data_is_handed_over_as_it_is(tmp_path: Path) -> None:
+def test_user_data_is_written_unchanged(tmp_path: Path) -> None:
     text = "#cloud-config\nruncmd: [echo ü]\n"
     instance = Instance(hostname="h", public_key="k", nics=(), user_data=text)
 

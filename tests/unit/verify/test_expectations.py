@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image says of itself may be missing, broken or of a later release: each is a finding, no crash."""
+"""build.json and the lock in an image may be missing, broken or of a later release: a finding, no crash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def claims(root: Path, build: Any, lock: Any = None) -> expectations.Claims:
     return expectations.claims_of(root)
 
 
-def test_what_an_image_says_is_taken(tmp_path: Path) -> None:
+def test_build_json_and_lock_are_read(tmp_path: Path) -> None:
     found = claims(tmp_path, GOOD, samples.images_lock(samples.image("a.test/a:1")))
 
     assert (found.info.name, found.info.verify.memory_mib, found.info.verify.cpus) == ("mine", 777, 2)
@@ -33,7 +33,7 @@ def test_what_an_image_says_is_taken(tmp_path: Path) -> None:
     assert (found.problem, found.images_problem) == ("", "")
 
 
-def test_an_image_that_says_nothing_has_defaults(tmp_path: Path) -> None:
+def test_an_image_without_build_json_has_defaults(tmp_path: Path) -> None:
     found = claims(tmp_path, None)
 
     assert (found.build, found.info, found.images, found.problem) == (None, BuildInfo(), (), "")
@@ -47,7 +47,9 @@ def test_an_image_that_says_nothing_has_defaults(tmp_path: Path) -> None:
         ({"name": "mine"}, "is not a goldsmith.build document"),
     ],
 )
-def test_what_cannot_be_used_is_a_finding(tmp_path: Path, build: dict[str, Any], problem: str) -> None:
+def test_a_build_json_that_cannot_be_used_is_a_finding(
+    tmp_path: Path, build: dict[str, Any], problem: str
+) -> None:
     found = claims(tmp_path, build)
 
     assert problem in found.problem

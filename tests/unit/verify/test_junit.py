@@ -28,7 +28,7 @@ def report(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_test_is_counted_and_what_did_not_pass_is_named(report: Path) -> None:
+def test_every_test_is_counted_and_failed_and_skipped_ones_are_listed(report: Path) -> None:
     assert junit.count(report) == Counts(
         tests=4,
         failed=("pytest: test_bad: assert 1 == 2", "pytest: test_broken: fixture lost"),
@@ -36,7 +36,7 @@ def test_every_test_is_counted_and_what_did_not_pass_is_named(report: Path) -> N
     )
 
 
-def test_merged_suites_are_called_by_their_phase(tmp_path: Path, report: Path) -> None:
+def test_merged_suites_have_the_name_of_their_phase(tmp_path: Path, report: Path) -> None:
     good = tmp_path / "good.xml"
     good.write_text(GOOD)
 
@@ -47,7 +47,7 @@ def test_merged_suites_are_called_by_their_phase(tmp_path: Path, report: Path) -
     assert counts == junit.count(tmp_path / "junit.xml")
 
 
-def test_reports_that_are_missing_empty_or_cut_off_count_no_test(tmp_path: Path) -> None:
+def test_missing_empty_and_truncated_reports_have_no_test(tmp_path: Path) -> None:
     (tmp_path / "empty.xml").write_text(EMPTY)
     (tmp_path / "cut.xml").write_text(REPORT[:120])
     reports = {name: tmp_path / f"{name}.xml" for name in ("missing", "empty", "cut")}

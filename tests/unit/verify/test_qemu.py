@@ -26,8 +26,8 @@ def vm(tmp_path: Path) -> qemu.VmPlan:
 
 
 @contextmanager
-def listening(says: bytes) -> Iterator[int]:
-    """A server on loopback that says something to whoever connects."""
+def listening(banner: bytes) -> Iterator[int]:
+    """A server on loopback that sends a banner to every client."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.05)
         done = threading.Event()
@@ -39,7 +39,7 @@ def listening(says: bytes) -> Iterator[int]:
                 except TimeoutError:
                     continue
                 with peer:
-                    peer.sendall(says)
+                    peer.sendall(banner)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -74,7 +74,7 @@ def test_every_card_is_restricted_however_many_there_are(vm: qemu.VmPlan) -> Non
     assert sum("restrict=on" in word for word in argv) == argv.count("-netdev") == 4
 
 
-def test_the_machine_is_as_bare_as_it_is_written(vm: qemu.VmPlan) -> None:
+def test_the_machine_has_only_the_devices_of_the_plan(vm: qemu.VmPlan) -> None:
     argv = qemu.plan(vm, port=2222)
 
     assert {"-nodefaults", "-no-user-config"} <= set(argv)
@@ -82,26 +82,28 @@ def test_the_machine_is_as_bare_as_it_is_written(vm: qemu.VmPlan) -> None:
     assert argv[argv.index("-accel") : argv.index("-accel") + 2] == ("-accel", "tcg")
 
 
-def test_commas_in_paths_are_escaped_and_the_seed_cannot_be_written(vm: qemu.VmPlan, tmp_path: Path) -> None:
+def test_commas_in_paths_are_escaped_and_the_config_drive_is_read_only(
+    vm: qemu.VmPlan, tmp_path: Path
+) -> None:
     drives = [word for word in qemu.plan(vm, port=2222) if word.startswith("file=")]
 
     assert drives[0].startswith(f"file={tmp_path}/a,,b.qcow2,if=virtio,format=qcow2")
     assert drives[1].endswith("seed.iso,if=virtio,format=raw,readonly=on")
 
 
-def test_the_config_drive_speaks_of_the_cards_that_the_vm_has(vm: qemu.VmPlan) -> None:
+def test_the_config_drive_describes_the_cards_of_the_vm(vm: qemu.VmPlan) -> None:
     argv = qemu.plan(vm, port=2222)
 
     for nic in qemu.instance("ssh-ed25519 AAAA").nics:
         assert any(f"mac={nic.mac}" in word for word in argv)
 
 
-def test_ssh_is_there_when_its_banner_is(vm: qemu.VmPlan, tmp_path: Path) -> None:
+def test_ssh_is_ready_when_it_sends_its_banner(vm: qemu.VmPlan, tmp_path: Path) -> None:
     with listening(b"SSH-2.0-x\r\n") as port, running(vm, tmp_path, port=port) as machine:
         machine.wait_for_ssh(timeout_s=5)
 
 
-def test_a_port_that_is_open_is_not_ssh(vm: qemu.VmPlan, tmp_path: Path) -> None:
+def test_an_open_port_without_a_banner_is_not_ssh(vm: qemu.VmPlan, tmp_path: Path) -> None:
     vm.console.write_text("Booting\nlogin:\n")
     with (
         listening(b"HTTP") as port,
@@ -122,7 +124,9 @@ def test_a_port_that_is_open_is_not_ssh(vm: qemu.VmPlan, tmp_path: Path) -> None
         "Gave up waiting for root file system device.",
     ],
 )
-def test_a_guest_that_gave_up_is_noticed_at_once(vm: qemu.VmPlan, tmp_path: Path, last_words: str) -> None:
+def test_a_fatal_error_on_the_console_is_noticed_at_once(
+    vm: qemu.VmPlan, tmp_path: Path, last_words: str
+) -> None:
     vm.console.write_text(f"earlier\n{last_words}")
     with running(vm, tmp_path, port=1) as machine:
         assert not machine.is_alive()
@@ -134,7 +138,7 @@ def test_a_guest_that_gave_up_is_noticed_at_once(vm: qemu.VmPlan, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("said", "emulated", "kind"),
+    ("line", "emulated", "kind"),
     [
         ("[    5.0] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI", True, EmulatorError),
         ("[    3.093098] int3: 0000 [#1] PREEMPT SMP NOPTI", True, EmulatorError),
@@ -142,21 +146,21 @@ def test_a_guest_that_gave_up_is_noticed_at_once(vm: qemu.VmPlan, tmp_path: Path
         ("[    5.0] BUG: unable to handle page fault", True, BootError),
     ],
 )
-def test_only_a_known_fault_of_the_emulator_is_its_fault(
-    vm: qemu.VmPlan, tmp_path: Path, said: str, emulated: bool, kind: type[BootError]
+def test_only_known_faults_are_errors_of_the_emulator(
+    vm: qemu.VmPlan, tmp_path: Path, line: str, emulated: bool, kind: type[BootError]
 ) -> None:
-    vm.console.write_text(f"{said}\n[    5.1] Kernel panic - not syncing: Fatal exception\n")
+    vm.console.write_text(f"{line}\n[    5.1] Kernel panic - not syncing: Fatal exception\n")
     with running(vm, tmp_path, port=1, emulated=emulated) as machine:
         assert type(machine.lost("gone")) is kind
 
 
-def test_a_guest_that_only_talks_of_panic_is_alive(vm: qemu.VmPlan, tmp_path: Path) -> None:
+def test_a_guest_whose_console_only_mentions_panic_is_alive(vm: qemu.VmPlan, tmp_path: Path) -> None:
     vm.console.write_text("sysctl: kernel.panic = 10\nrunning as (initramfs) hook\n")
     with running(vm, tmp_path, port=1) as machine:
         assert machine.is_alive()
 
 
-def test_a_qemu_that_ends_is_noticed_with_its_own_words(vm: qemu.VmPlan, tmp_path: Path) -> None:
+def test_the_error_shows_the_output_of_a_qemu_that_ended(vm: qemu.VmPlan, tmp_path: Path) -> None:
     script = "echo qemu: out of memory; exit 1"
     with (
         running(vm, tmp_path, port=1, script=script) as machine,
@@ -165,7 +169,7 @@ def test_a_qemu_that_ends_is_noticed_with_its_own_words(vm: qemu.VmPlan, tmp_pat
         machine.wait_for_ssh(timeout_s=600)
 
 
-def test_an_empty_console_is_said(vm: qemu.VmPlan, tmp_path: Path) -> None:
+def test_the_error_mentions_an_empty_console(vm: qemu.VmPlan, tmp_path: Path) -> None:
     with running(vm, tmp_path, port=1) as machine:
         assert "(console empty)" in str(machine.lost("gone"))
 
@@ -179,14 +183,14 @@ def test_only_the_end_of_a_console_is_shown(vm: qemu.VmPlan, tmp_path: Path) -> 
     assert shown.endswith("| line 99")
 
 
-def test_consoles_are_read_without_what_only_terminals_want(tmp_path: Path) -> None:
+def test_escape_sequences_are_removed_from_consoles(tmp_path: Path) -> None:
     console = tmp_path / "console.log"
     console.write_bytes(b"\x1b[1;31mred\x1b[0m\r\n\x1b(B\x07ok \xff\n")
 
     assert qemu.read_console(console) == "red\nok \ufffd\n"
 
 
-def test_a_console_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
+def test_a_missing_console_is_empty(tmp_path: Path) -> None:
     assert qemu.read_console(tmp_path / "console.log") == ""
 
 
@@ -200,7 +204,7 @@ def test_a_vm_lives_as_long_as_its_block(vm: qemu.VmPlan, tmp_path: Path, fake: 
     assert not machine.is_alive()
 
 
-def test_a_port_that_somebody_took_meanwhile_is_no_reason_to_fail(
+def test_a_port_that_another_process_took_is_replaced(
     vm: qemu.VmPlan, tmp_path: Path, fake: Callable[..., Path]
 ) -> None:
     once = tmp_path / "once"
@@ -215,7 +219,7 @@ def test_a_port_that_somebody_took_meanwhile_is_no_reason_to_fail(
     assert len(calls.read_text().splitlines()) == 2
 
 
-def test_a_qemu_that_does_not_start_says_why(
+def test_the_error_shows_why_qemu_did_not_start(
     vm: qemu.VmPlan, tmp_path: Path, fake: Callable[..., Path]
 ) -> None:
     calls = fake("qemu-system-x86_64", "echo no such machine; exit 1")
@@ -226,7 +230,7 @@ def test_a_qemu_that_does_not_start_says_why(
     assert len(calls.read_text().splitlines()) == 1
 
 
-def test_ports_are_not_tried_without_end(vm: qemu.VmPlan, tmp_path: Path, fake: Callable[..., Path]) -> None:
+def test_three_ports_are_tried(vm: qemu.VmPlan, tmp_path: Path, fake: Callable[..., Path]) -> None:
     calls = fake("qemu-system-x86_64", "echo host forwarding rule; exit 1")
 
     with pytest.raises(BootError), qemu.running(vm, log=tmp_path / "qemu.log"):

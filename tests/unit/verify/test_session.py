@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of a verification, and its judgement; the programs are fakes, and so are the suites' runs."""
+"""The phases of a verification and its verdict. All programs are fakes, also the pytest of the suites."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Path:
-    """What is in the image."""
+    """The files in the image."""
     root = tmp_path / "inside"
     for name, text in {
         "usr/lib/goldsmith/build.json": json.dumps(BUILD),
@@ -67,18 +67,18 @@ def inside(tmp_path: Path) -> Path:
 
 
 class Lab:
-    """Runs a verification; what each phase of the suites reports is written to a file beforehand."""
+    """Runs a verification. A file has the report that the suites of a phase will write."""
 
     def __init__(self, tmp_path: Path, image: Path) -> None:
         self.folder, self.image, self.out = tmp_path, image, tmp_path / "verdict"
         self.out.mkdir()
         self.until_it_reboots = f"until rm '{tmp_path}/down' 2> /dev/null; do sleep 0.02; done"
         for phase in PHASES:
-            self.says(phase, GOOD)
+            self.reports(phase, GOOD)
 
-    def says(self, phase: str, report: str, status: int | None = None) -> None:
+    def reports(self, phase: str, report: str, status: int | None = None) -> None:
         code = {GOOD: 0, BAD: 1, NONE: 5}.get(report, 0) if status is None else status
-        (self.folder / f"says-{phase}.xml").write_text(report)
+        (self.folder / f"report-{phase}.xml").write_text(report)
         (self.folder / f"status-{phase}").write_text(str(code))
 
     def run(self, **subject: Any) -> Verdict:
@@ -113,13 +113,13 @@ def lab(
         "pytest",
         f"""case "$*" in *goldsmith.scan.sbom*)
 for last in "$@"; do :; done
-[ ! -e '{tmp_path}/no-bill' ] || {{ echo 'X: a blob is missing'; exit 1; }}
-exec cp '{tmp_path}/bill' "$last" ;;
+[ ! -e '{tmp_path}/no-sbom' ] || {{ echo 'X: a blob is missing'; exit 1; }}
+exec cp '{tmp_path}/sbom' "$last" ;;
 esac
 while [ "$1" != --expect ]; do shift; done
 phase=$(basename "$2" .json); phase=${{phase#expect-}}
 cp "$2" '{tmp_path}'
-cp '{tmp_path}'/says-"$phase".xml "$4"
+cp '{tmp_path}'/report-"$phase".xml "$4"
 exit "$(cat '{tmp_path}'/status-"$phase")" """,
     )
     monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "pytest"))
@@ -127,7 +127,7 @@ exit "$(cat '{tmp_path}'/status-"$phase")" """,
     monkeypatch.setattr(accelerator, "find", lambda **_options: found)
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: True)
     monkeypatch.setattr(proc, "ends_within", lambda _process, _timeout_s: False)
-    (tmp_path / "bill").write_text(json.dumps({"components": [PACKAGE]}))
+    (tmp_path / "sbom").write_text(json.dumps({"components": [PACKAGE]}))
     lab = Lab(tmp_path, image)
     fake("qemu-system-x86_64", lab.until_it_reboots)
     return lab
@@ -155,7 +155,7 @@ def test_a_good_image_passes_in_every_phase(lab: Lab) -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_one_failed_test_in_any_phase_is_a_failed_image(lab: Lab, phase: str) -> None:
-    lab.says(phase, BAD)
+    lab.reports(phase, BAD)
 
     verdict = lab.run()
 
@@ -167,36 +167,36 @@ def test_one_failed_test_in_any_phase_is_a_failed_image(lab: Lab, phase: str) ->
 
 
 @pytest.mark.parametrize(("phase", "run"), [("sealed", ["sealed"]), ("booted", ["sealed", "booted"])])
-def test_the_first_failure_can_be_enough(lab: Lab, phase: str, run: list[str]) -> None:
-    lab.says(phase, BAD)
+def test_a_verification_can_end_at_the_first_failure(lab: Lab, phase: str, run: list[str]) -> None:
+    lab.reports(phase, BAD)
 
     assert not lab.run(fail_fast=True).passed
     assert lab.phases() == run
 
 
-def test_no_test_at_all_is_no_pass(lab: Lab) -> None:
+def test_a_verification_without_tests_is_an_error(lab: Lab) -> None:
     for phase in PHASES:
-        lab.says(phase, NONE)
+        lab.reports(phase, NONE)
 
     with pytest.raises(VerificationError, match="no test ran"):
         lab.run()
 
 
-def test_a_pytest_that_breaks_is_no_pass(lab: Lab) -> None:
-    lab.says("booted", GOOD, status=3)
+def test_a_pytest_that_breaks_is_an_error(lab: Lab) -> None:
+    lab.reports("booted", GOOD, status=3)
 
     with pytest.raises(VerificationError, match="pytest failed in phase booted with exit code 3"):
         lab.run()
 
 
-def test_an_image_that_was_written_to_is_no_pass(lab: Lab, fake: Callable[..., Path]) -> None:
+def test_an_image_that_changed_is_an_error(lab: Lab, fake: Callable[..., Path]) -> None:
     fake("qemu-system-x86_64", f"echo >> '{lab.image}'; {lab.until_it_reboots}")
 
     with pytest.raises(VerificationError, match="changed while it was verified"):
         lab.run()
 
 
-def test_the_vm_is_on_an_overlay_and_as_large_as_the_image_asks_for(lab: Lab) -> None:
+def test_the_vm_has_an_overlay_and_the_size_from_build_json(lab: Lab) -> None:
     verdict = lab.run()
 
     create, resize = [call for call in lab.calls("qemu-img") if call.startswith(("create", "resize"))]
@@ -206,8 +206,8 @@ def test_the_vm_is_on_an_overlay_and_as_large_as_the_image_asks_for(lab: Lab) ->
     assert verdict.uncovered_images == ("a.b/tool:1",)
 
 
-def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, tmp_path: Path) -> None:
-    """And the user's own suites run before and after the reboot."""
+def test_expectations_come_from_the_image_and_the_manifest(lab: Lab, tmp_path: Path) -> None:
+    """The user's own suites run before and after the reboot."""
     mine = tmp_path / "mine"
     mine.mkdir()
 
@@ -223,7 +223,7 @@ def test_expectations_are_the_images_own_and_the_manifest_beside_them(lab: Lab, 
     assert (shown.result, shown.image_sha256) == ("passed", files.sha256_of(lab.image))
 
 
-def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, inside: Path) -> None:
+def test_an_image_without_build_json_is_verified_too(lab: Lab, inside: Path) -> None:
     for name in ("build.json", "images.lock.json"):
         (inside / "usr/lib/goldsmith" / name).unlink()
     (inside / "etc/cloud/cloud.cfg").unlink()
@@ -235,7 +235,7 @@ def test_an_image_that_says_nothing_of_itself_is_judged_all_the_same(lab: Lab, i
     assert "-m 2048 -smp 2" in lab.calls("qemu-system-x86_64")[0]
 
 
-def test_the_bill_of_materials_is_kept_and_what_it_lists_expected(lab: Lab) -> None:
+def test_the_sbom_is_kept_and_its_contents_are_expected(lab: Lab) -> None:
     lab.run()
 
     assert lab.expected("sealed")["sbom"] == {
@@ -244,8 +244,8 @@ def test_the_bill_of_materials_is_kept_and_what_it_lists_expected(lab: Lab) -> N
     assert json.loads((lab.out / "sbom.cdx.json").read_text()) == {"components": [PACKAGE]}
 
 
-def test_that_there_can_be_no_bill_is_a_finding_of_the_suites(lab: Lab) -> None:
-    (lab.folder / "no-bill").touch()
+def test_a_failed_sbom_is_left_to_the_suites(lab: Lab) -> None:
+    (lab.folder / "no-sbom").touch()
 
     lab.run()
 
@@ -253,7 +253,7 @@ def test_that_there_can_be_no_bill_is_a_finding_of_the_suites(lab: Lab) -> None:
     assert not (lab.out / "sbom.cdx.json").exists()
 
 
-def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(
+def test_a_lost_vm_is_a_boot_error_and_no_failed_test(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panic = "Kernel panic - not syncing"
@@ -268,7 +268,7 @@ def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(
         "qemu-system-x86_64",
         f"""console=$(echo "$*" | sed 's/.*path=//;s/,.*//'); echo '{panic}' > "$console"; exec sleep 60""",
     )
-    lab.says("booted", BAD)
+    lab.reports("booted", BAD)
 
     with pytest.raises(BootError, match=rf"(?s)lost in phase booted.*{panic}"):
         lab.run()
@@ -276,10 +276,10 @@ def test_a_vm_that_is_lost_is_told_apart_from_a_failed_test(
     assert panic in (lab.out / "console.log").read_text()
 
 
-def test_a_vm_that_the_emulator_lost_is_replaced_once_and_that_is_said(
+def test_a_vm_that_the_emulator_lost_is_replaced_once_and_counted(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk of the lost one is not taken over."""
+    """The new VM gets a new overlay."""
     monkeypatch.setattr(qemu.Vm, "_banner", lambda self: self.console.parent.name == "vm-1")
     oops = "[    5.051208] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI"
     fake(
@@ -298,7 +298,7 @@ fi; {lab.until_it_reboots}""",
     assert len(set(overlays)) == 2
 
 
-def test_an_emulator_that_loses_two_vms_has_failed(
+def test_an_emulator_that_loses_two_vms_is_an_error(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
@@ -320,7 +320,7 @@ def test_a_vm_that_does_not_go_down_is_lost(
     fake("ssh", "")
     monkeypatch.setattr(session, "_SHUTDOWN_DEADLINE_S", 0.05)
 
-    with pytest.raises(BootError, match="not down 0 s after it was told to reboot"):
+    with pytest.raises(BootError, match="the guest did not shut down within 0 s of a reboot"):
         lab.run()
 
 
@@ -336,22 +336,22 @@ def test_a_vm_that_does_not_come_back_is_lost(
         lab.run()
 
 
-def test_a_folder_of_suites_that_is_not_there_is_not_passed_over(lab: Lab, tmp_path: Path) -> None:
+def test_a_missing_folder_of_suites_is_an_error(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="typo"):
         lab.run(tests=[tmp_path / "typo"])
 
 
-def test_an_image_that_only_sounds_like_the_sandboxs_is_named_too(lab: Lab, inside: Path) -> None:
+def test_an_image_with_a_name_like_the_sandbox_image_is_uncovered_too(lab: Lab, inside: Path) -> None:
     lock = samples.images_lock(samples.image("a.b/pause-menu:1"))
     (inside / "usr/lib/goldsmith/images.lock.json").write_text(json.dumps(lock))
 
     assert lab.run().uncovered_images == ("a.b/pause-menu:1",)
 
 
-def test_what_the_sealed_disk_showed_is_reported_also_if_the_vm_is_lost(
+def test_findings_of_the_offline_image_are_reported_also_if_the_vm_is_lost(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab.says("sealed", BAD)
+    lab.reports("sealed", BAD)
     monkeypatch.setattr(qemu.Vm, "is_alive", lambda _self: False)
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
     with pytest.raises(BootError):
@@ -360,7 +360,7 @@ def test_what_the_sealed_disk_showed_is_reported_also_if_the_vm_is_lost(
     assert (lab.out / "junit.xml").exists()
 
 
-def test_a_foreign_image_without_os_release_is_judged_too(lab: Lab, inside: Path) -> None:
+def test_a_foreign_image_without_os_release_is_verified_too(lab: Lab, inside: Path) -> None:
     (inside / "etc/os-release").unlink()
 
     assert lab.run().passed
