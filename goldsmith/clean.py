@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith.core import cache, scratch
-from goldsmith.core.builds import is_verified
+from goldsmith.core import cache, runs
+from goldsmith.core.build_folders import is_verified
 from goldsmith.core.documents import Document, about
 from goldsmith.devcloud import lifecycle
 
@@ -29,7 +29,7 @@ class CleanAnswer(Document):
 
 def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> CleanAnswer:
     """Remove leftovers of dead runs and broken cache entries; with options also old entries and builds."""
-    done = scratch.clean_dead_runs() + lifecycle.clean_dead()
+    done = runs.clean_dead_runs() + lifecycle.clean_dead()
     done += cache.clean_cache(older_than_days=cache_older_than_days)
     if keep_builds is not None:
         for folder in sorted(path for path in out.glob("*") if path.is_dir()):
@@ -58,7 +58,7 @@ def clean_builds(folder: Path, *, keep: int) -> list[str]:
 
 def _live_builds() -> set[Path]:
     found = set()
-    for run in scratch.live_runs():
+    for run in runs.live_runs():
         with contextlib.suppress(OSError):
             found.add(Path((run / "build").read_text()))
     return found

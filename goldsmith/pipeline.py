@@ -20,9 +20,9 @@ from goldsmith.apt.netns import ProxySocket
 from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
-from goldsmith.core import builds, files, paths, progress, scratch
+from goldsmith.core import build_folders, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import SpecError
 from goldsmith.host import preflight
 from goldsmith.image import (
@@ -31,7 +31,7 @@ from goldsmith.image import (
     dib,
     dib_plan,
     disk,
-    elements,
+    element_hashes,
     manifest,
     packages,
     prepare,
@@ -136,11 +136,11 @@ def build(name: str, options: Options) -> BuildResult:
     timings = Timings()
     with timings.stage("spec"):
         loaded = load.load(name, options.variables)
-    with scratch.run(out=options.out), timings.stage("preflight"):
+    with runs.run(out=options.out), timings.stage("preflight"):
         _check_host(loaded.spec, options)
     folder = _folder(loaded, options)
     progress.note(f"build {folder.name} in {folder}")
-    with scratch.run(out=options.out) as run, _kept_if_asked(folder, options):
+    with runs.run(out=options.out) as run, _kept_if_asked(folder, options):
         run.claim_build(folder)
         context = BuildContext(
             loaded=loaded, identity=_identity(loaded, folder), folder=folder, options=options,
@@ -191,7 +191,7 @@ def _verify(context: BuildContext, made: Manifest) -> BuildResult:
     if report is not None:
         vulnerabilities.require(report, spec.fail_on)
     verdict.require(folder)
-    is_latest = builds.move_latest(folder)
+    is_latest = build_folders.move_latest(folder)
     resume.forget(folder)
     return BuildResult(folder=folder, image=folder / final.disk.file, is_latest=is_latest, manifest=final)
 
@@ -227,7 +227,7 @@ def _folder(loaded: LoadedSpec, options: Options) -> Path:
     if options.start in resume.RESUMABLE:
         return resume.find(options.out / loaded.spec.name, loaded)
     commit, _ = build_info.commit_of(paths.project_root())
-    return builds.new_build_folder(options.out, loaded.spec.name, commit[:7])
+    return build_folders.new_build_folder(options.out, loaded.spec.name, commit[:7])
 
 
 def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
@@ -339,7 +339,7 @@ def _manifest(
     return manifest.of_build(
         context.spec, context.identity, context.folder, disks=disks, kubelet=kubelet.record(binary),
         images=() if bundle is None else bundle.images,
-        elements=elements.hashes(dib_plan.elements(context.spec), context.loaded.elements),
+        elements=element_hashes.hashes(dib_plan.elements(context.spec), context.loaded.elements),
         base_image=base_image.record(context.spec.base_image),
         accepted_unsigned=context.policy.used,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from goldsmith.core import documents, files
-from goldsmith.core.builds import is_verified
+from goldsmith.core.build_folders import is_verified
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import BuildError
 from goldsmith.image.manifest import Manifest

@@ -32,7 +32,7 @@ def lock(
     json: bool = False,
 ) -> None:
     """Write NAME.lock.yaml beside the spec, from a verified build of it."""
-    from goldsmith.core import builds, paths
+    from goldsmith.core import build_folders, paths
     from goldsmith.errors import ProvenanceError
     from goldsmith.image import finished_build
     from goldsmith.provenance import spec_lock
@@ -41,7 +41,7 @@ def lock(
     with common.reported(as_json=json):
         loaded = load.load(name, common.variables(var or ()))
         root = paths.out_root(out)
-        folder = builds.find_build(root, loaded.spec.name, build)
+        folder = build_folders.find_build(root, loaded.spec.name, build)
         finished_build.read(folder, error=ProvenanceError, name=loaded.spec.name)
         answer = spec_lock.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
         common.show(answer, as_json=json)

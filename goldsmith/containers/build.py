@@ -22,7 +22,7 @@ from goldsmith.containers.build_context import Context
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.store import Built
 from goldsmith.core import proc, progress
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError
 from goldsmith.host import tools
 from goldsmith.host.docker_engine import engine

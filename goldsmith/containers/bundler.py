@@ -22,8 +22,8 @@ from goldsmith.containers.build_context import Context
 from goldsmith.containers.images_lock import ImagesLock, LockedImage
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.store import Built
-from goldsmith.core import cache, files, paths, progress, scratch
-from goldsmith.core.scratch import Run
+from goldsmith.core import cache, files, paths, progress, runs
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.spec import load
 from goldsmith.spec.model import Arch, ContainerSpec, Layers
@@ -291,7 +291,7 @@ def export_images(name: str, variables: Mapping[str, str], target: Path, *, refr
             f"the spec {loaded.spec.name} lists no container images", hint="add its key containers"
         )
     target.mkdir(parents=True, exist_ok=True)
-    with scratch.run() as run:
+    with runs.run() as run:
         bundle = export(
             loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
             refresh=refresh, log_path=run.folder / "export.log", policy=policy.of_spec(loaded.spec),

@@ -4,26 +4,23 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith.containers import cosign, cosign_keyless, oci
-from goldsmith.containers.policy import Policy, Rule
+from goldsmith.containers import blobs, oci, signatures
+from goldsmith.containers.policy import Policy
 from goldsmith.containers.skopeo import Skopeo
-from goldsmith.core import cache, files, progress
-from goldsmith.core.scratch import Run
-from goldsmith.errors import BuildError, ProvenanceError
+from goldsmith.core import cache
+from goldsmith.core.runs import Run
+from goldsmith.errors import BuildError
 
 _TAG_S = 60
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _INDEXES = (oci.OCI_INDEX, oci.DOCKER_LIST)
-_NOT_TRUSTED = "do not use this registry until its owner has checked it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +43,13 @@ def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path)
     name, digest = _split(reference)
     source = Skopeo(name=name, run=run, log_path=log_path)
     rule = policy.rule(f"{name}@{digest}")
-    if (key := rule.sigstore_key) is not None:
-        _once(rule, name, digest, functools.partial(_check_cosign, source, digest, key))
-    if rule.trusted_root is not None:
-        _once(rule, name, digest, functools.partial(_check_keyless, source, digest, rule, rule.trusted_root))
+    signatures.require_of_reference(source, digest, rule)
     raw = _manifest(source, digest)
     index_digest = None
     if _media_type(raw) in _INDEXES:
         index_digest, digest = digest, _platform(json.loads(raw), reference, arch)
-    if rule.gpg_key is not None:  # on the image itself: skopeo checks none on an index
-        _once(rule, name, digest, functools.partial(_check_gpg, source, digest, rule))
-    folder = cache.cached("registry", _hex(digest), functools.partial(_fetch, source, digest))
+    signatures.require_of_image(source, digest, rule)
+    folder = cache.cached("registry", blobs.hex_of(digest), functools.partial(blobs.fetch, source, digest))
     pulled = _read(folder, index_digest, reference)
     _require_architecture(json.loads(pulled.blobs[pulled.config.digest].read_bytes()), reference, arch)
     return pulled
@@ -81,68 +74,6 @@ def is_pinned(reference: str) -> bool:
     return "@sha256:" in reference
 
 
-def _once(rule: Rule, name: str, digest: str, check: Callable[[], None]) -> None:
-    """Remember what a rule has allowed: check again only after the rule or its key has changed."""
-    key = hashlib.sha256(f"{rule.fingerprint()} {name}@{digest}".encode()).hexdigest()
-    with progress.share("signatures"):
-        cache.cached("allowed", key, lambda _: check())
-
-
-def _check_cosign(source: Skopeo, digest: str, key: Path) -> None:
-    """Raise ProvenanceError unless the registry has a signature by key beside the image."""
-    with tempfile.TemporaryDirectory(dir=source.run.folder) as scratch:
-        stored = Path(scratch) / "signatures"
-        try:
-            source.copy(f":{cosign.tag(digest)}", stored)
-        except BuildError as e:
-            raise ProvenanceError(
-                f"{source.name}@{digest} has no signature; the policy requires one by {key.name}",
-                hint=str(e),
-            ) from e
-        cosign.check(stored, digest, source.name, key)
-
-
-def _check_keyless(source: Skopeo, digest: str, rule: Rule, trusted_root: Path) -> None:
-    """Raise ProvenanceError unless the registry has a signature by the rule's identity beside the image."""
-    try:
-        listed = cosign_keyless.bundles(source.manifest(f":{cosign_keyless.tag(digest)}"))
-    except BuildError:  # nothing refers to the image
-        listed = ()
-    found = []
-    for manifest in listed:
-        with tempfile.TemporaryDirectory(dir=source.run.folder) as scratch:
-            bundle = Path(scratch) / "bundle"
-            _fetch(source, manifest, bundle)
-            names = cosign_keyless.blobs((bundle / "manifest.json").read_bytes())
-            found += [(bundle / _hex(name)).read_bytes() for name in names]
-    cosign_keyless.check(
-        found, digest, source.name, identity=rule.identity, issuer=rule.issuer, trusted_root=trusted_root
-    )
-
-
-def _check_gpg(source: Skopeo, digest: str, rule: Rule) -> None:
-    """Raise ProvenanceError unless skopeo finds a signature by one of the rule's keys."""
-    with tempfile.TemporaryDirectory(dir=source.run.folder) as scratch:
-        try:
-            source.copy_signed(digest, rule, Path(scratch))
-        except BuildError as e:
-            raise ProvenanceError(
-                f"{source.name}@{digest} is not signed as the policy requires: {str(e).splitlines()[-1]}",
-                hint="ask its owner; see docs/provenance.md",
-            ) from e
-
-
-def _fetch(source: Skopeo, digest: str, target: Path) -> None:
-    """Fill target with manifest.json and blobs (named by their hex digest), all of them checked."""
-    source.copy(digest, target)
-    (target / "version").unlink()
-    manifest = (target / "manifest.json").read_bytes()
-    _compare(oci.sha256(manifest), digest, source.name)
-    for blob in _descriptors(json.loads(manifest)):
-        path = target / _hex(blob["digest"])
-        _compare(f"sha256:{files.sha256_of(path)}", blob["digest"], source.name)
-
-
 def _split(reference: str) -> tuple[str, str]:
     name, _, digest = reference.partition("@")
     if not _DIGEST.fullmatch(digest):
@@ -156,10 +87,10 @@ def _split(reference: str) -> tuple[str, str]:
 def _manifest(source: Skopeo, digest: str) -> bytes:
     def fetch(new: Path) -> None:
         raw = source.manifest(digest)
-        _compare(oci.sha256(raw), digest, source.name)
+        blobs.compare(oci.sha256(raw), digest, source.name)
         (new / "manifest.json").write_bytes(raw)
 
-    return (cache.cached("registry-manifest", _hex(digest), fetch) / "manifest.json").read_bytes()
+    return (cache.cached("registry-manifest", blobs.hex_of(digest), fetch) / "manifest.json").read_bytes()
 
 
 def _platform(index: Mapping[str, Any], reference: str, arch: str) -> str:
@@ -186,7 +117,7 @@ def _digest(found: object, reference: str) -> str:
     """A valid digest from a registry's index; it becomes a file name in the cache."""
     if not isinstance(found, str) or not _DIGEST.fullmatch(found):
         raise BuildError(
-            f"the index {reference} lists an image without a valid digest: {found!r}", hint=_NOT_TRUSTED
+            f"the index {reference} lists an image without a valid digest: {found!r}", hint=blobs.NOT_TRUSTED
         )
     return found
 
@@ -196,7 +127,7 @@ def _read(folder: Path, index_digest: str | None, reference: str) -> Pulled:
     parsed = json.loads(manifest)
     config_size = parsed["config"]["size"]
     config_digest = parsed["config"]["digest"]
-    config = json.loads((folder / _hex(config_digest)).read_bytes())
+    config = json.loads((folder / blobs.hex_of(config_digest)).read_bytes())
     try:
         diff_ids = config["rootfs"]["diff_ids"]
         layers = tuple(
@@ -213,7 +144,7 @@ def _read(folder: Path, index_digest: str | None, reference: str) -> Pulled:
         index_digest=index_digest,
         config=oci.Layer(digest=config_digest, size=config_size, diff_id=config_digest),
         layers=layers,
-        blobs={blob["digest"]: folder / _hex(blob["digest"]) for blob in _descriptors(parsed)},
+        blobs={blob["digest"]: folder / blobs.hex_of(blob["digest"]) for blob in blobs.descriptors(parsed)},
     )
 
 
@@ -221,21 +152,3 @@ def _media_type(manifest: bytes) -> str:
     """mediaType is optional in OCI manifests and indexes; what they hold tells them apart."""
     parsed = json.loads(manifest)
     return str(parsed.get("mediaType") or (oci.OCI_INDEX if "manifests" in parsed else oci.OCI_MANIFEST))
-
-
-def _descriptors(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    if manifest.get("schemaVersion") != 2 or "config" not in manifest:
-        raise BuildError(
-            "the registry serves a manifest of schema version 1, which is too old",
-            hint="push the image again with a current docker, podman or skopeo",
-        )
-    return [manifest["config"], *manifest["layers"]]
-
-
-def _compare(found: str, expected: str, name: str) -> None:
-    if found != expected:
-        raise BuildError(f"{name} serves content of {found}, expected {expected}", hint=_NOT_TRUSTED)
-
-
-def _hex(digest: str) -> str:
-    return digest.partition(":")[2]

@@ -16,7 +16,7 @@ import yaml
 
 from goldsmith.containers.policy import Rule
 from goldsmith.core import proc
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, CommandError
 
 _TIMEOUT_S = 1800

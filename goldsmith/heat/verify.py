@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from goldsmith.core import builds, progress
+from goldsmith.core import build_folders, progress
 from goldsmith.devcloud import lifecycle, start
 from goldsmith.devcloud.services import SERVICES
 from goldsmith.heat import acceptance, client
@@ -31,7 +31,7 @@ def verify(
     signed the build. Raises what acceptance.run() raises, ProvenanceError, and HostError if a test cloud
     cannot run.
     """
-    build = builds.find_build(out, name)
+    build = build_folders.find_build(out, name)
     signer = None if signed_by is None else release_check.require(build, signed_by, otherwise="verified")
     if cloud:
         return acceptance.run(build, client.connect(cloud), options, signed_by=signer).verdict()

@@ -17,7 +17,7 @@ from docker.context import ContextAPI
 from docker.errors import DockerException
 
 from goldsmith.core import privilege, proc, progress, reaper, wait
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import HostError
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")

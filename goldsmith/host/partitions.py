@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from goldsmith.core import privilege, proc, scratch
+from goldsmith.core import privilege, proc, runs
 from goldsmith.errors import CommandError, HostError
 
 Mapper = Literal["kpartx", "blkpg"]
@@ -23,7 +23,7 @@ _SECTOR = 512
 @functools.cache
 def partition_mapper() -> Mapper:
     """kpartx or blkpg, whichever works on this host; tried once. Raises HostError if neither does."""
-    with scratch.run_folder(None) as folder:
+    with runs.run_folder(None) as folder:
         return find(folder)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from goldsmith.apt import mirror
-from goldsmith.core import paths, privilege, proc, scratch
+from goldsmith.core import paths, privilege, proc, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import GoldsmithError, HostError
@@ -53,7 +53,7 @@ def doctor(name: str) -> DoctorReport:
 
 
 def host_checks(
-    spec: ImageSpec | None = None, *, run: scratch.Run | None = None, out: Path | None = None
+    spec: ImageSpec | None = None, *, run: runs.Run | None = None, out: Path | None = None
 ) -> list[Check]:
     """Every check that a build of spec needs (None: of any spec); never raises for a bad host.
 
@@ -61,7 +61,7 @@ def host_checks(
     output folder, if not paths.out_root().
     """
     try:
-        with scratch.run_folder(run) as folder:
+        with runs.run_folder(run) as folder:
             return list(_all_checks(spec, folder, out or paths.out_root()))
     except OSError as e:
         return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
@@ -72,7 +72,7 @@ def host_checks(
 def require(
     spec: ImageSpec,
     *,
-    run: scratch.Run | None = None,
+    run: runs.Run | None = None,
     out: Path | None = None,
     left_out: Collection[str] = (),
 ) -> list[Check]:

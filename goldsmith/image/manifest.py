@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from goldsmith.containers.images_lock import LockedImage
-from goldsmith.core import builds
+from goldsmith.core import build_folders
 from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
 from goldsmith.image import packages, qemu_img
@@ -25,7 +25,7 @@ from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.spec.model import ImageSpec
 
-FILE = builds.MANIFEST
+FILE = build_folders.MANIFEST
 _TOOLS = ("goldsmith", "diskimage-builder", "docker", "jinja2", "invoke", "pytest-testinfra")
 
 

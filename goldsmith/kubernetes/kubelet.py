@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith.core import cache, download, proc, progress, scratch
+from goldsmith.core import cache, download, proc, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
 from goldsmith.errors import BuildError, SpecError
@@ -71,7 +71,7 @@ def record(binary: KubeletBinary | None) -> KubeletRecord | None:
 
 
 def obtain(
-    kubelet: KubeletSpec, arch: Arch, *, run: scratch.Run, log_path: Path, module: Path | None = None
+    kubelet: KubeletSpec, arch: Arch, *, run: runs.Run, log_path: Path, module: Path | None = None
 ) -> KubeletBinary:
     """The kubelet that the spec names; the output of programs is appended to log_path.
 
@@ -134,9 +134,7 @@ class _CompilePlan:
         }
 
 
-def _compiled(
-    kubelet: KubeletSpec, arch: Arch, run: scratch.Run, log_path: Path, module: Path
-) -> KubeletBinary:
+def _compiled(kubelet: KubeletSpec, arch: Arch, run: runs.Run, log_path: Path, module: Path) -> KubeletBinary:
     files = {name: (module / name).read_bytes() for name in FILES}
     go_mod = files["go.mod"].decode()
     pinned = pin.pinned(go_mod)
@@ -155,7 +153,7 @@ def _compiled(
     )  # fmt: skip
 
 
-def _fill(folder: Path, plan: _CompilePlan, run: scratch.Run, log_path: Path) -> None:
+def _fill(folder: Path, plan: _CompilePlan, run: runs.Run, log_path: Path) -> None:
     """Compile into a cache entry, and check the binary."""
     binary = folder / "kubelet"
     with progress.step(
@@ -183,7 +181,7 @@ def _release(kubelet: KubeletSpec, arch: Arch, log_path: Path) -> KubeletBinary:
     )  # fmt: skip
 
 
-def _compile(go: Path, plan: _CompilePlan, binary: Path, run: scratch.Run, log_path: Path) -> None:
+def _compile(go: Path, plan: _CompilePlan, binary: Path, run: runs.Run, log_path: Path) -> None:
     source = Path(tempfile.mkdtemp(prefix="kubelet-", dir=run.folder))
     for name, data in plan.files.items():
         (source / name).write_bytes(data)

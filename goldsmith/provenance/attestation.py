@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from goldsmith.core import builds, files
+from goldsmith.core import build_folders, files
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError, PublishError, SpecError
 from goldsmith.image import finished_build, manifest, packages
@@ -60,7 +60,7 @@ def sign_build(
             "no builder is given: a statement names who built it, by a URI",
             hint=f"add --builder https://ci.example.org/nightly, or set {BUILDER}",
         )
-    folder = builds.find_build(out, name, build)
+    folder = build_folders.find_build(out, name, build)
     private = dsse.private_key(key)
     disks = finished_build.read(folder, error=ProvenanceError).manifest.disks
     properties = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from goldsmith.apt import indexes, mirror, packages
 from goldsmith.apt.packages import Offer
-from goldsmith.core import scratch
+from goldsmith.core import runs
 from goldsmith.errors import SpecError
 from goldsmith.provenance import lockfile, spec_lock
 from goldsmith.provenance.lockfile import Difference, Lock, LockedPackage, OutdatedAnswer
@@ -23,7 +23,7 @@ def find(loaded: LoadedSpec) -> OutdatedAnswer:
     Raises SpecError for a spec whose packages are not Debian's, and the errors of a missing lock or mirror.
     """
     locked = lockfile.read(spec_lock.path_of(loaded))
-    with scratch.run() as run:
+    with runs.run() as run:
         ours = (*lockfile.compare(locked, spec_lock.checkout(loaded)), *spec_lock.find(loaded.spec, run))
     if loaded.spec.distribution is not Distribution.debian:
         if locked.packages:

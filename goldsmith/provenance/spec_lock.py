@@ -11,11 +11,11 @@ from goldsmith.apt import indexes, mirror, store
 from goldsmith.apt.indexes import IndexState
 from goldsmith.containers import build_context, images_lock, registry
 from goldsmith.containers.images_lock import ImagesLock
-from goldsmith.core import files, paths, progress, scratch
+from goldsmith.core import files, paths, progress, runs
 from goldsmith.core.documents import as_data
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
-from goldsmith.image import base_image, dib_plan, elements, packages
+from goldsmith.image import base_image, dib_plan, element_hashes, packages
 from goldsmith.image.build_info import Identity
 from goldsmith.image.packages import PackageList
 from goldsmith.kubernetes.kubelet import KubeletRecord
@@ -46,7 +46,7 @@ def checkout(loaded: LoadedSpec) -> dict[str, Any]:
     return {
         "spec": loaded.sha256,
         "python": {_PYTHON: files.sha256_of(root / _PYTHON)},
-        "elements": elements.hashes(dib_plan.elements(spec), loaded.elements),
+        "elements": element_hashes.hashes(dib_plan.elements(spec), loaded.elements),
         "base-image": as_data(base_image.record(spec.base_image)),
         "contexts": {
             made.ref: build_context.digest(made.folder)
@@ -129,7 +129,7 @@ def index(spec: ImageSpec, locked: Lock | None) -> IndexState | None:
 
 def _note_tag_drift(spec: ImageSpec) -> None:
     """The lock holds digests; a note tells of tags that have another digest today."""
-    with scratch.run() as run:
+    with runs.run() as run:
         for tag in find(spec, run):
             progress.note(f"tag drift: {tag.what} is {tag.found} in its registry, {tag.locked} in the lock")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from goldsmith.core import openstack, progress
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import Build, DiskFile
 from goldsmith.publish import canary, metadefs, observe, planner, records, release

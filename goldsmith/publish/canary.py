@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.core import progress
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import GoldsmithError, PublishError
 from goldsmith.image.finished_build import Build
 from goldsmith.publish import release

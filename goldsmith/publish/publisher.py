@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import builds, progress, scratch
-from goldsmith.core.scratch import Run
+from goldsmith.core import build_folders, progress, runs
+from goldsmith.core.runs import Run
 from goldsmith.errors import GoldsmithError, HostError, PublishError, SpecError
 from goldsmith.image import finished_build
 from goldsmith.image.finished_build import Build, DiskFile
@@ -94,13 +94,13 @@ class Publisher:
     def publish(self) -> list[CloudResult]:
         """One result for each cloud, in their order. Raises errors that concern them all."""
         build, disks = self._disks()
-        with scratch.run(out=self.options.out) as run:
+        with runs.run(out=self.options.out) as run:
             return self._everywhere(lambda cloud: self._publish(cloud, build, disks[cloud.format], run))
 
     def plan(self) -> list[CloudResult]:
         """What publish() would do. Changes nothing."""
         build, disks = self._disks()
-        with scratch.run(out=self.options.out) as run:
+        with runs.run(out=self.options.out) as run:
             return self._everywhere(lambda cloud: self._plan(cloud, build, disks[cloud.format], run))
 
     def rollback(self, to: str) -> list[CloudResult]:
@@ -133,7 +133,7 @@ class Publisher:
         policy = signature_policy.choose(
             self.spec.publish, self.options.signed_by, self.options.accept_unsigned
         )
-        folder = builds.find_build(self.options.out, self.spec.name, self.options.build)
+        folder = build_folders.find_build(self.options.out, self.spec.name, self.options.build)
         build = finished_build.read(folder, name=self.spec.name)
         policy.require(folder)
         formats = {cloud.format for cloud in self.clouds}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from packageurl import PackageURL
 
-from goldsmith.core import builds, paths, progress
+from goldsmith.core import build_folders, paths, progress
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.scan import osv, sbom
@@ -216,5 +216,5 @@ def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> 
         raise SpecError(
             "no database of known vulnerabilities is given", hint=f"add --database PATH, or set {VARIABLE}"
         )
-    bill = Path(name) if Path(name).is_file() else builds.find_build(out, name, build) / sbom.FILE
+    bill = Path(name) if Path(name).is_file() else build_folders.find_build(out, name, build) / sbom.FILE
     return find(bill, osv.load(path))

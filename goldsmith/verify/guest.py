@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import builds, paths, proc, progress, scratch, wait
-from goldsmith.core.scratch import Run
+from goldsmith.core import build_folders, paths, proc, progress, runs, wait
+from goldsmith.core.runs import Run
 from goldsmith.errors import CommandError
 from goldsmith.host import accelerator
 from goldsmith.image import mount, qemu_img
@@ -105,7 +105,7 @@ def boot_shell(name: str, *, memory_mib: int) -> int:
     """Open a shell in a VM of a disk image or of a spec's latest build; return the shell's exit status."""
     image = Path(name)
     if not image.is_file():
-        image = builds.find_qcow2(paths.out_root(), name)
-    with scratch.run() as run, booted(image, run=run, memory_mib=memory_mib, cpus=2) as vm:
+        image = build_folders.find_qcow2(paths.out_root(), name)
+    with runs.run() as run, booted(image, run=run, memory_mib=memory_mib, cpus=2) as vm:
         progress.note(f"console: {vm.vm.console}; leave the shell to end the VM")
         return proc.interactive(["ssh", "-t", "-F", vm.ssh_config, "guest"])

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import progress, scratch
+from goldsmith.core import progress, runs
 from goldsmith.core.files import sha256_of
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import EmulatorError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image import mount
@@ -196,5 +196,5 @@ def verify_file(
     compared = None if manifest is None else Manifest.read(manifest, error=SpecError)
     out.mkdir(parents=True, exist_ok=True)
     subject = Subject(image=image, out=out, manifest=compared, tests=tests, fail_fast=fail_fast)
-    with scratch.run() as run:
+    with runs.run() as run:
         return verify(subject, run=run, log_path=out / "verify.log")

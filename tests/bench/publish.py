@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import builds, paths, proc, progress
-from goldsmith.core.scratch import Run
+from goldsmith.core import build_folders, paths, proc, progress
+from goldsmith.core.runs import Run
 from goldsmith.devcloud import lifecycle, venv
 from goldsmith.devcloud.start import Options
 from goldsmith.image import finished_build
@@ -34,7 +34,7 @@ _TRIALS = 5
 def rows(run: Run) -> list[dict[str, Any]]:
     """Medians of both, in seconds; of ours the largest peak of memory. Raises SpecError without a build."""
     out = paths.out_root()
-    build = finished_build.read(builds.find_build(out, SPEC))
+    build = finished_build.read(build_folders.find_build(out, SPEC))
     disk = build.folder / build.manifest.disk.file
     idle, plain, ours, uploads, peaks = [], [], [], [], []
     with lifecycle.owned(_CLOUD, Options(services=("glance",))) as running:

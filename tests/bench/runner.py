@@ -22,8 +22,8 @@ import docker
 
 from goldsmith.apt import mirror
 from goldsmith.containers import bundler
-from goldsmith.core import paths, privilege, proc, progress, scratch
-from goldsmith.core.scratch import Run
+from goldsmith.core import paths, privilege, proc, progress, runs
+from goldsmith.core.runs import Run
 from goldsmith.errors import SpecError
 from goldsmith.host import docker_engine
 from goldsmith.image import dib, dib_plan, prepare
@@ -43,7 +43,7 @@ def run(what: str) -> dict[str, Any]:
     }  # fmt: skip
     if what and what not in parts:
         raise SpecError(f"there is no benchmark {what!r}", hint=f"one of: {' '.join(parts)}")
-    with scratch.run() as found:
+    with runs.run() as found:
         rows = [row for name in ([what] if what else parts) for row in parts[name](found)]
     return {
         "cpus": os.cpu_count(),

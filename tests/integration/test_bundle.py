@@ -21,8 +21,8 @@ import pytest
 from goldsmith.apt import mirror
 from goldsmith.containers import bundler, oci
 from goldsmith.containers.bundler import Bundle
-from goldsmith.core import files, paths, privilege, proc, scratch, wait
-from goldsmith.core.scratch import Run
+from goldsmith.core import files, paths, privilege, proc, runs, wait
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.host import docker_engine
 from goldsmith.spec.model import ContainerSpec, Layers
@@ -39,7 +39,7 @@ NOWHERE = "unix:///nonexistent/docker.sock"  # whoever asks for an engine is tol
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    with scratch.run() as made:
+    with runs.run() as made:
         yield made
 
 

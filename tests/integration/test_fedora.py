@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from goldsmith.containers.images_lock import ImagesLock
-from goldsmith.core import download, files, paths, proc, reaper, scratch
-from goldsmith.core.scratch import Run
+from goldsmith.core import download, files, paths, proc, reaper, runs
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, CommandError, HostError
 from goldsmith.host import partitions
 from goldsmith.image import build_info, dib, dib_plan, mount
@@ -68,7 +68,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    with scratch.run() as made:
+    with runs.run() as made:
         yield made
         assert not reaper.mounts(made.folder)
         assert not reaper.loop_devices(made.folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import proc, scratch
+from goldsmith.core import proc, runs
 from goldsmith.errors import BuildError
 from goldsmith.host import tools
 from goldsmith.kubernetes import go_toolchain, kubelet
@@ -23,14 +23,14 @@ _PT_INTERP = 3
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[scratch.Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[runs.Run]:
     """A run with an empty cache; Go's caches are the user's."""
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
-    with scratch.run() as run:
+    with runs.run() as run:
         yield run
 
 
-def obtain(run: scratch.Run, log: Path, module: Path | None = None) -> kubelet.KubeletBinary:
+def obtain(run: runs.Run, log: Path, module: Path | None = None) -> kubelet.KubeletBinary:
     spec = KubeletSpec(version=pinned_version())
     return kubelet.obtain(spec, _host_arch(), run=run, log_path=log, module=module)
 
@@ -56,7 +56,7 @@ def _builds(log: Path) -> int:
 
 
 def test_the_kubelet_is_compiled_once_and_again_only_for_a_changed_input(
-    run: scratch.Run, tmp_path: Path
+    run: runs.Run, tmp_path: Path
 ) -> None:
     log, module = tmp_path / "log", tmp_path / "module"
     shutil.copytree(module_folder(), module)
@@ -79,7 +79,7 @@ def test_the_kubelet_is_compiled_once_and_again_only_for_a_changed_input(
 
 
 def test_a_toolchain_module_that_is_not_the_pinned_one_is_refused(
-    run: scratch.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: runs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "module"
     shutil.copytree(module_folder(), module)
@@ -95,7 +95,7 @@ def test_a_toolchain_module_that_is_not_the_pinned_one_is_refused(
 
 
 def test_the_pinned_toolchain_module_compiles(
-    run: scratch.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: runs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pin = go_toolchain.read_pin(module_folder())
     _hide_fitting_gos(monkeypatch, tmp_path)

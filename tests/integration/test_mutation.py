@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith.core import scratch
+from goldsmith.core import runs
 from goldsmith.image.manifest import Manifest
 from goldsmith.verify import session
 from tests.support import mutations
@@ -34,7 +34,7 @@ def test_there_are_mutations_of_each_phase() -> None:
 def test_mutated_image_fails_for_the_right_reason(
     built: dict[str, Any], mutation: Mutation, tmp_path: Path
 ) -> None:
-    with scratch.run() as run:
+    with runs.run() as run:
         target = run.folder / "mutated.qcow2"
         mutations.mutated(Path(built["image"]), mutation, target)
 
@@ -43,7 +43,7 @@ def test_mutated_image_fails_for_the_right_reason(
 
 def test_image_that_is_whole_would_not_count_as_mutated(built: dict[str, Any], tmp_path: Path) -> None:
     """The negative control of the judge: a finding that is not there is a problem."""
-    with scratch.run() as run:
+    with runs.run() as run:
         target = run.folder / "other.qcow2"
         mutations.mutated(Path(built["image"]), QUICK[0], target)
         other = Mutation(name="other", script="", reason="sealed: test_no_ssh_host_keys")
@@ -56,7 +56,7 @@ def test_manifest_that_names_another_container_image_is_found(built: dict[str, A
     manifest["containers"][0]["digest"] = f"sha256:{'0' * 64}"
     compared = Manifest.parse(manifest, "manifest")
     subject = session.Subject(image=Path(built["image"]), out=tmp_path, manifest=compared, fail_fast=True)
-    with scratch.run() as run:
+    with runs.run() as run:
         verdict = session.verify(subject, run=run, log_path=tmp_path / "log")
 
     assert {line.split(":")[1].strip() for line in verdict.failed} == {
@@ -68,7 +68,7 @@ def test_manifest_that_names_another_container_image_is_found(built: dict[str, A
 def test_file_that_is_not_the_manifests_is_a_finding_among_others(
     built: dict[str, Any], tmp_path: Path
 ) -> None:
-    with scratch.run() as run:
+    with runs.run() as run:
         target = run.folder / "other.qcow2"
         shutil.copy(built["image"], target)
         with target.open("r+b") as file:  # past the end of what qcow2 reads: other bytes, the same disk

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from goldsmith.containers import bundler, cosign, cosign_keyless, oci
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy, Rule
-from goldsmith.core import proc, scratch, wait
-from goldsmith.core.scratch import Run
+from goldsmith.core import proc, runs, wait
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
 from goldsmith.provenance import spec_lock
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, Layers
@@ -181,7 +181,7 @@ def export(
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    with scratch.run() as made:
+    with runs.run() as made:
         yield made
 
 

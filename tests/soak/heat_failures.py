@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from goldsmith.core import builds, paths
+from goldsmith.core import build_folders, paths
 from goldsmith.errors import CloudError, VerificationError
 from goldsmith.heat import checks, inputs, outputs
 from goldsmith.heat.outputs import PodState
@@ -27,7 +27,7 @@ class Failures(StackTrials):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """Start a cloud, and a server of the latest build of the default spec, with its pods."""
-        build = builds.find_build(paths.out_root(), SPEC)
+        build = build_folders.find_build(paths.out_root(), SPEC)
         pods = inputs.pods_of(build)
         self.begin()
         parameters = Parameters(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from goldsmith.core import builds, paths
+from goldsmith.core import build_folders, paths
 from goldsmith.errors import CloudError
 from goldsmith.heat import inputs, procedure
 from tests.support.background import beside
@@ -32,7 +32,7 @@ class Group(StackTrials):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """Start a cloud with the latest build as two images, and the servers."""
-        build = builds.find_build(paths.out_root(), SPEC)
+        build = build_folders.find_build(paths.out_root(), SPEC)
         disk = next(build.glob("*.qcow2"))
         self.pods = inputs.pods_of(build)
         self.begin()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from goldsmith.core import builds, paths
+from goldsmith.core import build_folders, paths
 from goldsmith.core.documents import as_data
 from goldsmith.heat import inputs, outputs, report
 from goldsmith.heat.outputs import Probe
@@ -22,7 +22,7 @@ class Idle(StackTrials):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """Start a cloud, and a server of the latest build of the default spec, with its pods."""
-        build = builds.find_build(paths.out_root(), SPEC)
+        build = build_folders.find_build(paths.out_root(), SPEC)
         self.pods = inputs.pods_of(build)
         self.begin()
         self.image = self.cloud.images.upload(next(build.glob("*.qcow2")), build.name)

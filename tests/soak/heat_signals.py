@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from goldsmith.core import builds, paths
+from goldsmith.core import build_folders, paths
 from goldsmith.devcloud import backends, lifecycle
 from goldsmith.devcloud.start import Options
 from goldsmith.errors import CloudError
@@ -40,7 +40,7 @@ class Signals(StackTrials):
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """Start a cloud, and a server of the latest build of the default spec."""
-        build = builds.find_build(paths.out_root(), SPEC)
+        build = build_folders.find_build(paths.out_root(), SPEC)
         disk = next(build.glob("*.qcow2"))
         self.begin()
         self.image = self.cloud.images.upload(disk, build.name)

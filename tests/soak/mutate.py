@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import builds, files, paths, scratch
+from goldsmith.core import build_folders, files, paths, runs
 from tests.support import mutations
 from tests.support.mutations import MUTATIONS, SPEC
 
@@ -21,13 +21,13 @@ class Mutate:
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """Find the image; raises SpecError where none was built."""
-        self.image = builds.find_qcow2(paths.out_root(), SPEC)
+        self.image = build_folders.find_qcow2(paths.out_root(), SPEC)
         return {"image_sha256": files.sha256_of(self.image)}
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
         """One mutation."""
         mutation = MUTATIONS[index % len(MUTATIONS)]
-        with scratch.run() as run:
+        with runs.run() as run:
             out = run.folder / "out"
             out.mkdir()
             target = run.folder / "mutated.qcow2"

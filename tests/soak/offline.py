@@ -11,7 +11,7 @@ from typing import Any
 
 from goldsmith import pipeline
 from goldsmith.core import paths, proc
-from goldsmith.core.builds import find_build
+from goldsmith.core.build_folders import find_build
 from goldsmith.image.manifest import FILE, Manifest
 from goldsmith.pipeline import TimingsRecord
 from goldsmith.provenance import lockfile, spec_lock

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import builds, progress, wait
+from goldsmith.core import build_folders, progress, wait
 from goldsmith.devcloud import lifecycle
 from goldsmith.devcloud.start import Options
 from goldsmith.errors import BuildError
@@ -87,7 +87,7 @@ class _Publications:
 
     def _built(self) -> list[Path]:
         def found() -> list[Path]:
-            return sorted(b for b in (self.place.out / "tiny").glob("2*") if builds.is_verified(b))
+            return sorted(b for b in (self.place.out / "tiny").glob("2*") if build_folders.is_verified(b))
 
         while len(found()) < _BUILDS:
             with (

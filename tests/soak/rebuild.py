@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.containers import bundler, policy
-from goldsmith.core import privilege, proc, scratch
-from goldsmith.core.scratch import Run
+from goldsmith.core import privilege, proc, runs
+from goldsmith.core.runs import Run
 from goldsmith.image import dib, mount, prepare
 from goldsmith.kubernetes import kubelet
 from goldsmith.provenance import spec_lock
@@ -40,7 +40,7 @@ class Rebuild:
 
     def one(self, _index: int, _choice: random.Random) -> dict[str, Any]:
         """Two image stages over one kubelet and one bundle, which is written a second time too."""
-        with scratch.run() as run:
+        with runs.run() as run:
             first, second = (self._made(run, name) for name in ("one", "the-other"))
             with (
                 mount.opened(first, format_="qcow2", scratch=_folder(run, "mount-1")) as left,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import builds, locks, paths, proc, reaper, wait
+from goldsmith.core import build_folders, locks, paths, proc, reaper, wait
 from goldsmith.core.proc import Arg
 
 SPEC = Path("tests/integration/tiny/tiny.yaml.j2")
@@ -82,8 +82,8 @@ class Place:
     def _half_written(self) -> Iterator[Path]:
         for build in sorted(self.out.glob("*/2*")):
             for path in sorted(build.iterdir()):
-                is_disk = path.suffix in builds.DISK_SUFFIXES
-                if path.name.startswith(".") or (is_disk and not builds.is_verified(build)):
+                is_disk = path.suffix in build_folders.DISK_SUFFIXES
+                if path.name.startswith(".") or (is_disk and not build_folders.is_verified(build)):
                     yield path
 
 

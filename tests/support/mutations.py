@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import privilege, proc, scratch
+from goldsmith.core import privilege, proc, runs
 from goldsmith.errors import BootError
 from goldsmith.image import qemu_img
 from goldsmith.image.mount import LOCK_JSON, root_partition
@@ -113,7 +113,7 @@ def mutated(image: Path, mutation: Mutation, target: Path) -> None:
     raw.unlink()
 
 
-def judge(image: Path, mutation: Mutation, out: Path, run: scratch.Run) -> list[str]:
+def judge(image: Path, mutation: Mutation, out: Path, run: runs.Run) -> list[str]:
     """Verify a mutated image; a line for each way in which the verdict is not what it must be."""
     subject = session.Subject(image=image, out=out, fail_fast=True)
     try:

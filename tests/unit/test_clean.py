@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith import clean
-from goldsmith.core import scratch
+from goldsmith.core import runs
 from goldsmith.devcloud import instance
 
 
@@ -60,7 +60,7 @@ def test_removed_builds_are_reported(tmp_path: Path) -> None:
 
 def test_a_live_build_is_kept(tmp_path: Path) -> None:
     (live,) = make_builds(tmp_path, "1")
-    with scratch.run() as run:
+    with runs.run() as run:
         run.claim_build(live)
         clean.clean_builds(tmp_path / "tiny", keep=0)
 

@@ -365,7 +365,7 @@ def test_the_name_of_the_latest_build_stands_in_one_module_alone() -> None:
 
     users = {module for module, node in nodes(ast.Constant) if node.value == "latest"}
 
-    assert users - inside_a_config_drive == {"core.builds"}
+    assert users - inside_a_config_drive == {"core.build_folders"}
 
 
 def is_edge(module: str) -> bool:

@@ -15,9 +15,9 @@ import yaml
 from goldsmith import pipeline, resume
 from goldsmith.containers import bundler
 from goldsmith.containers.policy import Policy
-from goldsmith.core import builds, paths
+from goldsmith.core import build_folders, paths
 from goldsmith.core.documents import as_data
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
 from goldsmith.image import prepare
 from goldsmith.image.build_info import Identity
@@ -169,7 +169,7 @@ def test_an_image_over_its_budget_is_not_verified(
     monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
     monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: report)
     monkeypatch.setattr(session, "verify", lambda *_args, **_options: good)
-    monkeypatch.setattr(builds, "move_latest", lambda _folder: True)
+    monkeypatch.setattr(build_folders, "move_latest", lambda _folder: True)
     monkeypatch.setattr(resume, "forget", lambda _folder: None)
     context = context_of(tmp_path, budget)
 

@@ -14,7 +14,7 @@ from goldsmith.containers import build, build_context, bundler, oci, store
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
 from goldsmith.core import files, paths
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, HostError
 from goldsmith.spec.model import ContainerSpec, Into, Layers
 

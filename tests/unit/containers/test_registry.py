@@ -9,7 +9,7 @@ import pytest
 
 from goldsmith.containers import oci, registry
 from goldsmith.containers.policy import Policy, Rule
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError
 
 DIGEST = f"sha256:{'a' * 64}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.containers import skopeo
-from goldsmith.core.scratch import Run
+from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError
 
 DIGEST = f"sha256:{'a' * 64}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import cache, paths, scratch
+from goldsmith.core import cache, paths, runs
 from goldsmith.errors import HostError
 
 
@@ -99,7 +99,7 @@ def unfinished() -> Path:
 
 
 def test_unfinished_entry_of_a_dead_run_is_removed_by_the_next_run(unfinished: Path) -> None:
-    with scratch.run():
+    with runs.run():
         assert not unfinished.exists()
 
 
@@ -107,7 +107,7 @@ def test_entry_that_is_being_filled_stays() -> None:
     seen: list[bool] = []
 
     def make(folder: Path) -> None:
-        scratch.clean_dead_runs()
+        runs.clean_dead_runs()
         seen.append(folder.exists())
 
     cache.cached("kind", "key", make)

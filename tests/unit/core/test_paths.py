@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import paths, scratch
+from goldsmith.core import paths, runs
 from goldsmith.errors import HostError
 
 
 def test_full_disk_is_reported_with_the_variable_that_moves_it() -> None:
-    with pytest.raises(HostError, match=r"the disk of \S+ is full") as e, scratch.run():
+    with pytest.raises(HostError, match=r"the disk of \S+ is full") as e, runs.run():
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert re.search(r"set GOLDSMITH_(SCRATCH|OUT|CACHE) to a larger disk", e.value.hint or "")
@@ -29,19 +29,19 @@ def test_a_full_output_disk_is_reported_with_the_option_that_named_it(
     free = types.SimpleNamespace
     monkeypatch.setattr("shutil.disk_usage", lambda path: free(free=0 if path == elsewhere else 1))
 
-    with pytest.raises(HostError, match=f"{elsewhere} is full") as e, scratch.run(out=elsewhere):
+    with pytest.raises(HostError, match=f"{elsewhere} is full") as e, runs.run(out=elsewhere):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert str(e.value.hint).endswith("set --out to a larger disk")
 
 
 def test_full_disk_is_found_among_many_errors() -> None:
-    with pytest.raises(HostError, match="is full"), scratch.run():
+    with pytest.raises(HostError, match="is full"), runs.run():
         raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
 
 
 def test_other_system_errors_are_raised_unchanged() -> None:
-    with pytest.raises(PermissionError), scratch.run():
+    with pytest.raises(PermissionError), runs.run():
         raise PermissionError(errno.EACCES, "Permission denied")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from goldsmith.core import builds
+from goldsmith.core import build_folders
 from goldsmith.errors import CloudError, SpecError, VerificationError
 from goldsmith.heat import acceptance
 from goldsmith.heat.acceptance import Options
@@ -370,9 +370,9 @@ def test_a_spec_without_an_agent_or_pods_is_refused(build: Path) -> None:
 
 
 def test_without_a_verified_build_the_hint_is_the_next_command(build: Path, tmp_path: Path) -> None:
-    assert builds.find_build(tmp_path / "out", "mine") == build
+    assert build_folders.find_build(tmp_path / "out", "mine") == build
     with pytest.raises(SpecError) as e:
-        builds.find_build(tmp_path / "out", "other")
+        build_folders.find_build(tmp_path / "out", "other")
     assert e.value.hint == "run: scripts/inv build-image other"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import builds
+from goldsmith.core import build_folders
 from goldsmith.devcloud import instance, lifecycle, start
 from goldsmith.errors import HostError
 from goldsmith.heat import acceptance, verify
@@ -23,7 +23,7 @@ def test_a_verification_removes_the_leftovers_of_a_killed_one_and_no_other_cloud
     other.folder.mkdir()
     monkeypatch.setattr(lifecycle, "up", fail)
     monkeypatch.setattr(lifecycle, "down", lambda name: [])
-    monkeypatch.setattr(builds, "find_build", lambda out, name: tmp_path)
+    monkeypatch.setattr(build_folders, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
         verify.verify(tmp_path, "tiny", cloud="", options=acceptance.Options(flavor="one"))
@@ -50,7 +50,7 @@ def test_a_cloud_for_temporary_urls_has_swift(
         fail(name, options)
 
     monkeypatch.setattr(lifecycle, "up", up)
-    monkeypatch.setattr(builds, "find_build", lambda out, name: tmp_path)
+    monkeypatch.setattr(build_folders, "find_build", lambda out, name: tmp_path)
 
     with pytest.raises(HostError):
         verify.verify(tmp_path, "tiny", cloud="", options=options)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import proc, scratch
-from goldsmith.core.scratch import Run
+from goldsmith.core import proc, runs
+from goldsmith.core.runs import Run
 from goldsmith.errors import HostError
 from goldsmith.host import docker_engine
 
@@ -23,7 +23,7 @@ def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(cut_off: None) -> Iterator[Run]:
-    with scratch.run() as made:
+    with runs.run() as made:
         yield made
 
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import files, scratch
+from goldsmith.core import files, runs
 from goldsmith.errors import BuildError, CommandError, SpecError
 from goldsmith.kubernetes import kubelet
 from goldsmith.spec.model import Arch, Download, KubeletSource, KubeletSpec
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> scratch.Run:
+def run(tmp_path: Path) -> runs.Run:
     (tmp_path / "run").mkdir()
-    return scratch.Run(folder=tmp_path / "run")
+    return runs.Run(folder=tmp_path / "run")
 
 
 def obtain(
-    run: scratch.Run, module: Path, *, arch: Arch = Arch.amd64, version: str = "1.35.4"
+    run: runs.Run, module: Path, *, arch: Arch = Arch.amd64, version: str = "1.35.4"
 ) -> kubelet.KubeletBinary:
     return kubelet.obtain(
         KubeletSpec(version=version), arch, run=run, log_path=run.folder / "log", module=module
@@ -31,7 +31,7 @@ def builds(go: Path) -> int:
     return sum(line.startswith("build ") for line in (go / "calls").read_text().splitlines())
 
 
-def test_a_compiled_kubelet_records_its_inputs(go: Path, module: Path, run: scratch.Run) -> None:
+def test_a_compiled_kubelet_records_its_inputs(go: Path, module: Path, run: runs.Run) -> None:
     binary = obtain(run, module)
 
     assert binary.path is not None
@@ -45,7 +45,7 @@ def test_a_compiled_kubelet_records_its_inputs(go: Path, module: Path, run: scra
 
 
 def test_the_build_is_static_and_reproducible_and_ignores_user_settings(
-    go: Path, module: Path, run: scratch.Run, monkeypatch: pytest.MonkeyPatch
+    go: Path, module: Path, run: runs.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOFLAGS", "-tags=theirs")
 
@@ -61,13 +61,13 @@ def test_the_build_is_static_and_reproducible_and_ignores_user_settings(
     assert "version.gitVersion=v1.35.4 -o" in call
 
 
-def test_unchanged_inputs_are_compiled_once(go: Path, module: Path, run: scratch.Run) -> None:
+def test_unchanged_inputs_are_compiled_once(go: Path, module: Path, run: runs.Run) -> None:
     assert obtain(run, module) == obtain(run, module)
     assert builds(go) == 1
 
 
 @pytest.mark.parametrize("changed", ["go.mod", "go.sum", "tools.go", "go", "arch"])
-def test_a_changed_input_is_compiled_again(go: Path, module: Path, run: scratch.Run, changed: str) -> None:
+def test_a_changed_input_is_compiled_again(go: Path, module: Path, run: runs.Run, changed: str) -> None:
     first = obtain(run, module)
     if changed == "go":
         (go / "version").write_text("go version go1.26.2 linux/amd64\n")
@@ -81,7 +81,7 @@ def test_a_changed_input_is_compiled_again(go: Path, module: Path, run: scratch.
 
 
 def test_a_failed_build_leaves_nothing_and_shows_gos_output(
-    go: Path, module: Path, run: scratch.Run, tmp_path: Path
+    go: Path, module: Path, run: runs.Run, tmp_path: Path
 ) -> None:
     (go / "build-fails").touch()
 
@@ -93,7 +93,7 @@ def test_a_failed_build_leaves_nothing_and_shows_gos_output(
     assert obtain(run, module).path is not None
 
 
-def test_a_kubelet_that_prints_another_version_is_refused(go: Path, module: Path, run: scratch.Run) -> None:
+def test_a_kubelet_that_prints_another_version_is_refused(go: Path, module: Path, run: runs.Run) -> None:
     (go / "prints").write_text("Kubernetes v1.35.4-dirty")
 
     with pytest.raises(BuildError, match=r"prints 'Kubernetes v1\.35\.4-dirty'"):
@@ -102,7 +102,7 @@ def test_a_kubelet_that_prints_another_version_is_refused(go: Path, module: Path
 
 @pytest.mark.parametrize("made_from", ["v1.35.3", "nothing known"])
 def test_a_kubelet_made_from_another_module_is_refused(
-    go: Path, module: Path, run: scratch.Run, made_from: str
+    go: Path, module: Path, run: runs.Run, made_from: str
 ) -> None:
     (go / "made-from").write_text(made_from)
 
@@ -110,7 +110,7 @@ def test_a_kubelet_made_from_another_module_is_refused(
         obtain(run, module)
 
 
-def test_a_spec_of_another_version_than_the_pin_is_refused(go: Path, module: Path, run: scratch.Run) -> None:
+def test_a_spec_of_another_version_than_the_pin_is_refused(go: Path, module: Path, run: runs.Run) -> None:
     with pytest.raises(SpecError, match=r"is 1\.35\.5, but the Go module is pinned to 1\.35\.4") as caught:
         obtain(run, module, version="1.35.5")
 
@@ -118,7 +118,7 @@ def test_a_spec_of_another_version_than_the_pin_is_refused(go: Path, module: Pat
     assert "scripts/inv kubelet-bump 1.35.5" in caught.value.hint
 
 
-def test_a_package_is_left_to_the_distribution(run: scratch.Run) -> None:
+def test_a_package_is_left_to_the_distribution(run: runs.Run) -> None:
     spec = KubeletSpec(version="1.35", source=KubeletSource.package)
 
     binary = kubelet.obtain(spec, Arch.amd64, run=run, log_path=run.folder / "log")
@@ -128,7 +128,7 @@ def test_a_package_is_left_to_the_distribution(run: scratch.Run) -> None:
 
 @pytest.mark.parametrize("arch", [Arch.amd64, Arch.arm64])
 def test_a_release_is_downloaded_checked_and_executable(
-    go: Path, run: scratch.Run, tmp_path: Path, arch: Arch
+    go: Path, run: runs.Run, tmp_path: Path, arch: Arch
 ) -> None:
     data = b"#!/bin/sh\necho Kubernetes v1.35.9\n"
     (tmp_path / "kubelet").write_bytes(data)
@@ -142,7 +142,7 @@ def test_a_release_is_downloaded_checked_and_executable(
     assert binary.sha256 == source.sha256
 
 
-def test_a_release_of_another_version_is_refused(go: Path, run: scratch.Run, tmp_path: Path) -> None:
+def test_a_release_of_another_version_is_refused(go: Path, run: runs.Run, tmp_path: Path) -> None:
     data = b"#!/bin/sh\necho Kubernetes v1.35.8\n"
     (tmp_path / "kubelet").write_bytes(data)
     source = Download(url=(tmp_path / "kubelet").as_uri(), sha256=hashlib.sha256(data).hexdigest())
@@ -152,7 +152,7 @@ def test_a_release_of_another_version_is_refused(go: Path, run: scratch.Run, tmp
         kubelet.obtain(spec, Arch.amd64, run=run, log_path=run.folder / "log")
 
 
-def test_the_record_of_a_compiled_kubelet_is_a_document(go: Path, module: Path, run: scratch.Run) -> None:
+def test_the_record_of_a_compiled_kubelet_is_a_document(go: Path, module: Path, run: runs.Run) -> None:
     binary = obtain(run, module)
     assert binary.path is not None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith.core import files, proc, scratch
+from goldsmith.core import files, proc, runs
 from goldsmith.errors import BootError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image.verdict import Verdict
@@ -83,7 +83,7 @@ class Lab:
 
     def run(self, **subject: Any) -> Verdict:
         what = Subject(image=self.image, out=self.out, **subject)
-        with scratch.run() as run:
+        with runs.run() as run:
             return session.verify(what, run=run, log_path=self.out / "log")
 
     def calls(self, name: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import builds, files
+from goldsmith.core import build_folders, files
 from goldsmith.errors import BuildError
 
 
@@ -23,7 +23,7 @@ def verified(folder: Path, result: str = "passed") -> Path:
 
 
 def test_latest_moves_to_a_verified_build(folder: Path) -> None:
-    assert builds.move_latest(verified(folder))
+    assert build_folders.move_latest(verified(folder))
 
     assert (folder.parent / "latest").readlink() == Path(folder.name)
     assert (folder.parent / "latest" / "manifest.json").exists()
@@ -32,16 +32,16 @@ def test_latest_moves_to_a_verified_build(folder: Path) -> None:
 @pytest.mark.parametrize("result", ["failed", "", "PASSED"])
 def test_latest_never_moves_to_another(folder: Path, result: str) -> None:
     with pytest.raises(BuildError, match="not verified"):
-        builds.move_latest(verified(folder, result))
+        build_folders.move_latest(verified(folder, result))
 
     assert not (folder.parent / "latest").is_symlink()
 
 
 def test_latest_never_moves_back(folder: Path) -> None:
     newer = verified(folder.with_name("20270101T000000Z-abc"))
-    builds.move_latest(newer)
+    build_folders.move_latest(newer)
 
-    assert not builds.move_latest(verified(folder))
+    assert not build_folders.move_latest(verified(folder))
 
     assert (folder.parent / "latest").readlink() == Path(newer.name)
 
@@ -50,6 +50,6 @@ def test_latest_moves_on_from_a_build_that_is_gone(folder: Path) -> None:
     (folder.parent / "latest").symlink_to("20990101T000000Z-gone")
     (folder.parent / ".latest.new").symlink_to("left over")
 
-    assert builds.move_latest(verified(folder))
+    assert build_folders.move_latest(verified(folder))
 
     assert (folder.parent / "latest").readlink() == Path(folder.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import paths, proc, scratch
+from goldsmith.core import paths, proc, runs
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def make_verified(build: Path) -> None:
 
 
 def test_run_has_its_own_folder_and_removes_it_at_the_end() -> None:
-    with scratch.run() as run:
-        assert scratch.live_runs() == [run.folder]
+    with runs.run() as run:
+        assert runs.live_runs() == [run.folder]
         assert proc.environment()[proc.RUN_MARKER] == str(run.folder)
         assert proc.RUN_MARKER not in os.environ
 
@@ -45,8 +45,8 @@ def test_run_has_its_own_folder_and_removes_it_at_the_end() -> None:
 
 
 def test_runs_may_be_nested() -> None:
-    with scratch.run() as outer:
-        with scratch.run() as inner:
+    with runs.run() as outer:
+        with runs.run() as inner:
             assert proc.environment()[proc.RUN_MARKER] == str(inner.folder)
 
         assert proc.environment()[proc.RUN_MARKER] == str(outer.folder)
@@ -58,7 +58,7 @@ def test_within_a_run_of_another_process_a_run_marks_what_it_starts_as_its_own(
 ) -> None:
     monkeypatch.setenv(proc.RUN_MARKER, "run-of-who-started-us")
 
-    with scratch.run() as run:
+    with runs.run() as run:
         marked = proc.capture(["sh", "-c", f"echo ${proc.RUN_MARKER}"])
 
     assert marked.strip() == str(run.folder)
@@ -71,7 +71,7 @@ def test_threads_of_a_run_mark_what_they_start(tmp_path: Path) -> None:
     def start(name: str) -> None:
         found[name] = proc.capture(["sh", "-c", f"echo ${proc.RUN_MARKER}"]).strip()
 
-    with scratch.run() as run:
+    with runs.run() as run:
         threads = [
             threading.Thread(target=start, args=("bare",)),
             threading.Thread(target=copy_context().run, args=(start, "told")),
@@ -88,7 +88,7 @@ def test_runs_of_two_threads_do_not_take_each_others_mark() -> None:
     both, wrong = threading.Barrier(2, timeout=10), []
 
     def work() -> None:
-        with scratch.run() as run:
+        with runs.run() as run:
             both.wait()  # the other's has begun
             wrong.extend([run.folder] if proc.mark() != {proc.RUN_MARKER: str(run.folder)} else [])
             both.wait()
@@ -104,8 +104,8 @@ def test_runs_of_two_threads_do_not_take_each_others_mark() -> None:
 
 
 def test_a_thread_that_outlives_its_run_belongs_to_the_outer_run() -> None:
-    with scratch.run() as outer:
-        with scratch.run():
+    with runs.run() as outer:
+        with runs.run():
             late = copy_context()
 
         assert late.run(proc.mark) == {proc.RUN_MARKER: str(outer.folder)}
@@ -118,24 +118,24 @@ def test_run_is_never_seen_without_its_lock(monkeypatch: pytest.MonkeyPatch) -> 
     def watch(self: Path, target: Path) -> Path:
         seen.append(not list(paths.scratch_root().glob("run-*")))
         shutil.move(self, target)
-        seen.append(scratch.live_runs() == [target])
+        seen.append(runs.live_runs() == [target])
         return target
 
     monkeypatch.setattr(Path, "rename", watch)
-    with scratch.run():
+    with runs.run():
         pass
 
     assert seen == [True, True]
 
 
 def test_run_cleans_up_after_a_dead_one(dead_run: Path) -> None:
-    with scratch.run():
+    with runs.run():
         assert not dead_run.exists()
 
 
 def test_cleaning_leaves_a_live_run_alone() -> None:
-    with scratch.run() as run:
-        done = scratch.clean_dead_runs()
+    with runs.run() as run:
+        done = runs.clean_dead_runs()
 
         assert done == []
         assert run.folder.exists()
@@ -147,7 +147,7 @@ def test_folder_of_a_run_that_died_at_its_start_is_removed_after_a_minute() -> N
     old.mkdir()
     os.utime(old, (time.time() - 61, time.time() - 61))
 
-    assert scratch.clean_dead_runs() == [f"removed {old}"]
+    assert runs.clean_dead_runs() == [f"removed {old}"]
     assert young.exists()
 
 
@@ -159,7 +159,7 @@ def test_disk_and_half_written_files_of_a_dead_run_go(dead_run: Path, build: Pat
     (build / name).touch()
     (build / "build.log").touch()
 
-    scratch.clean_dead_runs()
+    runs.clean_dead_runs()
 
     assert [path.name for path in build.iterdir()] == ["build.log"]
 
@@ -170,7 +170,7 @@ def test_disk_of_a_verified_build_stays(dead_run: Path, build: Path) -> None:
     (build / ".timings.json.x1").touch()
     make_verified(build)
 
-    scratch.clean_dead_runs()
+    runs.clean_dead_runs()
 
     assert {path.name for path in build.iterdir()} == {"tiny-amd64.qcow2", "manifest.json"}
 
@@ -180,14 +180,14 @@ def test_disk_of_a_build_marked_to_be_kept_stays(dead_run: Path, build: Path) ->
     (build / "tiny-amd64.qcow2").touch()
     (build / "keep").touch()
 
-    scratch.clean_dead_runs()
+    runs.clean_dead_runs()
 
     assert (build / "tiny-amd64.qcow2").exists()
 
 
 def test_failed_run_drops_its_disk(build: Path) -> None:
     def fail() -> None:
-        with scratch.run() as run:
+        with runs.run() as run:
             run.claim_build(build)
             (build / "tiny-amd64.qcow2").touch()
             raise ZeroDivisionError

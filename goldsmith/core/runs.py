@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import builds, cache, locks, paths, privilege, proc, reaper
+from goldsmith.core import build_folders, cache, locks, paths, privilege, proc, reaper
 from goldsmith.errors import CommandError
 
 _NEW = "new-"  # prefix of a run's folder until its lock exists
@@ -86,7 +86,7 @@ def live_runs() -> list[Path]:
 def _remove_run(folder: Path) -> list[str]:
     done = reaper.reap(folder)
     with contextlib.suppress(OSError):
-        done += builds.drop_disk_images(Path((folder / "build").read_text()))
+        done += build_folders.drop_disk_images(Path((folder / "build").read_text()))
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists() and not reaper.mounts(folder):  # root's files that a user's run left
         with contextlib.suppress(CommandError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.core.paths import project_root
-from goldsmith.image import dib_plan, elements
+from goldsmith.image import dib_plan, element_hashes
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, VerifySpec
 
 POD = {"metadata": {"name": "web"}}
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_elements_are_hashed_with_all_that_they_depend_on() -> None:
-    found = elements.hashes(["debian-minimal", "heat-config-kubelet"], [project_root() / "elements"])
+    found = element_hashes.hashes(["debian-minimal", "heat-config-kubelet"], [project_root() / "elements"])
 
     assert {"heat-config-kubelet", "kubelet", "package-installs", "debootstrap"} <= found.keys()
     assert list(found) == sorted(found)
@@ -35,7 +35,7 @@ def test_elements_are_hashed_with_all_that_they_depend_on() -> None:
 def test_all_elements_of_a_default_image_are_found() -> None:
     names = dib_plan.elements(SPEC)
 
-    assert set(names) <= elements.hashes(names, [project_root() / "elements"]).keys()
+    assert set(names) <= element_hashes.hashes(names, [project_root() / "elements"]).keys()
 
 
 def test_the_first_folder_with_an_element_counts(tmp_path: Path) -> None:
@@ -45,28 +45,28 @@ def test_the_first_folder_with_an_element_counts(tmp_path: Path) -> None:
         (tmp_path / folder / "twice" / "element-provides").write_text("operating-system\n")
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
 
-    assert elements.hashes(["twice"], [mine, theirs]) == elements.hashes(["twice"], [mine])
-    assert elements.hashes(["twice"], [mine]) != elements.hashes(["twice"], [theirs])
+    assert element_hashes.hashes(["twice"], [mine, theirs]) == element_hashes.hashes(["twice"], [mine])
+    assert element_hashes.hashes(["twice"], [mine]) != element_hashes.hashes(["twice"], [theirs])
 
 
 def test_a_trees_hash_sees_names_contents_and_what_is_executable(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    seen = [elements.tree_sha256(tmp_path)]
+    seen = [element_hashes.tree_sha256(tmp_path)]
     (tmp_path / "a").write_text("y")
-    seen.append(elements.tree_sha256(tmp_path))
+    seen.append(element_hashes.tree_sha256(tmp_path))
     (tmp_path / "a").chmod(0o755)
-    seen.append(elements.tree_sha256(tmp_path))
+    seen.append(element_hashes.tree_sha256(tmp_path))
     (tmp_path / "a").rename(tmp_path / "b")
-    seen.append(elements.tree_sha256(tmp_path))
+    seen.append(element_hashes.tree_sha256(tmp_path))
 
     assert len(set(seen)) == 4
 
 
 def test_a_trees_hash_does_not_see_times_and_python_caches(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    before = elements.tree_sha256(tmp_path)
+    before = element_hashes.tree_sha256(tmp_path)
     os.utime(tmp_path / "a", (1, 1))
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__/a.pyc").write_text("z")
 
-    assert elements.tree_sha256(tmp_path) == before
+    assert element_hashes.tree_sha256(tmp_path) == before

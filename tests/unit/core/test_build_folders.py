@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import builds
+from goldsmith.core import build_folders
 from goldsmith.errors import HostError, SpecError
 
 
@@ -23,10 +23,10 @@ def test_two_builds_of_one_second_get_two_folders(tmp_path: Path, monkeypatch: p
     now = types.SimpleNamespace(
         now=lambda zone: datetime.datetime(2026, 1, 1, 0, 0, next(seconds), tzinfo=zone)
     )
-    monkeypatch.setattr(builds, "datetime", types.SimpleNamespace(datetime=now, UTC=datetime.UTC))
-    monkeypatch.setattr(builds, "time", types.SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(build_folders, "datetime", types.SimpleNamespace(datetime=now, UTC=datetime.UTC))
+    monkeypatch.setattr(build_folders, "time", types.SimpleNamespace(sleep=lambda _: None))
 
-    names = [builds.new_build_folder(tmp_path, "tiny", "abc1234").name for _ in range(2)]
+    names = [build_folders.new_build_folder(tmp_path, "tiny", "abc1234").name for _ in range(2)]
 
     assert names == ["20260101T000001Z-abc1234", "20260101T000002Z-abc1234"]
     assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == names
@@ -36,7 +36,7 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
 
     with pytest.raises(HostError, match="cannot write to") as e:
-        builds.new_build_folder(tmp_path / "out", "tiny", "abc1234")
+        build_folders.new_build_folder(tmp_path / "out", "tiny", "abc1234")
 
     assert "--out" in (e.value.hint or "")
 
@@ -47,10 +47,10 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_build_without_a_good_verdict_is_not_verified(build: Path, text: str) -> None:
     (build / "manifest.json").write_text(text)
 
-    assert not builds.is_verified(build)
+    assert not build_folders.is_verified(build)
 
 
 def test_a_missing_build_is_reported_with_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no verified build of mine") as caught:
-        builds.find_build(tmp_path, "mine")
+        build_folders.find_build(tmp_path, "mine")
     assert caught.value.hint == "run: scripts/inv build-image mine"
