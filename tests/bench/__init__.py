@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks against the plain tools, in turns."""
+"""Benchmarks: our work and that of the plain tools, in turns."""

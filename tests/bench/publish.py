@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A publication against `openstack image create --file`: the same file, to the same Glance, taking turns.
+"""Compare a publication with `openstack image create --file`: the same file and Glance, in turns.
 
-`python -m tests.bench.publish OUT CLOUD` is one publication, in a separate process so that its memory
-can be told. Both are timed with the start of their process; ours hashes, compares and moves the alias too.
+`python -m tests.bench.publish OUT CLOUD` is one publication, in a separate process, whose memory can be
+measured. Both times include the start of the process; ours also hashes, compares and moves the alias.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TRIALS = 5
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
-    """Medians of both, in seconds; of ours the largest peak of memory. Raises SpecError without a build."""
+    """Median seconds of both; for ours also the highest memory peak. Raises SpecError without a build."""
     out = paths.out_root()
     build = finished_build.read(build_folders.find_build(out, SPEC))
     disk = build.folder / build.manifest.disk.file
@@ -47,8 +47,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
             idle.append(_timed((client, "image", "list"), env)[0])
             plain.append(_timed(create, env)[0])
             _remove_all(glance)
-            seconds, said = _timed((sys.executable, "-m", "tests.bench.publish", out, _CLOUD), env)
-            answer = json.loads(said)
+            seconds, output = _timed((sys.executable, "-m", "tests.bench.publish", out, _CLOUD), env)
+            answer = json.loads(output)
             ours.append(seconds)
             uploads.append(answer["upload_s"])
             peaks.append(answer["peak_mib"])
@@ -68,8 +68,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def _timed(argv: tuple[proc.Arg, ...], env: dict[str, str]) -> tuple[float, str]:
     start = time.monotonic()
-    said = proc.capture(argv, env=proc.environment(env), cwd=paths.project_root(), timeout_s=900)
-    return time.monotonic() - start, said
+    output = proc.capture(argv, env=proc.environment(env), cwd=paths.project_root(), timeout_s=900)
+    return time.monotonic() - start, output
 
 
 def _remove_all(glance: Glance) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our export and our image stage against the plain tools: the same work, in one run, cold and warm.
+"""Compare our export and image stage with the plain tools: the same work, in one run, cold and warm.
 
-`python -m tests.bench.runner SOCKET TARGET SPOOL REF ...` is one cold export, in a process of its own so
-that its memory can be told.
+`python -m tests.bench.runner SOCKET TARGET SPOOL REF ...` is one cold export, in a separate process, whose
+memory can be measured.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from goldsmith.spec.model import Layers
 from tests.bench import publish
 
 SPEC = "debian-kubelet"
-_EXPORTS = 5  # trials of an export, whose median counts; it takes seconds
+_EXPORTS = 5  # trials of an export; their median counts
 
 
 def run(what: str) -> dict[str, Any]:
-    """The report: rows of {what, seconds, bytes, peak_mib} and the ratios that the README gives."""
+    """Run benchmarks; return rows of {what, seconds, bytes, peak_mib}, and ratios as in the README."""
     parts: dict[str, Callable[[Run], list[dict[str, Any]]]] = {
         "export": _export, "image": _image, "publish": publish.rows,
     }  # fmt: skip
     if what and what not in parts:
-        raise SpecError(f"there is no benchmark {what!r}", hint=f"one of: {' '.join(parts)}")
+        raise SpecError(f"no benchmark is called {what!r}", hint=f"one of: {' '.join(parts)}")
     with runs.run() as found:
         rows = [row for name in ([what] if what else parts) for row in parts[name](found)]
     return {
@@ -54,7 +54,7 @@ def run(what: str) -> dict[str, Any]:
 
 
 def as_table(report: dict[str, Any]) -> str:
-    """The report for people."""
+    """The report as text."""
     lines = [f"{'what':<44} {'seconds':>9} {'MiB':>9} {'peak MiB':>9}"]
     for row in report["rows"]:
         mib = f"{row['bytes'] / 2**20:.1f}" if row.get("bytes") else ""
@@ -79,7 +79,7 @@ def _export(run: Run) -> list[dict[str, Any]]:
             client.images.load(source)
         adapter = client.api.get_adapter("http+docker://localhost")
         socket = f"unix://{adapter.socket_path}"  # type: ignore[attr-defined] # its stubs know less
-        for trial in range(_EXPORTS):  # taking turns, so that a busy moment hits both
+        for trial in range(_EXPORTS):  # in turns, so that other load affects both
             progress.live(f"export {trial + 1} of {_EXPORTS}")
             saved.append(_timed(lambda: proc.capture(["docker", "-H", socket, "save", "-o", target, *refs])))
             saved_bytes = target.stat().st_size
@@ -119,7 +119,7 @@ def _image(run: Run) -> list[dict[str, Any]]:
 
 
 def _bare(plan: dib_plan.DibPlan, *, log_path: Path) -> None:
-    """disk-image-create with the plan's words and environment, and nothing of ours around it."""
+    """Run disk-image-create alone, with the arguments and environment of the plan."""
     plan.block_device_path.write_text(plan.block_device)
     with proc.background(plan.argv, log_path=log_path, env=dib.environment(plan)) as process:
         process.wait()

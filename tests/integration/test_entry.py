@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/inv on a Debian 12 that has nothing yet: no Python, no sudo, no package lists."""
+"""Run scripts/inv on a bare Debian 12: no Python, no sudo, no package lists."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.integration
 
 _CHECKOUT = "/srv/a b/checkout"
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-_CA_COPY = "/etc/ssl/of-the-host.crt"  # a package that is installed on the way makes the root's own one
+_CA_COPY = "/etc/ssl/of-the-host.crt"  # ca-certificates, once installed there, writes the other path
 
-# Mounts are made in a namespace of their own, so that none can be left.
+# Mounts are in a separate namespace, so that none is left behind.
 _ENTER = """
 mount -t proc proc "$0/proc"
 mount --rbind /dev "$0/dev"
@@ -33,7 +33,7 @@ exec chroot "$root" "$@"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FreshHost:
-    """A root folder, and a checkout that is mounted into it at a path with a space."""
+    """A root folder, into which a checkout is mounted at a path with a space."""
 
     root: Path
     checkout: Path
@@ -90,7 +90,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshHost]:
 
 
 def _network_as_here(root: Path) -> None:
-    """Names, certificates and clients' settings of this host: they are no part of what is tried."""
+    """Copy name resolution, certificates and client settings of this host, which are not under test."""
     for name in ("resolv.conf", "hosts", "pip.conf"):
         if (Path("/etc") / name).is_file():
             shutil.copy(Path("/etc") / name, root / "etc" / name)
@@ -110,7 +110,7 @@ def test_without_a_yes_it_ends_with_3_and_the_command_to_type(fresh: FreshHost) 
     assert not (fresh.root / "usr/bin/python3").exists()
 
 
-def test_a_task_that_builds_names_its_packages_and_no_test_only_one(fresh: FreshHost) -> None:
+def test_a_task_that_builds_names_its_packages_but_none_of_tests(fresh: FreshHost) -> None:
     done = fresh.inv("build-image", "debian-kubelet")
 
     assert done.returncode == 3
@@ -120,7 +120,7 @@ def test_a_task_that_builds_names_its_packages_and_no_test_only_one(fresh: Fresh
     assert "scripts/inv --yes build-image debian-kubelet" in done.stderr
 
 
-def test_in_ci_everything_is_made_from_nothing(fresh: FreshHost) -> None:
+def test_in_ci_everything_is_installed_without_asking(fresh: FreshHost) -> None:
     done = fresh.inv("--list", CI="true")
 
     assert done.returncode == 0, done.stderr
@@ -130,14 +130,16 @@ def test_in_ci_everything_is_made_from_nothing(fresh: FreshHost) -> None:
     assert list((fresh.root / "root/.cache/goldsmith/environments").iterdir())
 
 
-def test_when_nothing_changed_nothing_is_made(fresh: FreshHost) -> None:
+def test_an_unchanged_environment_is_reused(fresh: FreshHost) -> None:
     done = fresh.inv("--list")
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
 
-def test_an_ordinary_user_gets_an_environment_of_their_own_for_a_read_only_checkout(fresh: FreshHost) -> None:
+def test_an_ordinary_user_gets_an_environment_in_the_home_folder_for_a_read_only_checkout(
+    fresh: FreshHost,
+) -> None:
     fresh.run("useradd", "--create-home", "builder")
 
     done = fresh.inv("--list", user="builder", read_only=True)

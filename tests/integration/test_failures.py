@@ -32,7 +32,7 @@ def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
 
 @pytest.fixture
 def unmoved(tiny_place: TinyPlace, tiny_build: Path) -> Iterator[TinyPlace]:
-    """A place with a verified build, whose latest must point to it before and after."""
+    """Folders with a verified build; a failing build must not move latest."""
     before = tiny_place.latest()
     assert before is not None
     yield tiny_place
@@ -44,7 +44,7 @@ def files(build: Path) -> set[str]:
     return {path.name for path in build.iterdir()}
 
 
-def test_failing_script_is_named_and_its_disk_is_gone(unmoved: TinyPlace) -> None:
+def test_failing_script_is_named_and_its_disk_removed(unmoved: TinyPlace) -> None:
     outcome = unmoved.build(fault="script")
     build = unmoved.builds()[-1]
 
@@ -55,14 +55,14 @@ def test_failing_script_is_named_and_its_disk_is_gone(unmoved: TinyPlace) -> Non
     assert files(build) == {"build.log", "spec.yaml"}
 
 
-def test_full_image_is_told_by_the_script_that_filled_it(unmoved: TinyPlace) -> None:
+def test_full_image_is_reported(unmoved: TinyPlace) -> None:
     outcome = unmoved.build(fault="fill")
 
     assert outcome.status == 4
     assert "No space left on device" in outcome.stderr
 
 
-def test_panic_ends_the_build_at_once_and_a_kept_disk_can_be_tried_again(unmoved: TinyPlace) -> None:
+def test_panic_ends_the_build_at_once_and_a_kept_disk_can_be_resumed(unmoved: TinyPlace) -> None:
     outcome = unmoved.build("--keep", fault="panic")
     build = unmoved.builds()[-1]
     again = unmoved.build("--from", "boot", fault="panic")
@@ -124,7 +124,7 @@ def test_engine_that_does_not_answer_is_named(place: TinyPlace) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, at: Path) -> Iterator[None]:
-    """A file system of 1.7 GiB, none of which takes real space before it is written to."""
+    """A sparse file system of 1.7 GiB."""
     disk = folder / "small.raw"
     with disk.open("wb") as sink:
         sink.truncate(1700 << 20)
@@ -145,14 +145,14 @@ def small_disk(folder: Path, at: Path) -> Iterator[None]:
         ("s", 4, "No space left on device"),  # diskimage-builder is the first to notice
     ],
 )
-def test_disk_that_fills_up_during_the_build_is_told(
+def test_disk_that_fills_up_during_the_build_is_reported(
     make_place: Callable[[], TinyPlace], which: str, status: int, message: str
 ) -> None:
     place = make_place()
     full, log = place.root / which, place.root / "build.log"
     with small_disk(place.root, full):
         with invoked(place.environment(), "build-image", SPEC, log=log) as build:
-            build.says("root.d/10-tiny-os", timeout_s=_START_S)
+            build.wait_for_text("root.d/10-tiny-os", timeout_s=_START_S)
             fill = ["fallocate", "-l", "1700M", str(full / "fill")]
             assert subprocess.run(fill, capture_output=True, check=False).returncode != 0, "not full"
             problems = build.expect(status)
@@ -183,7 +183,7 @@ def test_download_with_another_hash_is_refused(place: TinyPlace, tmp_path: Path)
 
 
 def clone(at: Path) -> None:
-    """What is in this checkout, committed or not."""
+    """Copy the files of this checkout, committed or not."""
     shutil.copytree(
         paths.project_root(), at, symlinks=True,
         ignore=shutil.ignore_patterns(".venv", "out", ".*_cache", "__pycache__"),

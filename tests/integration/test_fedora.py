@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Fedora branch from the spec to a sealed disk image, on a stand-in for Fedora (fedora_standin.py)."""
+"""Build a Fedora image on a stand-in for Fedora (tests/support/fedora_root.py), and test it offline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.scan import sbom, secret_scanner, secrets
 from goldsmith.spec import load
 from goldsmith.verify.expectations import Expectations
-from tests.support import fedora_root
+from tests.support import fedora_root, samples
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ ROOT = paths.project_root()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StandIn:
-    """A repository that is served where `served` points, and the cloud image made from it."""
+    """A package repository, served from where `served` points, and a cloud image of its packages."""
 
     repository: fedora_root.Repository
     served: Path
@@ -95,7 +95,7 @@ def stand_in(run: Run) -> Iterator[StandIn]:
 
 
 def knows(filesystem: str) -> bool:
-    """This host's kernel can mount it; Fedora's own images are btrfs, which not every kernel has."""
+    """Whether this kernel can mount it. Fedora's images have btrfs, which not every kernel supports."""
     with contextlib.suppress(CommandError, HostError):
         proc.capture(["modprobe", "--quiet", filesystem])
     return filesystem in Path("/proc/filesystems").read_text().split()
@@ -119,12 +119,12 @@ def bundle(run: Run) -> tuple[Path, Path]:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, BytesIO(data))
-    image = {
-        "ref": PAUSE, "names": [PAUSE], "into": "containerd", "digest": digest(manifest),
-        "config_digest": config, "layers": [{"digest": layers}],
-    }  # fmt: skip
+    image = samples.image(
+        PAUSE, digest=digest(manifest), config_digest=config,
+        layers=[{"digest": layers, "size": len(layer.getvalue()), "diff_id": layers}],
+    )  # fmt: skip
     lock = run.folder / "images.lock.json"
-    lock.write_text(json.dumps({"images": [image]}))
+    lock.write_text(json.dumps(samples.images_lock(image)))
     return archive, lock
 
 
@@ -143,10 +143,10 @@ def build(name: str, stand_in: StandIn, bundle: tuple[Path, Path], run: Run) -> 
     loaded = load.load("fedora-kubelet", variables)
     spec, log = loaded.spec, scratch / "build.log"
     assert spec.base_image is not None
-    said = Identity(name=spec.name, build_id="1", commit="c", dirty=False, spec_sha256=loaded.sha256)
+    identified = Identity(name=spec.name, build_id="1", commit="c", dirty=False, spec_sha256=loaded.sha256)
     identity = scratch / "identity"
     kubelet = KubeletRecord(version="1.35", source="package", sha256=None)
-    build_info.write(identity, build_info.of_spec(spec, said, kubelet))
+    build_info.write(identity, build_info.of_spec(spec, identified, kubelet))
     elements = scratch / "elements"  # diskimage-builder takes no path with a space, as the checkout's may be
     shutil.copytree(ROOT / "elements", elements)
     inputs = dib_plan.Inputs(
@@ -193,7 +193,7 @@ def enabled(root: Path) -> set[str]:
     return {path.name for path in (root / "etc/systemd/system").glob("*.wants/*")}
 
 
-# What every element of ours did
+# The work of each element
 
 
 def test_every_script_of_the_branch_ran(built: Built) -> None:
@@ -209,9 +209,9 @@ def test_every_script_of_the_branch_ran(built: Built) -> None:
     assert [hook for hook in ours if f" {hook.partition('/')[2]} completed" not in built.log] == []
 
 
-def test_the_base_image_is_put_together_as_its_fstab_says(stand_in: StandIn, root: Path) -> None:
+def test_the_base_image_is_mounted_as_its_fstab_says(stand_in: StandIn, root: Path) -> None:
     assert "VARIANT_ID=cloud" in text(root, "/usr/lib/os-release")
-    assert (root / "boot/loader/entries").is_dir(), "from a partition of its own"
+    assert (root / "boot/loader/entries").is_dir(), "from a separate partition"
     assert text(root, "/var/lib/stand-in") == "on the subvolume var\n"
     assert "btrfs" not in text(root, "/etc/fstab")
 
@@ -235,8 +235,8 @@ def test_grub_is_installed_for_a_bios(root: Path) -> None:
 
 
 def test_network_and_clock_are_systemds(root: Path) -> None:
-    wanted = {"systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service"}
-    assert wanted | {"systemd-networkd-wait-online.service"} <= enabled(root)
+    expected = {"systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service"}
+    assert expected | {"systemd-networkd-wait-online.service"} <= enabled(root)
     for unit in ("NetworkManager.service", "chronyd.service", "dnf-makecache.timer"):
         assert link(root, f"/etc/systemd/system/{unit}") == "/dev/null", unit
     assert link(root, "/etc/resolv.conf") == "../run/systemd/resolve/stub-resolv.conf"
@@ -278,7 +278,7 @@ def test_the_root_is_labelled_for_selinux_after_all_else(built: Built, root: Pat
     assert sealed_at < built.log.index(" 99-selinux-fixfiles-restore completed")
 
 
-def test_every_package_is_listed_as_it_was_fetched(built: Built, stand_in: StandIn) -> None:
+def test_every_package_is_listed_with_its_hash(built: Built, stand_in: StandIn) -> None:
     packages = {package["name"]: package for package in built.packages["packages"]}
     containerd, bash = packages["containerd"], packages["bash"]
     file = stand_in.repository.packages("containerd-2*")[0]
@@ -292,7 +292,7 @@ def test_every_package_is_listed_as_it_was_fetched(built: Built, stand_in: Stand
     assert built.packages["kernels"] == ["6.17.2-1.fc44.x86_64"]
 
 
-def test_the_bill_of_materials_lists_what_rpm_installed(built: Built, root: Path, run: Run) -> None:
+def test_the_sbom_lists_the_packages_of_rpm(built: Built, root: Path, run: Run) -> None:
     (run.folder / sbom.FILE).write_text(sbom.make(root))
 
     billed = {package[:2] for package in sbom.read(run.folder / sbom.FILE).packages}
@@ -300,7 +300,7 @@ def test_the_bill_of_materials_lists_what_rpm_installed(built: Built, root: Path
     assert billed == {(p["name"], p["version"]) for p in built.packages["packages"]}
 
 
-def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, run: Run) -> None:
+def test_the_suite_of_the_offline_image_passes(built: Built, root: Path, run: Run) -> None:
     (run.folder / sbom.FILE).write_text(sbom.make(root))
     dataclasses.replace(
         Expectations.read(built.expect),
@@ -317,7 +317,7 @@ def test_the_suites_that_judge_an_unbooted_image_pass(built: Built, root: Path, 
     assert done.returncode == 0, done.stdout
 
 
-# What is refused
+# Refused inputs
 
 
 def test_a_tampered_package_ends_the_build(
@@ -347,7 +347,7 @@ def test_a_tampered_package_ends_the_build(
 
 @pytest.fixture(scope="module")
 def unpack(stand_in: StandIn, run: Run) -> Callable[..., Path]:
-    """Run the hook that unpacks a base image, by itself; raises CommandError as it fails."""
+    """Run only the hook that unpacks a base image. Raises CommandError if it fails."""
 
     def call(image: Path = stand_in.image, release: str = fedora_root.RELEASE, path: str = "") -> Path:
         folder = Path(tempfile.mkdtemp(dir=run.folder))
@@ -401,10 +401,10 @@ def test_a_repository_that_checks_no_signature_is_refused(unpack: Callable[..., 
 
 
 def test_the_stand_in_packages_are_those_of_the_plan() -> None:
-    """What the elements ask for by Fedora's names is there by those names."""
+    """The stand-in has every package that the elements install, under Fedora's names."""
     stubs = {stub.name for stub in fedora_root.stubs({})}
     pkg_map = json.loads((ROOT / "elements/goldsmith-guest/pkg-map").read_text())
     names = pkg_map["family"]["redhat"]
-    wanted = yaml.safe_load((ROOT / "elements/goldsmith-guest/package-installs.yaml").read_text())
-    asked = {word for name in wanted for word in names.get(name, name).split()}
+    installed = yaml.safe_load((ROOT / "elements/goldsmith-guest/package-installs.yaml").read_text())
+    asked = {word for name in installed for word in names.get(name, name).split()}
     assert asked <= stubs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds that are killed or interrupted at fixed points, and what is left of them after the next run."""
+"""Kill or interrupt builds at fixed points; the next run removes their leftovers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.tiny_builds import TinyPlace, faulty
 pytestmark = pytest.mark.integration
 
 _START_S = 120
-# A shell that runs tests in the background has its children ignore Ctrl-C.
+# Children of a shell that runs tests in the background ignore Ctrl-C.
 _HEEDING = ("env", "--default-signal=INT,TERM")
 
 
@@ -36,7 +36,7 @@ def building(place: TinyPlace, fault: str = "") -> Iterator[Invocation]:
 
 
 def wait_for_mounts(place: TinyPlace, build: Invocation) -> None:
-    """Until the element's script hangs: disk attached and mounted, a process of root's asleep."""
+    """Wait until the element's script hangs: the disk is mounted, a process of root sleeps."""
 
     def hangs() -> bool:
         folders = [Path(claim.read_text()) for claim in place.scratch.glob("run-*/build")]
@@ -47,8 +47,8 @@ def wait_for_mounts(place: TinyPlace, build: Invocation) -> None:
 
 
 def wait_for_vm(place: TinyPlace, build: Invocation) -> None:
-    """Until the guest's kernel speaks."""
-    build.says("boot ...", timeout_s=_START_S)
+    """Wait for the first output of the guest's kernel."""
+    build.wait_for_text("boot ...", timeout_s=_START_S)
     wait.wait_until(
         lambda: any(path.stat().st_size for path in place.scratch.glob("run-*/console.log")),
         timeout_s=_START_S, alive=lambda: build.process.poll() is None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The main job as the README has it: a spec, one command, a verified image."""
+"""The main job of the README: a spec, one command, a verified image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_build_leaves_all_its_files_under_latest(built: dict[str, Any], out: Pat
     assert {path.name for path in latest.iterdir()} == FILES
 
 
-def test_manifest_says_verified_and_names_the_hash_of_the_file(built: dict[str, Any]) -> None:
+def test_manifest_has_the_verdict_and_the_hashes_of_all_files(built: dict[str, Any]) -> None:
     folder = Path(built["folder"])
     manifest = json.loads((folder / "manifest.json").read_text())
     disk = manifest["disks"][0]
@@ -50,7 +50,7 @@ def test_manifest_says_verified_and_names_the_hash_of_the_file(built: dict[str, 
         assert files.sha256_of(folder / name) == digest, name
 
 
-def test_every_document_of_the_build_is_what_its_schema_says(built: dict[str, Any]) -> None:
+def test_every_document_of_the_build_matches_its_schema(built: dict[str, Any]) -> None:
     found = published.check_folder(Path(built["folder"]))
 
     assert found == {
@@ -65,8 +65,8 @@ def test_every_package_has_a_hash_and_a_suite(built: dict[str, Any]) -> None:
     assert [p["name"] for p in packages if not p["sha256"] or not p["suite"]] == []
 
 
-def test_nothing_is_made_again_from_an_unchanged_spec(built: dict[str, Any], out: Path) -> None:
-    """Without the mirrors: they may have got news since the build, and then anew would be right."""
+def test_an_unchanged_spec_reuses_its_bundle(built: dict[str, Any], out: Path) -> None:
+    """Without the mirrors: if they have changed since the build, a new export would be right."""
     nobody = "http://127.0.0.1:1"
     before = time.monotonic()
     bundle = inv(
@@ -78,7 +78,7 @@ def test_nothing_is_made_again_from_an_unchanged_spec(built: dict[str, Any], out
     assert [i["digest"] for i in bundle["images"]] == [i["digest"] for i in built["manifest"]["containers"]]
 
 
-def test_the_bill_of_materials_lists_the_packages_that_were_fetched(built: dict[str, Any]) -> None:
+def test_the_sbom_lists_the_packages_that_were_fetched(built: dict[str, Any]) -> None:
     folder = Path(built["folder"])
     fetched = json.loads((folder / "packages.json").read_text())["packages"]
 
@@ -87,10 +87,10 @@ def test_the_bill_of_materials_lists_the_packages_that_were_fetched(built: dict[
     assert sorted(billed) == sorted((p["name"], p["version"], p["architecture"]) for p in fetched)
 
 
-def test_the_bill_of_materials_lists_what_dpkg_finds_in_the_layers(
+def test_the_sbom_lists_the_packages_that_dpkg_finds_in_the_layers(
     built: dict[str, Any], out: Path, tmp_path: Path
 ) -> None:
-    """Read by tar and dpkg-query from the bundle; both ways, for each image."""
+    """tar and dpkg-query read the bundle. Neither list has a package that the other one lacks."""
     inv("export-images", "--out", str(tmp_path / "export"), out=out)
     proc.capture(["tar", "-xf", tmp_path / "export/bundle.tar", "-C", tmp_path, "blobs"])
     document = json.loads((Path(built["folder"]) / "sbom.cdx.json").read_text())
@@ -119,7 +119,7 @@ def test_the_bill_of_materials_lists_what_dpkg_finds_in_the_layers(
     assert max(len(packages) for packages in found.values()) > 50
 
 
-def test_the_build_is_signed_and_whoever_has_the_public_key_can_check_it(
+def test_the_signed_build_can_be_verified_with_the_public_key(
     built: dict[str, Any], signed: dict[str, Any], keys: dict[str, Path], out: Path, tmp_path: Path
 ) -> None:
     public, folder = keys["ours"].with_suffix(".pub"), Path(built["folder"])
@@ -137,7 +137,7 @@ def test_the_build_is_signed_and_whoever_has_the_public_key_can_check_it(
         inv("verify-release", str(other), "--key", str(public), out=out)
 
 
-def test_nothing_of_the_run_is_left_on_the_host(built: dict[str, Any]) -> None:
+def test_the_run_leaves_no_mount_and_no_loop_device(built: dict[str, Any]) -> None:
     mounts = Path("/proc/self/mountinfo").read_text()
     backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proof is proven: an image that is broken turns verification red, for the right reason.
+"""Verification of a broken image fails, and for the right reason.
 
-The mutations that take a boot to show are trials of `invoke soak mutate`: docs/measurements/.
+Mutations that show only after a boot are trials of `invoke soak mutate`: docs/measurements/.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def test_mutated_image_fails_for_the_right_reason(
         assert mutations.judge(target, mutation, tmp_path, run) == []
 
 
-def test_image_that_is_whole_would_not_count_as_mutated(built: dict[str, Any], tmp_path: Path) -> None:
-    """The negative control of the judge: a finding that is not there is a problem."""
+def test_a_mutation_with_another_finding_is_a_problem(built: dict[str, Any], tmp_path: Path) -> None:
+    """Negative control of mutations.judge: an expected finding that is missing is a problem."""
     with runs.run() as run:
         target = run.folder / "other.qcow2"
         mutations.mutated(Path(built["image"]), QUICK[0], target)
@@ -51,7 +51,7 @@ def test_image_that_is_whole_would_not_count_as_mutated(built: dict[str, Any], t
         assert mutations.judge(target, other, tmp_path, run)
 
 
-def test_manifest_that_names_another_container_image_is_found(built: dict[str, Any], tmp_path: Path) -> None:
+def test_a_manifest_with_another_container_image_is_a_finding(built: dict[str, Any], tmp_path: Path) -> None:
     manifest = copy.deepcopy(built["manifest"])
     manifest["containers"][0]["digest"] = f"sha256:{'0' * 64}"
     compared = Manifest.parse(manifest, "manifest")
@@ -65,7 +65,7 @@ def test_manifest_that_names_another_container_image_is_found(built: dict[str, A
     }
 
 
-def test_file_that_is_not_the_manifests_is_a_finding_among_others(
+def test_a_file_with_other_bytes_than_in_the_manifest_is_a_finding(
     built: dict[str, Any], tmp_path: Path
 ) -> None:
     with runs.run() as run:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tiny image goes the whole way of a real one, and without a network."""
+"""The tiny image runs through all stages of the pipeline, without network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def manifest(tiny_build: Path) -> dict[str, Any]:
     return dict(json.loads((tiny_build / "manifest.json").read_text()))
 
 
-def test_build_leaves_all_files_and_nothing_else(tiny_build: Path) -> None:
+def test_a_build_has_exactly_its_files(tiny_build: Path) -> None:
     assert {path.name for path in tiny_build.iterdir()} == FILES
 
 
@@ -41,12 +41,12 @@ def test_verification_booted_and_rebooted(tiny_build: Path, manifest: dict[str, 
     assert (tiny_build / "console.log").read_text().count("tiny: golden is up") == 2
 
 
-def test_what_was_not_tested_is_said(manifest: dict[str, Any]) -> None:
+def test_the_verdict_lists_tests_that_do_not_apply(manifest: dict[str, Any]) -> None:
     assert any("no systemd" in line for line in manifest["verification"]["not_applicable"])
     assert not manifest["verification"]["skipped"]
 
 
-def test_of_two_builds_at_once_the_newer_one_is_latest(twins: list[Path], tiny_place: TinyPlace) -> None:
+def test_the_newer_one_of_two_parallel_builds_is_latest(twins: list[Path], tiny_place: TinyPlace) -> None:
     first, second = twins
 
     assert first.name < second.name
@@ -54,5 +54,5 @@ def test_of_two_builds_at_once_the_newer_one_is_latest(twins: list[Path], tiny_p
     assert tiny_place.latest() == second.name
 
 
-def test_nothing_of_the_run_is_left(tiny_build: Path, tiny_place: TinyPlace) -> None:
+def test_the_run_leaves_nothing_behind(tiny_build: Path, tiny_place: TinyPlace) -> None:
     assert tiny_place.remains() == []

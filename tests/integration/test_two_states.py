@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A signed repository that moves on under a lock: what is kept, what is told, what can no longer be had.
+"""Build from a lock after a signed repository has changed: packages from the cache, and missing ones.
 
 Real gpg, gpgv, dpkg-deb and apt; the repository is on loopback, its packages are stubs.
 """
@@ -35,7 +35,7 @@ Apt = Callable[..., Path]
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    """In its first state."""
+    """A repository in its first state."""
     made = Repository(tmp_path / "repository")
     made.publish(FIRST)
     monkeypatch.setattr(indexes, "KEYRING", made.keyring)
@@ -53,7 +53,7 @@ def mirrors(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def apt(repository: Repository, tmp_path: Path) -> Apt:
-    """apt(ADDRESS, NAME, ...): what a build does with packages; returns where the fetched ones lie."""
+    """apt(ADDRESS, NAME, ...): download packages as a build does; return their folder."""
 
     def download(address: str, *names: str) -> Path:
         root = tmp_path / "apt"
@@ -85,7 +85,7 @@ def loaded(tmp_path: Path) -> LoadedSpec:
 
 
 def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
-    """The lock of a build that took every package of the first state."""
+    """The lock of a build with every package of the first state."""
     parts = spec_lock.checkout(loaded)
     made = Lock(
         name="locked", distribution="debian", release=SUITE, arch="amd64",
@@ -104,7 +104,7 @@ def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
     return lockfile.read(spec_lock.path_of(loaded))
 
 
-def test_what_was_locked_is_fetched_from_what_was_kept(
+def test_locked_packages_come_from_the_cache(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, apt: Apt
 ) -> None:
     state = spec_lock.index(loaded.spec, None)
@@ -131,7 +131,7 @@ def test_what_was_locked_is_fetched_from_what_was_kept(
     assert news == ["moves_2.0_amd64.deb", "stays_1.0+b1_amd64.deb"]
 
 
-def test_what_nobody_kept_and_the_mirror_dropped_is_named(
+def test_locked_packages_that_are_nowhere_are_named(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, apt: Apt
 ) -> None:
     state = spec_lock.index(loaded.spec, None)
@@ -153,19 +153,19 @@ def test_what_nobody_kept_and_the_mirror_dropped_is_named(
     assert "stays_1.0+b1_amd64.deb" not in str(e.value)
 
 
-def test_another_key_signs_no_index(
+def test_an_index_signed_by_another_key_is_refused(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, tmp_path: Path
 ) -> None:
-    stranger = Repository(tmp_path / "stranger")
-    stranger.publish(FIRST)
-    shutil.copytree(stranger.folder, repository.folder, dirs_exist_ok=True)
+    foreign = Repository(tmp_path / "foreign")
+    foreign.publish(FIRST)
+    shutil.copytree(foreign.folder, repository.folder, dirs_exist_ok=True)
 
     with pytest.raises(BuildError, match=r"the signature of .* is not valid"):
         spec_lock.index(loaded.spec, None)
     assert not (paths.cache_root() / "debian").exists()
 
 
-def test_an_index_that_was_not_kept_leaves_todays(
+def test_without_the_locked_index_the_current_one_is_used(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec
 ) -> None:
     state = spec_lock.index(loaded.spec, None)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Style and types of all code: Python, shell, YAML, elements, spelling."""
+"""Linters: style and types of Python, shell and YAML, rules for elements, spelling."""

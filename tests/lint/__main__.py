@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.lint`: every linter."""
+"""Run every linter: `python -m tests.lint`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traps of diskimage-builder elements that no other linter sees.
+"""Lint elements of diskimage-builder for mistakes that other linters do not see.
 
 Rules: https://docs.openstack.org/diskimage-builder/latest/developer/developing_elements.html and
-what dib-run-parts does: it passes over a hook whose name has a dot, or that is not executable,
-without a word.
+the behaviour of dib-run-parts, which silently skips a hook whose name has a dot or that is not executable.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PHASES = frozenset(
     )
 )  # fmt: skip
 _HOOK = re.compile(r"[1-9]\d-[a-z0-9-]+")
-_WANTED = ("set -eu", "set -o pipefail", "DIB_DEBUG_TRACE")
+_REQUIRED = ("set -eu", "set -o pipefail", "DIB_DEBUG_TRACE")
 _OUTSIDE = frozenset(
     ("cleanup.d", "extra-data.d", "post-root.d", "pre-finalise.d", "root.d")
 )  # of the chroot
@@ -29,7 +28,7 @@ _README_FIELDS = (":Required:", ":Description:", ":Example:")
 
 
 def check(elements: Path) -> list[str]:
-    """A line for each problem of each element, FILE: what is wrong."""
+    """A line for each problem: FILE: what is wrong."""
     found = [folder for folder in sorted(elements.iterdir()) if folder.is_dir()]
     problems = [f"{elements}: no element in it"] if not found else []
     owners: dict[str, str] = {}
@@ -93,7 +92,7 @@ def _check_name(hook: Path, name: str, element: str) -> Iterator[str]:
 
 def _check_text(hook: Path, text: str) -> Iterator[str]:
     if re.match(r"#!.*\bbash\b", text):
-        yield from (f"{hook}: lacks {wanted}" for wanted in _WANTED if wanted not in text)
+        yield from (f"{hook}: lacks {line}" for line in _REQUIRED if line not in text)
     if hook.parent.name in _OUTSIDE:
         for number, line in enumerate(text.splitlines(), 1):
             if _WRITES.match(line):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The project's own checks: lint, and all tests in one report."""
+"""Run all linters of the project."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.lint import elements
 
 
 def lint() -> None:
-    """Run every linter, all of them also after one has failed; raises VerificationError naming those."""
+    """Run every linter, also after a failure. Raises VerificationError with the output of failed ones."""
     root = project_root()
     failed = []
     for name, argv in _linters(root):
         try:
             proc.capture(argv, cwd=root, timeout_s=300)
         except CommandError as e:
-            failed.append(f"{name}:" + "".join(f"\n  | {line}" for line in _said(argv, root, e)))
+            failed.append(f"{name}:" + "".join(f"\n  | {line}" for line in _output_of(argv, root, e)))
         else:
             progress.note(f"{name}: clean")
     problems = elements.check(root / "elements")
@@ -35,7 +35,7 @@ def lint() -> None:
 
 
 def shell_files(root: Path) -> list[str]:
-    """Every shell script of the project, by its first line."""
+    """Every shell script of the project, found by its first line."""
     folders = ("elements", "scripts", ".ci", "containers", "devcloud")
     files = sorted(path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
     return [str(path.relative_to(root)) for path in files if _is_shell(path)]
@@ -54,8 +54,8 @@ def _linters(root: Path) -> Iterable[tuple[str, Sequence[str]]]:
     yield "validate-pyproject", (*python, "validate_pyproject", "pyproject.toml")
 
 
-def _said(argv: Sequence[str], root: Path, error: CommandError) -> list[str]:
-    """What a linter printed: most print to standard output, which the error does not have."""
+def _output_of(argv: Sequence[str], root: Path, error: CommandError) -> list[str]:
+    """The whole output of a linter. The error has only standard error, and most linters print elsewhere."""
     joined = ("bash", "-c", '"$@" 2>&1 | tail -n 40; true', "lint", *argv)
     return proc.capture(joined, cwd=root, timeout_s=300).splitlines() or list(error.tail)
 
@@ -65,6 +65,6 @@ def _is_shell(path: Path) -> bool:
         first = source.readline(64)
     if path.suffix in {".sh", ".bash"}:
         return True
-    if path.suffix == ".j2":  # a template of one
+    if path.suffix == ".j2":  # a template of a script
         return False
     return first.startswith(b"#!") and (b"bash" in first or first.rstrip().endswith(b"/sh"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The default image with its containers embedded in each of the ways: built, booted, rebooted, verified."""
+"""Soak test embed: build and verify the default image with each embed strategy."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from goldsmith.errors import GoldsmithError
 from goldsmith.spec.model import Embed
 
 SPEC = "debian-kubelet"
-STRATEGIES = (Embed.archive, Embed.unpacked, Embed.content_store)  # the one of every CI run comes last
+STRATEGIES = (
+    Embed.archive,
+    Embed.unpacked,
+    Embed.content_store,
+)  # the default, which every CI run has, comes last
 
 
 class EmbedTrials:
-    """Trials of `invoke soak embed`: the strategies in turn, a whole build of each."""
+    """Trials of `invoke soak embed`: a whole build with each strategy in turn."""
 
     def __init__(self, place: Path) -> None:
         self.out = place
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Nothing is needed but what a build needs."""
+        """Nothing to prepare."""
         return {"spec": SPEC}
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
-        """One build: its size, and its seconds to the SSH server and from the manifests to ready pods."""
+        """Build once; report size, seconds until SSH answers, and seconds until the pods are ready."""
         strategy = STRATEGIES[index % len(STRATEGIES)]
         options = pipeline.Options(variables={"embed": strategy.value}, out=self.out)
         try:
@@ -45,9 +49,9 @@ class EmbedTrials:
             "reboot_s": verdict.durations_s["reboot"],
             "pods_ready_s": verdict.pods_ready_s,
             "tests": verdict.tests,
-            "problems": [] if verdict.pods_ready_s is not None else ["no pod was waited for"],
+            "problems": [] if verdict.pods_ready_s is not None else ["the build did not wait for pods"],
         }
 
     def finish(self) -> dict[str, Any]:
-        """Nothing is left to look at: a build that is not verified has failed its trial."""
+        """Nothing to check: a build that is not verified has failed its trial."""
         return {"problems": []}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds of the tiny image, killed with -9 at random moments, and what is left of them after a clean-up."""
+"""Soak test kill: kill -9 builds of the tiny image at random moments, clean up, and look for leftovers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from goldsmith.errors import BuildError
 from tests.support import builds
 from tests.support.builds import BUILD_DEADLINE_S, SPEC, Invocation, Place
 
-NEIGHBOUR_EVERY = 5  # in so many trials one has a live build beside the killed one
+NEIGHBOUR_EVERY = 5  # one of so many trials has a live build beside the killed one
 
 
 class Kill:
-    """The trials: odd ones kill the Invoke process alone, even ones the whole group."""
+    """The trials. Odd ones kill only the Invoke process, even ones the whole process group."""
 
     def __init__(self, root: Path) -> None:
         self.place = Place(root=root)
         self.build_s = 0.0
 
     def prepare(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Fill the cache, then measure how long a build takes that nobody kills."""
+        """Fill the cache, then measure the duration of an undisturbed build."""
         for folder in (self.place.scratch, self.place.out, self.place.cache):
             folder.mkdir(parents=True, exist_ok=True)
         self.build_s = float(facts.get("build_s", 0))
@@ -40,7 +40,7 @@ class Kill:
         return {"build_s": self.build_s, "image": str(SPEC)}
 
     def one(self, index: int, choice: random.Random) -> dict[str, Any]:
-        """Kill at a uniformly random moment; clean up by `invoke clean` or by the next build."""
+        """Kill a build at a uniformly random moment; clean up by `invoke clean` or by the next build."""
         whole_group = index % 2 == 1
         by_build = index // 2 % 2 == 1
         answer: dict[str, Any] = {
@@ -65,17 +65,17 @@ class Kill:
         return answer
 
     def _without_paths(self, line: str) -> str:
-        """line without what is of this machine alone: reports are committed."""
+        """Replace paths of this machine in a line: reports are committed."""
         names = {
             str(self.place.root): "PLACE", str(paths.project_root()): "CHECKOUT",
-            str(paths.cache_root()): "CACHE",  # where the environment of a path with a space is
+            str(paths.cache_root()): "CACHE",  # has the environment if the checkout's path has a space
         }  # fmt: skip
         for path, name in names.items():
             line = line.replace(path, name)
         return line
 
     def finish(self) -> dict[str, Any]:
-        """The next build succeeds, and leaves nothing but its folder."""
+        """Check that the next build succeeds and leaves only its folder."""
         log = self.place.root / "last.log"
         with self._building(log) as build:
             problems = build.expect(0)
@@ -87,7 +87,7 @@ class Kill:
     def _killed(
         self, stack: contextlib.ExitStack, fraction: float, answer: dict[str, Any], *, whole_group: bool
     ) -> None:
-        """A build killed after this fraction of its duration; shorter if it ended before its time."""
+        """Kill a build after a fraction of the measured duration, lowered if the build ends earlier."""
         while True:
             victim = stack.enter_context(self._building(self.place.root / "victim.log"))
             start = time.monotonic()
@@ -100,7 +100,7 @@ class Kill:
             self.build_s = min(self.build_s, time.monotonic() - start)
 
     def _clean(self, *, by_build: bool) -> list[str]:
-        """By a build, which is interrupted as soon as it has begun: that leaves nothing either."""
+        """Clean up. A build that does it is interrupted at its image stage, and must leave nothing either."""
         if not by_build:
             with builds.invoked(
                 self.place.environment(), "clean", log=self.place.root / "clean.log"
@@ -108,9 +108,9 @@ class Kill:
                 return clean.expect(0, timeout_s=300)
         with self._building(self.place.root / "next.log") as build:
             try:
-                build.says("image ...", timeout_s=BUILD_DEADLINE_S)
+                build.wait_for_text("image ...", timeout_s=BUILD_DEADLINE_S)
             except (wait.Died, wait.Deadline):
-                return [f"the next build did not come to its image stage: {build.expect(0, timeout_s=1)}"]
+                return [f"the next build did not reach its image stage: {build.expect(0, timeout_s=1)}"]
             build.process.send_signal(signal.SIGTERM)
             return build.expect(130, timeout_s=120)
 
@@ -121,4 +121,4 @@ class Kill:
         with progress.step(f"{name} build"), self._building(self.place.root / f"{name}.log") as build:
             problems = build.expect(0)
         if problems:
-            raise BuildError(f"the build that nobody killed failed: {problems[0]}", hint=f"see {build.log}")
+            raise BuildError(f"the undisturbed build failed: {problems[0]}", hint=f"see {build.log}")

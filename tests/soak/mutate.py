@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that were broken on purpose: each must fail verification, and for the right reason."""
+"""Soak test mutate: break an image in a known way; its verification must fail for that reason."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Mutate:
         self.place = place
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Find the image; raises SpecError where none was built."""
+        """Find the image. Raises SpecError if there is no verified build."""
         self.image = build_folders.find_qcow2(paths.out_root(), SPEC)
         return {"image_sha256": files.sha256_of(self.image)}
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
-        """One mutation."""
+        """Verify the image with one mutation."""
         mutation = MUTATIONS[index % len(MUTATIONS)]
         with runs.run() as run:
             out = run.folder / "out"
@@ -35,5 +35,5 @@ class Mutate:
             return {"mutation": mutation.name, "problems": mutations.judge(target, mutation, out, run)}
 
     def finish(self) -> dict[str, Any]:
-        """The image itself was not touched."""
+        """Nothing to check: the trials use copies of the image."""
         return {"problems": []}

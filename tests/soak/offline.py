@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The default image built from its lock where there is no network, out of what an earlier build kept."""
+"""Soak test offline: build the default image from its lock without network, from the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from goldsmith.spec.load import SUFFIX
 from tests.support.builds import invoked
 
 SPEC = "debian-kubelet"
-# Words before a program's: no network but loopback, over which the verification reaches its VM.
+# Prefix of a command: no network except loopback, through which verification reaches its VM.
 CUT_OFF = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "offline")
 _BUILD_S = 3600
 
@@ -33,7 +33,7 @@ class Offline:
         self.spec = place / "image-specs" / f"{SPEC}{SUFFIX}"
 
     def prepare(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """A build with the network, and its lock, beside a copy of the spec."""
+        """Build with network, and write the lock beside a copy of the spec."""
         if "locked" in facts and self.spec.exists():
             return dict(facts)
         shutil.copytree(paths.project_root() / "image-specs", self.spec.parent, dirs_exist_ok=True)
@@ -44,7 +44,7 @@ class Offline:
         return {"spec": SPEC, "locked": build.name}
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
-        """A build that reaches nothing, held to the lock by itself, and compared with it once more."""
+        """Build without network with --locked, then compare the build with its lock again."""
         log = self.place / f"build-{index + 1}.log"
         words = ("build-image", self.spec, "--locked", "--out", self.place / "out")
         with invoked(proc.environment(), *words, log=log, behind=CUT_OFF) as building:
@@ -65,6 +65,6 @@ class Offline:
         }  # fmt: skip
 
     def finish(self) -> dict[str, Any]:
-        """Nothing is left to look at, and the builds are large."""
+        """Remove the builds, which are large."""
         shutil.rmtree(self.place)
         return {"problems": []}

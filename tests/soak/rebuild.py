@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The default image made twice from the same inputs, in two places: what differs, and whether it may."""
+"""Soak test rebuild: build the default image twice from the same inputs, and compare the two."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from goldsmith.spec import load
 SPEC = "debian-kubelet"
 _COMPARE_S = 600
 
-# Pattern of a path -> why it differs between two builds of the same.
+# Pattern of a path -> why it differs between two builds from the same inputs.
 EXCEPTIONS: Mapping[str, str] = {
-    r"/var/lib/containerd/io\.containerd\.metadata\.v1\.bolt/meta\.db": "it says when each blob came in",
+    r"/var/lib/containerd/io\.containerd\.metadata\.v1\.bolt/meta\.db": "it has import times of blobs",
 }
 
 
 class Rebuild:
-    """Trials of `invoke soak rebuild`: bundle, kubelet and root file system, each made twice."""
+    """Trials of `invoke soak rebuild`: two builds of bundle, kubelet and root file system."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Nothing is needed but what a build needs."""
+        """Report the paths that may differ."""
         return {"spec": SPEC, "exceptions": dict(EXCEPTIONS)}
 
     def one(self, _index: int, _choice: random.Random) -> dict[str, Any]:
-        """Two image stages over one kubelet and one bundle, which is written a second time too."""
+        """Run the image stage twice and compare the root file systems."""
         with runs.run() as run:
             first, second = (self._made(run, name) for name in ("one", "the-other"))
             with (
@@ -54,7 +54,7 @@ class Rebuild:
         }
 
     def finish(self) -> dict[str, Any]:
-        """Nothing is left to look at."""
+        """Nothing to check."""
         return {"problems": []}
 
     def _made(self, run: Run, name: str) -> Path:

@@ -38,16 +38,16 @@ class Trials(Protocol):
     """A kind of trial. The report holds what the methods return; problems are lines of text."""
 
     def prepare(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Called before the first trial of a run; facts: of the interrupted run, if there is one."""
+        """Called before the first trial of a run. facts: of the interrupted run, if any."""
 
     def one(self, index: int, choice: random.Random) -> dict[str, Any]:
-        """Trial number index, from 0 on; its answer has the key problems."""
+        """Run trial number index, from 0 on. The answer has the key problems."""
 
     def finish(self) -> dict[str, Any]:
-        """Called after the last trial; its answer has the key problems."""
+        """Called after the last trial. The answer has the key problems."""
 
 
-# Folder for what the trials build -> the trials.
+# Name -> the trials, made from a folder for their files.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "embed": embed.EmbedTrials,
     "heat-engine": heat_signals.Engine,
@@ -69,7 +69,7 @@ ALIASES = {"heat-roads": "heat-transports"}  # an earlier name, also in reports
 
 
 def run(name: str, *, times: int, seed: int, report: Path) -> dict[str, Any]:
-    """Run all trials that report does not hold yet; returns its content.
+    """Run all trials that the report lacks; return its content.
 
     Raises VerificationError at the first trial with a problem. The same call then resumes after it.
     """
@@ -96,7 +96,7 @@ def run(name: str, *, times: int, seed: int, report: Path) -> dict[str, Any]:
 
 
 def _judge(state: dict[str, Any], report: Path, answer: Mapping[str, Any]) -> None:
-    """Write the report; raise at a problem, which the next trials would run into too."""
+    """Write the report; raise VerificationError if there is a problem."""
     state["failed"] = sum(1 for trial in state["trials"] if trial["problems"])
     state["updated"] = _now()
     files.write_json(report, state)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How two root file systems differ: kind, mode, owner and content of every path. Times do not count.
+"""Compare two root file systems: type, mode, owner and content of every path, but no times.
 
-`python -m goldsmith.treediff ONE OTHER OUT` writes a list of paths as JSON: a program of its own, for what
-it reads is root's.
+`python -m tests.soak.tree_diff ONE OTHER OUT` writes a list of paths as JSON. It is a separate program
+because it reads files as root.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def differing(one: Path, other: Path) -> tuple[str, ...]:
-    """Paths from the root, sorted, that are not the same in both, or in one alone."""
+    """Sorted paths from the root that differ or exist in only one of the two."""
     left, right = dict(_entries(one)), dict(_entries(other))
     return tuple(sorted(path for path in left.keys() | right.keys() if left.get(path) != right.get(path)))
 

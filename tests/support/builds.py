@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds of the tiny image, killed with -9 at random moments, and what is left of them after a clean-up."""
+"""Run tasks in separate folders, kill them, and find leftovers of builds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STEP = re.compile(r"^\s*([\w -]+) \.\.\.$", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Traces:
-    """Of killed builds: their runs' names, their loop devices, and all that survived them, a line each."""
+    """Traces of killed builds: names of their runs, loop devices, and a line for each survivor."""
 
     runs: tuple[str, ...]
     devices: tuple[Path, ...]
@@ -31,7 +31,7 @@ class Traces:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Folders of their own for the builds of a trial: what is in them is of these builds alone."""
+    """Separate scratch, output and cache folders for the builds of a trial."""
 
     root: Path
 
@@ -48,7 +48,7 @@ class Place:
         return self.root / "cache"
 
     def environment(self) -> dict[str, str]:
-        """Of our processes in this place."""
+        """Environment of tasks that use these folders."""
         return proc.environment(
             {
                 "GOLDSMITH_SCRATCH": str(self.scratch),
@@ -58,7 +58,7 @@ class Place:
         )
 
     def traces(self) -> Traces:
-        """Of the builds that were just killed, as long as nobody has cleaned up after them."""
+        """Traces of the builds that were just killed, before anything cleans up."""
         folders = sorted(self.scratch.glob("run-*"))
         runs = [folder for folder in folders if not locks.is_held(folder / "lock")]
         return Traces(
@@ -68,7 +68,7 @@ class Place:
         )
 
     def remains(self, traces: Traces | None = None) -> list[str]:
-        """What is left of builds, of which none lives any more; a line each. traces: of their ends."""
+        """A line for each leftover of dead builds. traces: from when they were killed."""
         runs, devices = (traces.runs, traces.devices) if traces else ((), ())
         found = [f"folder {path}" for path in sorted(self.scratch.glob("*"))]
         for folder in (self.scratch, *(self.scratch / name for name in runs)):
@@ -88,26 +88,26 @@ class Place:
 
 
 class Invocation:
-    """A task of ours that runs as a process of its own."""
+    """A task that runs in a process."""
 
     def __init__(self, process: proc.Process, log: Path) -> None:
         self.process = process
         self.log = log
 
     def step(self) -> str:
-        """The step that was announced last."""
+        """The last step that the task announced."""
         steps = _STEP.findall(self.log.read_text(errors="replace"))
         return steps[-1].strip() if steps else "(start)"
 
-    def says(self, text: str, *, timeout_s: float) -> None:
-        """Wait until text was said. Raises wait.Died or wait.Deadline."""
+    def wait_for_text(self, text: str, *, timeout_s: float) -> None:
+        """Wait until the task has printed text. Raises wait.Died or wait.Deadline."""
         wait.wait_until(
             lambda: text in self.log.read_text(errors="replace"),
             timeout_s=timeout_s, alive=lambda: self.process.poll() is None, interval_s=0.05,
         )  # fmt: skip
 
     def kill(self, *, whole_group: bool) -> None:
-        """kill -9: the Invoke process alone, or its group and those of all that it started."""
+        """kill -9 the Invoke process, or it and all its descendants."""
         victims = family(self.process.pid) if whole_group else [self.process.pid]
         for pid in victims:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -115,21 +115,21 @@ class Invocation:
         self.process.wait()
 
     def expect(self, status: int, *, timeout_s: float = BUILD_DEADLINE_S) -> list[str]:
-        """Wait for its end: [], or a line that says how that was not as expected."""
+        """Wait for the end of the task: [], or a line if it did not exit with status."""
         if not proc.ends_within(self.process, timeout_s):
             return [f"{self.log.name}: did not end within {timeout_s:.0f} s"]
         returned = self.process.returncode
         if returned == status:
             return []
-        said = " / ".join(self.log.read_text(errors="replace").splitlines()[-4:])
-        return [f"{self.log.name}: exited with {returned}, not {status}: {said}"]
+        shown = " / ".join(self.log.read_text(errors="replace").splitlines()[-4:])
+        return [f"{self.log.name}: exited with {returned}, not {status}: {shown}"]
 
 
 @contextlib.contextmanager
 def invoked(
     env: Mapping[str, str], *words: Arg, log: Path, behind: Sequence[Arg] = ()
 ) -> Iterator[Invocation]:
-    """invoke WORDS with these variables, behind other words, as long as the block lasts."""
+    """Run `invoke WORDS` in an environment while the block lasts. behind: a command to prefix."""
     argv = (*behind, sys.executable, "-m", "invoke", *words)
     cwd = paths.project_root()
     log.unlink(missing_ok=True)
@@ -149,7 +149,7 @@ def family(pid: int) -> list[int]:
 
 
 def lost_devices() -> set[Path]:
-    """Loop devices attached to a file that nobody can reach: its file system was unmounted from under it."""
+    """Loop devices whose backing file does not exist any more."""
     found = set()
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All of the project's checks: lint, and every suite in one report."""
+"""Run all linters and all test suites, with one report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from goldsmith.devcloud import venv
 from goldsmith.errors import VerificationError
 from tests.lint import linters
 
-# The whole of it in this order: what fails soonest comes first.
+# In this order: the fastest come first.
 SUITES = ("tests/unit", "tests/scripts", "tests/elements", "tests/integration")
 
 
 def run(junit: Path) -> None:
-    """Lint, then all suites, with a JUnit report; raises VerificationError if anything fails."""
+    """Run the linters, then all suites with a JUnit report. Raises VerificationError if anything fails."""
     with progress.step("lint"):
         linters.lint()
     junit.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def run(junit: Path) -> None:
         "-o", "junit_family=xunit2", "-v",
     ]  # fmt: skip
     with progress.step("tests"):
-        # tests make environments of their own, by pip
+        # tests create virtual environments with pip
         env = proc.environment(venv.pip_settings())
         status = proc.interactive(argv, env=env, cwd=project_root())
     if status != 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that were broken on purpose: each must fail verification, and for the right reason."""
+"""Break an image in known ways, and check that its verification fails for the right reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WantedBy=multi-user.target
 
 
 def _at_boot(command: str) -> str:
-    """The script that makes the image run a command, without quotes, at every boot."""
+    """A script that makes the image run a command (without quotes) at every boot."""
     unit = _UNIT.format(command=command)
     return (
         f"cat > etc/systemd/system/second.service << 'EOF'\n{unit}EOF\n"
@@ -39,9 +39,9 @@ def _at_boot(command: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mutation:
-    """script: run by sh in the root file system; reason: what the verdict, or the error, must name.
+    """A way to break an image. script: sh runs it in the root file system.
 
-    also: what it must name besides, for the same reason.
+    reason: text that a finding, or the boot error, must contain. also: texts of further findings.
     """
 
     name: str
@@ -104,7 +104,7 @@ MUTATIONS = (
 
 
 def mutated(image: Path, mutation: Mutation, target: Path) -> None:
-    """Write to target a qcow2 that is image with mutation; target's folder has room for a raw copy."""
+    """Write image with the mutation to target, a qcow2. target's folder needs room for a raw copy."""
     raw = target.with_suffix(".raw")
     qemu_img.convert(image, raw, "raw")
     with _writable(raw, image, target.with_suffix(".root")) as root:
@@ -114,7 +114,7 @@ def mutated(image: Path, mutation: Mutation, target: Path) -> None:
 
 
 def judge(image: Path, mutation: Mutation, out: Path, run: runs.Run) -> list[str]:
-    """Verify a mutated image; a line for each way in which the verdict is not what it must be."""
+    """Verify a mutated image; return a line for each unexpected finding."""
     subject = session.Subject(image=image, out=out, fail_fast=True)
     try:
         verdict = session.verify(subject, run=run, log_path=out / "verify.log")
@@ -123,18 +123,18 @@ def judge(image: Path, mutation: Mutation, out: Path, run: runs.Run) -> list[str
             return []
         return [f"{mutation.name}: {e}"]
     if mutation.is_boot_error or verdict.passed:
-        return [f"{mutation.name}: booted, and the verdict is {verdict.result}"]
+        return [f"{mutation.name}: the image booted, and its verdict is {verdict.result}"]
     found = _same_phase(verdict.failed)
     reasons = (mutation.reason, *mutation.also)
     if not all(any(reason in line for line in found) for reason in reasons) or not all(
         any(reason in line for reason in reasons) for line in found
     ):
-        return [f"{mutation.name}: failed for another reason: {line}" for line in verdict.failed]
+        return [f"{mutation.name}: the image failed for another reason: {line}" for line in verdict.failed]
     return []
 
 
 def _same_phase(failed: tuple[str, ...]) -> list[str]:
-    """The findings of the first phase that had any: what comes after may be their consequence."""
+    """The findings of the first phase that has any; later ones may be their consequence."""
     first = failed[0].split(":")[0]
     return [line for line in failed if line.startswith(f"{first}:")]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs below tests/ that tasks start: errors become a message and an exit code, as in a task."""
+"""Run a program below tests/: errors become a message and an exit code, as in a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goldsmith.cli import common
 
 
 def run(work: Callable[[], object], *, as_json: bool = False) -> None:
-    """Do the work, then end with 0, or with the code of the error that it raised."""
+    """Do the work; exit with 0, or with the code of the error that it raises."""
     try:
         with common.reported(as_json=as_json):
             work()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole documents for tests: those of a small build, with what a test wants changed."""
+"""Complete documents of a small build, with changes that a test asks for."""
 
 from __future__ import annotations
 

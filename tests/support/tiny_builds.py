@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where tests build the tiny image: folders of their own, and Invoke run to its end in them."""
+"""Build the tiny image in separate folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a task ended."""
+    """Exit code and output of a task."""
 
     status: int
     stdout: str
@@ -27,7 +27,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TinyPlace(Place):
-    """A Place whose tasks are run to their end."""
+    """A Place that runs tasks to their end."""
 
     def inv(
         self,
@@ -36,7 +36,7 @@ class TinyPlace(Place):
         checkout: Path | None = None,
         env: Mapping[str, str] = _NOTHING,
     ) -> Outcome:
-        """invoke WORDS behind other words, in the checkout that is named or in this one."""
+        """Run `invoke WORDS`. behind: a command to prefix. checkout: another one than this."""
         ended = subprocess.run(
             [*behind, sys.executable, "-B", "-m", "invoke", *[os.fspath(word) for word in words]],
             cwd=checkout or paths.project_root(), env={**self.environment(), **env},
@@ -45,7 +45,7 @@ class TinyPlace(Place):
         return Outcome(status=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
 
     def build(self, *words: str, fault: str = "", behind: tuple[str, ...] = ()) -> Outcome:
-        """build-image of the tiny image; fault: what goes wrong, see the README of the element tiny-os."""
+        """Run build-image for the tiny image. fault: see the README of the element tiny-os."""
         return self.inv("build-image", SPEC, *faulty(fault), *words, behind=behind)
 
     def builds(self, name: str = "tiny") -> list[Path]:
@@ -53,11 +53,11 @@ class TinyPlace(Place):
         return sorted((self.out / name).glob("2*"))
 
     def latest(self) -> str | None:
-        """The build that `latest` points to."""
+        """Name of the build that `latest` points to."""
         latest = self.out / "tiny" / "latest"
         return latest.readlink().name if latest.is_symlink() else None
 
 
 def faulty(fault: str) -> tuple[str, ...]:
-    """The words of build-image that make something go wrong."""
+    """Arguments of build-image that cause a fault."""
     return ("--var", f"fault={fault}") if fault else ()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house that no linter knows: who may import whom, and what stays in one place.
+"""Rules of the code that no linter checks: layers of imports, and code that belongs into one module only.
 
-A file's folder is its place: a new module needs no entry here.
+The layer of a module follows from its folder. A new module needs no entry here.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ pytestmark = syntax.ONE_PROCESS
 ROOT = project_root()
 PACKAGE = ROOT / "goldsmith"
 
-# Rooms and the modules beside them, from the ground up. A layer imports from layers above it in this
-# list; the rooms of one layer never import each other.
+# Rooms and top-level modules, the lowest layer first. A layer imports only from earlier ones in this list;
+# rooms of the same layer never import each other.
 LAYERS = (
     {"errors"}, {"core"}, {"spec", "apt"}, {"host"}, {"kubernetes", "containers"}, {"image"}, {"scan"},
     {"verify", "provenance"}, {"publish", "devcloud"}, {"heat"}, {"clean"}, {"resume"}, {"pipeline"},
@@ -40,7 +40,7 @@ LAYERS = (
 LEVEL = {place: level for level, places in enumerate(LAYERS) for place in places}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
-LIBRARIES = {  # which modules alone may import them
+LIBRARIES = {  # the only modules that may import them
     "subprocess": {"core.proc"},
     "openstack": {"core.openstack"},
     "pycdlib": {"verify.config_drive"},
@@ -60,7 +60,7 @@ REGISTRIES = tuple(
         ("registry", "npmjs", "org"), ("registry-1", "docker", "io"), ("archive", "ubuntu", "com"),
     )
 )  # fmt: skip
-SOMEBODYS_PATHS = re.compile(
+MACHINE_PATHS = re.compile(
     "|".join(
         ("/roo" + r"t/(?!\.)[\w-]+/", "/wo" + r"rk/[a-z.]+", "/ho" + r"me/[a-z]\w*/", "/Use" + r"rs/\w+/")
     )
@@ -83,7 +83,7 @@ OTHERS = sorted(path for path in (ROOT / "tests").rglob("*.py") if "golden" not 
 
 
 def imports(found: Iterable[ast.AST]) -> Iterator[str]:
-    """Whole names of what is imported anywhere in a module, also for types alone."""
+    """Full names of all imports in a module, also of those for types only."""
     for node in found:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -98,7 +98,7 @@ def imported(module: str) -> frozenset[str]:
 
 @functools.cache
 def own_imports(module: str) -> frozenset[str]:
-    """The modules of ours that a module imports."""
+    """The modules of goldsmith that a module imports."""
     names = (name.removeprefix("goldsmith.") for name in imported(module) if name.startswith("goldsmith."))
     return frozenset(name if name in PATHS else name.rpartition(".")[0] for name in names)
 
@@ -113,14 +113,14 @@ def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
 
 @functools.cache
 def face_of(room: str) -> frozenset[str]:
-    """The modules that others may use, by the last paragraph of the room's docstring."""
+    """The modules that other rooms may use, from the last paragraph of the room's docstring."""
     text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
     listed = re.search(r"^Others use:\s+(.+?)\.$", text, re.MULTILINE | re.DOTALL)
     assert listed, f"goldsmith/{room}/__init__.py does not end with: Others use: MODULE, MODULE."
     return frozenset(re.split(r",\s+", listed[1]))
 
 
-def test_there_are_modules_to_look_at() -> None:
+def test_modules_are_found() -> None:
     assert {"tasks", "pipeline", "errors", "verify.session"} <= set(MODULES)
     assert len(MODULES) > 100
     assert len(OTHERS) > 100
@@ -152,9 +152,9 @@ def test_imports_point_one_way() -> None:
     assert not wrong
 
 
-def test_of_a_room_others_use_what_it_offers() -> None:
+def test_other_rooms_import_only_the_public_modules_of_a_room() -> None:
     wrong = [
-        f"{module} imports {name}; goldsmith/{place_of(name)}/__init__.py does not offer it"
+        f"{module} imports {name}; goldsmith/{place_of(name)}/__init__.py does not list it"
         for module in MODULES
         for name in sorted(own_imports(module))
         if place_of(name) in ROOMS and place_of(name) != place_of(module)
@@ -165,7 +165,7 @@ def test_of_a_room_others_use_what_it_offers() -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_what_a_room_offers_is_there_and_used(room: str) -> None:
+def test_the_public_modules_of_a_room_exist_and_are_used(room: str) -> None:
     used = {name for module in MODULES if place_of(module) != room for name in own_imports(module)}
     started = {"reaper", "reference"}  # as programs
 
@@ -173,7 +173,7 @@ def test_what_a_room_offers_is_there_and_used(room: str) -> None:
     assert {name for name in face_of(room) if f"{room}.{name}" not in used} <= started
 
 
-def test_nobody_imports_in_a_circle() -> None:
+def test_no_imports_are_circular() -> None:
     left = {module: own_imports(module) - {module} for module in MODULES}
     while free := [module for module, names in left.items() if not names & left.keys()]:
         for module in free:
@@ -182,7 +182,7 @@ def test_nobody_imports_in_a_circle() -> None:
     assert not left
 
 
-def test_the_product_knows_nothing_of_its_tests() -> None:
+def test_the_package_imports_no_tests() -> None:
     assert not [
         f"{module} imports {name}"
         for module in MODULES
@@ -210,7 +210,7 @@ MODULE_NAME = re.compile(rf"\b(?:goldsmith\.(?:{'|'.join(ROOMS)})|tests)(?:\.[a-
 
 
 def test_strings_that_name_a_module_name_one_that_exists() -> None:
-    """`-m goldsmith.core.reaper`, an entry point, what a test patches."""
+    """Such as `-m goldsmith.core.reaper`, an entry point, the target of a patch."""
     sources = [
         (path, str(node.value), node.lineno)
         for path in [*PATHS.values(), *OTHERS, *(PACKAGE / "verify/suites").rglob("*.py")]
@@ -228,8 +228,8 @@ def test_strings_that_name_a_module_name_one_that_exists() -> None:
     ]
 
 
-def test_programs_of_ours_are_started_by_names_of_modules() -> None:
-    """What follows "-m" in an argv; `goldsmith.NAME` elsewhere can be the schema of a document."""
+def test_programs_are_started_by_the_name_of_a_module_that_exists() -> None:
+    """Names after "-m" in a command line; elsewhere `goldsmith.NAME` may be a schema."""
     started = [
         (path, node.lineno, str(module.value))
         for path in [*PATHS.values(), *OTHERS]
@@ -246,7 +246,7 @@ def test_programs_of_ours_are_started_by_names_of_modules() -> None:
 
 
 def _is_there(name: str) -> bool:
-    """A module, or what one defines."""
+    """Whether it is a module, or a name in one."""
     for module in (name, name.rpartition(".")[0]):
         folder = ROOT / Path(*module.split("."))
         if folder.with_suffix(".py").is_file() or (module == name and (folder / "__init__.py").is_file()):
@@ -296,7 +296,7 @@ def test_some_libraries_are_used_in_one_place(library: str) -> None:
 
 
 def test_connections_to_clouds_stay_in_their_clients() -> None:
-    """openstacksdk has no types: nothing checks what a module does with a connection."""
+    """openstacksdk has no types, so that nothing checks the use of a connection."""
     users = {
         module
         for module, node in nodes(ast.Attribute, ast.arg)
@@ -309,7 +309,7 @@ def test_connections_to_clouds_stay_in_their_clients() -> None:
     }  # fmt: skip
 
 
-def test_nothing_starts_programs_past_proc() -> None:
+def test_only_proc_starts_programs() -> None:
     starters = re.compile(r"(system|popen|exec[lv]\w*|(posix_)?spawn\w*|fork\w*)")
     found = [
         f"{module}:{node.lineno}"
@@ -320,8 +320,8 @@ def test_nothing_starts_programs_past_proc() -> None:
     assert not found
 
 
-def test_nobody_changes_our_own_environment() -> None:
-    """What depends on it then depends on who called before: hand a value over instead."""
+def test_no_module_changes_the_environment_of_this_process() -> None:
+    """Code that reads it would depend on earlier calls. Pass a value instead."""
     changed = {
         f"{module}:{node.lineno}"
         for module, node in nodes(ast.Subscript)
@@ -336,7 +336,7 @@ def test_nobody_changes_our_own_environment() -> None:
 
 
 def constants(module: str) -> Iterator[tuple[str, object]]:
-    """Names and literal values that a module defines, those of a tuple one by one."""
+    """Names and literal values of a module's constants; tuples are unpacked."""
     for node in syntax.body(PATHS[module]):
         if isinstance(node, ast.Assign):
             (target,) = node.targets
@@ -347,8 +347,8 @@ def constants(module: str) -> Iterator[tuple[str, object]]:
                     yield ast.unparse(name), ast.literal_eval(value)
 
 
-def test_a_path_or_a_table_stands_in_one_module_alone() -> None:
-    """Where two have it, one of them is changed one day."""
+def test_a_path_or_a_table_is_a_constant_of_one_module_only() -> None:
+    """Of two copies, somebody changes only one."""
     found: dict[str, set[str]] = {}
     for module in MODULES:
         for name, value in constants(module):
@@ -360,7 +360,7 @@ def test_a_path_or_a_table_stands_in_one_module_alone() -> None:
     assert [places for places in found.values() if len(places) > 1] == []
 
 
-def test_the_name_of_the_latest_build_stands_in_one_module_alone() -> None:
+def test_only_one_module_has_the_name_of_the_latest_build() -> None:
     inside_a_config_drive = {"verify.config_drive"}
 
     users = {module for module, node in nodes(ast.Constant) if node.value == "latest"}
@@ -369,7 +369,7 @@ def test_the_name_of_the_latest_build_stands_in_one_module_alone() -> None:
 
 
 def is_edge(module: str) -> bool:
-    """Where errors become exit codes."""
+    """Whether the module may turn errors into exit codes."""
     return place_of(module) in {"tasks", "cli"}
 
 
@@ -413,8 +413,8 @@ def test_only_the_edge_ends_the_program() -> None:
     assert not found
 
 
-def test_no_failure_is_swallowed_whole() -> None:
-    """`except BaseException` is for undoing, and must end in a bare raise."""
+def test_no_handler_hides_all_failures() -> None:
+    """`except BaseException` is for clean-up only and must end in a bare raise."""
     handlers = [(module, node) for module, node in nodes(ast.ExceptHandler) if not is_edge(module)]
     assert len(handlers) > 20
     bad = []
@@ -444,7 +444,7 @@ def test_functions_are_short_or_have_a_reason() -> None:
     assert found == LONG_FUNCTIONS.keys()
 
 
-def test_folders_can_be_taken_in_at_a_glance() -> None:
+def test_folders_are_small() -> None:
     crowded = {
         room for room in ROOMS if len(list((PACKAGE / room).glob("*.py"))) - 1 > MOST_MODULES_OF_A_ROOM
     }
@@ -455,7 +455,7 @@ def test_folders_can_be_taken_in_at_a_glance() -> None:
     assert len([path for path in PACKAGE.iterdir() if path.is_file()]) <= MOST_FILES
 
 
-def test_unit_tests_lie_as_what_they_test() -> None:
+def test_unit_tests_mirror_the_package() -> None:
     """tests/unit/ROOM/test_MODULE.py, or test_MODULE_SUBJECT.py; a data folder may have modules as well."""
     files = sorted((ROOT / "tests/unit").glob("*/test_*.py"))
     assert len(files) > 50
@@ -478,7 +478,7 @@ def committed_files() -> list[Path]:
 
 
 @pytest.mark.programs("git")
-def test_no_file_depends_on_a_registry_or_on_somebodys_machine() -> None:
+def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: there is nothing to ask for the list of files")
     files = committed_files()
@@ -486,20 +486,20 @@ def test_no_file_depends_on_a_registry_or_on_somebodys_machine() -> None:
     found = []
     for path in files:
         text = path.read_text(errors="replace")
-        words = [word for word in REGISTRIES if word in text] + SOMEBODYS_PATHS.findall(text)
+        words = [word for word in REGISTRIES if word in text] + MACHINE_PATHS.findall(text)
         found += [f"{path.relative_to(ROOT)}: {word}" for word in words]
 
     assert not found
 
 
-def test_the_search_for_somebodys_paths_finds_them() -> None:
+def test_the_search_for_paths_of_one_machine_finds_them() -> None:
     for path in ("/ho" + "me/ann/src", "/wo" + "rk/main", "/roo" + "t/lab/x", "/Use" + "rs/ann/x"):
-        assert SOMEBODYS_PATHS.search(path), path
+        assert MACHINE_PATHS.search(path), path
     for path in ("/root/.ssh/authorized_keys", "/homepage", "/workers"):
-        assert not SOMEBODYS_PATHS.search(path), path
+        assert not MACHINE_PATHS.search(path), path
 
 
-def test_every_source_file_says_its_licence() -> None:
+def test_every_source_file_has_its_licence() -> None:
     assert not [
         str(path)
         for path in [*PATHS.values(), *OTHERS]

@@ -103,7 +103,7 @@ def test_unattended_upgrades_are_as_the_spec_says(host: Host, expected: Expectat
 
 
 def test_network_is_cut(host: Host) -> None:
-    """Without this, tests that need no network would prove nothing: the host cannot be reached."""
+    """Negative control of all tests without network: the VM reaches nothing."""
     assert (
         host.run(
             "timeout 5 sh -c 'echo > /dev/tcp/10.0.2.2/22' || timeout 5 bash -c 'echo > /dev/tcp/10.0.2.2/22'"
