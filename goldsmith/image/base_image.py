@@ -75,7 +75,7 @@ def _check(base: BaseImage, log_path: Path) -> None:
         if found != base.sha256:
             raise ProvenanceError(
                 f"{base.checksums} has {found or 'no checksum'} for {name}, the spec has {base.sha256}",
-                hint="check base-image.sha256 in the spec",
+                hint="check the key base-image.sha256 of the spec",
             )
         with log_path.open("a", encoding="utf-8") as log:
             log.write(f"{base.checksums} is signed, and lists {name} as {base.sha256}\n")
@@ -106,5 +106,7 @@ def _keyring(base: BaseImage) -> Path:
     assert base.keyring is not None
     path = paths.project_root() / base.keyring
     if not path.is_file():
-        raise BuildError(f"the keyring {path} does not exist", hint="correct base-image.keyring in the spec")
+        raise BuildError(
+            f"the keyring {path} does not exist", hint="correct the key base-image.keyring of the spec"
+        )
     return path
