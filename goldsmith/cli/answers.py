@@ -94,3 +94,34 @@ class BundleAnswer(Document):
             file=bundle.path, sha256=bundle.sha256, size=bundle.size_bytes, reused=bundle.reused,
             images=bundle.images,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchRow:
+    """One measured piece of work."""
+
+    what: Annotated[str, about("The work.")]
+    seconds: Annotated[float, about("Seconds it took; the median where it was repeated.")]
+    bytes: Annotated[int, about("Bytes of what it made.")]
+    peak_mib: Annotated[float, about("MiB of memory at most; 0 where it was not measured.")] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchAnswer(Document):
+    """Our work beside that of the plain tools: the answer of bench."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.bench"
+
+    cpus: Annotated[int | None, about("Processors of the host.")]
+    load: Annotated[float, about("Load average of the last minute, at the end.")]
+    rows: Annotated[tuple[BenchRow, ...], about("The measurements.")]
+    ratios: Annotated[Mapping[str, float], about("Ours divided by the plain tool's.")]
+
+    def as_text(self) -> str:
+        """A table of rows, then the ratios."""
+        lines = [f"{'what':<44} {'seconds':>9} {'MiB':>9} {'peak MiB':>9}"]
+        for row in self.rows:
+            mib = f"{row.bytes / 2**20:.1f}" if row.bytes else ""
+            peak = f"{row.peak_mib:.0f}" if row.peak_mib else ""
+            lines.append(f"{row.what:<44} {row.seconds:>9.2f} {mib:>9} {peak:>9}")
+        return "\n".join([*lines, *(f"{name}: {value:.2f}" for name, value in self.ratios.items())])

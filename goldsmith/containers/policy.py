@@ -16,7 +16,7 @@ from typing import Any
 from goldsmith.core import paths
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.spec import problem
-from goldsmith.spec.document import Document, KeyPath, parse_document
+from goldsmith.spec.document import KeyPath, YamlDocument, parse_document
 from goldsmith.spec.model import ImageSpec
 
 FILE = Path("image-specs/policy.yaml")
@@ -125,7 +125,7 @@ def of_spec(spec: ImageSpec) -> Policy:
     return load(None if spec.policy is None else Path(spec.policy))
 
 
-def _parse(document: Document, shown: str, root: Path) -> Policy:
+def _parse(document: YamlDocument, shown: str, root: Path) -> Policy:
     """The policy in a document; its problems are added to the document's."""
     if document.data is not None and not isinstance(document.data, dict):
         _wrong(document, (), "must be a mapping")
@@ -152,11 +152,11 @@ def _parse(document: Document, shown: str, root: Path) -> Policy:
     return Policy(origin=shown, rules=tuple(rule for rule in rules if rule), engine=reason)
 
 
-def _wrong(document: Document, path: KeyPath, message: str) -> None:
+def _wrong(document: YamlDocument, path: KeyPath, message: str) -> None:
     document.problems.append(document.problem(path, message))
 
 
-def _rule(document: Document, prefix: str, value: Any, root: Path) -> Rule | None:  # noqa: ANN401 - YAML
+def _rule(document: YamlDocument, prefix: str, value: Any, root: Path) -> Rule | None:  # noqa: ANN401 - YAML
     at = ("registries", prefix)
     if (wrong := _wrong_prefix(prefix)) is not None:
         _wrong(document, at, f"{prefix}: {wrong}")
@@ -188,7 +188,7 @@ def _rule(document: Document, prefix: str, value: Any, root: Path) -> Rule | Non
     return Rule(prefix=prefix, gpg_key=key, lookaside=str(value.get("lookaside", "")))
 
 
-def _keyless(document: Document, prefix: str, value: Mapping[str, Any], root: Path) -> Rule | None:
+def _keyless(document: YamlDocument, prefix: str, value: Mapping[str, Any], root: Path) -> Rule | None:
     at = ("registries", prefix)
     missing = [key for key in _MORE["sigstore-identity"] if not value.get(key)]
     if missing:

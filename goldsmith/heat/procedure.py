@@ -21,7 +21,7 @@ from goldsmith.errors import CloudError, CommandError, SpecError
 from goldsmith.heat.client import Cloud
 from goldsmith.heat.stacks import Stack
 from goldsmith.spec import schema, template
-from goldsmith.spec.document import Document, parse_document
+from goldsmith.spec.document import YamlDocument, parse_document
 from goldsmith.spec.problem import Problem
 
 SCHEMA: Mapping[str, Any] = {
@@ -85,7 +85,7 @@ def load(path: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
     return tuple(Step(**{**nothing, **step}) for step in document.data["steps"])
 
 
-def _semantic_problems(document: Document) -> Iterator[Problem]:
+def _semantic_problems(document: YamlDocument) -> Iterator[Problem]:
     """Problems that the schema cannot express: duplicate names, and YAML values that Heat's API lacks."""
     names: list[str] = []
     for index, step in enumerate(document.data["steps"]):

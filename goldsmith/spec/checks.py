@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from goldsmith.spec.document import Document, KeyPath, dotted
+from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.fields import reference
 from goldsmith.spec.problem import Problem
 
@@ -68,7 +68,7 @@ def dib_elements() -> Path:
     return Path(found.submodule_search_locations[0]) / "elements"
 
 
-def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+def check(document: YamlDocument, surroundings: Surroundings) -> Iterator[Problem]:
     """Every problem between a spec's keys, and between them and the files around the spec."""
     if not isinstance(document.data, dict):
         return
@@ -87,7 +87,7 @@ def check(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
     yield from _publish(document)
 
 
-def _distribution(document: Document) -> Iterator[Problem]:
+def _distribution(document: YamlDocument) -> Iterator[Problem]:
     distribution = document.get(str, "distribution")
     release = document.get(str, "release")
     has_base = "base-image" in document.data
@@ -110,7 +110,7 @@ def _distribution(document: Document) -> Iterator[Problem]:
         yield document.problem(("distribution",), message, "add the key 'elements'")
 
 
-def _elements(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+def _elements(document: YamlDocument, surroundings: Surroundings) -> Iterator[Problem]:
     folders = [*surroundings.elements, dib_elements()]
     known = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
     known.discard("__pycache__")
@@ -121,7 +121,7 @@ def _elements(document: Document, surroundings: Surroundings) -> Iterator[Proble
             yield document.problem(("elements", index), f"no element '{name}'", hint)
 
 
-def _dib_env(document: Document) -> Iterator[Problem]:
+def _dib_env(document: YamlDocument) -> Iterator[Problem]:
     given = document.get(dict, "dib-env")
     by_prefix = {
         name: key for name in given for prefix, key in RESERVED_PREFIXES.items() if name.startswith(prefix)
@@ -138,14 +138,14 @@ def _dib_env(document: Document) -> Iterator[Problem]:
             yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
 
 
-def _logins(document: Document) -> Iterator[Problem]:
+def _logins(document: YamlDocument) -> Iterator[Problem]:
     for path in (("mirror",), ("base-image", "url"), ("base-image", "checksums"), ("kubelet", "url")):
         if _LOGIN_IN_URL.search(document.get(str, *path)):
             hint = "remove it: the manifest and perhaps the image would contain it"
             yield document.problem(path, f"{dotted(path)} contains a login", hint)
 
 
-def _kubelet(document: Document) -> Iterator[Problem]:
+def _kubelet(document: YamlDocument) -> Iterator[Problem]:
     kubelet = document.data.get("kubelet")
     if not isinstance(kubelet, dict):
         if document.get(list, "containers") and document.get(str, "distribution") != "custom":
@@ -168,7 +168,7 @@ def _kubelet(document: Document) -> Iterator[Problem]:
         yield document.problem(("kubelet",), message, hint)
 
 
-def _heat_agent(document: Document) -> Iterator[Problem]:
+def _heat_agent(document: YamlDocument) -> Iterator[Problem]:
     if not isinstance(document.data.get("heat-agent"), dict):
         return
     if document.get(str, "distribution") == "fedora":
@@ -179,7 +179,7 @@ def _heat_agent(document: Document) -> Iterator[Problem]:
         yield document.problem(("heat-agent", "hooks"), message, "add the key 'kubelet'")
 
 
-def _publish(document: Document) -> Iterator[Problem]:
+def _publish(document: YamlDocument) -> Iterator[Problem]:
     clouds = [each for each in document.get(list, "publish", "clouds") if isinstance(each, dict)]
     names = [cloud.get("name") for cloud in clouds]
     for index, cloud in enumerate(clouds):
@@ -193,7 +193,7 @@ def _publish(document: Document) -> Iterator[Problem]:
         yield document.problem(("publish", "share"), message, "set publish.visibility to shared")
 
 
-def _containers(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+def _containers(document: YamlDocument, surroundings: Surroundings) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, container in enumerate(document.get(list, "containers")):
         if not isinstance(container, dict):
@@ -217,7 +217,7 @@ def _containers(document: Document, surroundings: Surroundings) -> Iterator[Prob
 
 
 def _context(
-    document: Document, surroundings: Surroundings, path: KeyPath, folder: object
+    document: YamlDocument, surroundings: Surroundings, path: KeyPath, folder: object
 ) -> Iterator[Problem]:
     if not isinstance(folder, str) or not folder:
         return
@@ -228,13 +228,13 @@ def _context(
         yield document.problem(path, f"no Dockerfile in '{folder}'")
 
 
-def _must_hold(document: Document, path: tuple[str, str], wanted: str, why: str) -> Iterator[Problem]:
+def _must_hold(document: YamlDocument, path: tuple[str, str], wanted: str, why: str) -> Iterator[Problem]:
     values = document.get(list, *path)
     if values and wanted not in values:
         yield document.problem(path, f"{dotted(path)} must contain {wanted}", why)
 
 
-def _tests(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
+def _tests(document: YamlDocument, surroundings: Surroundings) -> Iterator[Problem]:
     for index, folder in enumerate(document.get(list, "verify", "tests")):
         if not isinstance(folder, str) or not folder:
             continue
@@ -246,7 +246,7 @@ def _tests(document: Document, surroundings: Surroundings) -> Iterator[Problem]:
             yield document.problem(path, f"no test_*.py in '{folder}'")
 
 
-def check_pods(document: Document) -> Iterator[Problem]:
+def check_pods(document: YamlDocument) -> Iterator[Problem]:
     """Every problem of verify.pods, with one another and with containers."""
     pods = document.get(list, "verify", "pods")
     if pods and document.data.get("kubelet") is None:
@@ -271,7 +271,7 @@ def check_pods(document: Document) -> Iterator[Problem]:
         yield from _pod_images(document, path, pod.get("spec"))
 
 
-def _pod_images(document: Document, path: KeyPath, spec: object) -> Iterator[Problem]:
+def _pod_images(document: YamlDocument, path: KeyPath, spec: object) -> Iterator[Problem]:
     known = destinations(document)
     if not isinstance(spec, dict) or not spec.get("containers"):
         yield document.problem((*path, "spec"), f"{dotted(path)} has no spec.containers")
@@ -294,7 +294,7 @@ def _pod_images(document: Document, path: KeyPath, spec: object) -> Iterator[Pro
                 )
 
 
-def destinations(document: Document) -> Mapping[str | None, str]:
+def destinations(document: YamlDocument) -> Mapping[str | None, str]:
     """Reference of each container (None where it has none yet) -> its key into."""
     return {
         reference_of(container): container.get("into", "containerd")

@@ -21,7 +21,7 @@ _IN_C = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(kw_only=True, slots=True)
-class Document:
+class YamlDocument:
     """Plain data, with the line of every key and item and the source text of every scalar."""
 
     origin: Origin
@@ -53,12 +53,12 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> Document:
+def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> YamlDocument:
     """Read one YAML document. Raises nothing: the document lists its problems.
 
     in_c: use libyaml if installed, for long documents that programs write; its syntax errors say less.
     """
-    document = Document(origin=origin)
+    document = YamlDocument(origin=origin)
     try:
         root = yaml.compose(text, Loader=_IN_C if in_c else yaml.SafeLoader)
         if root is not None:
@@ -86,7 +86,7 @@ def parse_document(text: str, origin: Origin, *, in_c: bool = False) -> Document
 class _Reader:
     """Turns the nodes of a document into plain data."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: YamlDocument) -> None:
         self._document = document
         self._constructor = yaml.constructor.SafeConstructor()
         self._open: list[yaml.Node] = []

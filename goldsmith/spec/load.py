@@ -19,7 +19,7 @@ from typing import Any
 from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.spec import checks, fields, schema, template
-from goldsmith.spec.document import Document, KeyPath, parse_document
+from goldsmith.spec.document import KeyPath, YamlDocument, parse_document
 from goldsmith.spec.model import ImageSpec
 from goldsmith.spec.problem import Problem
 
@@ -173,7 +173,7 @@ def _variables(path: Path, shown: str) -> tuple[list[Problem], dict[str, Any]]:
     return list(_no_text(document, document.data, ())), document.data
 
 
-def _no_text(document: Document, value: object, path: KeyPath) -> Iterator[Problem]:
+def _no_text(document: YamlDocument, value: object, path: KeyPath) -> Iterator[Problem]:
     if isinstance(value, dict):
         for key, child in value.items():
             yield from _no_text(document, child, (*path, key))
@@ -184,7 +184,7 @@ def _no_text(document: Document, value: object, path: KeyPath) -> Iterator[Probl
         yield schema.wrong_type(document, path, value, "text")
 
 
-def _checked(document: Document, location: _Location) -> list[Problem]:
+def _checked(document: YamlDocument, location: _Location) -> list[Problem]:
     surroundings = checks.Surroundings(elements=location.elements(), bases=location.bases)
     found = [*schema.check(document), *checks.check(document, surroundings)]
     return [problem for problem in found if template.PLACEHOLDER not in problem.message]

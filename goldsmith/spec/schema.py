@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
-from goldsmith.spec.document import Document, KeyPath, dotted
+from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.problem import Problem
 
 SCHEMA_PATH = Path(__file__).parent.parent / "schema" / "image-spec.schema.json"
@@ -33,7 +33,7 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def check(document: Document, rules: Mapping[str, Any] | None = None) -> Iterator[Problem]:
+def check(document: YamlDocument, rules: Mapping[str, Any] | None = None) -> Iterator[Problem]:
     """The problems of a document by a JSON schema, by default that of specs."""
     import jsonschema  # takes a tenth of a second, which only tasks that load a spec need
 
@@ -43,7 +43,7 @@ def check(document: Document, rules: Mapping[str, Any] | None = None) -> Iterato
 
 
 def wrong_type(
-    document: Document, path: KeyPath, value: object, wanted: str, rule: Mapping[str, Any] | None = None
+    document: YamlDocument, path: KeyPath, value: object, wanted: str, rule: Mapping[str, Any] | None = None
 ) -> Problem:
     """The problem of a value of a wrong type; shows it as it was written, 24.10 and not 24.1."""
     raw = document.raw.get(path, "")
@@ -59,7 +59,7 @@ def wrong_type(
     return document.problem(path, f"{name} must be {wanted}, got {_shown(value, raw)}", hint)
 
 
-def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
+def _problems(document: YamlDocument, error: ValidationError) -> Iterator[Problem]:
     path: KeyPath = tuple(error.absolute_path)
     rule: Any = error.validator_value
     match error.validator:
@@ -110,13 +110,13 @@ def _mapping(error: ValidationError) -> dict[str, Any]:
     return error.instance
 
 
-def _missing_keys(document: Document, path: KeyPath, keys: list[str]) -> Iterator[Problem]:
+def _missing_keys(document: YamlDocument, path: KeyPath, keys: list[str]) -> Iterator[Problem]:
     for key in keys:
         where = f" in {dotted(path)}" if path else ""
         yield document.problem((*path, key), f"missing key '{key}'{where}")
 
 
-def _unknown_keys(document: Document, path: KeyPath, error: ValidationError) -> Iterator[Problem]:
+def _unknown_keys(document: YamlDocument, path: KeyPath, error: ValidationError) -> Iterator[Problem]:
     known = list(_schema_of(error)["properties"])
     for key in _mapping(error):
         if key in known:
@@ -127,7 +127,7 @@ def _unknown_keys(document: Document, path: KeyPath, error: ValidationError) -> 
         yield document.problem((*path, key), f"unknown key '{key}'{where}", hint)
 
 
-def _not_among(document: Document, path: KeyPath, error: ValidationError) -> Problem:
+def _not_among(document: YamlDocument, path: KeyPath, error: ValidationError) -> Problem:
     values: Any = error.validator_value
     allowed = [str(value) for value in values]
     shown = _shown(error.instance, document.raw.get(path, ""))
@@ -136,7 +136,7 @@ def _not_among(document: Document, path: KeyPath, error: ValidationError) -> Pro
     return document.problem(path, f"{dotted(path)} must be one of {', '.join(allowed)}, got {shown}", hint)
 
 
-def _twice(document: Document, path: KeyPath, error: ValidationError) -> Iterator[Problem]:
+def _twice(document: YamlDocument, path: KeyPath, error: ValidationError) -> Iterator[Problem]:
     items: Any = error.instance
     for index, item in enumerate(items):
         if item in items[:index]:

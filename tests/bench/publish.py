@@ -13,8 +13,8 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from goldsmith.cli.answers import BenchRow
 from goldsmith.core import build_folders, paths, proc, progress
 from goldsmith.core.runs import Run
 from goldsmith.devcloud import lifecycle, venv
@@ -31,7 +31,7 @@ _CLOUD = "bench-publish"
 _TRIALS = 5
 
 
-def rows(run: Run) -> list[dict[str, Any]]:
+def rows(run: Run) -> list[BenchRow]:
     """Median seconds of both; for ours also the highest memory peak. Raises SpecError without a build."""
     out = paths.out_root()
     build = finished_build.read(build_folders.find_build(out, SPEC))
@@ -56,14 +56,13 @@ def rows(run: Run) -> list[dict[str, Any]]:
     size = disk.stat().st_size
     alone = statistics.median(plain) - statistics.median(idle)
     return [
-        {"what": PLAIN_UPLOAD, "seconds": round(alone, 2), "bytes": size, "peak_mib": 0},
-        {"what": PLAIN, "seconds": round(statistics.median(plain), 2), "bytes": size, "peak_mib": 0},
-        {
-            "what": OURS, "seconds": round(statistics.median(ours), 2), "bytes": size,
-            "peak_mib": round(max(peaks), 1),
-        },
-        {"what": UPLOAD, "seconds": round(statistics.median(uploads), 2), "bytes": size, "peak_mib": 0},
-    ]  # fmt: skip
+        BenchRow(what=PLAIN_UPLOAD, seconds=round(alone, 2), bytes=size),
+        BenchRow(what=PLAIN, seconds=round(statistics.median(plain), 2), bytes=size),
+        BenchRow(
+            what=OURS, seconds=round(statistics.median(ours), 2), bytes=size, peak_mib=round(max(peaks), 1)
+        ),
+        BenchRow(what=UPLOAD, seconds=round(statistics.median(uploads), 2), bytes=size),
+    ]
 
 
 def _timed(argv: tuple[proc.Arg, ...], env: dict[str, str]) -> tuple[float, str]:

@@ -16,11 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import docker
 
 from goldsmith.apt import mirror
+from goldsmith.cli.answers import BenchAnswer, BenchRow
 from goldsmith.containers import bundler
 from goldsmith.core import paths, privilege, proc, progress, runs
 from goldsmith.core.runs import Run
@@ -36,34 +36,21 @@ SPEC = "debian-kubelet"
 _EXPORTS = 5  # trials of an export; their median counts
 
 
-def run(what: str) -> dict[str, Any]:
-    """Run benchmarks; return rows of {what, seconds, bytes, peak_mib}, and ratios as in the README."""
-    parts: dict[str, Callable[[Run], list[dict[str, Any]]]] = {
+def run(what: str) -> BenchAnswer:
+    """Run benchmarks; the ratios are those of the README."""
+    parts: dict[str, Callable[[Run], list[BenchRow]]] = {
         "export": _export, "image": _image, "publish": publish.rows,
     }  # fmt: skip
     if what and what not in parts:
         raise SpecError(f"no benchmark is called {what!r}", hint=f"one of: {' '.join(parts)}")
     with runs.run() as found:
         rows = [row for name in ([what] if what else parts) for row in parts[name](found)]
-    return {
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-        "rows": rows,
-        "ratios": _ratios(rows),
-    }
+    return BenchAnswer(
+        cpus=os.cpu_count(), load=round(os.getloadavg()[0], 2), rows=tuple(rows), ratios=_ratios(rows)
+    )
 
 
-def as_table(report: dict[str, Any]) -> str:
-    """The report as text."""
-    lines = [f"{'what':<44} {'seconds':>9} {'MiB':>9} {'peak MiB':>9}"]
-    for row in report["rows"]:
-        mib = f"{row['bytes'] / 2**20:.1f}" if row.get("bytes") else ""
-        peak = f"{row['peak_mib']:.0f}" if row.get("peak_mib") else ""
-        lines.append(f"{row['what']:<44} {row['seconds']:>9.2f} {mib:>9} {peak:>9}")
-    return "\n".join([*lines, *(f"{name}: {value:.2f}" for name, value in report["ratios"].items())])
-
-
-def _export(run: Run) -> list[dict[str, Any]]:
+def _export(run: Run) -> list[BenchRow]:
     spec = load.load(SPEC, {}).spec
     refs = [container.ref for container in spec.containers]
     log = run.folder / "bench.log"
@@ -96,7 +83,7 @@ def _export(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _image(run: Run) -> list[dict[str, Any]]:
+def _image(run: Run) -> list[BenchRow]:
     loaded = load.load(SPEC, {})
     spec, log = loaded.spec, run.folder / "bench.log"
     binary = kubelet.obtain(spec.kubelet, spec.arch, run=run, log_path=log) if spec.kubelet else None
@@ -142,12 +129,12 @@ def _timed(work: Callable[[], object]) -> float:
     return time.monotonic() - start
 
 
-def _row(what: str, seconds: float, size: int, peak_mib: float = 0) -> dict[str, Any]:
-    return {"what": what, "seconds": round(seconds, 2), "bytes": size, "peak_mib": round(peak_mib, 1)}
+def _row(what: str, seconds: float, size: int, peak_mib: float = 0) -> BenchRow:
+    return BenchRow(what=what, seconds=round(seconds, 2), bytes=size, peak_mib=round(peak_mib, 1))
 
 
-def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    found = {row["what"]: row for row in rows}
+def _ratios(rows: Sequence[BenchRow]) -> dict[str, float]:
+    found = {row.what: row for row in rows}
     pairs = {
         "export, time, ours to docker save": ("our export, cold", "docker save", "seconds"),
         "export, bytes, ours to docker save": ("our export, cold", "docker save", "bytes"),
@@ -157,7 +144,7 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         "image, time, ours to mmdebstrap": ("our image stage", "mmdebstrap of the same packages", "seconds"),
     }
     return {
-        name: round(found[ours][key] / found[theirs][key], 2)
+        name: round(getattr(found[ours], key) / getattr(found[theirs], key), 2)
         for name, (ours, theirs, key) in pairs.items()
         if ours in found and theirs in found
     }
