@@ -23,12 +23,13 @@ pytestmark = syntax.ONE_PROCESS
 
 TABLE = Path(__file__).with_name("messages.txt")
 PACKAGE = project_root() / "goldsmith"
-HEAD = "# where | error or note | message | hint; (none: why) where there is none\n"
+HEAD = "# where | error, note or finding | message | hint; (none: why) where there is none\n"
 ERRORS = {"error"} | {  # what is called error is the class that a caller wants raised
     name
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.GoldsmithError)
 }
+_WITHOUT_HINT = {"note", "finding"}
 NONE = re.compile(r"\(none: (?!\?)[^)]+\)")
 
 # Words that a reader stumbles over; the glossary has the field's terms for them.
@@ -55,7 +56,8 @@ class Message:
     hint: str | None
 
     def row(self, why: str) -> str:
-        return f"{self.where} | {self.kind} | {self.text} | {self.hint or f'(none: {why})'}"
+        last = "" if self.kind in _WITHOUT_HINT else f" | {self.hint or f'(none: {why})'}"
+        return f"{self.where} | {self.kind} | {self.text}{last}"
 
 
 def template(node: ast.expr) -> str:
@@ -71,16 +73,27 @@ def template(node: ast.expr) -> str:
 
 
 def messages() -> Iterator[Message]:
-    """Of every module; hooks and suites run elsewhere."""
+    """Of every module, and the findings of verification: names of its tests, and what they say."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if "suites" in path.parts:
-            continue
         where = str(path.relative_to(PACKAGE).with_suffix(""))
+        if "suites" in path.parts:
+            yield from findings(path, where)
+            continue
         for node in syntax.nodes(path, ast.Call):
             if node.args and (kind := kind_of(node)):
                 hints = [template(word.value) for word in node.keywords if word.arg == "hint"]
                 text = template(node.args[0]).replace("\n", "\\n")
                 yield Message(where, kind, text, hints[0] if hints else None)
+
+
+def findings(path: Path, where: str) -> Iterator[Message]:
+    """A finding is reported as PHASE: NAME OF THE TEST: MESSAGE."""
+    for node in syntax.nodes(path, ast.FunctionDef):
+        if node.name.startswith("test_"):
+            yield Message(where, "finding", node.name.removeprefix("test_").replace("_", " "), None)
+    for node in syntax.nodes(path, ast.Assert):
+        if node.msg is not None:
+            yield Message(where, "finding", template(node.msg), None)
 
 
 def kind_of(call: ast.Call) -> str:
@@ -112,7 +125,8 @@ def updated() -> list[str]:
 
 def test_the_messages_are_found() -> None:
     assert len(found()) > 200
-    assert {m.kind for m in found()} >= {"SpecError", "HostError", "BuildError", "PublishError", "note"}
+    kinds = {m.kind for m in found()}
+    assert kinds >= {"SpecError", "HostError", "BuildError", "PublishError", "note", "finding"}
 
 
 def test_every_message_stands_in_the_table() -> None:
@@ -123,7 +137,7 @@ def test_every_message_stands_in_the_table() -> None:
 
 
 def test_a_message_without_a_hint_has_a_reason() -> None:
-    without = [row for row in rows() if " | note | " not in row and "(none:" in row]
+    without = [row for row in rows() if "(none:" in row and row.split(" | ")[1] not in _WITHOUT_HINT]
 
     assert [row for row in without if not NONE.search(row)] == []
 
