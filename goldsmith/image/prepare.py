@@ -21,6 +21,7 @@ from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution, HeatHook, ImageSpec, KubeletSource
 
+_NOT_HASHED = shutil.ignore_patterns("__pycache__")  # nor does it get into an image
 _SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # namespace of the UUIDs of root file systems
 
 
@@ -47,7 +48,7 @@ def make(
     )
     build_info.write(scratch / "identity", build_info.of_spec(spec, who, kubelet.record(binary)))
     for folder in reversed(loaded.elements):  # of elements with the same name, the first one wins
-        shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(folder, scratch / "elements", symlinks=True, dirs_exist_ok=True, ignore=_NOT_HASHED)
     inputs = dib_plan.Inputs(
         elements=scratch / "elements", identity=scratch / "identity", scratch=scratch,
         bundle=None if bundle is None else bundle.path,

@@ -133,7 +133,7 @@ def test_the_signed_build_can_be_verified_with_the_public_key(
     shutil.copytree(folder, other, copy_function=os.link)
     (other / "sbom.cdx.json").unlink()
     (other / "sbom.cdx.json").write_text("{}")
-    with pytest.raises(AssertionError, match=r"sbom.cdx.json: differs from the signed file"):
+    with pytest.raises(AssertionError, match=r'differs from the signed file[^}]*"name": "sbom\.cdx\.json"'):
         inv("verify-release", str(other), "--key", str(public), out=out)
 
 
