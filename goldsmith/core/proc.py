@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start programs: argv tuples, an allow-listed environment, deadlines, redacted logs.
 
-No other module starts programs (tests/unit/test_layering.py). All of them start in spawn().
+No other module starts programs (tests/unit/test_code_rules.py). All of them start in spawn().
 """
 
 from __future__ import annotations
