@@ -10,6 +10,7 @@ import yaml
 
 from goldsmith.core import paths
 from goldsmith.errors import SpecError
+from goldsmith.spec.model import VerifySpec
 
 
 def template(name: str) -> Path:
@@ -27,6 +28,15 @@ def pods_of(build: Path) -> list[dict[str, Any]]:
             hint="set heat-agent and verify.pods in the spec",
         )
     return pods
+
+
+def deadlines_of(build: Path) -> tuple[int, int]:
+    """Seconds to boot, and then until all pods are ready, on a host with KVM."""
+    verify, default = _spec(build).get("verify") or {}, VerifySpec()
+    return (
+        int(verify.get("boot-deadline", default.boot_deadline_s)),
+        int(verify.get("pods-deadline", default.pods_deadline_s)),
+    )
 
 
 def hooks_of(build: Path) -> list[str]:

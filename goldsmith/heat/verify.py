@@ -12,10 +12,10 @@ from pathlib import Path
 from goldsmith.core import build_folders, progress
 from goldsmith.devcloud import lifecycle, start
 from goldsmith.devcloud.services import SERVICES
-from goldsmith.heat import acceptance, client
+from goldsmith.heat import acceptance, client, inputs
 from goldsmith.heat.acceptance import Options
-from goldsmith.heat.client import Cloud
 from goldsmith.heat.report import HeatVerdict
+from goldsmith.host import accelerator
 from goldsmith.provenance import release_check
 
 _NETWORK = "golden"  # of every test cloud
@@ -36,12 +36,13 @@ def verify(
     if cloud:
         return acceptance.run(build, client.connect(cloud), options, signed_by=signer).verdict()
     with _test_cloud(options) as ours:
-        options = replace(options, network=options.network or _NETWORK)
-        return acceptance.run(build, ours, options, signed_by=signer).verdict()
+        connected = client.connect(ours.name, clouds_yaml=ours.clouds_yaml)
+        options = replace(_on_this_host(options, build, ours), network=options.network or _NETWORK)
+        return acceptance.run(build, connected, options, signed_by=signer).verdict()
 
 
 @contextlib.contextmanager
-def _test_cloud(options: Options) -> Iterator[Cloud]:
+def _test_cloud(options: Options) -> Iterator[lifecycle.Cloud]:
     """A test cloud that ends with the block, with Swift if a transport needs it."""
     for line in lifecycle.clean_dead(_NAME):
         progress.note(f"left over from a verification that was killed: {line}")
@@ -49,4 +50,15 @@ def _test_cloud(options: Options) -> Iterator[Cloud]:
     has_swift = any("TEMP_URL" in each for each in (options.poll_transport, options.signal_transport))
     started = start.Options(services=tuple(SERVICES)) if has_swift else start.Options()
     with lifecycle.owned(name, started) as running:
-        yield client.connect(name, clouds_yaml=running.clouds_yaml)
+        yield running
+
+
+def _on_this_host(options: Options, build: Path, ours: lifecycle.Cloud) -> Options:
+    """The options with deadlines for this host, where servers may be emulated, beside other work."""
+    found = accelerator.find(log_path=ours.clouds_yaml.with_name("probe.log"))
+    boot_s, pods_s = inputs.deadlines_of(build)
+    return replace(
+        options,
+        deadline_s=max(options.deadline_s, (boot_s + pods_s) * found.slowness),
+        pods_deadline_s=max(options.pods_deadline_s, round(pods_s * found.slowness)),
+    )
