@@ -7,6 +7,7 @@ A test that needs a real program says so: @pytest.mark.programs("openssl"). Test
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import re
@@ -33,6 +34,12 @@ _OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line("markers", "programs(name, ...): real programs that a fast test may start")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported so far out of garbage collections: there are many, and it stays."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

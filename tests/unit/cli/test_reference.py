@@ -15,6 +15,12 @@ from goldsmith.core.documents import Document
 KINDS = reference.kinds()
 
 
+@pytest.fixture(scope="module")
+def files() -> Mapping[str, str]:
+    """What the classes make; to make it takes half a second."""
+    return reference.files()
+
+
 def test_the_documents_are_found() -> None:
     names = {reference.name_of(kind) for kind in KINDS}
 
@@ -31,21 +37,21 @@ def test_the_documents_are_found() -> None:
     assert len(KINDS) == len({kind.SCHEMA for kind in KINDS}) > 30
 
 
-def test_the_committed_schemas_and_pages_are_what_the_classes_make() -> None:
+def test_the_committed_schemas_and_pages_are_what_the_classes_make(files: Mapping[str, str]) -> None:
     stale = [
         name
-        for name, text in reference.files().items()
+        for name, text in files.items()
         if not (paths.project_root() / name).exists() or (paths.project_root() / name).read_text() != text
     ]
 
     assert not stale, "run: python -m goldsmith.cli.reference"
 
 
-def test_nothing_is_published_that_no_class_makes() -> None:
+def test_nothing_is_published_that_no_class_makes(files: Mapping[str, str]) -> None:
     root = paths.project_root()
     published = {*root.glob("goldsmith/schema/*.json"), *root.glob("docs/reference/*.md")}
 
-    left = {str(path.relative_to(root)) for path in published} - reference.files().keys()
+    left = {str(path.relative_to(root)) for path in published} - files.keys()
 
     assert left == {"goldsmith/schema/image-spec.schema.json"}
 
@@ -66,19 +72,16 @@ def test_a_schema_is_valid_and_describes_every_key_in_a_sentence(kind: type[Docu
             assert child.get("description", "").endswith("."), f"{part}.{key}"
 
 
-def test_a_page_shows_lists_of_a_fixed_length() -> None:
-    text = reference.files()["docs/reference/expectations.md"]
+def test_a_page_shows_lists_of_a_fixed_length(files: Mapping[str, str]) -> None:
+    text = files["docs/reference/expectations.md"]
 
     assert "| `packages` | list of list [string, string, string] |" in text
 
 
-def test_a_page_lists_keys_and_parts() -> None:
-    found = reference.files()
+def test_a_page_lists_keys_and_parts(files: Mapping[str, str]) -> None:
+    found = files
     text = found["docs/reference/manifest.md"]
 
     assert "| `disks` | list of [Disk](#disk) | The disk images; the first one was verified. |" in text
     assert "## Disk" in text
-    assert (
-        json.loads(reference.files()["goldsmith/schema/manifest.schema.json"])["title"]
-        == "goldsmith.manifest"
-    )
+    assert json.loads(files["goldsmith/schema/manifest.schema.json"])["title"] == "goldsmith.manifest"
