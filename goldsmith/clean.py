@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith.core import cache, runs
+from goldsmith.core import build_folders, cache, ownership, removal, runs
 from goldsmith.core.build_folders import is_verified
 from goldsmith.core.documents import Document, about
 from goldsmith.devcloud import lifecycle
@@ -23,18 +22,27 @@ class CleanAnswer(Document):
 
     removed: Annotated[tuple[str, ...], about("A line for each thing removed.")]
 
+    left: Annotated[
+        tuple[str, ...], about("A line for each thing that was left alone because it is not ours, or in use.")
+    ] = ()
+
     def as_text(self) -> str:
-        return "\n".join(self.removed) or "nothing to remove"
+        lines = [*self.removed, *(f"left alone: {line}" for line in self.left)]
+        return "\n".join(lines) or "nothing to remove"
 
 
 def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> CleanAnswer:
     """Remove leftovers of dead runs and broken cache entries; with options also old entries and builds."""
-    done = runs.clean_dead_runs() + lifecycle.clean_dead()
+    done = runs.clean_dead_runs()
+    done.removed += lifecycle.clean_dead()
     done += cache.clean_cache(older_than_days=cache_older_than_days)
     if keep_builds is not None:
-        for folder in sorted(path for path in out.glob("*") if path.is_dir()):
-            done += clean_builds(folder, keep=keep_builds)
-    return CleanAnswer(removed=tuple(done))
+        if foreign := build_folders.claim(out):
+            done.left.append(ownership.shared(out, foreign, "--out or GOLDSMITH_OUT"))
+        else:
+            for folder in sorted(path for path in out.glob("*") if path.is_dir() and not path.is_symlink()):
+                done.removed += clean_builds(folder, keep=keep_builds)
+    return CleanAnswer(removed=tuple(done.removed), left=tuple(dict.fromkeys(done.left)))
 
 
 def clean_builds(folder: Path, *, keep: int) -> list[str]:
@@ -42,7 +50,7 @@ def clean_builds(folder: Path, *, keep: int) -> list[str]:
 
     A published build has a publish*.json beside its manifest, also the one that a rollback would restore.
     """
-    builds = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    builds = build_folders.builds_of(folder)
     spared = set(builds[len(builds) - keep :] if keep else [])
     spared |= {build for build in builds if list(build.glob("publish*.json"))}
     spared |= _live_builds()
@@ -50,8 +58,7 @@ def clean_builds(folder: Path, *, keep: int) -> list[str]:
     spared |= set(verified[-1:])
     done = []
     for build in builds:
-        if build not in spared:
-            shutil.rmtree(build)
+        if build not in spared and removal.remove_tree(build):
             done.append(f"removed {build}")
     return done
 

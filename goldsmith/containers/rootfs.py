@@ -12,7 +12,7 @@ from typing import Any
 
 from goldsmith.apt import indexes
 from goldsmith.containers import build_context
-from goldsmith.core import privilege, proc
+from goldsmith.core import isolation, privilege, proc
 from goldsmith.errors import SpecError
 from goldsmith.spec import problem
 from goldsmith.spec.document import parse_document
@@ -75,7 +75,7 @@ def make(
     ]  # fmt: skip
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": os.fspath(work), "LC_ALL": "C.UTF-8"}
     target.touch()  # so that we own it, though root writes it
-    root_argv = privilege.as_root(("env", *(f"{name}={value}" for name, value in env.items()), *argv))
+    root_argv = isolation.contained(("env", *(f"{name}={value}" for name, value in env.items()), *argv))
     proc.run(root_argv, log_path=log_path, timeout_s=_TIMEOUT_S)
 
 

@@ -5,35 +5,66 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import time
 from pathlib import Path
 
 import msgspec
 
-from goldsmith.core import locks
+from goldsmith.core import locks, ownership
 from goldsmith.errors import BuildError, HostError, SpecError
 
 MANIFEST = "manifest.json"
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
+_ROOT, _OF_TASKS = "out", frozenset({"bench", "soak", "test"})
+_ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+")  # see new_build_folder()
 LATEST = "latest"  # the link to a spec's newest verified build
 
 
 def new_build_folder(out: Path, name: str, commit: str) -> Path:
     """Make out/NAME/BUILD_ID; BUILD_ID is UTC time and commit, and sorts by age."""
+    try:
+        (out / name).mkdir(parents=True, exist_ok=True)
+        claim(out)
+        return _made(out / name, commit)
+    except OSError as e:
+        raise HostError(
+            f"cannot write to {out}: {e.strerror}",
+            hint="use a folder that you can write to: --out DIR, or GOLDSMITH_OUT",
+        ) from e
+
+
+def _made(spec: Path, commit: str) -> Path:
     while True:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-        folder = out / name / f"{stamp}-{commit}"
+        folder = spec / f"{stamp}-{commit}"
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             time.sleep(0.2)  # another build of this name started in this second
-        except OSError as e:
-            raise HostError(
-                f"cannot write to {out}: {e.strerror}",
-                hint="use a folder that you can write to: --out DIR, or GOLDSMITH_OUT",
-            ) from e
         else:
             return folder
+
+
+def claim(out: Path) -> list[str]:
+    """Names of what is not ours in an output folder; nothing in it may be removed then."""
+    return ownership.claim_root(out, _ROOT, _is_known)
+
+
+def builds_of(folder: Path) -> list[Path]:
+    """The folders of a spec's builds, the newest last; nothing else that lies beside them."""
+    found = sorted(folder.iterdir())
+    return [path for path in found if _ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+
+
+def _is_known(entry: Path) -> bool:
+    """A folder of a spec with nothing but builds, or one that another task of ours fills."""
+    if entry.is_symlink() or not entry.is_dir():
+        return False
+    if entry.name in _OF_TASKS or entry.name.endswith("-images"):
+        return True
+    names = [path.name for path in entry.iterdir()]
+    return all(_ID.fullmatch(name) or name.lstrip(".").startswith(LATEST) for name in names)
 
 
 def find_build(out: Path, name: str, build_id: str = "") -> Path:
@@ -77,6 +108,8 @@ def is_verified(build: Path) -> bool:
 
 def drop_disk_images(build: Path) -> list[str]:
     """Remove half-written files and, unless the build is verified or marked to be kept, its disk images."""
+    if not _ID.fullmatch(build.name) or build.is_symlink():
+        return []
     half = [path for path in build.iterdir() if path.name.startswith(".")]
     images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
     unwanted = half if (build / "keep").exists() or is_verified(build) else [*half, *images]

@@ -12,11 +12,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from goldsmith.core import locks, paths
+from goldsmith.core import locks, ownership, paths, removal
 from goldsmith.core.files import sha256_of
+from goldsmith.core.ownership import Cleaned
 from goldsmith.errors import HostError
 
+KINDS = frozenset({
+    "accelerator", "allowed", "base-signed", "bundle", "cloud-seed", "container", "debian", "disk-qcow2",
+    "disk-raw", "download", "environments", "go", "index", "kubelet", "layer", "layer-gzip", "pod-schema",
+    "registry", "registry-manifest", "secret-scan",
+})  # fmt: skip
 ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
+_ROOT = "cache"
 _SEAL = ".files.json"  # paths and hashes of an entry's files
 
 
@@ -27,9 +34,11 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """
     if key in ("", ".", "..") or "/" in key:
         raise ValueError(f"not a valid name of a cache entry: {key!r}")
-    entry = paths.cache_root() / kind / key
+    root = paths.cache_root()
+    entry = root / kind / key
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
+        ownership.claim_root(root, _ROOT, _is_known)
     except OSError as e:
         raise HostError(f"cannot write to {entry.parent}: {e.strerror}", hint="set GOLDSMITH_CACHE") from e
     with locks.locked(entry.with_name(f".{key}.lock"), wait=True):
@@ -49,14 +58,10 @@ def is_intact(entry: Path) -> bool:
         return False
 
 
-def clean_cache(*, older_than_days: float | None = None) -> list[str]:
-    """Remove broken entries, unfinished entries of dead runs and, if asked, old entries; a line for each."""
+def clean_cache(*, older_than_days: float | None = None) -> Cleaned:
+    """Remove broken entries, unfinished entries of dead runs and, if asked, old entries."""
     done = clean_unfinished_entries()
-    for entry in sorted(paths.cache_root().glob("*/*")):
-        if entry.parent.name == ENVIRONMENTS:
-            continue
-        if not entry.is_dir() or entry.name.startswith("."):
-            continue
+    for entry in _entries("[!.]*"):
         age_days = (time.time() - entry.stat().st_mtime) / 86400
         if not is_intact(entry):
             why = "broken"
@@ -65,23 +70,49 @@ def clean_cache(*, older_than_days: float | None = None) -> list[str]:
         else:
             continue
         with locks.locked(entry.with_name(f".{entry.name}.lock"), wait=True):
-            shutil.rmtree(entry, ignore_errors=True)
-        done.append(f"removed {entry} ({why})")
+            if removal.remove_tree(entry):
+                done.removed.append(f"removed {entry} ({why})")
     return done
 
 
-def clean_unfinished_entries() -> list[str]:
-    """Remove unfinished entries whose lock nobody holds; a line for each."""
-    done = []
-    for new in sorted(paths.cache_root().glob("*/.new-*")):
+def clean_unfinished_entries() -> Cleaned:
+    """Remove unfinished entries whose lock nobody holds, unless others use the root for something else."""
+    root, done = paths.cache_root(), Cleaned()
+    if foreign := ownership.claim_root(root, _ROOT, _is_known):
+        done.left.append(ownership.shared(root, foreign, "GOLDSMITH_CACHE"))
+        return done
+    for new in _entries(".new-*"):
         key = new.name.removeprefix(".new-").rpartition("-")[0]
         with (
             contextlib.suppress(BlockingIOError, FileNotFoundError),
             locks.locked(new.with_name(f".{key}.lock")),
         ):
-            shutil.rmtree(new, ignore_errors=True)
-            done.append(f"removed {new}")
+            if removal.remove_tree(new):
+                done.removed.append(f"removed {new}")
     return done
+
+
+def _entries(pattern: str) -> list[Path]:
+    """Folders in the folders of our kinds; none where others use the root for something else."""
+    root = paths.cache_root()
+    if not ownership.is_marked(root, _ROOT):
+        return []
+    kinds = [kind for kind in sorted(root.glob("*")) if kind.name != ENVIRONMENTS and _is_known(kind)]
+    return [
+        entry
+        for kind in kinds
+        for entry in sorted(kind.glob(pattern))
+        if entry.is_dir() and not entry.is_symlink()
+    ]
+
+
+def _is_known(kind: Path) -> bool:
+    """A kind of entries by its name, or by entries that are all sealed."""
+    if kind.is_symlink() or not kind.is_dir():
+        return False
+    return kind.name in KINDS or all(
+        entry.name.startswith(".") or (entry / _SEAL).is_file() for entry in kind.iterdir()
+    )
 
 
 def _fill(entry: Path, make: Callable[[Path], None]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from goldsmith.errors import HostError
 
+# Characters: the kernel keeps 63 of a loop device's path (reaper.py), and sockets have at most 107.
+_LONGEST_SCRATCH = 48
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -39,24 +43,47 @@ def roots(out: Path | None = None) -> dict[Path, str]:
 
 
 def scratch_root() -> Path:
-    """Folders of running builds: $GOLDSMITH_SCRATCH, else one per user in /var/tmp.
+    """Folders of running builds: $GOLDSMITH_SCRATCH, else one per user in /var/tmp; its path has no links.
 
+    In a folder that others may write to, or that belongs to another user, it is a folder of our own.
     diskimage-builder and Unix sockets need a short path without spaces, on a disk and not a tmpfs.
-    Raises HostError if another user owns it.
+    Raises HostError if it cannot be made, or belongs to another user.
     """
-    root = Path(os.environ.get("GOLDSMITH_SCRATCH") or f"/var/tmp/goldsmith-{os.geteuid()}")  # noqa: S108 - checked
-    if " " in str(root) or len(str(root)) > 60:
+    base = Path(os.environ.get("GOLDSMITH_SCRATCH") or "/var/tmp").resolve()  # noqa: S108 - never used itself
+    _require_usable(base)
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_ours_alone(base):
+            return base
+        root = base / f"goldsmith-{os.geteuid()}"
+        _require_usable(root)
+        root.mkdir(mode=0o700, exist_ok=True)
+    except OSError as e:
         raise HostError(
-            f"the scratch folder {root} has a space or is longer than 60 characters",
-            hint="set GOLDSMITH_SCRATCH to a short path on a disk",
-        )
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if root.is_symlink() or root.stat().st_uid != os.geteuid():
+            f"cannot make the scratch folder {base}: {e.strerror}",
+            hint="set GOLDSMITH_SCRATCH to a folder of your own",
+        ) from e
+    if not _is_ours_alone(root):
         raise HostError(
-            f"the scratch folder {root} belongs to another user",
-            hint="set GOLDSMITH_SCRATCH to your own folder",
+            f"the scratch folder {root} belongs to another user, or others may write to it",
+            hint="set GOLDSMITH_SCRATCH to a folder of your own",
         )
     return root
+
+
+def _require_usable(scratch: Path) -> None:
+    if re.search(r"\s", str(scratch)) or len(str(scratch)) > _LONGEST_SCRATCH:
+        raise HostError(
+            f"the scratch folder {scratch} has a space or is longer than {_LONGEST_SCRATCH} characters",
+            hint="set GOLDSMITH_SCRATCH to a short path on a disk",
+        )
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    """It is a folder, no link, of this user, and nobody else may write to it."""
+    about = folder.lstat()
+    others_write = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not others_write
 
 
 def raise_if_full(error: OSError, roots: Mapping[Path, str]) -> None:

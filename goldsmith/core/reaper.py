@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remove everything that a run left on the host: its processes, mounts and loop devices, nothing else.
 
-Everything that a run starts carries the unique path of the run's folder: in its environment
-(proc.RUN_MARKER), its command line, as its root or working folder, or through its parent process.
-`python -m goldsmith.core.reaper FOLDER` does the same as root, behind sudo.
+A process is the run's if its environment has the unique path of the run's folder (proc.RUN_MARKER), if it
+lives in a process namespace whose first process has it, or if its parent is such a process. A command line
+or a working folder proves nothing: somebody may look at our log. Mounts and loop devices are the run's if
+they are below its folder. `python -m goldsmith.core.reaper FOLDER` does the same as root, behind sudo.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import os
 import re
 import signal
+import struct
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldsmith.core import privilege, proc
+from goldsmith.core import privilege, proc, wait
 from goldsmith.errors import CommandError
 
-_KILL_GRACE_S = 10.0
+_LOOP_GET_STATUS64 = 0x4C05
+_LOOP_INFO64 = struct.Struct("=56x64s112x")  # lo_file_name in struct loop_info64
+_KILL_GRACE_S, _DETACH_S = 10.0, 5.0
 
 
 def reap(folder: Path) -> list[str]:
@@ -31,7 +37,7 @@ def reap(folder: Path) -> list[str]:
     done = _end(folder)
     if os.geteuid() == 0:
         return done + _release(folder)
-    if leftovers(folder):
+    if leftovers(folder) or (_may_have_more(folder) and privilege.can_be_root()):
         argv = privilege.as_root([sys.executable, "-P", "-m", "goldsmith.core.reaper", os.fspath(folder)])
         done += proc.capture(argv, cwd=Path(__file__).parent.parent.parent).splitlines()
     return done
@@ -48,8 +54,10 @@ def leftovers(folder: Path) -> list[str]:
 
 def processes(folder: Path) -> list[int]:
     """The processes of a run and their descendants; never ourselves or our ancestors."""
-    family = parents()
-    mine = {pid for pid in family if _belongs(pid, folder)}
+    folder, family = folder.resolve(), parents()
+    marked = {pid for pid in family if _is_marked(pid, folder)}
+    own = {_namespace(pid) for pid in marked if _is_first(pid)} - {"", _namespace(os.getpid())}
+    mine = marked | ({pid for pid in family if _namespace(pid) in own} if own else set())
     spared = set(_ancestors(os.getpid(), family))
     grown = True
     while grown:
@@ -61,6 +69,17 @@ def processes(folder: Path) -> list[int]:
     return sorted(mine - spared)
 
 
+def busy(folder: Path) -> list[str]:
+    """Processes that are not the run's and have something below folder open, a line each."""
+    folder = folder.resolve()
+    ours = {*processes(folder), os.getpid()}
+    others = (pid for pid in _pids() if pid not in ours and _uses(pid, folder))
+    return [
+        f"busy: process {pid} ({_cmdline(pid)[:80]}) uses {folder} and is not ours; it was left alone"
+        for pid in sorted(others)
+    ]
+
+
 def parents() -> dict[int, int]:
     """Every process and its parent's ID, 0 if it has none (proc_pid_stat(5))."""
     return {pid: _parent(pid) for pid in _pids()}
@@ -68,7 +87,7 @@ def parents() -> dict[int, int]:
 
 def mounts(folder: Path) -> list[Path]:
     """Mount points at or below folder, the deepest and latest first (proc_pid_mountinfo(5))."""
-    found = []
+    folder, found = folder.resolve(), []  # the kernel knows no links
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
         point = Path(_unescape(line.split(" ")[4]))
         if point == folder or folder in point.parents:
@@ -77,13 +96,26 @@ def mounts(folder: Path) -> list[Path]:
 
 
 def loop_devices(folder: Path) -> list[Path]:
-    """Loop devices whose backing file is below folder."""
-    found = []
+    """Loop devices whose backing file is below folder, or was when they were set up.
+
+    Of a file system that was mounted in a namespace alone the kernel forgets where it was.
+    """
+    folder, found = folder.resolve(), []
     for backing in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
+        device = Path("/dev") / backing.parent.parent.name
         with contextlib.suppress(OSError):
-            if folder in Path(backing.read_text().strip()).parents:
-                found.append(Path("/dev") / backing.parent.parent.name)
+            names = (backing.read_text().strip(), _name_at_setup(device))
+            if any(folder in Path(name).parents for name in names):
+                found.append(device)
     return found
+
+
+def _name_at_setup(device: Path) -> str:
+    """The first 63 bytes of the path that a loop device was set up with; only root can ask (loop(4))."""
+    with contextlib.suppress(OSError), device.open("rb") as opened:
+        status = fcntl.ioctl(opened, _LOOP_GET_STATUS64, bytes(_LOOP_INFO64.size))
+        return os.fsdecode(_LOOP_INFO64.unpack(status)[0].partition(b"\0")[0])
+    return ""
 
 
 def _end(folder: Path) -> list[str]:
@@ -111,7 +143,10 @@ def _release(folder: Path) -> list[str]:
     # attached, that file system cannot be unmounted; after a lazy unmount nothing links the device to us.
     # So unmount what is not busy, detach the devices, repeat; unmount lazily only at the end.
     done = [*_unmount(folder), *_detach(folder), *_unmount(folder), *_detach(folder)]
-    return done + _unmount(folder, "--lazy")
+    done += _unmount(folder, "--lazy")
+    with contextlib.suppress(wait.Deadline):
+        wait.wait_until(lambda: not loop_devices(folder), timeout_s=_DETACH_S)
+    return done
 
 
 def _unmount(folder: Path, *how: str) -> list[str]:
@@ -121,11 +156,22 @@ def _unmount(folder: Path, *how: str) -> list[str]:
 def _detach(folder: Path) -> list[str]:
     done = []
     for device in loop_devices(folder):
-        _attempt("partx", "--delete", device)
+        with contextlib.suppress(wait.Deadline):
+            wait.wait_until(functools.partial(_drops_partitions, device), timeout_s=_DETACH_S)
         _attempt("kpartx", "-d", device)
         if _attempt("losetup", "--detach", device):
             done.append(f"detached {device}")
     return done
+
+
+def _drops_partitions(device: Path) -> bool:
+    """Delete the nodes of a device's partitions; false while one of them is in use.
+
+    The mounts of a namespace go some moments after its last process, and a device that is detached before
+    keeps its partitions, which are in the way of its next user.
+    """
+    nodes = Path("/sys/block").glob(f"{device.name}/{device.name}p*")
+    return not any(nodes) or _attempt("partx", "--delete", device)
 
 
 def _attempt(*argv: str | Path) -> bool:
@@ -138,28 +184,55 @@ def _attempt(*argv: str | Path) -> bool:
     return True
 
 
-def _belongs(pid: int, folder: Path) -> bool:
-    path = os.fsencode(folder)
-    for link in ("root", "cwd"):
+def _is_marked(pid: int, folder: Path) -> bool:
+    """Whether proc put the folder into the process's environment."""
+    needle = os.fsencode(f"{proc.RUN_MARKER}={folder}")
+    with contextlib.suppress(OSError):
+        data = _read(pid, "environ")
+        return needle in data and needle in data.split(b"\0")
+    return False
+
+
+def _is_first(pid: int) -> bool:
+    """It is process 1 of a process namespace other than the host's (NSpid in proc_pid_status(5))."""
+    with contextlib.suppress(OSError):
+        found = re.search(rb"^NSpid:((?:\s+\d+)+)$", _read(pid, "status"), re.MULTILINE)
+        numbers = found[1].split() if found else []
+        return len(numbers) > 1 and numbers[-1] == b"1"
+    return False
+
+
+def _namespace(pid: int) -> str:
+    """The process namespace; nothing where it has ended, or is another user's (namespaces(7))."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - for each process
+    return ""
+
+
+def _may_have_more(folder: Path) -> bool:
+    """A process whose environment we may not read names the folder: root's reaper can tell whose it is."""
+    return any(
+        not os.access(f"/proc/{pid}/environ", os.R_OK) and os.fsencode(folder) in _bytes(pid, "cmdline")
+        for pid in _pids()
+    )
+
+
+def _uses(pid: int, folder: Path) -> bool:
+    """Its root, working folder or one of its files is below folder."""
+    links = [f"/proc/{pid}/root", f"/proc/{pid}/cwd"]
+    with contextlib.suppress(OSError):
+        links += [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+    for link in links:
         with contextlib.suppress(OSError):
-            if f"{os.readlink(f'/proc/{pid}/{link}')}/".startswith(f"{folder}/"):  # noqa: PTH115 - for each process
-                return True
-    for file, needle in (
-        ("environ", proc.RUN_MARKER.encode() + b"=" + path + b"\0"),
-        ("cmdline", path),
-    ):
-        with contextlib.suppress(OSError):
-            if _contains_word(_read(pid, file), needle):
+            if f"{os.readlink(link)}/".startswith(f"{folder}/"):  # noqa: PTH115 - for each file
                 return True
     return False
 
 
-def _contains_word(data: bytes, needle: bytes) -> bool:
-    """needle occurs in data, and not as the beginning of a longer name."""
-    if needle not in data:
-        return False
-    after = b"" if needle.endswith(b"\0") else rb"(?![\w.-])"
-    return re.search(re.escape(needle) + after, data) is not None
+def _bytes(pid: int, name: str) -> bytes:
+    with contextlib.suppress(OSError):
+        return _read(pid, name)
+    return b""
 
 
 def _read(pid: int, name: str) -> bytes:
@@ -185,9 +258,7 @@ def _ancestors(pid: int, family: dict[int, int]) -> Iterator[int]:
 
 
 def _cmdline(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
-    return ""
+    return _bytes(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def _unescape(field: str) -> str:

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import build_folders, cache, locks, paths, privilege, proc, reaper
-from goldsmith.errors import CommandError
+from goldsmith.core import build_folders, cache, locks, ownership, paths, proc, reaper, removal
+from goldsmith.core.ownership import Cleaned
 
+_KIND, _RUN = "run", "run-"
 _NEW = "new-"  # prefix of a run's folder until its lock exists
 _NEW_FOR_S = 60
 
@@ -41,9 +41,10 @@ def run(*, out: Path | None = None) -> Iterator[Run]:
     """
     clean_dead_runs()
     new = Path(tempfile.mkdtemp(prefix=_NEW, dir=paths.scratch_root()))
+    ownership.mark(new, _KIND)
     with locks.locked(new / "lock"):
         # It gets its final name only after it is locked: others take a run without a lock for dead.
-        folder = new.rename(new.with_name("run-" + new.name.removeprefix(_NEW)))
+        folder = new.rename(new.with_name(_RUN + new.name.removeprefix(_NEW)))
         with proc.marking(folder):
             try:
                 yield Run(folder=folder)
@@ -64,33 +65,46 @@ def run_folder(given: Run | None) -> Iterator[Path]:
         yield own.folder
 
 
-def clean_dead_runs() -> list[str]:
-    """Remove everything that dead runs left behind; a line for each thing removed."""
-    done = []
-    for folder in sorted(paths.scratch_root().glob("run-*")):
+def clean_dead_runs() -> Cleaned:
+    """Remove everything that dead runs left behind, and nothing that is not marked as ours."""
+    done = Cleaned(left=[f"{path}: it is not marked as ours" for path in _strangers()])
+    for folder in _folders(_RUN):
         if not locks.is_held(folder / "lock"):
             done += _remove_run(folder)
-            done.append(f"removed {folder}")
-    for folder in sorted(paths.scratch_root().glob(f"{_NEW}*")):
-        if _age_s(folder) > _NEW_FOR_S:
-            shutil.rmtree(folder, ignore_errors=True)
-            done.append(f"removed {folder}")
-    return done + cache.clean_unfinished_entries()
+    for folder in _folders(_NEW):
+        if _age_s(folder) > _NEW_FOR_S and removal.remove_tree(folder):
+            done.removed.append(f"removed {folder}")
+    done += cache.clean_unfinished_entries()
+    return done
 
 
 def live_runs() -> list[Path]:
     """The scratch folders of running runs."""
-    return [folder for folder in sorted(paths.scratch_root().glob("run-*")) if locks.is_held(folder / "lock")]
+    return [folder for folder in _folders(_RUN) if locks.is_held(folder / "lock")]
 
 
-def _remove_run(folder: Path) -> list[str]:
-    done = reaper.reap(folder)
+def _folders(prefix: str) -> list[Path]:
+    found = sorted(paths.scratch_root().glob(f"{prefix}*"))
+    return [folder for folder in found if ownership.is_ours(folder, _KIND)]
+
+
+def _strangers() -> list[Path]:
+    """What has a name as ours in the scratch folder, and no marker."""
+    ours = {*_folders(_RUN), *_folders(_NEW)}
+    found = sorted(path for each in (_RUN, _NEW) for path in paths.scratch_root().glob(f"{each}*"))
+    return [path for path in found if path not in ours and _age_s(path) > _NEW_FOR_S]
+
+
+def _remove_run(folder: Path) -> Cleaned:
+    done = Cleaned(removed=reaper.reap(folder))
     with contextlib.suppress(OSError):
-        done += build_folders.drop_disk_images(Path((folder / "build").read_text()))
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists() and not reaper.mounts(folder):  # root's files that a user's run left
-        with contextlib.suppress(CommandError):
-            proc.capture(privilege.as_root(["rm", "-rf", "--one-file-system", "--", folder]))
+        done.removed += build_folders.drop_disk_images(Path((folder / "build").read_text()))
+    busy = reaper.busy(folder)
+    if removal.remove_tree_as_root(folder):
+        done.removed.append(f"removed {folder}")
+    elif not busy:
+        done.left.append(f"{folder}: it cannot be removed whole; see what is mounted in it")
+    done.left += busy
     return done
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith.core import locks, paths
+from goldsmith.core import locks, ownership, paths
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import HostError, SpecError
 
 DEFAULT = "devcloud"
+_KIND = "cloud"
 ADDRESS = "10.77.0.1"  # in each cloud's own network namespace: two clouds may have the same
 METADATA = "169.254.169.254"  # the metadata service, for guests without a config drive
 
@@ -86,6 +87,18 @@ class Instance:
         """A lock held by the process that the cloud belongs to; it exists only if it belongs to one."""
         return self.folder / "owner"
 
+    def is_ours(self) -> bool:
+        """Its folder has our marker."""
+        return ownership.is_ours(self.folder, _KIND)
+
+    def require_ours(self) -> None:
+        """Raise HostError if its folder is there and is not ours."""
+        if self.folder.exists() and not self.is_ours():
+            raise HostError(
+                f"{self.folder} is not marked as the folder of a test cloud",
+                hint="move it away, or give your cloud another --name",
+            )
+
     def log_of(self, service: str) -> Path:
         """The log of a service."""
         return self.logs / f"{service}.log"
@@ -137,13 +150,22 @@ def named(name: str) -> Instance:
 def existing() -> list[Instance]:
     """Every cloud of this user that has a folder, whether it is live or not."""
     folders = sorted(paths.scratch_root().glob("cloud-*"))
-    return [Instance(name=folder.name.removeprefix("cloud-"), folder=folder) for folder in folders]
+    clouds = [Instance(name=folder.name.removeprefix("cloud-"), folder=folder) for folder in folders]
+    return [cloud for cloud in clouds if cloud.is_ours()]
+
+
+def _make_folder(cloud: Instance) -> None:
+    """Make the cloud's folder, with our marker. Raises HostError if something else has its place."""
+    cloud.folder.mkdir(mode=0o700, exist_ok=True)
+    if not any(cloud.folder.iterdir()):
+        ownership.mark(cloud.folder, _KIND)
+    cloud.require_ours()
 
 
 @contextlib.contextmanager
 def owned(cloud: Instance) -> Iterator[None]:
     """Own the cloud until the block ends. Raises HostError if another process owns it."""
-    cloud.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(cloud)
     taken = HostError(
         f"the cloud {cloud.name} is in use by another goldsmith process", hint="wait until that has ended"
     )
@@ -154,7 +176,7 @@ def owned(cloud: Instance) -> Iterator[None]:
 @contextlib.contextmanager
 def claimed(cloud: Instance) -> Iterator[int]:
     """Hold the cloud's lock; yields its file descriptor. Raises HostError if the cloud is live."""
-    cloud.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(cloud)
     taken = HostError(
         f"the cloud {cloud.name} runs already",
         hint=f"run: scripts/inv cloud-down --name {cloud.name}, or give yours another --name",

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldsmith.core import progress, reaper, wait
+from goldsmith.core import ownership, progress, reaper, removal, wait
 from goldsmith.devcloud import backends, instance, namespaces, services, start
 from goldsmith.devcloud.answers import CloudStatus, CloudUp
 from goldsmith.devcloud.instance import Instance
@@ -86,9 +85,8 @@ def down(name: str) -> list[str]:
     cloud = instance.named(name)
     if not cloud.folder.exists():
         return []
-    done = namespaces.end(cloud, _pid(cloud))
-    shutil.rmtree(cloud.folder, ignore_errors=True)
-    return [*done, f"removed {cloud.folder}"]
+    cloud.require_ours()
+    return [*namespaces.end(cloud, _pid(cloud)), *_remove(cloud)]
 
 
 def clean_dead(prefix: str = "") -> list[str]:
@@ -105,10 +103,12 @@ def clean_dead(prefix: str = "") -> list[str]:
         elif not cloud.is_owned():
             # another process may be starting this cloud
             with contextlib.suppress(HostError), instance.claimed(cloud):
-                done += reaper.reap(cloud.folder)
-                shutil.rmtree(cloud.folder, ignore_errors=True)
-                done.append(f"removed {cloud.folder}")
+                done += [*reaper.reap(cloud.folder), *_remove(cloud)]
     return done
+
+
+def _remove(cloud: Instance) -> list[str]:
+    return [f"removed {cloud.folder}"] if removal.remove_tree(cloud.folder) else []
 
 
 def status(name: str) -> CloudStatus:
@@ -188,5 +188,5 @@ def _sweep(cloud: Instance) -> None:
     """Remove the leftovers of an earlier cloud of this name."""
     namespaces.end(cloud, None)
     for path in cloud.folder.iterdir():
-        if path not in (cloud.folder / "lock", cloud.owner):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path not in (cloud.folder / "lock", cloud.folder / ownership.FILE, cloud.owner):
+            removal.remove_tree(path)

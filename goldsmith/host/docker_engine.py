@@ -16,7 +16,7 @@ import requests
 from docker.context import ContextAPI
 from docker.errors import DockerException
 
-from goldsmith.core import privilege, proc, progress, reaper, wait
+from goldsmith.core import isolation, privilege, proc, progress, reaper, removal, wait
 from goldsmith.core.runs import Run
 from goldsmith.errors import HostError
 
@@ -120,7 +120,7 @@ def private(run: Run, log_path: Path) -> Iterator[docker.DockerClient]:
     folder = Path(tempfile.mkdtemp(prefix="e", dir=run.folder))  # a short name, for the sockets in it
     try:
         with proc.background(
-            privilege.as_root(_argv(dockerd, folder)), log_path=log_path, grace_s=20
+            isolation.contained(_argv(dockerd, folder)), log_path=log_path, grace_s=20
         ) as process:
             client = _answer(process, folder / "sock", log_path)
             progress.note("no Docker engine is running: started a private one")
@@ -166,5 +166,4 @@ def _clean_up(folder: Path) -> None:
     """dockerd stops its containerd and unmounts; do here what it could not."""
     if reaper.leftovers(folder):
         reaper.reap(folder)
-    if not reaper.mounts(folder):
-        proc.capture(privilege.as_root(["rm", "-rf", "--one-file-system", "--", folder]), timeout_s=300)
+    removal.remove_tree_as_root(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from goldsmith.apt import netns
 from goldsmith.apt.netns import ProxySocket
-from goldsmith.core import proc, progress
+from goldsmith.core import isolation, proc, progress
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.image.dib_plan import DibPlan
 
@@ -27,7 +27,11 @@ def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = N
     """
     plan.block_device_path.write_text(plan.block_device)
     watch, env = _Watch(), environment(plan)
-    argv = plan.argv if proxy_socket is None else netns.isolated(plan.argv, env, proxy_socket)
+    variables = plan.block_device_path.with_name("environment.json")
+    inner = isolation.as_ourselves(plan.argv, env, variables)
+    if proxy_socket is not None:
+        inner = netns.behind_proxy(inner, proxy_socket)
+    argv = isolation.contained(inner, network=proxy_socket is None)
     try:
         proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
     except CommandError as e:

@@ -22,7 +22,7 @@ from goldsmith.apt import netns, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.netns import ProxySocket
-from goldsmith.core import proc
+from goldsmith.core import isolation, proc
 from goldsmith.errors import BuildError
 from goldsmith.image import dib, dib_plan
 
@@ -141,9 +141,11 @@ def test_an_ordinary_user_stays_an_ordinary_user(
     monkeypatch.setattr(os, "geteuid", lambda: nobody.pw_uid)
     monkeypatch.setattr(os, "getuid", lambda: nobody.pw_uid)
     env = {"PATH": "/usr/bin:/bin", "MINE": "kept"}
-    argv = netns.isolated(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, proxy_socket)
+    variables = tmp_path / "environment.json"
+    ours = isolation.as_ourselves(("sh", "-c", "id -u; id -g; id -G; echo $MINE"), env, variables)
+    argv = isolation.contained(netns.behind_proxy(ours, proxy_socket), network=False)
 
     shown = proc.capture(argv).splitlines()
 
     assert shown == [str(nobody.pw_uid), str(nobody.pw_gid), str(nobody.pw_gid), "kept"]
-    assert proxy_socket.path.with_name("proxy-environment.json").stat().st_mode & 0o077 == 0
+    assert variables.stat().st_mode & 0o077 == 0

@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 from goldsmith import clean
-from goldsmith.core import runs
-from goldsmith.devcloud import instance
+from goldsmith.core import build_folders, paths, runs
+from goldsmith.devcloud import instance, lifecycle
+from goldsmith.errors import HostError
+
+
+def build_id(day: str) -> str:
+    return f"2026010{day}T000000Z-abc1234"
 
 
 def make_builds(out: Path, *names: str) -> list[Path]:
-    """Build folders of the spec tiny; a name that ends in + is verified, in * published."""
+    """Build folders of the spec tiny by their days; with a + it is verified, with a * published, too."""
     folders = []
     for name in names:
-        folder = out / "tiny" / name.rstrip("+*")
+        folder = out / "tiny" / build_id(name.rstrip("+*"))
         folder.mkdir(parents=True)
         if name.endswith(("+", "*")):
             (folder / "manifest.json").write_text(json.dumps({"verification": {"result": "passed"}}))
@@ -26,7 +31,7 @@ def make_builds(out: Path, *names: str) -> list[Path]:
 
 
 def left(out: Path) -> list[str]:
-    return sorted(path.name for path in (out / "tiny").iterdir())
+    return sorted(path.name.removeprefix("2026010")[:1] for path in (out / "tiny").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -69,11 +74,11 @@ def test_a_live_build_is_kept(tmp_path: Path) -> None:
 
 def test_latest_is_no_build(tmp_path: Path) -> None:
     make_builds(tmp_path, "1", "2+")
-    (tmp_path / "tiny" / "latest").symlink_to("2")
+    (tmp_path / "tiny" / "latest").symlink_to(build_id("2"))
 
     clean.clean_builds(tmp_path / "tiny", keep=1)
 
-    assert left(tmp_path) == ["2", "latest"]
+    assert left(tmp_path) == ["2", "l"]
 
 
 def test_no_build_is_removed_without_the_option(tmp_path: Path) -> None:
@@ -85,10 +90,61 @@ def test_no_build_is_removed_without_the_option(tmp_path: Path) -> None:
 
 def test_a_dead_cloud_is_removed_and_a_live_one_kept(tmp_path: Path) -> None:
     live, dead = instance.named("live"), instance.named("dead")
-    dead.folder.mkdir()
+    with instance.claimed(dead):
+        pass  # a folder of ours
     with instance.claimed(live):
         done = list(clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None).removed)
 
         assert live.folder.exists()
     assert done == [f"removed {dead.folder}"]
     assert not dead.folder.exists()
+
+
+def test_nothing_is_removed_from_an_output_folder_that_others_use(tmp_path: Path) -> None:
+    (build,) = make_builds(tmp_path, "1")
+    (tmp_path / "thesis/chapter").mkdir(parents=True)
+
+    done = clean.clean(tmp_path, cache_older_than_days=None, keep_builds=0)
+
+    assert build.exists()
+    assert (tmp_path / "thesis/chapter").exists()
+    assert done.removed == ()
+    assert "also holds thesis; set --out or GOLDSMITH_OUT" in done.left[0]
+    assert done.as_text().startswith("left alone: ")
+
+
+@pytest.mark.parametrize("name", ["notes", "2026", "20260101", "latest.old"])
+def test_what_lies_beside_builds_is_no_build(tmp_path: Path, name: str) -> None:
+    make_builds(tmp_path, "1")
+    build_folders.claim(tmp_path)
+    (tmp_path / "tiny" / name).mkdir()
+    (tmp_path / "tiny" / name / "file").touch()
+
+    clean.clean(tmp_path, cache_older_than_days=None, keep_builds=0)
+
+    assert [path.name for path in (tmp_path / "tiny").iterdir()] == [name]
+
+
+def test_a_linked_folder_of_builds_is_left_alone(tmp_path: Path) -> None:
+    make_builds(tmp_path / "elsewhere", "1")
+    (tmp_path / "out").mkdir()
+    build_folders.claim(tmp_path / "out")
+    (tmp_path / "out/tiny").symlink_to(tmp_path / "elsewhere/tiny")
+
+    clean.clean(tmp_path / "out", cache_older_than_days=None, keep_builds=0)
+
+    assert left(tmp_path / "elsewhere") == ["1"]
+
+
+def test_a_folder_that_is_only_named_as_a_cloud_is_left_alone(tmp_path: Path) -> None:
+    folder = paths.scratch_root() / "cloud-photos"
+    folder.mkdir()
+    (folder / "owner").touch()
+
+    clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None)
+    with pytest.raises(HostError, match="is not marked as the folder of a test cloud"):
+        lifecycle.down("photos")
+    with pytest.raises(HostError, match="is not marked"), instance.claimed(instance.named("photos")):
+        pass
+
+    assert (folder / "owner").exists()

@@ -39,7 +39,7 @@ LIBRARIES = {  # the only modules that may import them
     "subprocess": {"core.proc"},
     "openstack": {"core.openstack"},
     "pycdlib": {"verify.config_drive"},
-    "fcntl": {"core.locks"},
+    "fcntl": {"core.locks", "core.reaper"},
 }
 
 

@@ -109,5 +109,5 @@ def test_answers_have_a_schema_and_a_version(capsys: pytest.CaptureFixture[str])
     common.print_document(CleanAnswer(removed=("removed x",)))
 
     assert json.loads(capsys.readouterr().out) == {
-        "schema": "goldsmith.clean", "version": 1, "removed": ["removed x"],
+        "schema": "goldsmith.clean", "version": 1, "removed": ["removed x"], "left": [],
     }  # fmt: skip

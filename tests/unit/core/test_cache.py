@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.core import cache, paths, runs
+from goldsmith.core.ownership import Cleaned
 from goldsmith.errors import HostError
 
 
@@ -122,7 +124,7 @@ def test_cleaning_the_cache_removes_only_broken_entries() -> None:
 
     done = cache.clean_cache()
 
-    assert done == [f"removed {bad} (broken)"]
+    assert done == Cleaned(removed=[f"removed {bad} (broken)"])
     assert good.exists()
 
 
@@ -130,7 +132,9 @@ def test_cleaning_the_cache_removes_old_entries_if_asked() -> None:
     old, new = (cache.cached("kind", name, filler()) for name in ("old", "new"))
     os.utime(old, (time.time() - 8 * 86400,) * 2)
 
-    assert cache.clean_cache(older_than_days=7) == [f"removed {old} (unused for 8 days)"]
+    done = cache.clean_cache(older_than_days=7)
+
+    assert done == Cleaned(removed=[f"removed {old} (unused for 8 days)"])
     assert new.exists()
 
 
@@ -147,3 +151,53 @@ def test_use_resets_the_age_of_an_entry() -> None:
 def test_a_key_cannot_name_a_folder_outside_the_cache(key: str) -> None:
     with pytest.raises(ValueError, match="not a valid name of a cache entry"):
         cache.cached("kind", key, lambda _: None)
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of somebody's that became our cache: it has folders like ours, too."""
+    root = tmp_path / "shared"
+    for name in ("photos/2026", "index/paper", "layer/.new-onions-1"):
+        (root / name).mkdir(parents=True)
+        (root / name / "file").touch()
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(root))
+    return root
+
+
+def test_cleaning_removes_nothing_from_a_folder_that_others_use(shared: Path) -> None:
+    entry = cache.cached("kubelet", "broken", filler())
+    (entry / "file").unlink()
+
+    done = cache.clean_cache(older_than_days=0)
+
+    assert done.removed == []
+    assert f"{shared}: nothing in it was removed: it also holds photos; set GOLDSMITH_CACHE" in done.left[0]
+    assert len(list(shared.rglob("file"))) == 3
+
+
+def test_what_others_put_into_our_cache_later_is_left_alone(tmp_path: Path) -> None:
+    cache.cached("kubelet", "key", filler())
+    (paths.cache_root() / "photos/2026").mkdir(parents=True)
+    (paths.cache_root() / "link").symlink_to(tmp_path)
+
+    assert cache.clean_cache(older_than_days=None) == Cleaned()
+    assert (paths.cache_root() / "photos/2026").exists()
+
+
+def test_a_cache_of_an_earlier_version_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    entry = cache.cached("container", "key", filler())
+    (entry / "file").unlink()
+    (paths.cache_root() / ".goldsmith").unlink()
+    (paths.cache_root() / "environments/abc").mkdir(parents=True)
+
+    assert cache.clean_cache() == Cleaned(removed=[f"removed {entry} (broken)"])
+
+
+def test_every_kind_of_entries_is_known() -> None:
+    calls = re.compile(r"cached\(\s*f?\"([\w-]+)")
+    sources = (paths.project_root() / "goldsmith").rglob("*.py")
+
+    kinds = {kind for source in sources for kind in calls.findall(source.read_text())}
+
+    assert len(kinds) > 10
+    assert {kind for kind in kinds if kind not in cache.KINDS and kind != "disk-"} == set()

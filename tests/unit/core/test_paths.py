@@ -5,7 +5,9 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,12 +57,67 @@ def test_scratch_folder_must_be_short_and_without_spaces(monkeypatch: pytest.Mon
     assert not Path(path).exists()
 
 
-def test_scratch_folder_must_not_be_a_link(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    link = Path(f"/tmp/goldsmith-link-{os.getpid()}")
-    link.symlink_to(tmp_path)
-    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(link))
-    try:
-        with pytest.raises(HostError, match="belongs to another user"):
-            paths.scratch_root()
-    finally:
-        link.unlink()
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path that is short enough for a scratch folder."""
+    with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_scratch_folder_behind_a_link_is_named_as_the_kernel_names_it(
+    monkeypatch: pytest.MonkeyPatch, short: Path
+) -> None:
+    (short / "real").mkdir(mode=0o700)
+    (short / "link").symlink_to("real")
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(short / "link"))
+
+    assert paths.scratch_root() == short / "real"
+
+
+def test_a_relative_scratch_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    monkeypatch.chdir(short)
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", "s")
+
+    assert paths.scratch_root() == short / "s"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o775])
+def test_in_a_folder_that_others_may_write_to_the_scratch_folder_is_one_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, short: Path, mode: int
+) -> None:
+    short.chmod(mode)
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(short))
+
+    root = paths.scratch_root()
+
+    assert root == short / f"goldsmith-{os.geteuid()}"
+    assert root.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "writable"])
+def test_what_somebody_put_in_the_place_of_our_own_folder_is_refused(
+    monkeypatch: pytest.MonkeyPatch, short: Path, kind: str
+) -> None:
+    (short / "victim").mkdir()
+    short.chmod(0o1777)
+    own = short / f"goldsmith-{os.geteuid()}"
+    if kind == "link":
+        own.symlink_to("victim")
+    elif kind == "file":
+        own.touch()
+    else:
+        own.mkdir()
+        own.chmod(0o777)
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(short))
+
+    with pytest.raises(HostError, match="scratch folder") as e:
+        paths.scratch_root()
+    assert "folder of your own" in str(e.value.hint)
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    (short / "file").touch()
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(short / "file/scratch"))
+
+    with pytest.raises(HostError, match=f"cannot make the scratch folder {short}/file/scratch: Not a dir"):
+        paths.scratch_root()

@@ -15,7 +15,7 @@ from goldsmith.core import proc, reaper
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
-pytestmark = pytest.mark.programs("sleep", "sh")
+pytestmark = pytest.mark.programs("env", "sleep", "sh", "tail")
 
 STEM = f"run-{os.getpid()}a1b"  # of this process alone: the tests of others run beside it
 
@@ -53,25 +53,47 @@ def test_process_is_found_by_the_marker_in_its_environment(folder: Path, start: 
     assert reaper.processes(folder) == [process.pid]
 
 
-def test_process_is_found_by_its_working_folder(folder: Path, start: Start) -> None:
-    process = start("sleep", "60", cwd=folder)
-
-    assert reaper.processes(folder) == [process.pid]
-
-
-def test_process_is_found_by_its_command_line(folder: Path, start: Start) -> None:
-    process = start("sh", "-c", "sleep 60; :", str(folder / "disk"))
-
-    assert process.pid in reaper.processes(folder)
-
-
 def test_children_of_a_found_process_are_found(folder: Path, start: Start) -> None:
-    process = start("sh", "-c", "cd /; sleep 60; :", str(folder))
+    process = start("sh", "-c", f"env -u {proc.RUN_MARKER} sleep 60; :", **{proc.RUN_MARKER: str(folder)})
 
     found = reaper.processes(folder)
 
     assert len(found) == 2
     assert process.pid in found
+
+
+def test_who_looks_at_our_files_is_a_bystander(folder: Path, start: Start) -> None:
+    log = folder / "build.log"
+    log.write_text("line\n")
+    standing = start("sleep", "60", cwd=folder)
+    reading = start("tail", "-f", str(log))
+    named = start("sh", "-c", "sleep 60; :", str(folder / "disk"))
+
+    assert reaper.leftovers(folder) == []
+    assert reaper.reap(folder) == []
+    assert [each.poll() for each in (standing, reading, named)] == [None, None, None]
+
+
+def test_bystanders_are_named(folder: Path, start: Start) -> None:
+    standing = start("sleep", "60", cwd=folder)
+    start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
+
+    (line,) = reaper.busy(folder)
+
+    assert line.startswith(f"busy: process {standing.pid} (sleep 60) uses {folder} and is not ours")
+
+
+def test_a_marker_in_another_variable_is_none(folder: Path, start: Start) -> None:
+    start("sleep", "60", OTHER=f"{proc.RUN_MARKER}={folder}")
+
+    assert reaper.processes(folder) == []
+
+
+def test_a_folder_behind_a_link_is_the_same(folder: Path, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    process = start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
+
+    assert reaper.processes(tmp_path / "link") == [process.pid]
 
 
 @pytest.mark.parametrize("ending", ["", "2c", "2-x", "2.x"])
@@ -110,7 +132,7 @@ def test_an_ordinary_user_needs_no_sudo_for_own_processes(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     calls = fake("sudo", "exit 1")
-    process = start("sleep", "60", cwd=folder)
+    process = start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
 
     assert reaper.reap(folder) == [f"ended process {process.pid}: sleep 60"]
 
@@ -124,7 +146,7 @@ def test_sudo_kills_what_an_ordinary_user_may_not(
     def refuse(pid: int, number: int) -> None:
         raise PermissionError
 
-    process = start("sleep", "60", cwd=folder)
+    process = start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
     fake("sudo", f"kill -9 {process.pid}; echo ended")
     with monkeypatch.context() as ours:
         ours.setattr(os, "geteuid", lambda: 1000)
@@ -136,7 +158,7 @@ def test_sudo_kills_what_an_ordinary_user_may_not(
 
 
 def test_leftovers_are_named(folder: Path, start: Start) -> None:
-    process = start("sleep", "60", cwd=folder)
+    process = start("sleep", "60", **{proc.RUN_MARKER: str(folder)})
 
     assert reaper.leftovers(folder) == [f"process {process.pid} (sleep 60)"]
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import paths, proc, runs
+from goldsmith.core import ownership, paths, proc, runs
+from goldsmith.core.ownership import Cleaned
 
 
 @pytest.fixture
 def dead_run() -> Path:
     """A run's folder whose lock nobody holds."""
     folder = paths.scratch_root() / "run-dead"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
+    ownership.mark(folder, "run")
     (folder / "lock").touch()
     return folder
 
@@ -133,21 +135,61 @@ def test_run_cleans_up_after_a_dead_one(dead_run: Path) -> None:
         assert not dead_run.exists()
 
 
+@pytest.mark.parametrize("name", ["run-2026data", "new-results", "run-of-mine"])
+def test_a_folder_that_is_only_named_as_a_run_is_left_alone_and_named(name: str) -> None:
+    folder = paths.scratch_root() / name
+    folder.mkdir()
+    for file in ("lock", "data"):
+        (folder / file).touch()
+    os.utime(folder, (0, 0))
+
+    done = runs.clean_dead_runs()
+
+    assert (folder / "data").exists()
+    assert done == Cleaned(left=[f"{folder}: it is not marked as ours"])
+
+
+def test_a_file_or_a_link_named_as_a_run_is_left_alone(tmp_path: Path) -> None:
+    file, link = (paths.scratch_root() / f"run-{name}" for name in ("file", "link"))
+    file.touch()
+    link.symlink_to(tmp_path)
+    (tmp_path / "lock").touch()
+    ownership.mark(tmp_path, "run")
+
+    runs.clean_dead_runs()
+
+    assert file.exists()
+    assert link.is_symlink()
+    assert (tmp_path / "lock").exists()
+
+
+def test_only_a_build_loses_its_unfinished_files(dead_run: Path, tmp_path: Path) -> None:
+    """The file `build` may say what it likes."""
+    (tmp_path / ".profile").touch()
+    (dead_run / "build").write_text(str(tmp_path))
+
+    runs.clean_dead_runs()
+
+    assert (tmp_path / ".profile").exists()
+    assert not dead_run.exists()
+
+
 def test_cleaning_leaves_a_live_run_alone() -> None:
     with runs.run() as run:
         done = runs.clean_dead_runs()
 
-        assert done == []
+        assert done == Cleaned()
         assert run.folder.exists()
 
 
 def test_folder_of_a_run_that_died_at_its_start_is_removed_after_a_minute() -> None:
     young, old = (paths.scratch_root() / f"new-{name}" for name in ("young", "old"))
-    young.mkdir()
-    old.mkdir()
+    for folder in (young, old):
+        folder.mkdir(mode=0o700)
+        ownership.mark(folder, "run")
     os.utime(old, (time.time() - 61, time.time() - 61))
 
-    assert runs.clean_dead_runs() == [f"removed {old}"]
+    assert runs.clean_dead_runs() == Cleaned(removed=[f"removed {old}"])
     assert young.exists()
 
 

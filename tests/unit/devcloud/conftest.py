@@ -12,5 +12,6 @@ from goldsmith.devcloud.instance import Instance
 @pytest.fixture
 def here() -> Instance:
     cloud = instance.named("mine")
-    cloud.state.mkdir(parents=True)
+    with instance.claimed(cloud):
+        cloud.state.mkdir()
     return cloud

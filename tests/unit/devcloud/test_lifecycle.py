@@ -70,7 +70,8 @@ def test_a_running_cloud_ends_once_its_owner_has_ended(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(lifecycle, "down", down)
     for here in (abandoned, owned, mine):
-        here.folder.mkdir()
+        with instance.claimed(here):
+            pass  # a folder of ours
     abandoned.owner.touch()
     with contextlib.ExitStack() as ends:
         for here in (abandoned, owned, mine):

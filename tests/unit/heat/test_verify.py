@@ -22,8 +22,9 @@ def test_a_verification_removes_the_leftovers_of_a_killed_one_and_no_other_cloud
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     killed, other = instance.named("verify-1"), instance.named("mine")
-    killed.folder.mkdir()
-    other.folder.mkdir()
+    for cloud in (killed, other):
+        with instance.claimed(cloud):
+            pass  # a folder of ours
     monkeypatch.setattr(lifecycle, "up", fail)
     monkeypatch.setattr(lifecycle, "down", lambda name: [])
     monkeypatch.setattr(build_folders, "find_build", lambda out, name: tmp_path)

@@ -11,6 +11,7 @@ from goldsmith.core import proc, runs
 from goldsmith.core.runs import Run
 from goldsmith.errors import HostError
 from goldsmith.host import docker_engine
+from tests.support import fakes
 
 
 @pytest.fixture(autouse=True)
@@ -72,18 +73,19 @@ def test_without_a_dockerd_the_package_is_named(
     assert "docker.io" in (e.value.hint or "")
 
 
-@pytest.mark.programs("rm", "umount")
+@pytest.mark.programs("umount")
 def test_a_private_engine_that_dies_shows_its_log_and_leaves_nothing(
     fake: Callable[..., Path], run: Run, tmp_path: Path
 ) -> None:
     calls = fake("dockerd", 'echo "no such storage driver" >&2; exit 1')
-    fake("sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"')
+    fake("sudo", fakes.SUDO)
+    fake("unshare", fakes.UNSHARE)
     with (
         pytest.raises(HostError, match="no such storage driver") as e,
         docker_engine.engine(run, tmp_path / "log"),
     ):
         pass
     assert "full log" in (e.value.hint or "")
-    assert [path.name for path in run.folder.iterdir()] == ["lock"]
+    assert {path.name for path in run.folder.iterdir()} == {"lock", ".goldsmith"}
     for option in ("--data-root", "--exec-root", "--pidfile", "--config-file"):
         assert f"{option} {run.folder}/" in calls.read_text()

@@ -26,6 +26,7 @@ from goldsmith.spec.model import (
     KubeletSpec,
     PartitionTable,
 )
+from tests.support import fakes
 
 INPUTS = dib_plan.Inputs(elements=Path("/s/elements"), identity=Path("/s/identity"), scratch=Path("/s"))
 PLAIN = ImageSpec(name="mine", distribution=Distribution.debian, release="trixie", containers=())
@@ -221,8 +222,11 @@ def test_the_bundle_is_embedded_as_the_spec_says(embed: Embed) -> None:
 
 
 @pytest.fixture
-def real_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dib_plan.DibPlan:
+def real_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]) -> dib_plan.DibPlan:
     """A plan in an existing folder; its diskimage-builder is looked up among the fakes."""
+    fake("sudo", fakes.SUDO)
+    fake("unshare", fakes.UNSHARE)
+    fake("python", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
     monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "python"))
     return plan(scratch=tmp_path)
 

@@ -14,6 +14,7 @@ import pytest
 
 from goldsmith.containers import oci
 from goldsmith.core import cache, documents
+from goldsmith.core.ownership import Cleaned
 from goldsmith.errors import ProvenanceError
 from goldsmith.image.build_info import AllowedSecretInfo
 from goldsmith.scan import contents, secret_scanner, secrets
@@ -240,7 +241,7 @@ def test_the_scan_of_a_layer_is_an_entry_of_the_cache(tmp_path: Path) -> None:
     secrets._keep({"": scan, "sha256:22": scan})
     secrets._lay_out(tmp_path / "known")
 
-    assert cache.clean_cache() == []
+    assert cache.clean_cache() == Cleaned()
     assert [path.name for path in (tmp_path / "known").iterdir()] == ["22.json"]
     assert Scan.read(tmp_path / "known/22.json") == scan
 
