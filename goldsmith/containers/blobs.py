@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
 from pathlib import Path
-from typing import Any
 
-from goldsmith.containers import oci
+from goldsmith.containers import manifests, oci
+from goldsmith.containers.manifests import Descriptor, Manifest
 from goldsmith.containers.skopeo import Skopeo
 from goldsmith.core import files
 from goldsmith.errors import BuildError
 
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 NOT_TRUSTED = "do not use this registry until its owner has checked it"
 
 
@@ -22,19 +22,21 @@ def fetch(source: Skopeo, digest: str, target: Path) -> None:
     (target / "version").unlink()
     manifest = (target / "manifest.json").read_bytes()
     compare(oci.sha256(manifest), digest, source.name)
-    for blob in descriptors(json.loads(manifest)):
-        path = target / hex_of(blob["digest"])
-        compare(f"sha256:{files.sha256_of(path)}", blob["digest"], source.name)
+    for blob in descriptors(manifests.manifest(manifest, f"{source.name}@{digest}")):
+        path = target / hex_of(blob.digest)
+        if not path.is_file():
+            raise BuildError(f"{source.name} did not serve the blob {blob.digest!r}", hint=NOT_TRUSTED)
+        compare(f"sha256:{files.sha256_of(path)}", blob.digest, source.name)
 
 
-def descriptors(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def descriptors(manifest: Manifest) -> list[Descriptor]:
     """Configuration and layers of a manifest. Raises BuildError for one of schema version 1."""
-    if manifest.get("schemaVersion") != 2 or "config" not in manifest:
+    if manifest.schema_version != 2 or manifest.config is None:
         raise BuildError(
             "the registry serves a manifest of schema version 1, which is too old",
             hint="push the image again with a current docker, podman or skopeo",
         )
-    return [manifest["config"], *manifest["layers"]]
+    return [manifest.config, *(manifest.layers or ())]
 
 
 def compare(found: str, expected: str, name: str) -> None:
@@ -44,5 +46,7 @@ def compare(found: str, expected: str, name: str) -> None:
 
 
 def hex_of(digest: str) -> str:
-    """The hex digits of sha256:HEX."""
+    """The hex digits of sha256:HEX, the name of a file. Raises BuildError for any other digest."""
+    if not _DIGEST.fullmatch(digest):
+        raise BuildError(f"{digest!r} is no sha256 digest of a blob", hint=NOT_TRUSTED)
     return digest.partition(":")[2]

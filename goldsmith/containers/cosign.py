@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from goldsmith.containers import blobs, manifests
+from goldsmith.containers.manifests import Descriptor
 from goldsmith.errors import ProvenanceError
 
 KIND = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -36,8 +36,9 @@ def check(stored: Path, digest: str, repository: str, key: Path) -> None:
     """
     public = _key(key)
     refused: list[str] = []
-    for layer in json.loads((stored / "manifest.json").read_text()).get("layers", ()):
-        if layer.get("mediaType") == KIND:
+    listed = manifests.manifest((stored / "manifest.json").read_bytes(), f"the signatures of {repository}")
+    for layer in listed.layers or ():
+        if layer.media_type == KIND:
             why = _refused(layer, stored, public, digest, repository)
             if why is None:
                 return
@@ -49,20 +50,18 @@ def check(stored: Path, digest: str, repository: str, key: Path) -> None:
     )
 
 
-def _refused(
-    layer: Mapping[str, Any], stored: Path, public: object, digest: str, repository: str
-) -> str | None:
+def _refused(layer: Descriptor, stored: Path, public: object, digest: str, repository: str) -> str | None:
     """Why a signature is not accepted; None if it is."""
-    payload = (stored / layer["digest"].partition(":")[2]).read_bytes()
+    payload = (stored / blobs.hex_of(layer.digest)).read_bytes()
     try:
-        signature = base64.b64decode(layer["annotations"][_SIGNATURE], validate=True)
+        signature = base64.b64decode((layer.annotations or {})[_SIGNATURE], validate=True)
         _verify(public, signature, payload)
         critical = json.loads(payload)["critical"]
         signed = critical["image"]["docker-manifest-digest"]
         about = _repository(critical["identity"]["docker-reference"])
     except InvalidSignature:
         return "a signature is by another key"
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:
         return f"a signature is broken ({type(e).__name__})"
     if critical.get("type") != _TYPE or signed != digest:
         return f"a signature is for {signed}"

@@ -8,20 +8,33 @@ for registries without an API for referrers: an index under the tag sha256-DIGES
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle
     from sigstore.verify import Verifier
 
-from goldsmith.errors import ProvenanceError
+from goldsmith.containers import manifests
+from goldsmith.errors import BuildError, ProvenanceError
 
 BUNDLE = "application/vnd.dev.sigstore.bundle"  # the start of the media type; a version follows
 _STATEMENT = "application/vnd.in-toto+json"
 _SIGNED = "https://sigstore.dev/cosign/sign/v1"
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    digest: dict[str, str] = {}
+
+
+class _Statement(msgspec.Struct, frozen=True, rename="camel"):
+    """An in-toto statement, as much of it as says what is signed."""
+
+    predicate_type: str = ""
+    subject: tuple[_Subject, ...] = ()
 
 
 def tag(digest: str) -> str:
@@ -32,18 +45,16 @@ def tag(digest: str) -> str:
 def bundles(index: bytes) -> tuple[str, ...]:
     """The digests of the manifests, in the list under tag(), that hold a bundle."""
     try:
-        entries = json.loads(index).get("manifests", [])
-        return tuple(
-            str(entry["digest"]) for entry in entries if str(entry.get("artifactType")).startswith(BUNDLE)
-        )
-    except (ValueError, AttributeError, KeyError, TypeError):
+        entries = manifests.manifest(index, "signatures").manifests or ()
+    except BuildError:
         return ()
+    return tuple(entry.digest for entry in entries if (entry.artifact_type or "").startswith(BUNDLE))
 
 
 def blobs(manifest: bytes) -> tuple[str, ...]:
     """The digests of the bundles in such a manifest."""
-    layers = json.loads(manifest).get("layers", [])
-    return tuple(str(each["digest"]) for each in layers if str(each["mediaType"]).startswith(BUNDLE))
+    layers = manifests.manifest(manifest, "a signature").layers or ()
+    return tuple(each.digest for each in layers if (each.media_type or "").startswith(BUNDLE))
 
 
 def check(
@@ -83,10 +94,13 @@ def _refused(data: bytes, digest: str, verified: Callable[[Bundle], tuple[str, b
         return f"a signature is broken ({type(e).__name__})"
     if kind != _STATEMENT:
         return f"a signature is over {kind}"
-    statement: Any = json.loads(payload)
-    if statement.get("predicateType") != _SIGNED:
-        return f"a statement is not a signature but {statement.get('predicateType')}"
-    subjects = [subject.get("digest", {}).get("sha256") for subject in statement.get("subject", [])]
+    try:
+        statement = msgspec.json.decode(payload, type=_Statement)
+    except (ValueError, RecursionError) as e:
+        return f"a signature is broken ({type(e).__name__})"
+    if statement.predicate_type != _SIGNED:
+        return f"a statement is not a signature but {statement.predicate_type}"
+    subjects = [subject.digest.get("sha256", "") for subject in statement.subject]
     if digest.removeprefix("sha256:") not in subjects:
         return f"a signature is for {', '.join(f'sha256:{each}' for each in subjects)}"
     return None

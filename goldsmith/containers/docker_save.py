@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,8 @@ import docker
 import requests
 from docker.errors import APIError, ImageNotFound
 
-from goldsmith.containers import oci
+from goldsmith.containers import manifests, oci
+from goldsmith.containers.manifests import SavedImage
 from goldsmith.core.files import Sha256, write_all
 from goldsmith.errors import BuildError
 
@@ -63,8 +63,8 @@ def save(client: docker.DockerClient, ids: Sequence[str], spool: Path) -> tuple[
         raise BuildError(
             f"the Docker engine did not save its images: {e}", hint="see the engine's log"
         ) from e
-    entries = json.loads(_member(members, "manifest.json").path.read_bytes())
-    found = [_saved(entry, members) for entry in entries]
+    data = _member(members, "manifest.json").path.read_bytes()
+    found = [_saved(entry, members) for entry in manifests.saved(data, "the Docker engine")]
     by_layers = {(saved_id(saved), tuple(x for x, _ in saved.layers)): saved for saved in found}
     return tuple(_pick(by_layers, image, layers) for image, layers in zip(ids, expected, strict=True))
 
@@ -128,10 +128,10 @@ def _keep(source: IO[bytes], spool: Path, hashed: Sha256) -> _Member:
     return _Member(digest=f"sha256:{digest}", path=path)
 
 
-def _saved(entry: Mapping[str, Any], members: Mapping[str, _Member]) -> Saved:
-    config = _member(members, entry["Config"]).path.read_bytes()
-    diff_ids = json.loads(config)["rootfs"]["diff_ids"]
-    files = [_member(members, name) for name in entry["Layers"]]
+def _saved(entry: SavedImage, members: Mapping[str, _Member]) -> Saved:
+    config = _member(members, entry.config).path.read_bytes()
+    diff_ids = manifests.config(config, "an image of the Docker engine").rootfs.diff_ids
+    files = [_member(members, name) for name in entry.layers]
     layers = [_layer(member, diff_id) for member, diff_id in zip(files, diff_ids, strict=True)]
     return Saved(config=config, layers=tuple(layers))
 

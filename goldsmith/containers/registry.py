@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from goldsmith.containers import blobs, oci, signatures
+from goldsmith.containers import blobs, manifests, oci, signatures
+from goldsmith.containers.manifests import Config, Manifest, Platform
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.skopeo import Skopeo
 from goldsmith.core import cache
@@ -46,12 +45,13 @@ def pull(reference: str, *, arch: str, policy: Policy, run: Run, log_path: Path)
     signatures.require_of_reference(source, digest, rule)
     raw = _manifest(source, digest)
     index_digest = None
-    if _media_type(raw) in _INDEXES:
-        index_digest, digest = digest, _platform(json.loads(raw), reference, arch)
+    if _media_type(raw, reference) in _INDEXES:
+        index_digest, digest = digest, _platform(manifests.manifest(raw, reference), reference, arch)
     signatures.require_of_image(source, digest, rule)
     folder = cache.cached("registry", blobs.hex_of(digest), functools.partial(blobs.fetch, source, digest))
     pulled = _read(folder, index_digest, reference)
-    _require_architecture(json.loads(pulled.blobs[pulled.config.digest].read_bytes()), reference, arch)
+    config = manifests.config(pulled.blobs[pulled.config.digest].read_bytes(), reference)
+    _require_architecture(config, reference, arch)
     return pulled
 
 
@@ -66,7 +66,7 @@ def tagged(reference: str, *, run: Run, log_path: Path) -> tuple[str, ...]:
         return ()
     source = Skopeo(name=oci.repository(bare), run=run, log_path=log_path)
     raw = source.manifest(f":{tag}", timeout_s=_TAG_S)
-    return (oci.sha256(raw), *(str(each.get("digest")) for each in json.loads(raw).get("manifests", ())))
+    return (oci.sha256(raw), *(each.digest for each in manifests.manifest(raw, bare).manifests or ()))
 
 
 def is_pinned(reference: str) -> bool:
@@ -93,29 +93,27 @@ def _manifest(source: Skopeo, digest: str) -> bytes:
     return (cache.cached("registry-manifest", blobs.hex_of(digest), fetch) / "manifest.json").read_bytes()
 
 
-def _platform(index: Mapping[str, Any], reference: str, arch: str) -> str:
-    for entry in index.get("manifests", []):
-        platform = entry.get("platform", {})
-        if (platform.get("os"), platform.get("architecture")) == ("linux", arch):
-            return _digest(entry.get("digest"), reference)
+def _platform(index: Manifest, reference: str, arch: str) -> str:
+    for entry in index.manifests or ():
+        if entry.platform is not None and entry.platform == Platform(os="linux", architecture=arch):
+            return _digest(entry.digest, reference)
     raise BuildError(
         f"{reference} has no image for linux/{arch}", hint="choose another image or architecture"
     )
 
 
-def _require_architecture(config: Mapping[str, Any], reference: str, arch: str) -> None:
+def _require_architecture(config: Config, reference: str, arch: str) -> None:
     """An image that is pinned itself, without an index, may be for another architecture."""
-    found = config.get("architecture")
-    if found != arch:
+    if config.architecture != arch:
         raise BuildError(
-            f"{reference} is an image for {found}, not for {arch}",
+            f"{reference} is an image for {config.architecture}, not for {arch}",
             hint="pin the digest of the index, or that of the image for this architecture",
         )
 
 
-def _digest(found: object, reference: str) -> str:
+def _digest(found: str, reference: str) -> str:
     """A valid digest from a registry's index; it becomes a file name in the cache."""
-    if not isinstance(found, str) or not _DIGEST.fullmatch(found):
+    if not _DIGEST.fullmatch(found):
         raise BuildError(
             f"the index {reference} lists an image without a valid digest: {found!r}", hint=blobs.NOT_TRUSTED
         )
@@ -123,32 +121,28 @@ def _digest(found: object, reference: str) -> str:
 
 
 def _read(folder: Path, index_digest: str | None, reference: str) -> Pulled:
-    manifest = (folder / "manifest.json").read_bytes()
-    parsed = json.loads(manifest)
-    config_size = parsed["config"]["size"]
-    config_digest = parsed["config"]["digest"]
-    config = json.loads((folder / blobs.hex_of(config_digest)).read_bytes())
-    try:
-        diff_ids = config["rootfs"]["diff_ids"]
-        layers = tuple(
-            oci.Layer(digest=layer["digest"], size=layer["size"], diff_id=diff_id)
-            for layer, diff_id in zip(parsed["layers"], diff_ids, strict=True)
-        )
-    except (KeyError, TypeError, ValueError) as e:
+    data = (folder / "manifest.json").read_bytes()
+    parsed = manifests.manifest(data, reference)
+    described, *listed = blobs.descriptors(parsed)
+    config = manifests.config((folder / blobs.hex_of(described.digest)).read_bytes(), reference)
+    if len(config.rootfs.diff_ids) != len(listed):
         raise BuildError(
             f"{reference} is not a container image", hint="pin an image, not another kind of artifact"
-        ) from e
+        )
     return Pulled(
-        manifest=manifest,
-        media_type=_media_type(manifest),
+        manifest=data,
+        media_type=_media_type(data, reference),
         index_digest=index_digest,
-        config=oci.Layer(digest=config_digest, size=config_size, diff_id=config_digest),
-        layers=layers,
-        blobs={blob["digest"]: folder / blobs.hex_of(blob["digest"]) for blob in blobs.descriptors(parsed)},
+        config=oci.Layer(digest=described.digest, size=described.size, diff_id=described.digest),
+        layers=tuple(
+            oci.Layer(digest=layer.digest, size=layer.size, diff_id=diff_id)
+            for layer, diff_id in zip(listed, config.rootfs.diff_ids, strict=True)
+        ),
+        blobs={each.digest: folder / blobs.hex_of(each.digest) for each in (described, *listed)},
     )
 
 
-def _media_type(manifest: bytes) -> str:
+def _media_type(data: bytes, reference: str) -> str:
     """mediaType is optional in OCI manifests and indexes; what they hold tells them apart."""
-    parsed = json.loads(manifest)
-    return str(parsed.get("mediaType") or (oci.OCI_INDEX if "manifests" in parsed else oci.OCI_MANIFEST))
+    parsed = manifests.manifest(data, reference)
+    return parsed.media_type or (oci.OCI_INDEX if parsed.manifests is not None else oci.OCI_MANIFEST)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from goldsmith.containers.policy import Rule
@@ -127,23 +128,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class _DockerConfig(msgspec.Struct, frozen=True, rename="camel"):
+    """~/.docker/config.json, as much of it as holds logins."""
+
+    auths: dict[str, dict[str, Any]] | None = None
+    cred_helpers: dict[str, str] | None = None
+    creds_store: str | None = None
+
+
 def credentials(host: str) -> Mapping[str, Any] | None:
     """What `docker login` stored for host, in the form that skopeo reads (containers-auth.json(5))."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        stored = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        stored = msgspec.json.decode((folder / "config.json").read_bytes(), type=_DockerConfig)
+    except (OSError, ValueError, RecursionError):
         return None
     keys = (_DOCKER_HUB, "docker.io") if host == "docker.io" else (host, f"https://{host}", f"http://{host}")
-    helpers = stored.get("credHelpers", {})
+    helpers, logins = stored.cred_helpers or {}, stored.auths or {}
     for key in keys:
         if key in helpers:
             return {"credHelpers": {host: helpers[key]}}
     for key in keys:
-        if stored.get("auths", {}).get(key):
-            return {"auths": {host: stored["auths"][key]}}
-    if any(key in stored.get("auths", {}) for key in keys) and "credsStore" in stored:
-        return {"credHelpers": {host: stored["credsStore"]}}
+        if logins.get(key):
+            return {"auths": {host: logins[key]}}
+    if any(key in logins for key in keys) and stored.creds_store is not None:
+        return {"credHelpers": {host: stored.creds_store}}
     return None
 
 

@@ -84,7 +84,7 @@ def read_json(root: Path, path: str) -> dict[str, Any] | None:
     """A JSON object in a file of the image; None if the file is missing or has anything else."""
     try:
         found = json.loads(resolve(root, path).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -70,7 +70,7 @@ def unseal(data: bytes, kind: str, key: Key, origin: str) -> bytes:
     try:
         envelope = dsse.Envelope.from_dict(json.loads(data))
         well_spelled = _spelled(envelope) == data and envelope.payload_type == kind
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise ProvenanceError(
             f"{origin} is no signed statement: {type(e).__name__}: {e}",
             hint="get the file again from its signer",

@@ -121,7 +121,7 @@ class Journal:
         """None where there is none for this project."""
         try:
             data = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(data, dict) or data.get("schema") != JournalEntry.SCHEMA:
             return None

@@ -127,7 +127,7 @@ def beside(folder: Path) -> ReleaseRecord | None:
     """The content of a build folder in a record's form; None where there is no build."""
     try:
         return of_build(folder)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import shutil
 import tarfile
@@ -16,11 +15,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from goldsmith.containers import oci
+from goldsmith.containers import manifests, oci
+from goldsmith.containers.manifests import Manifest
 from goldsmith.core import proc
-from goldsmith.errors import ProvenanceError
+from goldsmith.errors import BuildError, ProvenanceError
 from goldsmith.image import mount
 
 STORE = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
@@ -96,7 +96,7 @@ def blobs_of(root: Path) -> Iterator[Store | Archive]:
 def layers_of(blobs: Store | Archive) -> tuple[str, ...]:
     """The digests of the images' layers, unique and sorted. Raises ProvenanceError."""
     found = (_manifest(blobs, digest) for digest, size in blobs.sizes().items() if size <= _MOST_MANIFEST)
-    return tuple(sorted({layer["digest"] for manifest in found if manifest for layer in manifest["layers"]}))
+    return tuple(sorted({layer.digest for manifest in found if manifest for layer in manifest.layers or ()}))
 
 
 def documents_of(blobs: Store | Archive) -> Iterator[tuple[str, str]]:
@@ -147,14 +147,14 @@ class Archive:
 
 def _containers(blobs: Store | Archive) -> tuple[Container, ...]:
     sizes = blobs.sizes()
-    manifests = {digest: _manifest(blobs, digest) for digest, n in sizes.items() if n <= _MOST_MANIFEST}
+    parsed = {digest: _manifest(blobs, digest) for digest, n in sizes.items() if n <= _MOST_MANIFEST}
     layers: dict[str, Changes | str] = {}
     found = []
-    for digest, manifest in sorted(manifests.items()):
-        if manifest is None:
+    for digest, manifest in sorted(parsed.items()):
+        if manifest is None or manifest.config is None:
             continue
-        listed = tuple(layer["digest"] for layer in manifest["layers"])
-        for needed in (manifest["config"]["digest"], *listed):
+        listed = tuple(layer.digest for layer in manifest.layers or ())
+        for needed in (manifest.config.digest, *listed):
             check(blobs, needed, sizes, f"the image {digest}")
         for layer in listed:
             if layer not in layers:
@@ -163,18 +163,19 @@ def _containers(blobs: Store | Archive) -> tuple[Container, ...]:
     return tuple(found)
 
 
-def _manifest(blobs: Store | Archive, digest: str) -> dict[str, Any] | None:
+def _manifest(blobs: Store | Archive, digest: str) -> Manifest | None:
     """An image's manifest, None for any other blob."""
-    with blobs.open(digest) as source, contextlib.suppress(ValueError):
+    with blobs.open(digest) as source:
         data = source.read()
-        parsed = json.loads(data)
-        if isinstance(parsed, dict) and {"config", "layers"} <= parsed.keys():
-            if oci.sha256(data) != digest:
-                raise ProvenanceError(
-                    f"offline image: the manifest {digest} has other content than its digest says"
-                )
-            return parsed
-    return None
+    try:
+        parsed = manifests.manifest(data, digest)
+    except BuildError:
+        return None
+    if parsed.config is None or parsed.layers is None:
+        return None
+    if oci.sha256(data) != digest:
+        raise ProvenanceError(f"offline image: the manifest {digest} has other content than its digest says")
+    return parsed
 
 
 def check(blobs: Store | Archive, digest: str, sizes: Mapping[str, int], owner: str) -> None:

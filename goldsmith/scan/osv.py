@@ -24,6 +24,7 @@ LEVELS = ("unknown", "low", "medium", "high", "critical")  # ascending
 _WORDS = {"moderate": "medium", "unimportant": "low", "none": "low"}
 _SEMVER = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+.*)?")
 _EVENTS = ("introduced", "fixed", "last_affected")
+_UNREADABLE = (OSError, ValueError, RecursionError, zipfile.BadZipFile)
 _HINT = "name a folder of OSV records, or an archive of them as osv.dev offers it"
 
 
@@ -74,13 +75,14 @@ def load(path: Path) -> Database:
         for record in _records(path):
             if record.get("withdrawn"):
                 continue
+            name = str(record["id"])
             count += 1
             for affected in record.get("affected", ()):
                 package = affected.get("package", {})
-                entry = _Entry(id=str(record["id"]), level=_level(record, affected), affected=affected)
+                entry = _Entry(id=name, level=_level(record, affected), affected=affected)
                 key = (str(package.get("ecosystem", "")), str(package.get("name", "")))
                 entries[key] = (*entries.get(key, ()), entry)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as e:
+    except (*_UNREADABLE, KeyError, TypeError, AttributeError) as e:
         raise ProvenanceError(f"cannot read the vulnerability database {path}: {e}", hint=_HINT) from e
     if not count:
         raise ProvenanceError(f"the vulnerability database {path} holds no record", hint=_HINT)

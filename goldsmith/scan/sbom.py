@@ -74,10 +74,18 @@ def make(root: Path) -> str:
     return _validated(JsonV1Dot6(bom).output_as_string(indent=1))
 
 
+def parsed(path: Path) -> dict[str, Any]:
+    """A CycloneDX document. Raises OSError, or ValueError, KeyError, TypeError or RecursionError."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    if document["bomFormat"] != "CycloneDX":
+        raise ValueError(f"its format is {document['bomFormat']}")
+    return document
+
+
 def read(path: Path) -> SbomContents:
     """The content of a bill of goldsmith's. Raises ProvenanceError for any other file."""
     try:
-        document = json.loads(path.read_text())
+        document = parsed(path)
         parts = document.get("components", [])
         kubelet = [part for part in parts if part["bom-ref"] == KUBELET]
         return SbomContents(
@@ -89,7 +97,7 @@ def read(path: Path) -> SbomContents:
             containers={part["version"]: part["name"] for part in parts if part["type"] == "container"},
             kubelet_sha256=kubelet[0]["hashes"][0]["content"] if kubelet else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as e:
         raise ProvenanceError(
             f"{path} is no bill of materials of goldsmith's: {type(e).__name__}: {e}"
         ) from e

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def find(bill: Path, database: Database) -> VulnerabilityReport:
     blind: set[str] = set()
     looked_up = 0
     try:
-        for where, asked in _components(json.loads(bill.read_text())):
+        for where, asked in _components(sbom.parsed(bill)):
             ecosystem, name, version = asked
             if ecosystem is None or ecosystem not in database.ecosystems:
                 unknown.append(f"{where}: {name}")
@@ -100,7 +99,7 @@ def find(bill: Path, database: Database) -> VulnerabilityReport:
                         fixed=match.fixed,
                     )
                 )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise ProvenanceError(
             f"{bill} is no bill of materials of goldsmith's: {type(e).__name__}: {e}"
         ) from e

@@ -23,6 +23,7 @@ from goldsmith.verify import session
 from tests.support import samples
 
 BILL = {
+    "bomFormat": "CycloneDX",
     "components": [
         {"type": "library", "bom-ref": "host/deb/glibc", "name": "glibc", "version": "2.41-1",
          "purl": "pkg:deb/debian/glibc@2.41-1?arch=amd64&distro=debian-13"},

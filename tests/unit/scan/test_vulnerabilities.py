@@ -179,7 +179,7 @@ def bill(tmp_path: Path) -> Path:
             "properties": [{"name": "goldsmith:go", "value": "go1.26.8"}],
         },
     ]  # fmt: skip
-    path.write_text(json.dumps({"components": parts}))
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "components": parts}))
     return path
 
 
