@@ -89,7 +89,8 @@ def test_a_file_that_is_as_it_should_be_is_not_written_again(
 ) -> None:
     wanted = config(
         files={
-            f"{tmp_path}/a": {"content": "x", **MINE}, f"{tmp_path}/b": {"content": "a", "mode": "120644"},
+            f"{tmp_path}/a": {"content": "x", "mode": "000644", **MINE},
+            f"{tmp_path}/b": {"content": "a", "mode": "120644"},
         }
     )  # fmt: skip
     init(wanted)
@@ -286,3 +287,93 @@ def test_nothing_is_fetched_but_from_the_web(
 ) -> None:
     assert init(config(files={f"{tmp_path}/a": {"source": "file:///etc/passwd", **MINE}})) == 1
     assert "only http and https" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [True, 1, "true", "True", "yes", "YES", "1", " true "])
+def test_what_heat_cfntools_takes_for_true_is_true(value: object) -> None:
+    assert cfnmetadata.is_true(value)
+
+
+@pytest.mark.parametrize("value", [False, 0, None, "false", "no", "0", "", "on", 2, [], {}])
+def test_all_else_is_false(value: object) -> None:
+    assert not cfnmetadata.is_true(value)
+
+
+def test_permissions_in_a_zip_archive_are_kept(
+    init: Init, tmp_path: Path, web: Callable[[bytes], str]
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, mode in (("bin/run", 0o755), ("open", 0o666), ("plain", 0)):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (0o100000 | mode) << 16 if mode else 0
+            archive.writestr(member, "x")
+
+    assert init({"config": {"sources": {str(tmp_path / "to"): web(packed.getvalue())}}}) == 0
+
+    modes = {name: (tmp_path / "to" / name).stat().st_mode & 0o777 for name in ("bin/run", "open", "plain")}
+    assert modes["bin/run"] == 0o755
+    assert modes["open"] == 0o644
+    assert not modes["plain"] & 0o111
+
+
+def tarred(*links: tuple[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, target in links:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+    return packed.getvalue()
+
+
+def test_an_absolute_link_in_a_tar_archive_is_one(
+    init: Init, tmp_path: Path, web: Callable[[bytes], str]
+) -> None:
+    assert init({"config": {"sources": {str(tmp_path / "to"): web(tarred(("java", "/usr/bin/java")))}}}) == 0
+    assert (tmp_path / "to/java").readlink() == Path("/usr/bin/java")
+
+
+def test_a_member_of_a_tar_archive_does_not_leave_the_folder(
+    init: Init, tmp_path: Path, web: Callable[[bytes], str]
+) -> None:
+    data = tarred(("out", str(tmp_path)), ("out/evil", "nowhere"))
+
+    assert init({"config": {"sources": {str(tmp_path / "to"): web(data)}}}) == 1
+    assert not os.path.lexists(tmp_path / "evil")
+
+
+def test_a_command_runs_in_a_folder_of_its_home(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "work").mkdir()
+
+    assert init({"config": {"commands": {"a": {"command": "touch here", "cwd": "~/work"}}}}) == 0
+    assert (tmp_path / "work/here").exists()
+
+
+def test_a_file_that_is_there_keeps_mode_and_owner_that_are_not_configured(
+    init: Init, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+
+    assert init({"config": {"files": {str(path): {"content": "new"}}}}) == 0
+
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o7777 == 0o640
+    assert path.stat().st_uid == os.getuid()
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(init: Init, tmp_path: Path) -> None:
+    folder = tmp_path / "everybodys"
+    folder.mkdir()
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (folder / ".file.cfn-init").symlink_to(victim)
+
+    assert init({"config": {"files": {str(folder / "file"): {"content": "new", **MINE}}}}) == 0
+    assert victim.read_text() == "precious"
+    assert sorted(path.name for path in folder.iterdir()) == [".file.cfn-init", "file"]

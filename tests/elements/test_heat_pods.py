@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,16 @@ def files(place: Place) -> dict[str, tuple[int, str]]:
     return {path.name: (path.stat().st_ino, path.read_text()) for path in place.manifests.glob("*")}
 
 
+def names(place: Place) -> list[str]:
+    """Names of the manifests, without the part that makes each unique."""
+    return sorted(re.sub(r"\.[0-9a-f]{12}\.json$", "", name) for name in files(place))
+
+
+def inode_of(place: Place, name: str) -> int:
+    (found,) = (inode for file, (inode, _) in files(place).items() if file.startswith(f"{name}."))
+    return found
+
+
 # Bringing pods up
 
 
@@ -171,7 +182,7 @@ def test_a_pod_is_written_watched_and_reported(place: Place) -> None:
     answer = deploy(place, NGINX)
 
     assert answer["deploy_status_code"] == 0, answer["deploy_stderr"]
-    assert list(files(place)) == ["heat-11112222-pods.web.json"]
+    assert names(place) == ["heat-11112222-pods.web"]
     assert answer["seconds_to_ready"] == 2
     assert answer["pod_names"] == ["web"]
     assert answer["pods"]["web"]["ip"] == "10.88.0.5"
@@ -204,11 +215,11 @@ def test_inputs_stand_where_the_config_asks_for_them(place: Place) -> None:
 
 def test_a_pod_that_did_not_change_is_not_touched(place: Place) -> None:
     before = deploy(place, [pod("same"), pod("other")])
-    inode = files(place)["heat-11112222-pods.same.json"][0]
+    inode = inode_of(place, "heat-11112222-pods.same")
 
     after = deploy(place, [pod("same"), pod("other", image="a.b/redis:1")], "UPDATE")
 
-    assert files(place)["heat-11112222-pods.same.json"][0] == inode
+    assert inode_of(place, "heat-11112222-pods.same") == inode
     assert after["pod_uids"]["same"] == before["pod_uids"]["same"]
     assert after["pod_uids"]["other"] != before["pod_uids"]["other"]
 
@@ -217,7 +228,68 @@ def test_a_pod_that_an_update_leaves_out_ends(place: Place) -> None:
     deploy(place, [pod("one"), pod("two")])
 
     assert deploy(place, [pod("two")], "UPDATE")["pod_names"] == ["two"]
-    assert list(files(place)) == ["heat-11112222-pods.two.json"]
+    assert names(place) == ["heat-11112222-pods.two"]
+
+
+def on_port(name: str, port: int = 80, **more: object) -> dict[str, Any]:
+    return pod(name, ports=[{"containerPort": 8080, "hostPort": port}], **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([on_port("old")], [on_port("new")]),
+        ([on_port("one", 80), on_port("two", 81)], [on_port("one", 81), on_port("two", 80)]),
+        ([on_port("keeps", 81), on_port("old")], [on_port("keeps", 81), on_port("new"), on_port("more", 82)]),
+    ],
+    ids=["renamed", "swapped", "beside another"],
+)
+def test_a_pod_gets_a_port_of_the_host_once_the_one_that_had_it_has_ended(
+    place: Place, fake_node: FakeNode, before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> None:
+    """The kubelet refuses a pod for good whose port another one still has."""
+    first = deploy(place, before)
+    kept = {each["metadata"]["name"] for each in before if each in after}
+    leaving = {uid for name, uid in first["pod_uids"].items() if name not in kept}
+    fake_node.lingering = set(leaving)
+    seen: list[list[str]] = []
+    running = fake_node.running
+
+    def watched() -> set[str]:
+        seen.append([name.rpartition(".")[2] for name in names(place)])
+        if len(seen) > 3:
+            fake_node.lingering = set()
+        return running()
+
+    fake_node.running = watched  # type: ignore[method-assign]
+
+    answer = deploy(place, after, "UPDATE")
+
+    assert answer["deploy_status_code"] == 0, answer["deploy_stderr"]
+    assert seen[:4] == [sorted(kept)] * 4, "the others were removed, and nothing new is there"
+    assert answer["pod_names"] == sorted(each["metadata"]["name"] for each in after)
+    assert all(answer["pod_uids"][name] == first["pod_uids"][name] for name in kept)
+
+
+def test_a_port_is_given_back_when_its_new_pod_fails(place: Place, fake_node: FakeNode) -> None:
+    deploy(place, [on_port("old")])
+    fake_node.states["new"] = waits("ErrImageNeverPull")
+
+    answer = deploy(place, [on_port("new")], "UPDATE")
+
+    assert answer["deploy_status_code"] == 1
+    assert "put back, and ready again" in answer["deploy_stdout"]
+    assert names(place) == ["heat-11112222-pods.old"]
+
+
+def test_two_deployments_whose_names_look_alike_have_files_of_their_own(place: Place) -> None:
+    deploy(place, [pod("one")], name="web_a")
+    deploy(place, [pod("two")], name="web-a")
+    same = deploy(place, [pod("one" + "x" * 180)], name="web" * 60)
+
+    assert same["deploy_status_code"] == 0, same["deploy_stderr"]
+    assert len(files(place)) == 3
+    assert max(len(name) for name in files(place)) < 200
 
 
 def test_a_pod_without_a_probe_must_stay_ready_for_a_while(place: Place, fake_node: FakeNode) -> None:
@@ -327,11 +399,10 @@ def test_a_probe_that_never_succeeds_ends_at_the_deadline(place: Place, fake_nod
 def test_a_pod_that_the_kubelet_does_not_take_is_said(place: Place, fake_node: FakeNode) -> None:
     fake_node.pods = list  # type: ignore[method-assign]
 
-    assert (
-        "pod web: the kubelet has not taken it up after 20 s\n"
-        "the kubelet on heat-11112222-pods.web.json:\n  refused: heat-11112222-pods.web.json"
-        in deploy(place, NGINX, pods_deadline=20)["deploy_stderr"]
-    )
+    said = deploy(place, NGINX, pods_deadline=20)["deploy_stderr"]
+
+    assert "pod web: the kubelet has not taken it up after 20 s\n" in said
+    assert re.search(r"the kubelet on (heat-11112222-pods\.web\.\w+\.json):\n  refused: \1", said)
 
 
 def test_a_failed_update_puts_back_the_pods_that_ran(place: Place, fake_node: FakeNode) -> None:
@@ -374,7 +445,7 @@ def test_a_refusal_after_a_change_that_was_cut_off_puts_back_the_pods_that_ran(
         patched.setattr(watch, "until_ready", killed)
         with pytest.raises(KeyboardInterrupt):
             deploy(place, pod("cut-off"), "UPDATE")
-    assert [name for name, _ in files(place).items()] == ["heat-11112222-pods.cut-off.json"]
+    assert names(place) == ["heat-11112222-pods.cut-off"]
 
     answer = deploy(place, pod("bad", image="a.b/none:1"), "UPDATE")
 
@@ -581,7 +652,7 @@ def test_the_end_of_a_deployment_that_was_replaced_ends_nothing(place: Place) ->
     answer = hook.answer({"id": "x", "inputs": inputs, given.REPLACED: True}, place)
 
     assert answer["deploy_status_code"] == 0
-    assert list(files(place)) == ["heat-11112222-pods.web.json"]
+    assert names(place) == ["heat-11112222-pods.web"]
 
 
 def test_manifests_go_also_where_the_kubelet_stays_silent(place: Place, fake_node: FakeNode) -> None:
@@ -620,9 +691,7 @@ def test_pods_of_deployments_that_are_gone_are_pruned(
     monkeypatch.setattr(hook.json, "load", lambda _: ["one/11112222333/second"])  # type: ignore[attr-defined]
 
     assert hook.prune() == 0
-    assert sorted(files(place)) == [
-        "heat-11112222-second.two.json", "heat-hand.three.json", "users-own.json",
-    ]  # fmt: skip
+    assert names(place) == ["heat-11112222-second.two", "heat-hand.three", "users-own.json"]
     assert "one/11112222333/first is over" in capsys.readouterr().err
 
 

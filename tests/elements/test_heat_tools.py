@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -189,3 +190,16 @@ def test_cfn_init_gets_the_config_as_its_metadata(tool: Tool, fake: Callable[...
 
     assert json.loads(answer["deploy_stdout"]) == {"AWS::CloudFormation::Init": '{"config": {}}'}
     assert calls.read_text().split()[2:] == ["--configsets", "a,b"]
+
+
+def test_no_program_in_the_image_imports_from_the_folder_that_it_is_started_in() -> None:
+    """There, somebody may have put a json.py; -I means no folder of the caller's, -P not the current one."""
+    starts = [
+        (path.name, words)
+        for path in (project_root() / "elements").glob("*/*-files/*")
+        if path.is_file() and b"\0" not in path.read_bytes()
+        for words in re.findall(r"^\s*(?:exec )?(python3 -\S+)", path.read_text(), re.MULTILINE)
+    ]
+
+    assert len(starts) > 5
+    assert [start for start in starts if not re.search(r"-\w*[IP]", start[1])] == []

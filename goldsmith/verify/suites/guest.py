@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from testinfra.host import Host
 
 T = TypeVar("T")
+SERVED_PORT, HOST_PORT = 8080, 18080  # of the suites' own servers
+OF_SUITES = "goldsmith-verify"  # namespace of the pods that the suites bring themselves
 Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
 
 # Nothing but what it needs is imported: on a host without KVM, http.client alone takes a second.
@@ -39,31 +41,63 @@ def kubelet_get(
     return dict(json.loads(host.check_output(f"{prefix} python3 -IS -c %s %s %s %s", *words)))
 
 
-def pods(host: Host) -> dict[str, Pod]:
-    """name -> pod as the kubelet reports it; a static pod's name ends in its node's name."""
+def pods(host: Host) -> list[Pod]:
+    """The pods as the kubelet reports them; a static pod's name ends in its node's name."""
     answer = kubelet_get(host, "/pods")
     assert answer["status"] == 200, answer
-    return {pod["metadata"]["name"]: pod for pod in json.loads(answer["body"])["items"] or []}
+    return list(json.loads(answer["body"])["items"] or [])
 
 
-def find_pod(host: Host, name: str) -> Pod | None:
-    """The pod that came from the manifest called name, or None."""
-    return next((pod for full, pod in pods(host).items() if full.startswith(f"{name}-")), None)
+def find_pod(host: Host, name: str, namespace: str = "default") -> Pod | None:
+    """The pod that came from the manifest of this name and namespace, or None."""
+    return next((pod for pod in pods(host) if _source(pod) == (namespace, name)), None)
 
 
-def the_pod(host: Host, name: str) -> Pod:
+def the_pod(host: Host, name: str, namespace: str = "default") -> Pod:
     """The same, where it has to be there."""
-    found = find_pod(host, name)
-    assert found is not None, f"no pod {name}"
+    found = find_pod(host, name, namespace)
+    assert found is not None, f"no pod {name} in the namespace {namespace}"
     return found
 
 
+def key_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name of a pod's manifest."""
+    return manifest["metadata"].get("namespace") or "default", manifest["metadata"]["name"]
+
+
+def _source(pod: Pod) -> tuple[str, str]:
+    """Namespace and name of the manifest that a static pod came from."""
+    name, node = pod["metadata"]["name"], pod["spec"].get("nodeName", "")
+    return pod["metadata"].get("namespace", "default"), name.removesuffix(f"-{node}")
+
+
 def is_ready(pod: Pod) -> bool:
-    """Running, and its readiness probes answer."""
+    """Running, and its readiness probes answer; or ended with success, where its restartPolicy lets it."""
     conditions = pod["status"].get("conditions", [])
-    return pod["status"]["phase"] == "Running" and any(
-        c["type"] == "Ready" and c["status"] == "True" for c in conditions
+    return pod["status"]["phase"] == "Succeeded" or (
+        pod["status"]["phase"] == "Running"
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     )
+
+
+def started(host: Host, name: str) -> Pod:
+    """A pod of the suites, once it is ready."""
+
+    def ready() -> Pod | None:
+        pod = find_pod(host, name, OF_SUITES)
+        return pod if pod and is_ready(pod) else None
+
+    pod = wait_for(ready, 120)
+    assert pod, find_pod(host, name, OF_SUITES)
+    return pod
+
+
+def in_network_of(host: Host, pod: Pod) -> str:
+    """The beginning of a command that runs in a pod's network."""
+    name = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    rows = [row.split() for row in host.check_output("ctr -n k8s.io tasks list").splitlines()]
+    (pid,) = [row[1] for row in rows if row[0] == name]
+    return f"nsenter --net=/proc/{pid}/ns/net"
 
 
 def wait_for(probe: Callable[[], T], timeout_s: float, *, every_s: float = 2.0) -> T:
@@ -83,7 +117,7 @@ def put(host: Host, texts: Mapping[str, str]) -> None:
 
 
 def ready_since(pod: Pod) -> float:
-    """When the pod became ready for the last time, in seconds since 1970."""
+    """When the pod became ready for the last time, or ended, in seconds since 1970."""
     condition = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")
     return datetime.datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
 

@@ -99,13 +99,23 @@ def _sources(sources: Mapping[str, Any], _changed: Changed) -> set[str]:
                 shutil.copyfileobj(answer, copy)
             if tarfile.is_tarfile(archive):
                 with tarfile.open(archive) as tar:
-                    tar.extractall(target, filter="data")
+                    tar.extractall(target, filter="tar")  # links may be absolute
             elif zipfile.is_zipfile(archive):
-                shutil.unpack_archive(archive, target, "zip")
+                _unzip(archive, Path(target))
             else:
                 raise FailedError(f"sources: {target}: what was fetched is neither a tar nor a zip archive")
         _say(f"source {target} unpacked")
     return set(sources)
+
+
+def _unzip(archive: Path, target: Path) -> None:
+    """Unpack a zip archive with its files' permissions, which zipfile itself leaves out."""
+    with zipfile.ZipFile(archive) as unpacked:
+        for member in unpacked.infolist():
+            path = Path(unpacked.extract(member, target))
+            permissions = (member.external_attr >> 16) & 0o755
+            if permissions and not member.is_dir():
+                path.chmod(permissions)
 
 
 def _files(files: Mapping[str, Any], _changed: Changed) -> set[str]:
@@ -116,8 +126,8 @@ def _files(files: Mapping[str, Any], _changed: Changed) -> set[str]:
 
 
 def _place(path: Path, file: Mapping[str, Any]) -> bool:
-    """Write a file as configured; True if it changed."""
-    content, mode = _content(file), str(file.get("mode", "000644"))
+    """Write a file as configured; True if it changed. A file that is there keeps what is not configured."""
+    content, mode = _content(file), str(file.get("mode") or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     if mode.startswith(_SYMLINK):
         if path.is_symlink() and os.fsencode(path.readlink()) == content:
@@ -126,18 +136,25 @@ def _place(path: Path, file: Mapping[str, Any]) -> bool:
         path.symlink_to(os.fsdecode(content))
         return True
     differs = path.is_symlink() or not path.is_file() or path.read_bytes() != content
-    fresh = path.with_name(f".{path.name}.cfn-init") if differs else path
+    before = path.stat() if path.is_file() and not path.is_symlink() else None
+    fresh = _written_beside(path, content) if differs else path
     try:
-        if differs:
-            fresh.touch(mode=0o600)
-            fresh.write_bytes(content)
-        shutil.chown(fresh, file.get("owner", "root"), file.get("group", "root"))
-        fresh.chmod(int(mode, 8) & 0o7777)
+        owner, group = (before.st_uid, before.st_gid) if before else ("root", "root")
+        shutil.chown(fresh, file.get("owner", owner), file.get("group", group))
+        fresh.chmod((int(mode, 8) if mode else before.st_mode if before else 0o644) & 0o7777)
         fresh.replace(path)
     finally:
         if differs:
             fresh.unlink(missing_ok=True)
     return differs
+
+
+def _written_beside(path: Path, content: bytes) -> Path:
+    """A new file, which nobody else can have put there, in the folder of path."""
+    descriptor, name = tempfile.mkstemp(prefix=".cfn-init-", dir=path.parent)
+    os.close(descriptor)
+    Path(name).write_bytes(content)
+    return Path(name)
 
 
 def _content(file: Mapping[str, Any]) -> bytes:
@@ -163,7 +180,7 @@ def _commands(commands: Mapping[str, Any], _changed: Changed) -> set[str]:
 
 def _ran(name: str, command: Mapping[str, Any]) -> bool:
     env = {key: str(value) for key, value in command.get("env", {}).items()}
-    where = command.get("cwd")
+    where = str(Path(command["cwd"]).expanduser()) if command.get("cwd") else None
     test = command.get("test")
     if test and subprocess.run(_words(test), env={**os.environ, **env}, cwd=where, check=False).returncode:
         _say(f"command {name} not needed, as its test says")

@@ -65,8 +65,8 @@ def configs(init: Mapping[str, Any], sets: list[str]) -> list[tuple[str, Config]
 
 
 def is_true(value: object) -> bool:
-    """Templates use true, "true" and "True"."""
-    return str(value).lower() == "true"
+    """As heat-cfntools has it: true, "true", "yes", "1" and 1, in any case of letters."""
+    return str(value).strip().lower() in {"true", "yes", "1"}
 
 
 def _members(sets: Mapping[str, Any], name: str, outer: tuple[str, ...]) -> Iterator[str]:

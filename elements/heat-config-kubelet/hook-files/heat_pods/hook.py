@@ -7,6 +7,7 @@ is changed; where pods do not become ready, those that ran before are put back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -79,7 +80,7 @@ def _bring_up(asked: Request, place: Place) -> dict[str, Any]:
     except (BadRequest, Unreachable, OSError) as e:
         return {**_failed(_why(e)), **_take_back_unproven(asked, place, good)}
     try:
-        is_changed = folder.set(asked.key, texts)
+        is_changed = _replace(asked, place, texts)
     except OSError:
         folder.set(asked.key, good)
         raise
@@ -117,6 +118,19 @@ def _checked(asked: Request, place: Place, folder: Folder) -> tuple[request.Pod,
     return asked.pods
 
 
+def _replace(asked: Request, place: Place, texts: Mapping[str, str]) -> bool:
+    """Make these the manifests of the deployment; a pod whose host port another one gets ends first."""
+    folder = place.folder()
+    first = manifests.in_the_way(folder.of(asked.key), texts)
+    if first:
+        with contextlib.suppress(Unreachable):
+            pods = watch.of(place.node.pods(), manifests.hashes(first))
+            folder.remove(first)
+            uids = {report.uid(pod) for pod in pods.values()}
+            watch.until_gone(place.node, uids, deadline_s=asked.deadline_s)
+    return folder.set(asked.key, texts) or bool(first)
+
+
 def _take_back_unproven(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
     """Restore the pods from before an interrupted change, whose pods were never seen ready."""
     return _put_back(asked, place, good) if place.folder().is_unproven(asked.key) else {}
@@ -125,7 +139,7 @@ def _take_back_unproven(asked: Request, place: Place, good: Mapping[str, str]) -
 def _put_back(asked: Request, place: Place, good: Mapping[str, str]) -> dict[str, str]:
     """Restore the previous pods and report their states."""
     try:
-        place.folder().set(asked.key, good)
+        _replace(asked, place, good)
         place.folder().drop_prepared(asked.key)
     except OSError as e:
         return {"deploy_stdout": f"the pods that were there before cannot be put back: {e.strerror}"}

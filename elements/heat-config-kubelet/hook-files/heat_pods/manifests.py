@@ -21,6 +21,7 @@ from heat_config.record import write_durably
 from heat_pods.check import name_of
 from heat_pods.request import KEY_ANNOTATION, Pod
 
+_SHOWN = 60  # characters of a label or a name in the name of a file
 HASH_ANNOTATION = "goldsmith.heat/manifest"
 Texts = Mapping[str, str]  # file name -> content
 
@@ -36,8 +37,40 @@ def _render(pod: Pod, key: str, label: str) -> tuple[str, str]:
     metadata = pod["metadata"]
     notes = {**(metadata.get("annotations") or {}), KEY_ANNOTATION: key, HASH_ANNOTATION: digest}
     marked = {**pod, "metadata": {**metadata, "namespace": namespace, "annotations": notes}}
-    # labels have no dots, so no two deployments share a file
-    return f"heat-{label}.{name}.json", json.dumps(marked, sort_keys=True, indent=1)
+    return _file_name(key, label, namespace, name), json.dumps(marked, sort_keys=True, indent=1)
+
+
+def _file_name(key: str, label: str, namespace: str, name: str) -> str:
+    """Another one for each pod of each deployment: labels of two may be the same, names may be long."""
+    unique = hashlib.sha256(f"{key}\n{namespace}\n{name}".encode()).hexdigest()[:12]
+    return f"heat-{label[:_SHOWN]}.{name[:_SHOWN]}.{unique}.json"
+
+
+def in_the_way(before: Texts, after: Texts) -> dict[str, str]:
+    """Files whose pods have to end first: they hold a port of the host that another pod is to have.
+
+    The kubelet refuses a pod while another one has its port, and does not try again.
+    """
+    changed = {name: text for name, text in after.items() if before.get(name) != text}
+    wanted = {name: _host_ports(text) for name, text in changed.items()}
+    return {
+        name: text
+        for name, text in before.items()
+        if after.get(name) != text
+        and any(_host_ports(text) & ports for other, ports in wanted.items() if other != name)
+    }
+
+
+def _host_ports(text: str) -> set[tuple[str, int]]:
+    """Protocol and port of the host, of each container; in the host's network each port is one."""
+    spec = json.loads(text)["spec"]
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    ports = [port for container in containers for port in container.get("ports") or []]
+    shared = "containerPort" if spec.get("hostNetwork") else "hostPort"
+    numbers = [
+        (str(port.get("protocol") or "TCP"), port.get("hostPort") or port.get(shared)) for port in ports
+    ]
+    return {(protocol, number) for protocol, number in numbers if number}
 
 
 def hashes(texts: Texts) -> dict[str, str]:
@@ -76,9 +109,13 @@ class Folder:
         for name, text in changed.items():
             write_durably(self._manifests / name, text)
         gone = before.keys() - texts.keys()
-        for name in gone:
-            (self._manifests / name).unlink(missing_ok=True)
+        self.remove(gone)
         return bool(changed or gone)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files. Raises OSError."""
+        for name in names:
+            (self._manifests / name).unlink(missing_ok=True)
 
     def good(self, key: str) -> dict[str, str]:
         """The last set of a deployment's files with which all of its pods were ready; {} for none."""
