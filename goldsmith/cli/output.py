@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from goldsmith.cli import common
 from goldsmith.cli.answers import PlanAnswer
@@ -13,7 +13,7 @@ from goldsmith.core.documents import Document
 from goldsmith.host.preflight import Check
 from goldsmith.image.verdict import Verdict
 from goldsmith.pipeline import BuildResult
-from goldsmith.publish.inventory import ImagesAnswer, Listing, Orphan, OrphansAnswer
+from goldsmith.publish.inventory import ImagesAnswer, OrphansAnswer
 from goldsmith.publish.publisher import CloudResult
 
 
@@ -81,28 +81,32 @@ def show_publications(results: Sequence[CloudResult], answer: Document, *, as_js
         print("\n".join(_lines(result)))
 
 
-def show_images(found: Mapping[str, Listing], *, as_json: bool) -> None:
-    """Print a table of releases for each cloud."""
+def show_images(results: Sequence[CloudResult], *, as_json: bool) -> None:
+    """Print a table of releases for each cloud that answered. The caller raises the errors of the others."""
+    found = {result.cloud: result.listing for result in results if result.listing is not None}
     if as_json:
-        answer = ImagesAnswer(clouds={cloud: listing.rows for cloud, listing in found.items()})
-        common.print_document(answer)
+        clouds = {cloud: listing.rows for cloud, listing in found.items()}
+        common.print_document(ImagesAnswer(clouds=clouds, errors=_errors(results)))
         return
     for cloud, listing in found.items():
         print(f"{cloud}:")
         print(listing.table() or "  no releases")
 
 
-def show_orphans(found: Mapping[str, Sequence[Orphan]], *, cleaned: bool, as_json: bool) -> None:
-    """Print leftovers of interrupted publications."""
+def show_orphans(results: Sequence[CloudResult], *, cleaned: bool, as_json: bool) -> None:
+    """Print leftovers of interrupted publications, as show_images() prints releases."""
+    found = {result.cloud: result.orphans for result in results if result.orphans is not None}
     if as_json:
-        clouds = {cloud: tuple(orphans) for cloud, orphans in found.items()}
-        answer = OrphansAnswer(cleaned=cleaned, clouds=clouds)
-        common.print_document(answer)
+        common.print_document(OrphansAnswer(cleaned=cleaned, clouds=found, errors=_errors(results)))
         return
     for cloud, orphans in found.items():
         print(f"{cloud}:" if orphans else f"{cloud}: no leftovers")
         for each in orphans:
             print(f"  {'removed ' if cleaned else ''}{each.kind} {each.id}  {each.name}  {each.created}")
+
+
+def _errors(results: Sequence[CloudResult]) -> dict[str, str]:
+    return {result.cloud: str(result.error) for result in results if result.error is not None}
 
 
 def _lines(result: CloudResult) -> Iterator[str]:

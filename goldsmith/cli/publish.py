@@ -147,15 +147,17 @@ def images(
 ) -> None:
     """List the releases of a spec in each cloud: their alias, use and content."""
     from goldsmith.cli import output
-    from goldsmith.publish.publisher import Publisher
+    from goldsmith.publish import publisher
 
     with common.reported(as_json=json):
-        publisher = Publisher(name, _options(cloud, var, out, record))
+        releases = publisher.Publisher(name, _options(cloud, var, out, record))
+        found = releases.orphans(clean=clean, force=force) if orphans or clean else releases.images()
+    with common.reported():
         if orphans or clean:
-            found = publisher.orphans(clean=clean, force=force)
             output.show_orphans(found, cleaned=clean, as_json=json)
         else:
-            output.show_images(publisher.images(), as_json=json)
+            output.show_images(found, as_json=json)
+        publisher.require(found)
 
 
 @task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from goldsmith.core import progress
@@ -86,6 +86,9 @@ class ImagesAnswer(Document):
     clouds: Annotated[
         Mapping[str, tuple[ReleaseRow, ...]], about("Name of a cloud -> its releases, the newest first.")
     ]
+    errors: Annotated[Mapping[str, str], about("Name of a cloud that did not answer -> why.")] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +109,9 @@ class OrphansAnswer(Document):
 
     cleaned: Annotated[bool, about("Whether the leftovers were deleted.")]
     clouds: Annotated[Mapping[str, tuple[Orphan, ...]], about("Name of a cloud -> its leftovers.")]
+    errors: Annotated[Mapping[str, str], about("Name of a cloud that did not answer -> why.")] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

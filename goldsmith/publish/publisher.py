@@ -68,6 +68,8 @@ class CloudResult:
     outcome: Outcome | None = None
     plan: Plan | None = None
     diff: BuildDiff | None = None
+    listing: Listing | None = None
+    orphans: tuple[Orphan, ...] | None = None
 
 
 class Publisher:
@@ -107,27 +109,29 @@ class Publisher:
         """Give the alias back to the release before, or to the build `to`."""
         return self._everywhere(lambda cloud: self._rollback(cloud, to))
 
-    def images(self) -> dict[str, Listing]:
-        """Each cloud's releases. Raises PublishError where one does not answer."""
-        return {
-            cloud.name: inventory.releases(Glance(cloud.name), self.line, self.records)
-            for cloud in self.clouds
-        }
+    def images(self) -> list[CloudResult]:
+        """Each cloud's releases."""
+        return self._everywhere(self._images)
 
-    def orphans(self, *, clean: bool, force: bool) -> dict[str, list[Orphan]]:
+    def orphans(self, *, clean: bool, force: bool) -> list[CloudResult]:
         """Each cloud's leftovers of interrupted publications; clean: those that were removed."""
-        found = {}
-        for cloud in self.clouds:
-            with journal.locked(self.folder, cloud.name):
-                glance = Glance(cloud.name)
-                entries = self._journal(cloud, glance)
-                left = inventory.orphans(glance, self.line, entries, everything=force)
-                found[cloud.name] = [each for each in left if not clean or _remove(each, glance, entries)]
-        return found
+        return self._everywhere(lambda cloud: self._orphans(cloud, clean=clean, force=force))
 
     def resolve(self, *, project: str, build: str) -> ResolvedImage:
         """The image that holds the alias in the first of the clouds, or a build's."""
         return inventory.resolve(Glance(self.clouds[0].name), self.line, project=project, build=build)
+
+    def _images(self, cloud: PublishCloud) -> CloudResult:
+        listing = inventory.releases(Glance(cloud.name), self.line, self.records)
+        return CloudResult(cloud=cloud.name, listing=listing)
+
+    def _orphans(self, cloud: PublishCloud, *, clean: bool, force: bool) -> CloudResult:
+        with journal.locked(self.folder, cloud.name):
+            glance = Glance(cloud.name)
+            entries = self._journal(cloud, glance)
+            left = inventory.orphans(glance, self.line, entries, everything=force)
+            found = tuple(each for each in left if not clean or _remove(each, glance, entries))
+        return CloudResult(cloud=cloud.name, orphans=found)
 
     def _disks(self) -> tuple[Build, dict[Any, DiskFile]]:
         policy = signature_policy.choose(
@@ -260,5 +264,5 @@ def require(results: Sequence[CloudResult]) -> None:
     rows = "".join(f"\n  | {r.cloud:<16} {r.error or 'done'}" for r in results)
     raise PublishError(
         f"{len(failed)} of {len(results)} clouds failed{rows}",
-        hint="run this again: it does what is missing",
+        hint="run this again when they answer: it does what is missing",
     )

@@ -69,8 +69,11 @@ class PubPlace:
 
     def table(self) -> dict[str, tuple[bool, bool]]:
         """Build -> whether it holds the alias, whether it is hidden; staged ones with a question mark."""
-        (listing,) = self._publisher("", "", None).images().values()
-        return {row.build_id + ("" if row.released else "?"): (row.alias, row.hidden) for row in listing.rows}
+        (result,) = self._publisher("", "", None).images()
+        publisher.require([result])
+        assert result.listing is not None
+        rows = result.listing.rows
+        return {row.build_id + ("" if row.released else "?"): (row.alias, row.hidden) for row in rows}
 
 
 def write_spec(folder: Path, publish: Mapping[str, Any]) -> Path:

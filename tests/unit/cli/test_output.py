@@ -2,14 +2,20 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import functools
+import json
 from pathlib import Path
 
 import pytest
 
 from goldsmith.cli import output
 from goldsmith.cli.answers import PlanAnswer
+from goldsmith.errors import CloudError
 from goldsmith.image import dib_plan
 from goldsmith.pipeline import BuildResult
+from goldsmith.publish.inventory import Listing
+from goldsmith.publish.publisher import CloudResult
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSpec
 from tests.support import samples
@@ -89,3 +95,20 @@ def test_the_answer_of_a_build_has_its_image() -> None:
 
     assert answer["schema"] == "goldsmith.build-result"
     assert answer["image"] == "/out/mine/b1/m.qcow2"
+
+
+def test_clouds_that_answer_are_listed_beside_one_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    listing = Listing(now=datetime.datetime.now(datetime.UTC), rows=())
+    results = [
+        CloudResult(cloud="away", error=CloudError("away: no answer")),
+        CloudResult(cloud="here", listing=listing, orphans=()),
+    ]
+
+    output.show_images(results, as_json=False)
+    output.show_orphans(results, cleaned=False, as_json=False)
+    assert capsys.readouterr().out == "here:\n  no releases\nhere: no leftovers\n"
+    for show in (output.show_images, functools.partial(output.show_orphans, cleaned=False)):
+        show(results, as_json=True)
+        answer = json.loads(capsys.readouterr().out)
+        assert list(answer["clouds"]) == ["here"]
+        assert answer["errors"] == {"away": "away: no answer"}
