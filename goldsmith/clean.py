@@ -37,8 +37,8 @@ def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | 
     done.removed += lifecycle.clean_dead()
     done += cache.clean_cache(older_than_days=cache_older_than_days)
     if keep_builds is not None:
-        if foreign := build_folders.claim(out):
-            done.left.append(ownership.shared(out, foreign, "--out or GOLDSMITH_OUT"))
+        if why := build_folders.claim(out):
+            done.left.append(ownership.shared(out, why, "GOLDSMITH_OUT"))
         else:
             for folder in sorted(path for path in out.glob("*") if path.is_dir() and not path.is_symlink()):
                 done.removed += clean_builds(folder, keep=keep_builds)
@@ -53,12 +53,12 @@ def clean_builds(folder: Path, *, keep: int) -> list[str]:
     builds = build_folders.builds_of(folder)
     spared = set(builds[len(builds) - keep :] if keep else [])
     spared |= {build for build in builds if list(build.glob("publish*.json"))}
-    spared |= _live_builds()
+    live = _live_builds()
     verified = [build for build in builds if is_verified(build)]
     spared |= set(verified[-1:])
     done = []
     for build in builds:
-        if build not in spared and removal.remove_tree(build):
+        if build not in spared and build.resolve() not in live and removal.remove_tree(build):
             done.append(f"removed {build}")
     return done
 
@@ -67,5 +67,5 @@ def _live_builds() -> set[Path]:
     found = set()
     for run in runs.live_runs():
         with contextlib.suppress(OSError):
-            found.add(Path((run / "build").read_text()))
+            found.add(Path((run / "build").read_text()).resolve())
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import re
 import time
 from pathlib import Path
@@ -46,15 +47,15 @@ def _made(spec: Path, commit: str) -> Path:
             return folder
 
 
-def claim(out: Path) -> list[str]:
-    """Names of what is not ours in an output folder; nothing in it may be removed then."""
+def claim(out: Path) -> str:
+    """Why nothing in an output folder may be removed; empty where it is ours."""
     return ownership.claim_root(out, _ROOT, _is_known)
 
 
 def builds_of(folder: Path) -> list[Path]:
     """The folders of a spec's builds, the newest last; nothing else that lies beside them."""
-    found = sorted(folder.iterdir())
-    return [path for path in found if _ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+    found = (path for path in sorted(folder.iterdir()) if _ID.fullmatch(path.name) and not path.is_symlink())
+    return [path for path in found if path.is_dir() and path.stat().st_uid == os.geteuid()]
 
 
 def _is_known(entry: Path) -> bool:
@@ -64,7 +65,7 @@ def _is_known(entry: Path) -> bool:
     if entry.name in _OF_TASKS or entry.name.endswith("-images"):
         return True
     names = [path.name for path in entry.iterdir()]
-    return all(_ID.fullmatch(name) or name.lstrip(".").startswith(LATEST) for name in names)
+    return all(_ID.fullmatch(name) or name == LATEST or name.startswith(".") for name in names)
 
 
 def find_build(out: Path, name: str, build_id: str = "") -> Path:

@@ -78,8 +78,8 @@ def clean_cache(*, older_than_days: float | None = None) -> Cleaned:
 def clean_unfinished_entries() -> Cleaned:
     """Remove unfinished entries whose lock nobody holds, unless others use the root for something else."""
     root, done = paths.cache_root(), Cleaned()
-    if foreign := ownership.claim_root(root, _ROOT, _is_known):
-        done.left.append(ownership.shared(root, foreign, "GOLDSMITH_CACHE"))
+    if why := ownership.claim_root(root, _ROOT, _is_known):
+        done.left.append(ownership.shared(root, why, "GOLDSMITH_CACHE"))
         return done
     for new in _entries(".new-*"):
         key = new.name.removeprefix(".new-").rpartition("-")[0]
@@ -93,25 +93,29 @@ def clean_unfinished_entries() -> Cleaned:
 
 
 def _entries(pattern: str) -> list[Path]:
-    """Folders in the folders of our kinds; none where others use the root for something else."""
+    """Folders that we made in the folders of kinds; none where others use the root for something else."""
     root = paths.cache_root()
     if not ownership.is_marked(root, _ROOT):
         return []
-    kinds = [kind for kind in sorted(root.glob("*")) if kind.name != ENVIRONMENTS and _is_known(kind)]
-    return [
-        entry
-        for kind in kinds
-        for entry in sorted(kind.glob(pattern))
-        if entry.is_dir() and not entry.is_symlink()
-    ]
+    kinds = [kind for kind in sorted(root.glob("*")) if kind.name != ENVIRONMENTS and not kind.is_symlink()]
+    return [entry for kind in kinds for entry in sorted(kind.glob(pattern)) if _is_ours(entry, kind)]
+
+
+def _is_ours(entry: Path, kind: Path) -> bool:
+    """A sealed entry, or an unfinished one of a known kind."""
+    if entry.is_symlink() or not entry.is_dir() or entry.lstat().st_uid != os.geteuid():
+        return False
+    return (entry / _SEAL).is_file() or (kind.name in KINDS and entry.name.startswith(".new-"))
 
 
 def _is_known(kind: Path) -> bool:
-    """A kind of entries by its name, or by entries that are all sealed."""
+    """A folder with nothing but what we put into one: sealed entries, environments, indexes."""
     if kind.is_symlink() or not kind.is_dir():
         return False
-    return kind.name in KINDS or all(
-        entry.name.startswith(".") or (entry / _SEAL).is_file() for entry in kind.iterdir()
+    own = {ENVIRONMENTS: "pyvenv.cfg", "index": ""}.get(kind.name, _SEAL)
+    return all(
+        entry.name.startswith(".") or (entry / own).is_file() or (kind.name == "index" and entry.is_file())
+        for entry in kind.iterdir()
     )
 
 

@@ -25,7 +25,7 @@ def contained(argv: Sequence[Arg], *, network: bool = True) -> tuple[Arg, ...]:
     """The command that runs argv as root in its own namespaces; network: it has the host's network."""
     return privilege.as_root(
         (
-            "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+            "unshare", "--mount", "--propagation=slave", "--pid", "--fork", "--kill-child", "--mount-proc",
             *(() if network else ("--net",)), *_PARENT, *argv,
         )
     )  # fmt: skip

@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -30,9 +31,15 @@ class Cleaned:
 
 
 def mark(folder: Path, kind: str) -> None:
-    """Mark a folder as ours; kind: run, cloud, cache or out. Raises OSError."""
-    with contextlib.suppress(FileExistsError), (folder / FILE).open("x") as marker:
-        marker.write(_text(kind))
+    """Mark a folder as ours, whole or not at all; kind: run, cloud, cache or out. Raises OSError."""
+    descriptor, new = tempfile.mkstemp(prefix=f"{FILE}-", dir=folder)
+    try:
+        with open(descriptor, "w") as marker:  # noqa: PTH123 - it is open
+            marker.write(_text(kind))
+        with contextlib.suppress(FileExistsError):
+            os.link(new, folder / FILE)
+    finally:
+        os.unlink(new)  # noqa: PTH108 - its name is text
 
 
 def is_ours(folder: Path, kind: str) -> bool:
@@ -49,35 +56,46 @@ def is_ours(folder: Path, kind: str) -> bool:
 
 
 def is_marked(root: Path, kind: str) -> bool:
-    """Whether a root, of the cache or of builds, has a marker of this user; others may write to it, too."""
+    """Whether a root (cache, builds) has a marker of this user, and not everybody may write to it."""
     try:
         about = (root / FILE).lstat()
         is_file_of_ours = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid()
-        return is_file_of_ours and (root / FILE).read_text() == _text(kind)
+        is_open = root.stat().st_mode & stat.S_IWOTH
+        return is_file_of_ours and not is_open and (root / FILE).read_text() == _text(kind)
     except (OSError, ValueError):
         return False
 
 
-def claim_root(root: Path, kind: str, is_known: Callable[[Path], bool]) -> list[str]:
-    """Names of what is not ours in a root without our marker: nothing in it may be removed then.
+def claim_root(root: Path, kind: str, is_known: Callable[[Path], bool]) -> str:
+    """Why nothing in a root may be removed; empty where it has our marker. kind: cache or out.
 
-    A root in which all is known is new, or of an earlier version: it gets the marker. kind: cache or out.
+    A root in which all is known is new, or of an earlier version: it gets the marker.
     """
-    if is_marked(root, kind):
-        return []
+    if not root.exists() or is_marked(root, kind):
+        return ""
     try:
-        foreign = [each.name for each in sorted(root.iterdir()) if each.name != FILE and not is_known(each)]
-        if not foreign:
-            mark(root, kind)
-    except OSError:  # it is not there, or we may not write to it
-        return []
-    return foreign
+        if root.stat().st_mode & stat.S_IWOTH:
+            return "everybody may write to it"
+        foreign = [each.name for each in sorted(root.iterdir()) if not _is_known(each, is_known)]
+        if foreign:
+            return f"it also holds {', '.join(foreign[:_SHOWN])}{', ...' if len(foreign) > _SHOWN else ''}"
+        mark(root, kind)
+    except OSError as e:
+        return f"it cannot be marked as ours: {e.strerror}"
+    return "" if is_marked(root, kind) else "it is marked by another user, or for another use"
 
 
-def shared(root: Path, foreign: Sequence[str], setting: str) -> str:
+def _is_known(entry: Path, is_known: Callable[[Path], bool]) -> bool:
+    """An entry that cannot be read is somebody else's."""
+    try:
+        return entry.name.startswith(FILE) or is_known(entry)
+    except OSError:
+        return False
+
+
+def shared(root: Path, why: str, setting: str) -> str:
     """The line about a root that claim_root() leaves alone; setting: what moves it."""
-    shown = ", ".join(foreign[:_SHOWN]) + (", ..." if len(foreign) > _SHOWN else "")
-    return f"{root}: nothing in it was removed: it also holds {shown}; set {setting} to a folder of its own"
+    return f"{root}: nothing in it was removed: {why}; set {setting} to a folder of its own"
 
 
 def _text(kind: str) -> str:

@@ -15,6 +15,7 @@ from goldsmith.errors import HostError
 
 # Characters: the kernel keeps 63 of a loop device's path (reaper.py), and sockets have at most 107.
 _LONGEST_SCRATCH = 48
+_NOBODY = 65534  # whom the root folder belongs to in some containers (user_namespaces(7))
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -47,28 +48,43 @@ def scratch_root() -> Path:
 
     In a folder that others may write to, or that belongs to another user, it is a folder of our own.
     diskimage-builder and Unix sockets need a short path without spaces, on a disk and not a tmpfs.
-    Raises HostError if it cannot be made, or belongs to another user.
+    Raises HostError if it cannot be made, belongs to another user, or others may replace it.
     """
     base = Path(os.environ.get("GOLDSMITH_SCRATCH") or "/var/tmp").resolve()  # noqa: S108 - never used itself
     _require_usable(base)
     try:
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _is_ours_alone(base):
-            return base
-        root = base / f"goldsmith-{os.geteuid()}"
-        _require_usable(root)
-        root.mkdir(mode=0o700, exist_ok=True)
+        root = base
+        if not _is_ours_alone(base):
+            root = base / f"goldsmith-{os.geteuid()}"
+            _require_usable(root)
+            root.mkdir(mode=0o700, exist_ok=True)
+        is_ours, exposed = _is_ours_alone(root), _exposed(root)
     except OSError as e:
         raise HostError(
             f"cannot make the scratch folder {base}: {e.strerror}",
             hint="set GOLDSMITH_SCRATCH to a folder of your own",
         ) from e
-    if not _is_ours_alone(root):
+    if not is_ours or exposed is not None:
+        where = "" if exposed is None else f" (see the rights of {exposed})"
         raise HostError(
-            f"the scratch folder {root} belongs to another user, or others may write to it",
+            f"the scratch folder {root} belongs to another user, or others may replace it{where}",
             hint="set GOLDSMITH_SCRATCH to a folder of your own",
         )
     return root
+
+
+def _exposed(folder: Path) -> Path | None:
+    """The folder above in which another user can put something else in its place; None if there is none."""
+    user = os.geteuid()
+    for above in folder.parents:
+        about = above.stat()
+        is_own_group = about.st_gid == 0 if user == 0 else about.st_uid == user  # as umask 002 leaves it
+        others = stat.S_IWOTH if is_own_group else stat.S_IWOTH | stat.S_IWGRP
+        others_write = about.st_mode & others and not about.st_mode & stat.S_ISVTX
+        if others_write or about.st_uid not in {0, user, _NOBODY}:
+            return above
+    return None
 
 
 def _require_usable(scratch: Path) -> None:

@@ -210,8 +210,11 @@ def _namespace(pid: int) -> str:
 
 
 def _may_have_more(folder: Path) -> bool:
-    """A process whose environment we may not read names the folder: root's reaper can tell whose it is."""
-    return any(
+    """Only root's reaper can tell: of a process whose environment we may not read and which names the folder,
+    and of a loop device whose file was in a file system that is gone.
+    """
+    lost = (Path(each.read_text().strip()) for each in Path("/sys/block").glob("loop*/loop/backing_file"))
+    return any(not path.exists() for path in lost) or any(
         not os.access(f"/proc/{pid}/environ", os.R_OK) and os.fsencode(folder) in _bytes(pid, "cmdline")
         for pid in _pids()
     )

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldsmith.core import privilege, proc
-from goldsmith.errors import CommandError
+from goldsmith.core import ownership, privilege, proc
+from goldsmith.errors import CommandError, HostError
 
+_LAST = {"lock", ownership.FILE}  # what says whose a folder is: another try has to find it
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -33,7 +34,7 @@ def remove_tree_as_root(folder: Path) -> bool:
     if remove_tree(folder) or os.geteuid() == 0:
         return not os.path.lexists(folder)
     argv = privilege.as_root([sys.executable, "-P", "-m", "goldsmith.core.removal", folder])
-    with contextlib.suppress(CommandError):
+    with contextlib.suppress(CommandError, HostError):
         proc.capture(argv, cwd=Path(__file__).parent.parent.parent, timeout_s=300)
     return not os.path.lexists(folder)
 
@@ -49,8 +50,13 @@ def _remove(name: str, parent: int, mount: str) -> None:
         if _mount_of(folder) != mount:
             return
         with contextlib.suppress(OSError):
-            for entry in os.listdir(folder):
-                _remove(entry, folder, mount)
+            names = os.listdir(folder)
+            for entry in names:
+                if entry not in _LAST:
+                    _remove(entry, folder, mount)
+            if set(os.listdir(folder)) <= _LAST:
+                for entry in _LAST & set(names):
+                    _try_to_remove(entry, folder)
     finally:
         os.close(folder)
     _try_to_remove(name, parent)

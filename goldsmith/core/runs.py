@@ -12,6 +12,7 @@ from pathlib import Path
 
 from goldsmith.core import build_folders, cache, locks, ownership, paths, proc, reaper, removal
 from goldsmith.core.ownership import Cleaned
+from goldsmith.errors import CommandError, HostError
 
 _KIND, _RUN = "run", "run-"
 _NEW = "new-"  # prefix of a run's folder until its lock exists
@@ -30,7 +31,7 @@ class Run:
 
     def claim_build(self, build: Path) -> None:
         """Record the build folder that this run fills, for clean-up if we are killed."""
-        (self.folder / "build").write_text(str(build))
+        (self.folder / "build").write_text(str(build.resolve()))
 
 
 @contextlib.contextmanager
@@ -40,8 +41,7 @@ def run(*, out: Path | None = None) -> Iterator[Run]:
     out: its output folder, if not out_root().
     """
     clean_dead_runs()
-    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=paths.scratch_root()))
-    ownership.mark(new, _KIND)
+    new = _new_folder(out)
     with locks.locked(new / "lock"):
         # It gets its final name only after it is locked: others take a run without a lock for dead.
         folder = new.rename(new.with_name(_RUN + new.name.removeprefix(_NEW)))
@@ -53,6 +53,18 @@ def run(*, out: Path | None = None) -> Iterator[Run]:
                 raise
             finally:
                 _remove_run(folder)
+
+
+def _new_folder(out: Path | None) -> Path:
+    """A marked folder. Raises HostError where the disk is full."""
+    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=paths.scratch_root()))
+    try:
+        ownership.mark(new, _KIND)
+    except OSError as e:
+        removal.remove_tree(new)
+        paths.raise_if_full(e, paths.roots(out))
+        raise
+    return new
 
 
 @contextlib.contextmanager
@@ -90,13 +102,22 @@ def _folders(prefix: str) -> list[Path]:
 
 def _strangers() -> list[Path]:
     """What has a name as ours in the scratch folder, and no marker."""
-    ours = {*_folders(_RUN), *_folders(_NEW)}
-    found = sorted(path for each in (_RUN, _NEW) for path in paths.scratch_root().glob(f"{each}*"))
-    return [path for path in found if path not in ours and _age_s(path) > _NEW_FOR_S]
+    kinds = {_RUN: _KIND, _NEW: _KIND, "cloud-": "cloud"}
+    found = sorted(
+        path
+        for prefix, kind in kinds.items()
+        for path in paths.scratch_root().glob(f"{prefix}*")
+        if not ownership.is_ours(path, kind)
+    )
+    return [path for path in found if _age_s(path) > _NEW_FOR_S]
 
 
 def _remove_run(folder: Path) -> Cleaned:
-    done = Cleaned(removed=reaper.reap(folder))
+    done = Cleaned()
+    try:
+        done.removed += reaper.reap(folder)
+    except (CommandError, HostError) as e:  # no sudo: others' runs go on, and root can clean up
+        done.left.append(f"{folder}: {e}")
     with contextlib.suppress(OSError):
         done.removed += build_folders.drop_disk_images(Path((folder / "build").read_text()))
     busy = reaper.busy(folder)

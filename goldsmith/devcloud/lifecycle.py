@@ -180,7 +180,8 @@ def namespaces_of(name: str) -> Namespaces:
 def _pid(cloud: Instance) -> int | None:
     """Process 1 of a live cloud; None without a usable record: the reaper finds processes by their marks."""
     with contextlib.suppress(HostError):
-        return cloud.read().pid
+        pid = cloud.read().pid
+        return pid if pid in reaper.processes(cloud.folder) else None  # not one that took its number
     return None
 
 

@@ -9,16 +9,19 @@ environment_place() {
     if [[ ! $venv =~ [[:space:]] ]] && [ -w "$root" ] && { [ ! -e "$venv" ] || [ -w "$venv" ]; }; then
         printf '%s' "$venv"
     else
-        local id
+        local id cache
         id=$(printf '%s' "$root" | sha256sum)
-        printf '%s/environments/%s' "$(cache_folder)" "${id:0:16}"
+        cache=$(cache_folder) || return
+        printf '%s/environments/%s' "$cache" "${id:0:16}"
     fi
 }
 
 cache_folder() {
     local cache=${GOLDSMITH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/goldsmith}
     [[ $cache == /* ]] || cache=$PWD/$cache
-    if [[ $cache =~ [[:space:]] ]]; then cache=$(private_folder "/var/tmp/goldsmith-$(id -u)"); fi
+    if [[ $cache =~ [[:space:]] ]]; then
+        cache=$(private_folder "/var/tmp/goldsmith-$(id -u)") || return
+    fi
     printf '%s' "$cache"
 }
 

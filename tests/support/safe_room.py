@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mount namespace in which a mistake can harm nothing: all of this host is read-only there.
+"""Namespaces in which a mistake can harm nothing: all of this host is read-only, its processes are away.
 
 /tmp, /var/tmp and /dev are empty file systems in memory; /dev has a few devices and a stand-in for the rest.
 """
@@ -40,7 +40,8 @@ def run(room: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run our Python with these words in a room whose mount point is the folder room."""
     return subprocess.run(
         [
-            "unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh",
+            "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+            "sh", "-c", _ENTER, "sh",
             str(room), str(paths.project_root()), sys.executable, "-B", *words,
         ],
         capture_output=True, text=True, timeout=600, check=False, env=_environment(),

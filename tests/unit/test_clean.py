@@ -109,7 +109,7 @@ def test_nothing_is_removed_from_an_output_folder_that_others_use(tmp_path: Path
     assert build.exists()
     assert (tmp_path / "thesis/chapter").exists()
     assert done.removed == ()
-    assert "also holds thesis; set --out or GOLDSMITH_OUT" in done.left[0]
+    assert "also holds thesis; set GOLDSMITH_OUT" in done.left[0]
     assert done.as_text().startswith("left alone: ")
 
 
@@ -123,6 +123,31 @@ def test_what_lies_beside_builds_is_no_build(tmp_path: Path, name: str) -> None:
     clean.clean(tmp_path, cache_older_than_days=None, keep_builds=0)
 
     assert [path.name for path in (tmp_path / "tiny").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", [".publish-mine.lock", ".rollback-mine.json", ".latest.lock"])
+def test_an_output_folder_that_published_before_there_were_markers_is_taken_over(
+    tmp_path: Path, name: str
+) -> None:
+    (build,) = make_builds(tmp_path, "1")
+    (build.parent / name).touch()
+    (tmp_path / "tiny-images").mkdir()
+
+    clean.clean(tmp_path, cache_older_than_days=None, keep_builds=0)
+
+    assert not build.exists()
+
+
+def test_a_live_build_is_kept_however_its_folder_was_named(tmp_path: Path) -> None:
+    (live,) = make_builds(tmp_path / "real", "1")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for named in (tmp_path / "sub/../real", tmp_path / "link"):
+        with runs.run() as run:
+            run.claim_build(named / live.relative_to(tmp_path / "real"))
+            clean.clean(tmp_path / "real", cache_older_than_days=None, keep_builds=0)
+
+    assert live.exists()
 
 
 def test_a_linked_folder_of_builds_is_left_alone(tmp_path: Path) -> None:

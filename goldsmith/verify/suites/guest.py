@@ -6,13 +6,15 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from testinfra.host import Host
 
+from goldsmith.verify.expectations import Expectations
+
 T = TypeVar("T")
-SERVED_PORT, HOST_PORT = 8080, 18080  # of the suites' own servers
+SERVED_PORT = 8080  # of the suites' own servers
 OF_SUITES = "goldsmith-verify"  # namespace of the pods that the suites bring themselves
 Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
 
@@ -80,14 +82,14 @@ def is_ready(pod: Pod) -> bool:
     )
 
 
-def started(host: Host, name: str) -> Pod:
-    """A pod of the suites, once it is ready."""
+def started(host: Host, name: str, expected: Expectations) -> Pod:
+    """A pod of the suites, once it is ready; it starts beside the spec's."""
 
     def ready() -> Pod | None:
         pod = find_pod(host, name, OF_SUITES)
         return pod if pod and is_ready(pod) else None
 
-    pod = wait_for(ready, 120)
+    pod = wait_for(ready, expected.info.verify.pods_deadline_s * expected.slowness)
     assert pod, find_pod(host, name, OF_SUITES)
     return pod
 
@@ -98,6 +100,18 @@ def in_network_of(host: Host, pod: Pod) -> str:
     rows = [row.split() for row in host.check_output("ctr -n k8s.io tasks list").splitlines()]
     (pid,) = [row[1] for row in rows if row[0] == name]
     return f"nsenter --net=/proc/{pid}/ns/net"
+
+
+def free_host_port(manifests: Iterable[Mapping[str, Any]]) -> int:
+    """A port of the host for a server of the suites that none of these pods names."""
+    ports = {
+        number
+        for pod in manifests
+        for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
+        for port in container.get("ports") or []
+        for number in (port.get("hostPort"), port.get("containerPort"))
+    }
+    return next(port for port in range(18080, 65536) if port not in ports)
 
 
 def wait_for(probe: Callable[[], T], timeout_s: float, *, every_s: float = 2.0) -> T:

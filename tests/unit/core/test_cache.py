@@ -95,7 +95,7 @@ def test_second_caller_of_an_entry_waits_for_the_first(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unfinished() -> Path:
-    folder = paths.cache_root() / "kind" / ".new-a-key-x1y2z3"
+    folder = paths.cache_root() / "kubelet" / ".new-a-key-x1y2z3"
     folder.mkdir(parents=True)
     return folder
 
@@ -171,7 +171,10 @@ def test_cleaning_removes_nothing_from_a_folder_that_others_use(shared: Path) ->
     done = cache.clean_cache(older_than_days=0)
 
     assert done.removed == []
-    assert f"{shared}: nothing in it was removed: it also holds photos; set GOLDSMITH_CACHE" in done.left[0]
+    assert (
+        f"{shared}: nothing in it was removed: it also holds index, photos; set GOLDSMITH_CACHE"
+        in done.left[0]
+    )
     assert len(list(shared.rglob("file"))) == 3
 
 
@@ -180,8 +183,28 @@ def test_what_others_put_into_our_cache_later_is_left_alone(tmp_path: Path) -> N
     (paths.cache_root() / "photos/2026").mkdir(parents=True)
     (paths.cache_root() / "link").symlink_to(tmp_path)
 
-    assert cache.clean_cache(older_than_days=None) == Cleaned()
-    assert (paths.cache_root() / "photos/2026").exists()
+    theirs = ("photos/2026", "go/pkg", "registry/docker", "debian/pool")
+    for name in theirs:
+        (paths.cache_root() / name).mkdir(parents=True, exist_ok=True)
+
+    assert cache.clean_cache(older_than_days=-1) == Cleaned(
+        removed=[f"removed {paths.cache_root()}/kubelet/key (unused for 0 days)"]
+    )
+    assert all((paths.cache_root() / name).exists() for name in theirs)
+
+
+@pytest.mark.parametrize("names", [("go/src", "debian/pool"), ("environments/mine",), ("index/papers",)])
+def test_a_folder_of_somebodys_whose_names_are_as_ours_is_not_taken_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        (tmp_path / "theirs" / name).mkdir(parents=True)
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "theirs"))
+
+    done = cache.clean_cache(older_than_days=-1)
+
+    assert done.removed == []
+    assert f"it also holds {names[-1].partition('/')[0]}" in done.left[0]
 
 
 def test_a_cache_of_an_earlier_version_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -189,6 +212,7 @@ def test_a_cache_of_an_earlier_version_is_taken_over(monkeypatch: pytest.MonkeyP
     (entry / "file").unlink()
     (paths.cache_root() / ".goldsmith").unlink()
     (paths.cache_root() / "environments/abc").mkdir(parents=True)
+    (paths.cache_root() / "environments/abc/pyvenv.cfg").touch()
 
     assert cache.clean_cache() == Cleaned(removed=[f"removed {entry} (broken)"])
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -66,36 +67,70 @@ def is_known(path: Path) -> bool:
 def test_a_root_with_known_entries_alone_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "known-1").mkdir()
 
-    assert ownership.claim_root(tmp_path, "cache", is_known) == []
+    assert ownership.claim_root(tmp_path, "cache", is_known) == ""
     (tmp_path / "later").mkdir()
-    assert ownership.claim_root(tmp_path, "cache", is_known) == []
+    assert ownership.claim_root(tmp_path, "cache", is_known) == ""
     assert ownership.is_marked(tmp_path, "cache")
 
 
 def test_a_root_that_others_use_is_left_alone(tmp_path: Path) -> None:
-    for name in ("known-1", "thesis", "photos"):
+    for name in ("known-1", *"abcdef"):
         (tmp_path / name).mkdir()
 
-    assert ownership.claim_root(tmp_path, "cache", is_known) == ["photos", "thesis"]
+    assert ownership.claim_root(tmp_path, "cache", is_known) == "it also holds a, b, c, d, e, ..."
     assert not ownership.is_marked(tmp_path, "cache")
 
 
 def test_a_marker_of_another_user_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ownership.mark(tmp_path, "cache")
-    (tmp_path / "thesis").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
-    assert ownership.claim_root(tmp_path, "cache", is_known) == ["thesis"]
+    assert "marked by another user" in ownership.claim_root(tmp_path, "cache", is_known)
+
+
+def test_a_marker_for_another_use_is_none(tmp_path: Path) -> None:
+    ownership.mark(tmp_path, "cache")
+
+    assert "for another use" in ownership.claim_root(tmp_path, "out", is_known)
+
+
+def test_a_root_that_everybody_may_write_to_is_left_alone(tmp_path: Path) -> None:
+    ownership.mark(tmp_path, "cache")
+    tmp_path.chmod(0o777)
+
+    assert ownership.claim_root(tmp_path, "cache", is_known) == "everybody may write to it"
+
+
+def test_what_cannot_be_read_is_somebody_elses(tmp_path: Path) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError
+
+    (tmp_path / "lost+found").mkdir()
+
+    assert ownership.claim_root(tmp_path, "out", refuse) == "it also holds lost+found"
+
+
+def test_a_marker_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(OSError, match="No space"):
+        ownership.mark(tmp_path, "run")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_root_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    assert ownership.claim_root(tmp_path / "nothing", "out", is_known) == []
+    assert ownership.claim_root(tmp_path / "nothing", "out", is_known) == ""
 
 
-def test_a_shared_root_is_named_with_what_it_holds_and_the_setting(tmp_path: Path) -> None:
-    line = ownership.shared(tmp_path, list("abcdef"), "GOLDSMITH_CACHE")
+def test_a_shared_root_is_named_with_the_reason_and_the_setting() -> None:
+    line = ownership.shared(Path("/c"), "it also holds a", "GOLDSMITH_CACHE")
 
-    assert "also holds a, b, c, d, e, ...; set GOLDSMITH_CACHE to a folder of its own" in line
+    assert (
+        line == "/c: nothing in it was removed: it also holds a; set GOLDSMITH_CACHE to a folder of its own"
+    )
 
 
 def test_results_of_clean_ups_are_added() -> None:

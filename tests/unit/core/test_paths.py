@@ -81,7 +81,7 @@ def test_a_relative_scratch_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, 
     assert paths.scratch_root() == short / "s"
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o775])
+@pytest.mark.parametrize("mode", [0o1777, 0o1770, 0o1775])
 def test_in_a_folder_that_others_may_write_to_the_scratch_folder_is_one_of_our_own(
     monkeypatch: pytest.MonkeyPatch, short: Path, mode: int
 ) -> None:
@@ -113,6 +113,18 @@ def test_what_somebody_put_in_the_place_of_our_own_folder_is_refused(
     with pytest.raises(HostError, match="scratch folder") as e:
         paths.scratch_root()
     assert "folder of your own" in str(e.value.hint)
+
+
+@pytest.mark.parametrize("below", ["", "own", "own/deeper"])
+def test_a_scratch_folder_that_others_can_replace_is_refused(
+    monkeypatch: pytest.MonkeyPatch, short: Path, below: str
+) -> None:
+    (short / below).mkdir(mode=0o700, parents=True, exist_ok=True)
+    short.chmod(0o777)
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(short / below))
+
+    with pytest.raises(HostError, match=f"others may replace it .see the rights of {short}"):
+        paths.scratch_root()
 
 
 def test_a_scratch_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:

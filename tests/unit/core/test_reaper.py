@@ -35,6 +35,8 @@ def start() -> Iterator[Start]:
     def popen(*argv: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **env}, start_new_session=True)
         started.append(process)
+        while not Path(f"/proc/{process.pid}/environ").read_bytes():  # the kernel has just begun it
+            time.sleep(0.005)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while argv[0] == "sh" and not children.read_text():  # all its script says is done then
             time.sleep(0.005)

@@ -65,6 +65,17 @@ def test_what_is_on_another_mount_stays(folder: Path, monkeypatch: pytest.Monkey
     assert (folder / "deep/deeper/file").exists()
 
 
+def test_what_says_whose_a_folder_is_goes_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise what is left could never be removed."""
+    for name in ("lock", ".goldsmith"):
+        (folder / name).touch()
+    mounted = (folder / "deep").stat().st_ino
+    monkeypatch.setattr(removal, "_mount_of", lambda fd: "2" if os.fstat(fd).st_ino == mounted else "1")
+
+    assert not removal.remove_tree(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".goldsmith", "deep", "lock"]
+
+
 @pytest.mark.parametrize("has_sudo", [True, False])
 def test_an_ordinary_user_asks_sudo_for_what_is_left(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path], has_sudo: bool

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import ownership, paths, proc, runs
+from goldsmith.core import ownership, paths, proc, reaper, removal, runs
 from goldsmith.core.ownership import Cleaned
+from goldsmith.errors import HostError
 
 
 @pytest.fixture
@@ -161,6 +163,34 @@ def test_a_file_or_a_link_named_as_a_run_is_left_alone(tmp_path: Path) -> None:
     assert file.exists()
     assert link.is_symlink()
     assert (tmp_path / "lock").exists()
+
+
+def test_a_dead_run_that_only_root_can_clean_up_is_in_nobodys_way(
+    dead_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> list[str]:
+        if folder == dead_run:
+            raise HostError("sudo is not installed")
+        return []
+
+    monkeypatch.setattr(reaper, "reap", refuse)
+    monkeypatch.setattr(removal, "remove_tree_as_root", lambda folder: False)
+
+    with runs.run():
+        done = runs.clean_dead_runs()
+
+    assert f"{dead_run}: sudo is not installed" in done.left
+
+
+def test_a_new_run_on_a_full_disk_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ownership, "mark", full)
+
+    with pytest.raises(HostError, match="is full"), runs.run():
+        pass
+    assert list(paths.scratch_root().iterdir()) == []
 
 
 def test_only_a_build_loses_its_unfinished_files(dead_run: Path, tmp_path: Path) -> None:

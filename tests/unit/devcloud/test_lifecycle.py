@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from goldsmith.core import locks
+from goldsmith.core import locks, reaper
 from goldsmith.devcloud import answers, instance, lifecycle, namespaces
 from goldsmith.devcloud.instance import CloudRecord, Instance
 from goldsmith.errors import HostError, SpecError
@@ -52,12 +52,21 @@ def test_a_cloud_whose_record_is_unusable_can_be_ended(
     assert removed == [f"removed {here.folder}"]
 
 
-def test_a_running_cloud_is_ended_by_its_process_1(here: Instance, ended: list[int | None]) -> None:
+@pytest.mark.parametrize(("found", "pid"), [([7, 8], 7), ([8], None)], ids=["ours", "of a stranger"])
+def test_a_running_cloud_is_ended_by_its_process_1(
+    here: Instance,
+    ended: list[int | None],
+    monkeypatch: pytest.MonkeyPatch,
+    found: list[int],
+    pid: int | None,
+) -> None:
+    """The process of this number may be another one by now."""
+    monkeypatch.setattr(reaper, "processes", lambda folder: found)
     with instance.claimed(here):
         RECORD.write(here.record)
         lifecycle.down("mine")
 
-    assert ended == [7]
+    assert ended == [pid]
 
 
 def test_a_running_cloud_ends_once_its_owner_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:

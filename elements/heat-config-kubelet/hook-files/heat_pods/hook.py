@@ -123,11 +123,12 @@ def _replace(asked: Request, place: Place, texts: Mapping[str, str]) -> bool:
     folder = place.folder()
     first = manifests.in_the_way(folder.of(asked.key), texts)
     if first:
+        uids: set[str] = set()
         with contextlib.suppress(Unreachable):
-            pods = watch.of(place.node.pods(), manifests.hashes(first))
-            folder.remove(first)
-            uids = {report.uid(pod) for pod in pods.values()}
-            watch.until_gone(place.node, uids, deadline_s=asked.deadline_s)
+            pods = node.patiently(place.node.pods, timeout_s=asked.deadline_s)
+            uids = {report.uid(pod) for pod in watch.of(pods, manifests.hashes(first)).values()}
+        folder.remove(first)
+        watch.until_gone(place.node, uids, deadline_s=asked.deadline_s)
     return folder.set(asked.key, texts) or bool(first)
 
 

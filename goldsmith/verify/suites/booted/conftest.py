@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import testinfra
-from guest import HOST_PORT, OF_SUITES, SERVED_PORT, put
+from guest import OF_SUITES, SERVED_PORT, free_host_port, put
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -49,7 +49,7 @@ def handed_over_at(guest: Host, expected: Expectations) -> Iterator[float | None
         yield None
         return
     pods = {f"spec-{number}": pod for number, pod in enumerate(expected.info.verify.pods)}
-    pods |= {f"suites-{number}": pod for number, pod in enumerate(own_pods(guest))}
+    pods |= {f"suites-{number}": pod for number, pod in enumerate(own_pods(guest, expected))}
     put(guest, {f"{MANIFESTS}/{name}.json": json.dumps(pod) for name, pod in pods.items()})
     yield float(guest.check_output("date +%s"))
     guest.check_output(f"rm {MANIFESTS}/suites-*.json")
@@ -62,7 +62,7 @@ def sandbox_image(guest: Host) -> str:
     return found[1]
 
 
-def own_pods(guest: Host) -> list[dict[str, Any]]:
+def own_pods(guest: Host, expected: Expectations) -> list[dict[str, Any]]:
     """Pods for what the spec's may lack: one that must not start, one in the host's network, two servers."""
     image = sandbox_image(guest)
     waits = {"name": "main", "image": image, "imagePullPolicy": "Never"}
@@ -73,7 +73,7 @@ def own_pods(guest: Host) -> list[dict[str, Any]]:
         "volumeMounts": [{"name": f[1:], "mountPath": f, "readOnly": True} for f in folders],
     }
     volumes = [{"name": folder[1:], "hostPath": {"path": folder}} for folder in folders]
-    port = {"containerPort": SERVED_PORT, "hostPort": HOST_PORT}
+    port = {"containerPort": SERVED_PORT, "hostPort": free_host_port(expected.info.verify.pods)}
     return [
         _pod("not-embedded", [{"name": "main", "image": "not-embedded.invalid/image:1"}], hostNetwork=True),
         _pod("host-networked", [waits], hostNetwork=True),

@@ -56,4 +56,4 @@ def test_private_keys_are_for_root_alone(host: Host) -> None:
 
 
 def test_service_accounts_of_the_api_are_not_needed(host: Host) -> None:
-    assert find_pod(host, "kube-apiserver") is None
+    assert find_pod(host, "kube-apiserver", "kube-system") is None

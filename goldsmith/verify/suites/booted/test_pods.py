@@ -77,19 +77,23 @@ def test_nothing_was_pulled(host: Host, settled: list[Key]) -> None:
     assert pulls == []
 
 
-def test_pod_whose_image_is_not_embedded_does_not_start(host: Host, settled: list[Key]) -> None:
+def test_pod_whose_image_is_not_embedded_does_not_start(
+    host: Host, settled: list[Key], expected: Expectations
+) -> None:
     def refused() -> dict[str, Any] | None:
         pod = find_pod(host, "not-embedded", OF_SUITES)
         statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
         waiting = [s["state"].get("waiting", {}).get("reason") for s in statuses]
         return pod if set(waiting) & {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"} else None
 
-    pod = wait_for(refused, 120)
+    pod = wait_for(refused, 120 * expected.slowness)
     assert pod, find_pod(host, "not-embedded", OF_SUITES)
     assert not is_ready(pod)
 
 
-def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, settled: list[Key]) -> None:
-    pod = started(host, "host-networked")
+def test_anonymous_client_in_a_host_networked_pod_gets_401(
+    host: Host, settled: list[Key], expected: Expectations
+) -> None:
+    pod = started(host, "host-networked", expected)
     answer = kubelet_get(host, "/pods", certificate=False, prefix=in_network_of(host, pod))
     assert answer["status"] == 401
