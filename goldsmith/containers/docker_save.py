@@ -132,6 +132,11 @@ def _saved(entry: SavedImage, members: Mapping[str, _Member]) -> Saved:
     config = _member(members, entry.config).path.read_bytes()
     diff_ids = manifests.config(config, "an image of the Docker engine").rootfs.diff_ids
     files = [_member(members, name) for name in entry.layers]
+    if len(files) != len(diff_ids):
+        raise BuildError(
+            f"the Docker engine saved {len(files)} layers of an image with {len(diff_ids)}",
+            hint="remove the image and build or pull it again: the engine's store may be damaged",
+        )
     layers = [_layer(member, diff_id) for member, diff_id in zip(files, diff_ids, strict=True)]
     return Saved(config=config, layers=tuple(layers))
 

@@ -128,7 +128,7 @@ def probe(stack: Stack) -> Probe:
         )
     try:
         data = json.loads(result) if isinstance(result, str) else result
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise VerificationError(
             f"the probe in the server answered with no JSON: {result[:200]!r}",
             hint="see the log of os-collect-config in the server",

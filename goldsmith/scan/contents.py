@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import lzma
 import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +197,8 @@ def _databases(blobs: Store | Archive, layer: str) -> Changes | str:
             return dict(_changes(archive))
     except tarfile.ReadError:
         return f"the compression of layer {layer} is not supported"
+    except (tarfile.TarError, EOFError, KeyError, zlib.error, lzma.LZMAError) as e:
+        return f"the layer {layer} cannot be read: {type(e).__name__}"
 
 
 def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
@@ -206,9 +210,9 @@ def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
         elif name.startswith(_WHITEOUT):
             yield f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"), None
         elif (member.isfile() or member.islnk()) and _DATABASES.fullmatch(path):
-            source = archive.extractfile(member)
-            assert source is not None
-            yield path, source.read()
+            source = archive.extractfile(member)  # none for a link to what is no file
+            if source is not None:
+                yield path, source.read()
 
 
 def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes | str]) -> Container:
@@ -252,7 +256,8 @@ def _dpkg(text: str) -> Iterator[Package]:
     """Installed packages of a dpkg status file (deb-control(5)); those without a status count too."""
     for paragraph in text.split("\n\n"):
         fields = dict(re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE))
-        if "Package" in fields and fields.get("Status", "ok installed").endswith("ok installed"):
+        is_installed = fields.get("Status", "ok installed").endswith("ok installed")
+        if is_installed and {"Package", "Version", "Architecture"} <= fields.keys():
             name, version = fields["Package"], fields["Version"]
             match = re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", ""))
             source = f"{match[1]} {match[2] or version}" if match else ""
@@ -265,7 +270,7 @@ def _apk(text: str) -> Iterator[Package]:
     """Alpine's database: P name, V version, A architecture, o origin."""
     for paragraph in text.split("\n\n"):
         fields = dict(re.findall(r"^([PVAo]):(.*)$", paragraph, re.MULTILINE))
-        if "P" in fields:
+        if {"P", "V", "A"} <= fields.keys():
             source = f"{fields['o']} {fields['V']}" if "o" in fields else ""
             yield Package(
                 family="apk", name=fields["P"], version=fields["V"], arch=fields["A"], source=source

@@ -522,3 +522,37 @@ def test_every_request_of_os_collect_config_has_an_end(tmp_path: Path, main: str
 def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
     assert "Environment=LC_ALL=C" in (FILES / "os-collect-config.service").read_text()
     assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": "a", "inputs": [3]},
+        {"id": "a", "inputs": 5},
+        {"id": "a", "inputs": [{}]},
+        {"id": "a", "inputs": {"name": "x"}},
+        {"id": "a", "inputs": [{"name": []}]},
+    ],
+)
+def test_odd_inputs_are_a_clear_error(tmp_path: Path, entry: object) -> None:
+    (tmp_path / "metadata").write_text(json.dumps([entry]))
+
+    with pytest.raises(deployment.MetadataError, match="the inputs of a are no list of mappings"):
+        deployment.read(tmp_path / "metadata")
+
+
+def test_metadata_that_is_nested_too_deeply_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "metadata").write_text("[" * 100_000 + "]" * 100_000)
+
+    with pytest.raises(deployment.MetadataError, match="cannot read"):
+        deployment.read(tmp_path / "metadata")
+
+
+@pytest.mark.parametrize("configs", [3, [3], [{"actions": None}], {"a": 1}, "text"])
+def test_a_component_with_odd_tools_has_nothing_to_do(tmp_path: Path, configs: object) -> None:
+    entry = {"id": "a", "group": "component", "config": {"configs": configs}}
+    (tmp_path / "metadata").write_text(json.dumps([entry]))
+
+    (found,) = deployment.read(tmp_path / "metadata") or ()
+
+    assert found.idle

@@ -377,3 +377,15 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(init: Init, tmp
     assert init({"config": {"files": {str(folder / "file"): {"content": "new", **MINE}}}}) == 0
     assert victim.read_text() == "precious"
     assert sorted(path.name for path in folder.iterdir()) == [".file.cfn-init", "file"]
+
+
+ODD_FILE = {cfnmetadata.KEY: {"config": {"files": {"/a": {"content": "", "encoding": []}}}}}
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000 + "]" * 100_000, json.dumps(ODD_FILE)], ids=["deep", "encoding"]
+)
+def test_odd_metadata_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd").write_text(text)
+
+    assert cfninit.main(["--file", str(tmp_path / "odd")]) == 2

@@ -231,6 +231,24 @@ def test_a_pod_that_an_update_leaves_out_ends(place: Place) -> None:
     assert names(place) == ["heat-11112222-pods.two"]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[" * 5000 + "]" * 5000,
+        "&a [*a]",
+        "{kind: List, items: 5}",
+        "{kind: List, items: {a: 1}}",
+        "a: &a {b: *a}",
+    ],
+)
+def test_odd_configs_are_refused_with_a_reason(place: Place, config: str) -> None:
+    answer = deploy(place, config)
+
+    assert answer["deploy_status_code"] == 1
+    assert answer["deploy_stderr"]
+    assert files(place) == {}
+
+
 def on_port(name: str, port: int = 80, **more: object) -> dict[str, Any]:
     return pod(name, ports=[{"containerPort": 8080, "hostPort": port}], **more)  # type: ignore[arg-type]
 

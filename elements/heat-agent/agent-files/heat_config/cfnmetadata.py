@@ -42,7 +42,7 @@ def read(path: Path) -> Mapping[str, Any]:
         init = json.loads(init) if isinstance(init, str) else init
     except OSError as e:
         raise RefusedError(f"{path}: {e.strerror}") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise RefusedError(f"{path}: no JSON: {e}") from None
     except (KeyError, TypeError):
         raise RefusedError(f"{path} has no {KEY}") from None
@@ -104,7 +104,7 @@ def _check_entry(section: str, entry: object, where: str) -> None:
         file = _mapping(entry, where)
         if ("content" in file) == ("source" in file):
             raise RefusedError(f"{where}: it needs either content or source")
-        if file.get("encoding", "plain") not in {"plain", "base64"}:
+        if file.get("encoding", "plain") not in ("plain", "base64"):
             raise RefusedError(f"{where}: encoding is plain or base64, not {file['encoding']!r}")
 
 

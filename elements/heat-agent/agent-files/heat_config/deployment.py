@@ -44,7 +44,7 @@ def read(path: Path) -> Sequence[Deployment] | None:
     try:
         text = path.read_text()
         entries = json.loads(text) if text.strip() else None
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise MetadataError(f"cannot read {path}: {e}") from e
     if entries is None:
         return None
@@ -64,7 +64,10 @@ def _marked(found: Sequence[Deployment]) -> Iterator[Deployment]:
 def _parse(entry: object, path: Path) -> Deployment:
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         raise MetadataError(f"{path} has an entry that is no deployment")
-    listed = [_text_where_declared(item) for item in entry.get("inputs") or []]
+    given_inputs = entry.get("inputs") or []
+    if not isinstance(given_inputs, list) or not all(_is_named(item) for item in given_inputs):
+        raise MetadataError(f"{path}: the inputs of {entry['id']} are no list of mappings with a name each")
+    listed = [_text_where_declared(item) for item in given_inputs]
     inputs = {item["name"]: item.get("value") for item in listed}
     action = str(inputs.get("deploy_action") or "CREATE")
     chosen = {**entry, "inputs": listed}
@@ -80,6 +83,10 @@ def _parse(entry: object, path: Path) -> Deployment:
     )  # fmt: skip
 
 
+def _is_named(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("name"), str)
+
+
 def _text_where_declared(item: Mapping[str, Any]) -> dict[str, Any]:
     """An input declared as String as text, because Heat turns text that looks like a number into one."""
     value = item.get("value")
@@ -90,4 +97,5 @@ def _text_where_declared(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tool(config: object, action: str) -> Mapping[str, Any] | None:
     tools = config.get("configs") if isinstance(config, dict) else None
-    return next((tool for tool in tools or [] if action in tool.get("actions", [])), None)
+    known = [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    return next((tool for tool in known if action in (tool.get("actions") or ())), None)

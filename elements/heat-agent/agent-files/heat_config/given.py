@@ -27,7 +27,7 @@ def answered(hook: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> int:
         answer = hook(_deployment(json.load(sys.stdin)))
     except BadRequest as e:
         answer = _refusal(str(e))
-    except json.JSONDecodeError as e:
+    except (json.JSONDecodeError, RecursionError) as e:
         answer = _refusal(f"it is no JSON: {e}")
     json.dump(answer, sys.stdout)
     return 0

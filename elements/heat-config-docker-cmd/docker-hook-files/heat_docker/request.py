@@ -88,7 +88,7 @@ def parse(config: Mapping[str, Any]) -> Request:
 def _mapping(config: object) -> dict[str, Any]:
     try:
         found = yaml.safe_load(config) if isinstance(config, str) else config
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that there is not
+    except (yaml.YAMLError, ValueError, RecursionError) as e:  # ValueError: a date that there is not
         raise BadRequest(f"the config is no YAML: {str(e).replace(chr(10), ' ')}") from e
     if found is None:
         return {}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,11 +57,15 @@ def _pods(config: object, inputs: Mapping[str, Any]) -> Iterator[Pod]:
     """A pod, a list of them or a List of Kubernetes, as YAML text (one document or more) or structured."""
     try:
         documents = list(yaml.safe_load_all(config)) if isinstance(config, str) else [config]
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that there is not
+    except (yaml.YAMLError, ValueError, RecursionError) as e:  # ValueError: a date that there is not
         raise BadRequest(f"the config is no YAML: {str(e).replace(chr(10), ' ')}") from e
     for document in documents:
         for item in _items(document):
-            pod = given.resolved(copy.deepcopy(item), inputs)
+            try:
+                pod = given.resolved(copy.deepcopy(item), inputs)
+                json.dumps(pod)
+            except (RecursionError, TypeError, ValueError) as e:
+                raise BadRequest(f"a pod of the config cannot be written as JSON: {e}") from e
             if not isinstance(pod, dict):
                 raise BadRequest(f"the config must be pods, got {pod!r}")
             yield pod
@@ -70,5 +75,6 @@ def _items(document: object) -> list[Any]:
     if document is None or document == {}:
         return []
     if isinstance(document, dict) and document.get("kind") in ("List", "PodList"):
-        return list(document.get("items") or [])
+        items = document.get("items") or []
+        return items if isinstance(items, list) else [items]
     return document if isinstance(document, list) else [document]

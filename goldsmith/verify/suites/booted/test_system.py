@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from guest import wait_for
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -80,7 +81,10 @@ def test_clock_is_right_and_kept(host: Host) -> None:
 @pytest.mark.needs("systemd")
 def test_console_is_on_the_serial_port(host: Host) -> None:
     assert "console=ttyS0" in host.file("/proc/cmdline").content_string
-    assert host.run("systemctl is-active serial-getty@ttyS0.service").rc == 0
+    unit = "serial-getty@ttyS0.service"  # of Type=idle: it starts after all else
+    assert wait_for(lambda: host.run("systemctl is-active %s", unit).rc == 0, 60), host.run(
+        "systemctl status %s", unit
+    ).stdout
 
 
 @pytest.mark.needs("systemd")
