@@ -35,6 +35,7 @@ def test_processes_that_look_at_a_killed_run_live_on_and_are_named(
     ]
     ours = start("sleep", "60", marker=run)
     monkeypatch.setenv("GOLDSMITH_SCRATCH", str(place / "s"))
+    wait.wait_until(lambda: len(reaper.busy(run)) == 3, timeout_s=20)
 
     done = runs.clean_dead_runs()
 

@@ -19,7 +19,8 @@ from goldsmith.verify.expectations import Expectations
 MANIFESTS = "/etc/kubernetes/manifests"
 # A program of the guest's Python, which containers of the suites get by a mount: no image need have one.
 _SERVER = f"""
-import socket
+import signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # process 1 ends by no signal that it does not handle
 listening = socket.create_server(("", {SERVED_PORT}))
 while True:
     peer, _ = listening.accept()
