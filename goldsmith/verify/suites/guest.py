@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 from testinfra.host import Host
 
-from goldsmith.verify.expectations import Expectations
-
 T = TypeVar("T")
 SERVED_PORT = 8080  # of the suites' own servers
 OF_SUITES = "goldsmith-verify"  # namespace of the pods that the suites bring themselves
+Key = tuple[str, str]  # namespace and name of a pod
 Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
 
 # Nothing but what it needs is imported: on a host without KVM, http.client alone takes a second.
@@ -62,12 +61,12 @@ def the_pod(host: Host, name: str, namespace: str = "default") -> Pod:
     return found
 
 
-def key_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
+def key_of(manifest: Mapping[str, Any]) -> Key:
     """Namespace and name of a pod's manifest."""
     return manifest["metadata"].get("namespace") or "default", manifest["metadata"]["name"]
 
 
-def _source(pod: Pod) -> tuple[str, str]:
+def _source(pod: Pod) -> Key:
     """Namespace and name of the manifest that a static pod came from."""
     name, node = pod["metadata"]["name"], pod["spec"].get("nodeName", "")
     return pod["metadata"].get("namespace", "default"), name.removesuffix(f"-{node}")
@@ -80,18 +79,6 @@ def is_ready(pod: Pod) -> bool:
         pod["status"]["phase"] == "Running"
         and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     )
-
-
-def started(host: Host, name: str, expected: Expectations) -> Pod:
-    """A pod of the suites, once it is ready; it starts beside the spec's."""
-
-    def ready() -> Pod | None:
-        pod = find_pod(host, name, OF_SUITES)
-        return pod if pod and is_ready(pod) else None
-
-    pod = wait_for(ready, expected.info.verify.pods_deadline_s * expected.slowness)
-    assert pod, find_pod(host, name, OF_SUITES)
-    return pod
 
 
 def in_network_of(host: Host, pod: Pod) -> str:

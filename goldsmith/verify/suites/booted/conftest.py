@@ -5,13 +5,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
-from guest import OF_SUITES, SERVED_PORT, free_host_port, put
+from guest import (
+    OF_SUITES,
+    SERVED_PORT,
+    Key,
+    Pod,
+    find_pod,
+    free_host_port,
+    is_ready,
+    key_of,
+    put,
+    ready_since,
+    the_pod,
+    wait_for,
+)  # fmt: skip
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -29,11 +42,28 @@ while True:
 """
 
 
+def _pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": OF_SUITES},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": containers, **spec},
+    }
+
+
+NOT_EMBEDDED = _pod(
+    "not-embedded", [{"name": "main", "image": "not-embedded.invalid/image:1"}], hostNetwork=True
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that wait for the pods last, and the user's own suites after them."""
-    items.sort(
-        key=lambda i: (Path(__file__).parent != i.path.parent, "settled" in getattr(i, "fixturenames", ()))
-    )
+    """Tests that wait for the spec's pods are late, later those with pods of the suites, last the user's."""
+
+    def turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+        names = getattr(item, "fixturenames", ())
+        return Path(__file__).parent != item.path.parent, "brought" in names, "settled" in names
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
@@ -45,15 +75,57 @@ def guest(request: pytest.FixtureRequest) -> Host:
 
 @pytest.fixture(scope="session")
 def handed_over_at(guest: Host, expected: Expectations) -> Iterator[float | None]:
-    """Give the kubelet the spec's pods and those of the suites; the time of it, in seconds since 1970."""
+    """Give the kubelet the spec's pods and one that must not start; the time of it, in seconds since 1970."""
     if expected.info.kubelet is None:
         yield None
         return
-    pods = {f"spec-{number}": pod for number, pod in enumerate(expected.info.verify.pods)}
-    pods |= {f"suites-{number}": pod for number, pod in enumerate(own_pods(guest, expected))}
-    put(guest, {f"{MANIFESTS}/{name}.json": json.dumps(pod) for name, pod in pods.items()})
+    hand_over(guest, "spec", expected.info.verify.pods)
+    hand_over(guest, "refused", [NOT_EMBEDDED])
     yield float(guest.check_output("date +%s"))
+    guest.check_output(f"rm {MANIFESTS}/refused-*.json")
+
+
+@pytest.fixture(scope="session")
+def settled(
+    guest: Host,
+    expected: Expectations,
+    handed_over_at: float,
+    record_testsuite_property: Callable[[str, object], None],
+) -> list[Key]:
+    """The spec's pods, once they are ready or their deadline is over."""
+    keys = [key_of(manifest) for manifest in expected.info.verify.pods]
+    deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
+    ready = wait_for(lambda: all_ready(guest, keys), deadline_s, every_s=4) if keys else None
+    if ready:
+        took_s = max(ready_since(pod) for pod in ready) - handed_over_at
+        record_testsuite_property("pods_ready_s", max(took_s, 0.0))
+    return keys
+
+
+def all_ready(guest: Host, keys: list[Key]) -> list[Pod] | None:
+    """These pods once all of them are ready, else None."""
+    found = [find_pod(guest, name, namespace) for namespace, name in keys]
+    ready = [pod for pod in found if pod is not None and is_ready(pod)]
+    return ready if len(ready) == len(keys) else None
+
+
+@pytest.fixture(scope="session")
+def brought(guest: Host, expected: Expectations, settled: list[Key]) -> Iterator[Mapping[str, Pod]]:
+    """Pods of the suites by their names, once they are ready; they start when the spec's are measured."""
+    manifests = own_pods(guest, expected)
+    hand_over(guest, "suites", manifests)
+    deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
+    keys = [key_of(manifest) for manifest in manifests]
+    wait_for(lambda: all_ready(guest, keys), deadline_s)
+    yield {name: the_pod(guest, name, namespace) for namespace, name in keys}
     guest.check_output(f"rm {MANIFESTS}/suites-*.json")
+
+
+def hand_over(guest: Host, prefix: str, pods: Sequence[Mapping[str, Any]]) -> None:
+    """Give the kubelet pods; names of pods may be too long for files, or the same in two namespaces."""
+    files = {f"{MANIFESTS}/{prefix}-{number}.json": json.dumps(pod) for number, pod in enumerate(pods)}
+    if files:
+        put(guest, files)
 
 
 def sandbox_image(guest: Host) -> str:
@@ -64,7 +136,7 @@ def sandbox_image(guest: Host) -> str:
 
 
 def own_pods(guest: Host, expected: Expectations) -> list[dict[str, Any]]:
-    """Pods for what the spec's may lack: one that must not start, one in the host's network, two servers."""
+    """Pods for what the spec's may lack: one in the host's network, two servers, one on a host port."""
     image = sandbox_image(guest)
     waits = {"name": "main", "image": image, "imagePullPolicy": "Never"}
     folders = [folder for folder in ("/usr", "/lib", "/lib64") if guest.file(folder).exists]
@@ -76,20 +148,10 @@ def own_pods(guest: Host, expected: Expectations) -> list[dict[str, Any]]:
     volumes = [{"name": folder[1:], "hostPath": {"path": folder}} for folder in folders]
     port = {"containerPort": SERVED_PORT, "hostPort": free_host_port(expected.info.verify.pods)}
     return [
-        _pod("not-embedded", [{"name": "main", "image": "not-embedded.invalid/image:1"}], hostNetwork=True),
         _pod("host-networked", [waits], hostNetwork=True),
         _pod("server", [serves], volumes=volumes),
         _pod("server-on-host-port", [{**serves, "ports": [port]}], volumes=volumes),
     ]
-
-
-def _pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": OF_SUITES},
-        "spec": {"terminationGracePeriodSeconds": 1, "containers": containers, **spec},
-    }
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
-from guest import SERVED_PORT, Pod, free_host_port, in_network_of, started
+from guest import SERVED_PORT, Pod, free_host_port, in_network_of, is_ready
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -20,7 +20,7 @@ OUTSIDE, NEAR, FAR = "goldsmith-verify", "192.0.2.1", "192.0.2.2"  # addresses f
 
 
 @pytest.fixture(scope="module")
-def outside(host: Host, settled: object) -> Iterator[str]:
+def outside(host: Host, brought: Mapping[str, Pod]) -> Iterator[str]:
     """The beginning of a command in a network namespace of the guest, which stands for the outer world."""
     for command in (
         f"ip netns add {OUTSIDE}",
@@ -38,12 +38,6 @@ def outside(host: Host, settled: object) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def settled(host: Host, expected: Expectations) -> tuple[Pod, Pod]:
-    """The suites' servers, which run; the second one has a port of the host."""
-    return started(host, "server", expected), started(host, "server-on-host-port", expected)
-
-
-@pytest.fixture(scope="module")
 def host_port(expected: Expectations) -> int:
     return free_host_port(expected.info.verify.pods)
 
@@ -54,18 +48,25 @@ def connect(host: Host, address: str, port: int, *, prefix: str = "") -> str:
 
 
 @pytest.mark.needs("kubelet")
+def test_pods_of_the_suites_are_ready(brought: Mapping[str, Pod]) -> None:
+    assert [name for name, pod in brought.items() if not is_ready(pod)] == [], brought
+
+
+@pytest.mark.needs("kubelet")
 def test_host_port_is_reached_from_outside(host: Host, outside: str, host_port: int) -> None:
     assert connect(host, NEAR, host_port, prefix=outside) == "served"
 
 
 @pytest.mark.needs("kubelet")
-def test_host_port_is_reached_from_the_guest_itself(host: Host, settled: object, host_port: int) -> None:
+def test_host_port_is_reached_from_the_guest_itself(
+    host: Host, brought: Mapping[str, Pod], host_port: int
+) -> None:
     assert connect(host, "127.0.0.1", host_port) == "served"
 
 
 @pytest.mark.needs("kubelet")
-def test_pods_reach_each_other_and_the_host(host: Host, settled: tuple[Pod, Pod]) -> None:
-    one, other = settled
+def test_pods_reach_each_other_and_the_host(host: Host, brought: Mapping[str, Pod]) -> None:
+    one, other = brought["server"], brought["server-on-host-port"]
     inside = in_network_of(host, one)
     gateway = host.check_output(f"{inside} ip route show default").split()[2]
 

@@ -6,55 +6,16 @@ Where a check needs a pod of a certain shape, the suites bring it: the spec may 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from guest import (
-    OF_SUITES,
-    Pod,
-    find_pod,
-    in_network_of,
-    is_ready,
-    key_of,
-    kubelet_get,
-    ready_since,
-    started,
-    the_pod,
-    wait_for,
-)  # fmt: skip
+from guest import OF_SUITES, Key, Pod, find_pod, in_network_of, is_ready, kubelet_get, the_pod, wait_for
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
 
 pytestmark = pytest.mark.needs("kubelet")
-
-
-Key = tuple[str, str]  # namespace and name
-
-
-def all_ready(host: Host, keys: list[Key]) -> list[Pod] | None:
-    """These pods once all of them are ready, else None."""
-    found = [find_pod(host, name, namespace) for namespace, name in keys]
-    ready = [pod for pod in found if pod is not None and is_ready(pod)]
-    return ready if len(ready) == len(keys) else None
-
-
-@pytest.fixture(scope="module")
-def settled(
-    host: Host,
-    expected: Expectations,
-    handed_over_at: float,
-    record_testsuite_property: Callable[[str, object], None],
-) -> list[Key]:
-    """The spec's pods, once they are ready or their deadline is over."""
-    keys = [key_of(manifest) for manifest in expected.info.verify.pods]
-    deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
-    ready = wait_for(lambda: all_ready(host, keys), deadline_s, every_s=4) if keys else None
-    if ready:
-        took_s = max(ready_since(pod) for pod in ready) - handed_over_at
-        record_testsuite_property("pods_ready_s", max(took_s, 0.0))
-    return keys
 
 
 @pytest.mark.needs("pods")
@@ -91,9 +52,7 @@ def test_pod_whose_image_is_not_embedded_does_not_start(
     assert not is_ready(pod)
 
 
-def test_anonymous_client_in_a_host_networked_pod_gets_401(
-    host: Host, settled: list[Key], expected: Expectations
-) -> None:
-    pod = started(host, "host-networked", expected)
-    answer = kubelet_get(host, "/pods", certificate=False, prefix=in_network_of(host, pod))
+def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, brought: Mapping[str, Pod]) -> None:
+    inside = in_network_of(host, brought["host-networked"])
+    answer = kubelet_get(host, "/pods", certificate=False, prefix=inside)
     assert answer["status"] == 401
