@@ -82,7 +82,9 @@ def clean_dead_runs() -> Cleaned:
     done = Cleaned(left=[f"{path}: it is not marked as ours" for path in _strangers()])
     for folder in _folders(_RUN):
         if not locks.is_held(folder / "lock"):
+            busy = reaper.busy(folder)  # before its files lose their names
             done += _remove_run(folder)
+            done.left += busy
     for folder in _folders(_NEW):
         if _age_s(folder) > _NEW_FOR_S and removal.remove_tree(folder):
             done.removed.append(f"removed {folder}")
@@ -120,12 +122,10 @@ def _remove_run(folder: Path) -> Cleaned:
         done.left.append(f"{folder}: {e}")
     with contextlib.suppress(OSError):
         done.removed += build_folders.drop_disk_images(Path((folder / "build").read_text()))
-    busy = reaper.busy(folder)
     if removal.remove_tree_as_root(folder):
         done.removed.append(f"removed {folder}")
-    elif not busy:
+    else:
         done.left.append(f"{folder}: it cannot be removed whole; see what is mounted in it")
-    done.left += busy
     return done
 
 
