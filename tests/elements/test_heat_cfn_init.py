@@ -389,3 +389,24 @@ def test_odd_metadata_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "odd").write_text(text)
 
     assert cfninit.main(["--file", str(tmp_path / "odd")]) == 2
+
+
+def test_a_link_put_in_the_place_of_the_new_file_is_not_written_through(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of the folder may exchange the file as soon as it is there."""
+    victim, make = tmp_path / "victim", cfninit.tempfile.mkstemp  # type: ignore[attr-defined]
+    victim.write_text("precious")
+    victim.chmod(0o600)
+
+    def exchanged(**options: Any) -> tuple[int, str]:
+        descriptor, name = make(**options)
+        Path(name).unlink()
+        Path(name).symlink_to(victim)
+        return descriptor, name
+
+    monkeypatch.setattr(cfninit.tempfile, "mkstemp", exchanged)  # type: ignore[attr-defined]
+    init({"config": {"files": {str(tmp_path / "file"): {"content": "new", "mode": "000666", **MINE}}}})
+
+    assert victim.read_text() == "precious"
+    assert victim.stat().st_mode & 0o777 == 0o600

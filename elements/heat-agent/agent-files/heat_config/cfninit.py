@@ -137,24 +137,25 @@ def _place(path: Path, file: Mapping[str, Any]) -> bool:
         return True
     differs = path.is_symlink() or not path.is_file() or path.read_bytes() != content
     before = path.stat() if path.is_file() and not path.is_symlink() else None
-    fresh = _written_beside(path, content) if differs else path
+    owner, group = (before.st_uid, before.st_gid) if before else ("root", "root")
+    # By descriptor throughout: whoever may write to the folder could put a link in the place of a name.
+    if differs:
+        descriptor, name = tempfile.mkstemp(prefix=".cfn-init-", dir=path.parent)
+    else:
+        descriptor, name = os.open(path, os.O_RDONLY | os.O_NOFOLLOW), ""
     try:
-        owner, group = (before.st_uid, before.st_gid) if before else ("root", "root")
-        shutil.chown(fresh, file.get("owner", owner), file.get("group", group))
-        fresh.chmod((int(mode, 8) if mode else before.st_mode if before else 0o644) & 0o7777)
-        fresh.replace(path)
-    finally:
         if differs:
-            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.dup(descriptor), "wb") as sink:
+                sink.write(content)
+        shutil.chown(descriptor, file.get("owner", owner), file.get("group", group))
+        os.fchmod(descriptor, (int(mode, 8) if mode else before.st_mode if before else 0o644) & 0o7777)
+        if differs:
+            Path(name).replace(path)
+    finally:
+        os.close(descriptor)
+        if differs:
+            Path(name).unlink(missing_ok=True)
     return differs
-
-
-def _written_beside(path: Path, content: bytes) -> Path:
-    """A new file, which nobody else can have put there, in the folder of path."""
-    descriptor, name = tempfile.mkstemp(prefix=".cfn-init-", dir=path.parent)
-    os.close(descriptor)
-    Path(name).write_bytes(content)
-    return Path(name)
 
 
 def _content(file: Mapping[str, Any]) -> bytes:
