@@ -50,7 +50,14 @@ def scratch_root() -> Path:
     diskimage-builder and Unix sockets need a short path without spaces, on a disk and not a tmpfs.
     Raises HostError if it cannot be made, belongs to another user, or others may replace it.
     """
-    base = Path(os.environ.get("GOLDSMITH_SCRATCH") or "/var/tmp").resolve()  # noqa: S108 - never used itself
+    named = Path(os.environ.get("GOLDSMITH_SCRATCH") or "/var/tmp")  # noqa: S108 - never used itself
+    try:
+        base = named.resolve()
+    except RuntimeError as e:
+        raise HostError(
+            f"the scratch folder {named} is a link that leads back to itself",
+            hint="set GOLDSMITH_SCRATCH to a folder of your own",
+        ) from e
     _require_usable(base)
     try:
         base.mkdir(mode=0o700, parents=True, exist_ok=True)

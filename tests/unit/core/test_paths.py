@@ -133,3 +133,14 @@ def test_a_scratch_folder_that_cannot_be_made_is_named(monkeypatch: pytest.Monke
 
     with pytest.raises(HostError, match=f"cannot make the scratch folder {short}/file/scratch: Not a dir"):
         paths.scratch_root()
+
+
+def test_a_scratch_folder_that_is_a_loop_of_links_is_named(
+    monkeypatch: pytest.MonkeyPatch, short: Path
+) -> None:
+    (short / "a").symlink_to("b")
+    (short / "b").symlink_to("a")
+    monkeypatch.setenv("GOLDSMITH_SCRATCH", str(short / "a"))
+
+    with pytest.raises(HostError, match=r"leads back to itself|cannot make the scratch folder"):
+        paths.scratch_root()
