@@ -295,8 +295,10 @@ def test_cleaning_the_cache_leaves_environments_alone(host: Host, monkeypatch: p
     monkeypatch.setenv("GOLDSMITH_CACHE", str(host.folder / "cache"))
     place = Path(host.sh("environment_place", GOLDSMITH_CACHE=str(host.folder / "cache")).stdout)
     place.mkdir(parents=True)
+    (place / "pyvenv.cfg").touch()
     broken = host.folder / "cache" / "bundle" / "0"
     broken.mkdir(parents=True)
+    (broken / ".files.json").write_text('{"lost": "0"}')
 
     cache.clean_cache(older_than_days=0)
 
