@@ -126,7 +126,7 @@ def test_in_ci_everything_is_installed_without_asking(fresh: FreshHost) -> None:
     assert done.returncode == 0, done.stderr
     assert "build-image" in done.stdout
     assert "Setting up" not in done.stdout
-    assert not (fresh.checkout / ".venv").exists(), "diskimage-builder cannot live in a path with a space"
+    assert not list(fresh.checkout.glob(".venv*")), "diskimage-builder cannot live in a path with a space"
     assert list((fresh.root / "root/.cache/goldsmith/environments").iterdir())
 
 

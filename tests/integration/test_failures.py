@@ -186,7 +186,7 @@ def clone(at: Path) -> None:
     """Copy the files of this checkout, committed or not."""
     shutil.copytree(
         paths.project_root(), at, symlinks=True,
-        ignore=shutil.ignore_patterns(".venv", "out", ".*_cache", "__pycache__"),
+        ignore=shutil.ignore_patterns(".venv*", "out", ".*_cache", "__pycache__"),
     )  # fmt: skip
 
 

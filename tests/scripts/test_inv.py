@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from goldsmith.core import cache
 from goldsmith.core.paths import project_root
 
 _SCRIPTS = project_root() / "scripts"
+_PLACE = "environment_place /usr/bin/python3.99"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +85,9 @@ class Host:
 def host(tmp_path: Path) -> Host:
     made = Host(folder=tmp_path)
     (tmp_path / "bin").mkdir()
-    made.borrows("awk", "cat", "cut", "grep", "id", "mkdir", "paste", "sha256sum", "sort", "timeout", "tr")
+    made.borrows(
+        "awk", "cat", "cut", "grep", "id", "mkdir", "paste", "readlink", "sha256sum", "sort", "timeout", "tr"
+    )
     made.is_a("ID=debian\n")
     made.has("python3", "echo /usr/bin/python3")
     made.has("thing-tool")
@@ -284,8 +288,8 @@ def test_what_is_still_missing_after_an_installation_is_an_error(host: Host) -> 
 def test_the_environment_of_a_path_with_a_space_is_in_the_cache(host: Host) -> None:
     cache = host.folder / "cache"
 
-    first = host.sh("environment_place", GOLDSMITH_CACHE=str(cache)).stdout
-    again = host.sh("environment_place", GOLDSMITH_CACHE=str(cache)).stdout
+    first = host.sh(_PLACE, GOLDSMITH_CACHE=str(cache)).stdout
+    again = host.sh(_PLACE, GOLDSMITH_CACHE=str(cache)).stdout
 
     assert Path(first).parent == cache / "environments"
     assert first == again
@@ -293,7 +297,7 @@ def test_the_environment_of_a_path_with_a_space_is_in_the_cache(host: Host) -> N
 
 def test_cleaning_the_cache_leaves_environments_alone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLDSMITH_CACHE", str(host.folder / "cache"))
-    place = Path(host.sh("environment_place", GOLDSMITH_CACHE=str(host.folder / "cache")).stdout)
+    place = Path(host.sh(_PLACE, GOLDSMITH_CACHE=str(host.folder / "cache")).stdout)
     place.mkdir(parents=True)
     (place / "pyvenv.cfg").touch()
     broken = host.folder / "cache" / "bundle" / "0"
@@ -310,19 +314,88 @@ def test_the_environment_of_a_plain_path_is_in_the_checkout(host: Host) -> None:
     plain = host.folder / "plain"
     plain.mkdir()
 
-    assert host.sh(f"root={plain}; environment_place").stdout == f"{plain}/.venv"
+    place = Path(host.sh(f"root={plain}; {_PLACE}").stdout)
+
+    assert place.parent == plain
+    assert re.fullmatch(r"\.venv-python3\.99-[0-9a-f]{8}", place.name)
+
+
+def test_each_interpreter_has_an_environment_and_a_link_to_one_is_the_same(host: Host) -> None:
+    for name in ("python-a", "python-b"):
+        host.has(name)
+    (host.folder / "bin/python-link").symlink_to("python-a")
+    plain = host.folder / "plain"
+    plain.mkdir()
+    for root in (plain, host.checkout):  # in the checkout, and in the cache
+        places = [
+            host.sh(f"root='{root}'; environment_place {host.folder}/bin/{name}").stdout
+            for name in ("python-a", "python-b", "python-link")
+        ]
+
+        assert places[0] != places[1]
+        assert places[0] == places[2]
+
+
+@pytest.mark.parametrize(
+    "before", ["nothing", "a link", "a dangling link", "an environment of an earlier version"]
+)
+def test_a_link_leads_to_the_environment_of_the_last_start(host: Host, before: str) -> None:
+    plain, venv = linked_checkout(host, before)
+
+    done = host.sh(f"root={plain}; link_environment {venv}")
+
+    assert done.returncode == 0, done.stderr
+    assert (plain / ".venv").readlink() == Path(venv.name)
+
+
+@pytest.mark.parametrize("before", ["a folder of the user's", "a file", "an earlier version's, in use"])
+def test_what_is_not_ours_or_in_use_stays_where_the_link_would_be(host: Host, before: str) -> None:
+    plain, venv = linked_checkout(host, before)
+    holds = f"exec 8< {plain}/.venv; flock --shared 8; " if "in use" in before else ""
+
+    done = host.sh(f"{holds}root={plain}; link_environment {venv}")
+
+    assert done.returncode == 0, done.stderr
+    assert not (plain / ".venv").is_symlink()
+    assert (plain / ".venv").is_file() or (plain / ".venv/kept").exists()
+
+
+def test_an_environment_outside_the_checkout_gets_no_link(host: Host) -> None:
+    done = host.sh(f'root="{host.checkout}"; link_environment {host.folder}/environments/0')
+
+    assert done.returncode == 0, done.stderr
+    assert not (host.checkout / ".venv").is_symlink()
+
+
+def linked_checkout(host: Host, before: str) -> tuple[Path, Path]:
+    """A checkout with something at .venv, and its environment."""
+    host.borrows("flock", "rm", "ln")
+    plain = host.folder / "plain"
+    venv, link = plain / ".venv-python3.11-0a1b2c3d", plain / ".venv"
+    venv.mkdir(parents=True)
+    match before:
+        case "a link" | "a dangling link":
+            link.symlink_to("." if before == "a link" else "nowhere")
+        case "a file":
+            link.touch()
+        case "nothing":
+            pass
+        case _:
+            link.mkdir()
+            (link / "kept").touch()
+            if "earlier version" in before:
+                (link / "goldsmith-stamp").touch()
+    return plain, venv
 
 
 def test_the_environment_follows_the_users_cache_folder(host: Host) -> None:
-    placed = host.sh("environment_place", XDG_CACHE_HOME="/xdg").stdout
+    placed = host.sh(_PLACE, XDG_CACHE_HOME="/xdg").stdout
 
     assert placed.startswith("/xdg/goldsmith/environments/")
 
 
 def test_a_cache_with_a_space_in_its_path_is_no_place_either(host: Host) -> None:
-    placed = host.sh(
-        'private_folder() { printf %s "$1"; }; environment_place', GOLDSMITH_CACHE="/c a/che"
-    ).stdout
+    placed = host.sh(f'private_folder() {{ printf %s "$1"; }}; {_PLACE}', GOLDSMITH_CACHE="/c a/che").stdout
 
     assert placed.startswith(f"/var/tmp/goldsmith-{os.geteuid()}/environments/")
 
