@@ -23,7 +23,7 @@ from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
-from goldsmith.errors import SpecError
+from goldsmith.errors import BuildError, HostError, SpecError
 from goldsmith.host import preflight
 from goldsmith.image import (
     base_image,
@@ -40,7 +40,7 @@ from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict
-from goldsmith.kubernetes import kubelet
+from goldsmith.kubernetes import kubelet, pod_check
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.provenance import lockfile, spec_lock
 from goldsmith.provenance.lockfile import Lock
@@ -138,6 +138,7 @@ def build(name: str, options: Options) -> BuildResult:
         loaded = load.load(name, options.variables)
     with runs.run(out=options.out), timings.stage("preflight"):
         _check_host(loaded.spec, options)
+        pod_check.check(loaded, _pod_schema_for_check(loaded.spec, options))
     folder = _folder(loaded, options)
     progress.note(f"build {folder.name} in {folder}")
     with runs.run(out=options.out) as run, _kept_if_asked(folder, options):
@@ -211,6 +212,20 @@ def _check_host(spec: ImageSpec, options: Options) -> None:
     vulnerabilities.needed(spec.fail_on)
     # a locked build may have all its packages in the cache
     preflight.require(spec, out=options.out, left_out=("mirrors",) if options.locked else ())
+
+
+def _pod_schema_for_check(spec: ImageSpec, options: Options) -> Path | None:
+    """Fetched now if need be, so that a mistake in a pod is found before anything is built."""
+    if spec.kubelet is None or not spec.verify.pods:
+        return None
+    found = kubelet.cached_pod_schema(spec.kubelet)
+    if found is not None or options.locked or options.start in resume.RESUMABLE:
+        return found
+    try:
+        return kubelet.pod_schema(spec.kubelet)
+    except (BuildError, HostError) as e:
+        progress.note(f"pods are checked by {pod_check.RULES} alone: {e}")
+        return None
 
 
 def _check_buildable(spec: ImageSpec) -> None:

@@ -29,6 +29,9 @@ class PlannedVerification:
     """How a build would verify the image."""
 
     pods: Annotated[tuple[str, ...], about("Names of the pods that must become ready.")]
+    pods_checked_by: Annotated[
+        str, about("What their manifests were held against: the kubelet's schema if it is in the cache.")
+    ]
     boot_deadline_s: Annotated[int, about("Seconds until ssh answers, on a host with KVM.")]
     pods_deadline_s: Annotated[int, about("Seconds until all pods are ready, on a host with KVM.")]
     tests: Annotated[tuple[str, ...], about("Folders of the user's own suites.")]
@@ -53,8 +56,8 @@ class PlanAnswer(Document):
     verify: Annotated[PlannedVerification, about("How the image would be verified.")]
 
     @classmethod
-    def of(cls, loaded: LoadedSpec, plan: DibPlan) -> PlanAnswer:
-        """The plan of a spec."""
+    def of(cls, loaded: LoadedSpec, plan: DibPlan, *, pods_checked_by: str) -> PlanAnswer:
+        """The plan of a spec. pods_checked_by: the answer of pod_check.check()."""
         spec = loaded.spec
         kubelet = spec.kubelet
         return cls(
@@ -69,6 +72,7 @@ class PlanAnswer(Document):
             formats=tuple(format_.value for format_ in spec.disk.formats),
             verify=PlannedVerification(
                 pods=tuple(pod["metadata"]["name"] for pod in spec.verify.pods),
+                pods_checked_by=pods_checked_by,
                 boot_deadline_s=spec.verify.boot_deadline_s, pods_deadline_s=spec.verify.pods_deadline_s,
                 tests=tuple(spec.verify.tests),
             ),

@@ -66,14 +66,18 @@ def render(c: Context, name: Any = None, var: Any = None) -> None:
 
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR, "json": JSON})
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
-    """Print the commands of a build. Changes nothing and does not look at the host."""
+    """Check a spec and its pods, and print the commands of a build. Changes nothing, fetches nothing."""
     from goldsmith.cli import output
     from goldsmith.cli.answers import PlanAnswer
     from goldsmith.image import prepare
+    from goldsmith.kubernetes import kubelet, pod_check
 
     with common.reported(as_json=json):
         loaded, dib_plan = prepare.plan(name, common.variables(var or ()))
-        answer = PlanAnswer.of(loaded, dib_plan)
+        kubelet_spec = loaded.spec.kubelet
+        pod_schema = None if kubelet_spec is None else kubelet.cached_pod_schema(kubelet_spec)
+        checked_by = pod_check.check(loaded, pod_schema)
+        answer = PlanAnswer.of(loaded, dib_plan, pods_checked_by=checked_by)
         if json:
             common.print_document(answer)
         else:

@@ -57,6 +57,7 @@ def plan_as_text(plan: PlanAnswer) -> str:
     lines += [f"image disk  {line}" for line in plan.image.block_device.splitlines()]
     lines += [f"formats     {' '.join(plan.formats)}"]
     lines += [f"verify      pods {' '.join(plan.verify.pods) or '(none)'}"]
+    lines += [f"verify      pods checked by {plan.verify.pods_checked_by}"] if plan.verify.pods else []
     lines += [f"verify      tests {' '.join(plan.verify.tests) or '(only ours)'}"]
     return "\n".join(lines) + "\n"
 

@@ -49,6 +49,12 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     return entry
 
 
+def find(kind: str, key: str) -> Path | None:
+    """The cache entry KIND/KEY if it is there and intact. Makes and changes nothing."""
+    entry = paths.cache_root() / kind / key
+    return entry if is_intact(entry) else None
+
+
 def is_intact(entry: Path) -> bool:
     """Every file of a cache entry still has the hash with which it was stored, and none was added."""
     try:

@@ -20,7 +20,7 @@ from goldsmith.errors import BuildError, SpecError
 from goldsmith.host import tools
 from goldsmith.kubernetes import go_toolchain, pin
 from goldsmith.kubernetes.pin import FILES, MODULE, PACKAGE
-from goldsmith.kubernetes.pod_schema import obtain_schema
+from goldsmith.kubernetes.pod_schema import cached_schema, obtain_schema
 from goldsmith.spec.model import Arch, KubeletSource, KubeletSpec
 
 _BUILD_S = 7200.0  # 3 minutes on two idle cores
@@ -89,8 +89,18 @@ def pod_schema(kubelet: KubeletSpec, *, module: Path | None = None) -> Path | No
     """The JSON schema of a pod of this kubelet; None if only its binary is known."""
     if kubelet.source is not KubeletSource.go_module:
         return None
-    go_sum = (module or pin.module_folder()) / "go.sum"
-    return obtain_schema(MODULE, kubelet.version, go_sum.read_text())
+    return obtain_schema(MODULE, kubelet.version, _go_sum(module))
+
+
+def cached_pod_schema(kubelet: KubeletSpec, *, module: Path | None = None) -> Path | None:
+    """The same if it is in the cache, else None."""
+    if kubelet.source is not KubeletSource.go_module:
+        return None
+    return cached_schema(MODULE, kubelet.version, _go_sum(module))
+
+
+def _go_sum(module: Path | None) -> str:
+    return ((module or pin.module_folder()) / "go.sum").read_text()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

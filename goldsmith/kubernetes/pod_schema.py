@@ -20,13 +20,14 @@ from goldsmith.kubernetes import go_toolchain
 
 FILE = "pod-schema.json"
 _POD = "io.k8s.api.core.v1.Pod"
+_KIND = "pod-schema"  # of the cache
 _REF = "#/definitions/"
 _VERSION = 1  # raise it when the same input gives another schema
 
 
 def obtain_schema(module: str, version: str, go_sum: str) -> Path:
     """The schema's file for MODULE v VERSION, whose sum must be the one in go_sum. Raises BuildError."""
-    line = next((x for x in go_sum.splitlines() if x.startswith(f"{module} v{version} h1:")), None)
+    line = _sum_line(module, version, go_sum)
     if line is None:
         raise BuildError(
             f"kubernetes/go.sum has no sum of {module} v{version}",
@@ -45,8 +46,22 @@ def obtain_schema(module: str, version: str, go_sum: str) -> Path:
             swagger = json.loads(Path(got["Dir"], "api/openapi-spec/swagger.json").read_text())
             (folder / FILE).write_text(json.dumps(pod_schema(swagger), sort_keys=True))
 
-    key = hashlib.sha256(f"{_VERSION} {line}".encode()).hexdigest()[:32]
-    return cache.cached("pod-schema", key, fill) / FILE
+    return cache.cached(_KIND, _key(line), fill) / FILE
+
+
+def cached_schema(module: str, version: str, go_sum: str) -> Path | None:
+    """The schema's file if it is in the cache."""
+    line = _sum_line(module, version, go_sum)
+    entry = None if line is None else cache.find(_KIND, _key(line))
+    return None if entry is None else entry / FILE
+
+
+def _sum_line(module: str, version: str, go_sum: str) -> str | None:
+    return next((x for x in go_sum.splitlines() if x.startswith(f"{module} v{version} h1:")), None)
+
+
+def _key(line: str) -> str:
+    return hashlib.sha256(f"{_VERSION} {line}".encode()).hexdigest()[:32]
 
 
 def pod_schema(swagger: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from goldsmith.spec import host_ports
 from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.fields import reference
 from goldsmith.spec.problem import Problem
@@ -251,7 +252,8 @@ def check_pods(document: YamlDocument) -> Iterator[Problem]:
     pods = document.get(list, "verify", "pods")
     if pods and document.data.get("kubelet") is None:
         yield document.problem(("verify", "pods"), "pods need a kubelet", "add the key 'kubelet'")
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    yield from host_ports.check(document)
     for index, pod in enumerate(pods):
         if not isinstance(pod, dict):
             continue
@@ -261,13 +263,15 @@ def check_pods(document: YamlDocument) -> Iterator[Problem]:
             yield document.problem(path, f"{dotted(path)} is no pod manifest", hint)
             continue
         metadata = pod.get("metadata")
-        name = metadata.get("name") if isinstance(metadata, dict) else None
+        metadata = metadata if isinstance(metadata, dict) else {}
+        name, namespace = metadata.get("name"), str(metadata.get("namespace") or "default")
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
             message = "metadata.name must consist of lower-case letters, digits and hyphens"
             yield document.problem((*path, "metadata", "name"), f"{dotted(path)}: {message}")
-        elif name in seen:
-            yield document.problem((*path, "metadata", "name"), f"pod '{name}' is listed twice")
-        seen.add(str(name))
+        elif (namespace, name) in seen:
+            message = f"pod '{name}' is listed twice in the namespace {namespace}"
+            yield document.problem((*path, "metadata", "name"), message)
+        seen.add((namespace, str(name)))
         yield from _pod_images(document, path, pod.get("spec"))
 
 

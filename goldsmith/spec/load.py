@@ -36,6 +36,7 @@ class LoadedSpec:
     path: Path
     sha256: str  # of the rendered text
     elements: tuple[Path, ...]  # folders of elements besides diskimage-builder's; the first one wins
+    document: YamlDocument  # knows where each key was written
 
 
 def names(*, root: Path | None = None) -> list[str]:
@@ -48,7 +49,7 @@ def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None
     """The YAML of a spec. Raises SpecError for a wrong template or variable."""
     location = _Location(name, root or paths.project_root())
     problems, rendered = _rendered(location, variables)
-    _raise(problems)
+    require_none(problems)
     assert rendered.text is not None
     return rendered.text
 
@@ -62,7 +63,7 @@ def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None =
         problems += document.problems
     if rendered.text is not None and not document.broken:
         problems += _checked(document, location)
-    _raise(problems)
+    require_none(problems)
     assert rendered.text is not None
     return LoadedSpec(
         spec=fields.build(document.data, location.named),
@@ -70,7 +71,16 @@ def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None =
         path=location.path,
         sha256=hashlib.sha256(rendered.text.encode()).hexdigest(),
         elements=location.elements(),
+        document=document,
     )
+
+
+def require_none(problems: list[Problem]) -> None:
+    """Raise SpecError with every problem, one a line, if there is any."""
+    if problems:
+        ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
+        lines = dict.fromkeys(map(str, ordered))  # two keys of one line may have the same problem
+        raise SpecError("\n".join(lines), hint="every key: docs/spec-reference.md", problems=ordered)
 
 
 class _Location:
@@ -188,10 +198,3 @@ def _checked(document: YamlDocument, location: _Location) -> list[Problem]:
     surroundings = checks.Surroundings(elements=location.elements(), bases=location.bases)
     found = [*schema.check(document), *checks.check(document, surroundings)]
     return [problem for problem in found if template.PLACEHOLDER not in problem.message]
-
-
-def _raise(problems: list[Problem]) -> None:
-    if problems:
-        ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
-        lines = dict.fromkeys(map(str, ordered))  # two keys of one line may have the same problem
-        raise SpecError("\n".join(lines), hint="every key: docs/spec-reference.md", problems=ordered)

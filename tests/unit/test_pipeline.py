@@ -100,6 +100,32 @@ def test_the_host_check_looks_at_the_folder_of_the_build(
     assert asked == [tmp_path / "elsewhere"]
 
 
+@pytest.mark.parametrize("locked", [True, False])
+def test_pods_are_checked_before_anything_is_built_even_if_their_schema_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    fetched: list[object] = []
+
+    def refuse(spec: object) -> Path:
+        fetched.append(spec)
+        raise BuildError("no network")
+
+    monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
+    monkeypatch.setattr(kubelet, "pod_schema", refuse)
+    spec = tmp_path / "mine.yaml.j2"
+    spec.write_text(
+        "{name: mine, distribution: debian, release: trixie, kubelet: {version: '1.35.4'},\n"
+        "containers: [{ref: 'a.b/pause:1'}], verify: {pods: [{apiVersion: v1, kind: Pod,\n"
+        "metadata: {name: p}, spec: {serviceAccount: x, containers: [{name: a, image: 'a.b/pause:1'}]}}]}}"
+    )
+
+    with pytest.raises(SpecError, match="serviceAccount needs an API server"):
+        pipeline.build(str(spec), Options(locked=locked))
+
+    assert bool(fetched) != locked
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_stage_is_an_error_of_the_user() -> None:
     with pytest.raises(SpecError, match="no stage is called 'boott'") as e:
         pipeline.build("debian-kubelet", Options(start="boott"))

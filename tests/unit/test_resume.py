@@ -10,6 +10,7 @@ from goldsmith import pipeline, resume
 from goldsmith.core import files, paths
 from goldsmith.errors import BuildError
 from goldsmith.kubernetes import pin
+from goldsmith.spec.document import parse_document
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSource, KubeletSpec
 from tests.support import samples
@@ -26,6 +27,7 @@ def loaded(tmp_path: Path) -> LoadedSpec:
     return LoadedSpec(
         spec=SPEC, rendered="", path=tmp_path / "mine.yaml.j2", sha256="5" * 64,
         elements=(tmp_path / "elements", paths.project_root() / "elements"),
+        document=parse_document("", lambda line: ("mine", line)),
     )  # fmt: skip
 
 

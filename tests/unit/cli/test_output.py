@@ -16,6 +16,7 @@ from goldsmith.image import dib_plan
 from goldsmith.pipeline import BuildResult
 from goldsmith.publish.inventory import Listing
 from goldsmith.publish.publisher import CloudResult
+from goldsmith.spec.document import parse_document
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, KubeletSpec
 from tests.support import samples
@@ -37,7 +38,14 @@ SPEC = ImageSpec(
         ContainerSpec(ref="a.b/here:1"),
     ),
 )  # fmt: skip
-LOADED = LoadedSpec(spec=SPEC, rendered="", path=Path("mine"), sha256="5" * 64, elements=())
+LOADED = LoadedSpec(
+    spec=SPEC,
+    rendered="",
+    path=Path("mine"),
+    sha256="5" * 64,
+    elements=(),
+    document=parse_document("", lambda line: ("mine", line)),
+)
 
 
 RESULT = BuildResult(
@@ -75,14 +83,14 @@ def test_a_verdict_lists_all_tests_that_did_not_pass() -> None:
 
 
 def test_a_plan_names_the_source_of_kubelet_and_containers() -> None:
-    data = PlanAnswer.of(LOADED, plan()).as_dict()
+    data = PlanAnswer.of(LOADED, plan(), pods_checked_by="rules").as_dict()
 
     assert data["kubelet"] == "1.35.4 from go-module"
     assert [c["from"] for c in data["containers"]] == ["containers/pause", "r.test/far@sha256:1", "engine"]
 
 
 def test_a_plan_is_printed_as_lines() -> None:
-    text = output.plan_as_text(PlanAnswer.of(LOADED, plan()))
+    text = output.plan_as_text(PlanAnswer.of(LOADED, plan(), pods_checked_by="rules"))
 
     assert "container   a.b/here:1 from engine into containerd" in text.splitlines()
     assert "image env   DIB_RELEASE=trixie" in text.splitlines()

@@ -15,6 +15,7 @@ from goldsmith.cli import output
 from goldsmith.cli.answers import PlanAnswer
 from goldsmith.core import paths
 from goldsmith.image import prepare
+from goldsmith.kubernetes import pod_check
 from goldsmith.spec.model import Embed
 
 GOLDEN = paths.project_root() / "tests" / "golden" / "plans"
@@ -37,7 +38,7 @@ def test_a_shipped_spec_is_planned_as_the_golden_file(golden: str) -> None:
     name, variables = PLANS[golden]
     path = GOLDEN / f"{golden}.txt"
 
-    text = output.plan_as_text(PlanAnswer.of(*prepare.plan(name, variables)))
+    text = output.plan_as_text(PlanAnswer.of(*prepare.plan(name, variables), pods_checked_by=pod_check.RULES))
 
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)

@@ -541,6 +541,20 @@ def test_a_wrong_pod_is_refused(checkout: Path, pod: str, message: str) -> None:
     assert message in found
 
 
+def test_two_pods_may_have_one_name_in_two_namespaces(checkout: Path) -> None:
+    def pods(namespace: str) -> str:
+        spec = "spec: {containers: [{name: a, image: 'a.b/app:1'}]}"
+        one, other = (
+            f"{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: {n}}}, {spec}}}"
+            for n in ("default", namespace)
+        )
+        return KUBELET + f"verify: {{pods: [{one}, {other}]}}\n"
+
+    assert len(spec_of(checkout, pods("other")).verify.pods) == 2
+    [found] = problems(checkout, pods("default"))
+    assert "pod 'p' is listed twice in the namespace default" in found
+
+
 def test_a_pod_cannot_use_an_image_that_goes_into_docker(checkout: Path) -> None:
     pod = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{image: 'a.b/app:1'}]}}"
     text = KUBELET.replace("'a.b/app:1'}", "'a.b/app:1', into: docker}") + f"verify: {{pods: [{pod}]}}\n"
