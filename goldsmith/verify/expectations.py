@@ -57,6 +57,9 @@ class Expectations(Document):
     nics: Annotated[tuple[NicExpectation, ...], about("Network cards of the VM.")]
     grow_mib: Annotated[int, about("MiB by which the VM's disk is larger than the image.")]
     slowness: Annotated[float, about("How many times slower this host is than one with KVM.")]
+    host_port_at: Annotated[
+        int | None, about("Port of 127.0.0.1 here that leads to the VM's host_port; null without a VM.")
+    ] = None
     sbom: Annotated[SbomContents, about("Contents of the SBOM.")] = _NO_SBOM
     secrets: Annotated[SecretReport, about("Result of the secret scan.")] = _NO_SCAN
 
@@ -64,6 +67,19 @@ class Expectations(Document):
     def info(self) -> BuildInfo:
         """build.json, with defaults for whatever is missing or cannot be used."""
         return _parsed(BuildInfo, self.build, mount.BUILD_JSON, BuildInfo())[0]
+
+    @property
+    def host_port(self) -> int:
+        """A port of the VM for a pod of the suites; no pod of the spec names it."""
+        specs = [pod.get("spec") or {} for pod in self.info.verify.pods]
+        ports = {
+            number
+            for spec in specs
+            for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+            for port in container.get("ports") or []
+            for number in (port.get("hostPort"), port.get("containerPort"))
+        }
+        return next(port for port in range(18080, 65536) if port not in ports)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,14 +46,22 @@ class Machine:
     """A VM of an image that can be powered on several times. Its overlay keeps changes, the image none."""
 
     def __init__(
-        self, image: Path, scratch: Path, *, user: str, args: Sequence[str], memory_mib: int, cpus: int
+        self,
+        image: Path,
+        scratch: Path,
+        *,
+        user: str,
+        args: Sequence[str],
+        memory_mib: int,
+        cpus: int,
+        served_port: int | None = None,
     ) -> None:
         self._scratch, self._user = scratch, user
         self._key = scratch / "id"
         proc.capture(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", self._key])
         self._plan = qemu.VmPlan(
             disk=scratch / "overlay.qcow2", seed=scratch / "seed.iso", console=scratch / "console.log",
-            accelerator=args, memory_mib=memory_mib, cpus=cpus,
+            accelerator=args, memory_mib=memory_mib, cpus=cpus, served_port=served_port,
         )  # fmt: skip
         qemu_img.create_overlay(
             image.absolute(), self._plan.disk, format_=mount.format_of(image), grow_mib=GROW_MIB

@@ -32,6 +32,9 @@ _FEATURES: dict[str, Callable[[Expectations], bool]] = {
     "containers-for-kubelet": lambda expected: any(i.into is Into.containerd for i in expected.images),
     "containers-for-docker": lambda expected: any(i.into is Into.docker for i in expected.images),
     "pods": lambda expected: bool(expected.info.verify.pods),
+    "host-networked-pods": lambda expected: any(
+        (pod.get("spec") or {}).get("hostNetwork") for pod in expected.info.verify.pods
+    ),
     "heat-agent": lambda expected: HeatHook.script in _hooks(expected),
     "kubelet-hook": lambda expected: HeatHook.kubelet in _hooks(expected),
     "docker-cmd-hook": lambda expected: HeatHook.docker_cmd in _hooks(expected),

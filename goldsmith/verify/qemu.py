@@ -50,15 +50,20 @@ class VmPlan:
     memory_mib: int
     cpus: int
     nics: Sequence[Nic] = GUEST
+    served_port: int | None = None  # of the guest, to be reached from this host besides that of SSH
 
 
-def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
-    """QEMU's command line: no network except the SSH port on loopback, no display, console in a file.
+def plan(vm: VmPlan, *, port: int, served_at: int | None = None) -> tuple[str, ...]:
+    """QEMU's command line: no network except ports on loopback, no display, console in a file.
+
+    port: of this host, for SSH. served_at: the same for vm.served_port.
 
     QEMU ends when the guest reboots, and is started again. A new process boots faster: under TCG, after a
     warm reset, a guest runs at half speed in memory that held code before.
     """
-    forward = f",hostfwd=tcp:127.0.0.1:{port}-{GUEST_IPV4}:22"
+    forward = _forward(port, 22)
+    if served_at is not None and vm.served_port is not None:
+        forward += _forward(served_at, vm.served_port)
     cards = [
         word
         for number, nic in enumerate(vm.nics)
@@ -81,6 +86,10 @@ def plan(vm: VmPlan, *, port: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _forward(port: int, guest_port: int) -> str:
+    return f",hostfwd=tcp:127.0.0.1:{port}-{GUEST_IPV4}:{guest_port}"
+
+
 def instance(public_key: str, *, hostname: str = "golden") -> Instance:
     """Contents of the config drive for a VM with the network cards of plan()."""
     return Instance(hostname=hostname, public_key=public_key, nics=GUEST)
@@ -88,13 +97,14 @@ def instance(public_key: str, *, hostname: str = "golden") -> Instance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vm:
-    """A running VM; its SSH port listens on 127.0.0.1 of this host."""
+    """A running VM. port: of its SSH server on 127.0.0.1 of this host; served_at: of VmPlan.served_port."""
 
     process: proc.Process
     port: int
     console: Path
     log: Path
     emulated: bool  # by TCG, not KVM
+    served_at: int | None = None
 
     def has_ended(self) -> bool:
         """Whether QEMU has ended: the guest powered off or rebooted, or QEMU crashed."""
@@ -138,11 +148,15 @@ class Vm:
 def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
     """Run the VM as long as the block lasts. Raises BootError if QEMU does not start."""
     for attempt in range(3):
-        port = _free_port()
-        with proc.background(plan(vm, port=port), log_path=log, grace_s=5) as process:
+        port, served_at = _free_port(), None if vm.served_port is None else _free_port()
+        argv = plan(vm, port=port, served_at=served_at)
+        with proc.background(argv, log_path=log, grace_s=5) as process:
             if not proc.ends_within(process, 0.5):
                 emulated = any(word.startswith("tcg") for word in vm.accelerator)
-                yield Vm(process=process, port=port, console=vm.console, log=log, emulated=emulated)
+                yield Vm(
+                    process=process, port=port, served_at=served_at, console=vm.console, log=log,
+                    emulated=emulated,
+                )  # fmt: skip
                 return
         output = log.read_text(errors="replace")
         if "host forwarding rule" not in output or attempt == 2:  # retry if another process took the port

@@ -7,6 +7,7 @@ The suites are in goldsmith/verify/suites/. The phases are in _Session, in their
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -114,7 +115,7 @@ class _Session:
         settings = expected.info.verify
         machine = Machine(
             self.subject.image, self.vm_folder, user=expected.user, args=self.accelerator.args,
-            memory_mib=settings.memory_mib, cpus=settings.cpus,
+            memory_mib=settings.memory_mib, cpus=settings.cpus, served_port=expected.host_port,
         )  # fmt: skip
         boot_deadline_s = self._scaled(settings.boot_deadline_s)
         folders = (SUITES / "booted", *self.subject.tests)
@@ -166,8 +167,9 @@ class _Session:
             yield guest
 
     def _phase(self, name: str, expected: Expectations, guest: Guest, folders: Sequence[Path]) -> None:
+        here = dataclasses.replace(expected, host_port_at=guest.vm.served_at)
         with self._timed(name):
-            self.suites.test_guest(name, expected, guest, folders)
+            self.suites.test_guest(name, here, guest, folders)
 
     def _keep_console(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

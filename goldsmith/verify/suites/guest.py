@@ -6,13 +6,14 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from testinfra.host import Host
 
 T = TypeVar("T")
 SERVED_PORT = 8080  # of the suites' own servers
+SERVER = "server"  # the pod of the suites with one
 OF_SUITES = "goldsmith-verify"  # namespace of the pods that the suites bring themselves
 Key = tuple[str, str]  # namespace and name of a pod
 Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
@@ -81,24 +82,31 @@ def is_ready(pod: Pod) -> bool:
     )
 
 
+def is_running(pod: Pod) -> bool:
+    """One of its containers runs."""
+    statuses = pod["status"].get("containerStatuses") or []
+    return any("running" in status["state"] for status in statuses)
+
+
 def in_network_of(host: Host, pod: Pod) -> str:
     """The beginning of a command that runs in a pod's network."""
-    name = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    return f"nsenter --net --target {_process_of(host, pod)}"
+
+
+def inside_of(host: Host, pod: Pod) -> str:
+    """The same for its network and its files."""
+    return f"nsenter --net --mount --target {_process_of(host, pod)}"
+
+
+def _process_of(host: Host, pod: Pod) -> str:
+    """PID of a pod's first container that runs."""
+    names = [
+        status["containerID"].rpartition("/")[2]
+        for status in pod["status"]["containerStatuses"]
+        if "running" in status["state"]
+    ]
     rows = [row.split() for row in host.check_output("ctr -n k8s.io tasks list").splitlines()]
-    (pid,) = [row[1] for row in rows if row[0] == name]
-    return f"nsenter --net=/proc/{pid}/ns/net"
-
-
-def free_host_port(manifests: Iterable[Mapping[str, Any]]) -> int:
-    """A port of the host for a server of the suites that none of these pods names."""
-    ports = {
-        number
-        for pod in manifests
-        for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
-        for port in container.get("ports") or []
-        for number in (port.get("hostPort"), port.get("containerPort"))
-    }
-    return next(port for port in range(18080, 65536) if port not in ports)
+    return str(next(row[1] for row in rows if row[0] in names))
 
 
 def wait_for(probe: Callable[[], T], timeout_s: float, *, every_s: float = 2.0) -> T:

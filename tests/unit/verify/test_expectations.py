@@ -56,6 +56,24 @@ def test_a_build_json_that_cannot_be_used_is_a_finding(
     assert (found.build, found.info) == (build, BuildInfo())
 
 
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ([], 18080),
+        ([{"containerPort": 18081, "hostPort": 18080}], 18082),
+        ([{"containerPort": 18080}], 18081),  # in the host's network it is one of the host
+        (None, 18080),
+    ],
+)
+def test_the_port_of_the_suites_is_none_of_the_specs(tmp_path: Path, ports: Any, expected: int) -> None:
+    pod = {"spec": {"containers": [{"ports": []}], "initContainers": [{"ports": ports}]}}
+    found = claims(tmp_path, {**GOOD, "verify": {"pods": [pod]}})
+
+    of = expectations.of(found, tmp_path, image_sha256="1", manifest=None, user="root", slowness=1.0)
+
+    assert of.host_port == expected
+
+
 def test_a_lock_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
     found = claims(tmp_path, GOOD, {"images": [{"ref": 1}]})
 

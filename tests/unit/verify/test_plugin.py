@@ -76,6 +76,26 @@ def test_features_that_it_claims_are_tested(suite: pytest.Pytester) -> None:
     assert not (suite.path / "not-applicable.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("pods", "outcome"),
+    [
+        ([{"spec": {"hostNetwork": True}}], {"passed": 1}),
+        ([{"spec": {}}, {}], {"passed": 0, "deselected": 1}),
+    ],
+)
+def test_a_pod_in_the_host_network_is_a_feature(
+    suite: pytest.Pytester, pods: list[Any], outcome: dict[str, int]
+) -> None:
+    (suite.path / "test_it.py").write_text("""
+import pytest
+
+@pytest.mark.needs("host-networked-pods")
+def test_in_the_host_network(): pass
+""")
+
+    run(suite, build={**KUBELET, "verify": {"pods": pods}}).assert_outcomes(**outcome)
+
+
 def test_notes_of_an_earlier_phase_stay_even_if_the_file_belongs_to_root(suite: pytest.Pytester) -> None:
     earlier = suite.path / "not-applicable.json"
     earlier.write_text('["sealed: test_x: the image has no manifest"]')

@@ -66,6 +66,14 @@ def test_the_network_is_cut_and_ssh_listens_on_loopback_alone(vm: qemu.VmPlan) -
     ]
 
 
+def test_a_port_of_the_guest_is_forwarded_to_loopback_besides(vm: qemu.VmPlan) -> None:
+    serving = dataclasses.replace(vm, served_port=18080)
+
+    [first, _] = [word for word in qemu.plan(serving, port=2222, served_at=3333) if word.startswith("user,")]
+
+    assert first.endswith(",hostfwd=tcp:127.0.0.1:3333-10.0.2.77:18080")
+
+
 def test_every_card_is_restricted_however_many_there_are(vm: qemu.VmPlan) -> None:
     many = dataclasses.replace(vm, nics=[qemu.GUEST[1]] * 4)
 

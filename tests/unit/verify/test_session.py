@@ -218,6 +218,7 @@ def test_expectations_come_from_the_image_and_the_manifest(lab: Lab, tmp_path: P
     assert expect["images"] == IMAGES
     assert expect["manifest"] == samples.manifest(name="other")
     assert (expect["phase"], expect["user"], expect["slowness"]) == ("rebooted", "debian", 2.0)
+    assert 0 < expect["host_port_at"] != lab.expected("booted")["host_port_at"]
     runs = zip(lab.phases(), [call for call in lab.calls("pytest") if "--expect" in call], strict=True)
     assert [phase for phase, call in runs if str(mine) in call] == ["booted", "rebooted"]
     assert (shown.result, shown.image_sha256) == ("passed", files.sha256_of(lab.image))

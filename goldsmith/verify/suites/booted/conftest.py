@@ -14,11 +14,12 @@ import testinfra
 from guest import (
     OF_SUITES,
     SERVED_PORT,
+    SERVER,
     Key,
     Pod,
     find_pod,
-    free_host_port,
     is_ready,
+    is_running,
     key_of,
     put,
     ready_since,
@@ -30,6 +31,7 @@ from testinfra.host import Host
 from goldsmith.verify.expectations import Expectations
 
 MANIFESTS = "/etc/kubernetes/manifests"
+NEIGHBOUR = "neighbour"
 # A program of the guest's Python, which containers of the suites get by a mount: no image need have one.
 _SERVER = f"""
 import signal, socket, sys
@@ -61,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def turn(item: pytest.Item) -> tuple[bool, bool, bool]:
         names = getattr(item, "fixturenames", ())
-        return Path(__file__).parent != item.path.parent, "brought" in names, "settled" in names
+        return Path(__file__).parent != item.path.parent, "server" in names, "settled" in names
 
     items.sort(key=turn)
 
@@ -92,13 +94,15 @@ def settled(
     handed_over_at: float,
     record_testsuite_property: Callable[[str, object], None],
 ) -> list[Key]:
-    """The spec's pods, once they are ready or their deadline is over."""
+    """The spec's pods, once they are ready or their deadline is over; those of the suites start then."""
     keys = [key_of(manifest) for manifest in expected.info.verify.pods]
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
     ready = wait_for(lambda: all_ready(guest, keys), deadline_s, every_s=4) if keys else None
     if ready:
         took_s = max(ready_since(pod) for pod in ready) - handed_over_at
         record_testsuite_property("pods_ready_s", max(took_s, 0.0))
+    if expected.info.kubelet is not None:
+        hand_over(guest, "suites", own_pods(guest, expected, bridged(guest, keys)))
     return keys
 
 
@@ -110,15 +114,23 @@ def all_ready(guest: Host, keys: list[Key]) -> list[Pod] | None:
 
 
 @pytest.fixture(scope="session")
-def brought(guest: Host, expected: Expectations, settled: list[Key]) -> Iterator[Mapping[str, Pod]]:
-    """Pods of the suites by their names, once they are ready; they start when the spec's are measured."""
-    manifests = own_pods(guest, expected)
-    hand_over(guest, "suites", manifests)
+def server(guest: Host, expected: Expectations, settled: list[Key]) -> Pod:
+    """The suites' own pod with a server on a host port, once it is ready. It stays: also over the reboot."""
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
-    keys = [key_of(manifest) for manifest in manifests]
-    wait_for(lambda: all_ready(guest, keys), deadline_s)
-    yield {name: the_pod(guest, name, namespace) for namespace, name in keys}
-    guest.check_output(f"rm {MANIFESTS}/suites-*.json")
+    wait_for(lambda: all_ready(guest, [(OF_SUITES, SERVER)]), deadline_s)
+    return the_pod(guest, SERVER, OF_SUITES)
+
+
+@pytest.fixture(scope="session")
+def neighbour(guest: Host, server: Pod, settled: list[Key]) -> Pod:
+    """Another pod in a network of its own: one of the spec if it has such a one that runs."""
+    return bridged(guest, settled) or the_pod(guest, NEIGHBOUR, OF_SUITES)
+
+
+def bridged(guest: Host, keys: list[Key]) -> Pod | None:
+    """A running one of these pods that is not in the host's network."""
+    found = (find_pod(guest, name, namespace) for namespace, name in keys)
+    return next((p for p in found if p and is_running(p) and not p["spec"].get("hostNetwork")), None)
 
 
 def hand_over(guest: Host, prefix: str, pods: Sequence[Mapping[str, Any]]) -> None:
@@ -135,8 +147,8 @@ def sandbox_image(guest: Host) -> str:
     return found[1]
 
 
-def own_pods(guest: Host, expected: Expectations) -> list[dict[str, Any]]:
-    """Pods for what the spec's may lack: one in the host's network, two servers, one on a host port."""
+def own_pods(guest: Host, expected: Expectations, other: Pod | None) -> list[dict[str, Any]]:
+    """A server on a host port, and another pod beside it if the spec has none: each costs time to start."""
     image = sandbox_image(guest)
     waits = {"name": "main", "image": image, "imagePullPolicy": "Never"}
     folders = [folder for folder in ("/usr", "/lib", "/lib64") if guest.file(folder).exists]
@@ -146,12 +158,9 @@ def own_pods(guest: Host, expected: Expectations) -> list[dict[str, Any]]:
         "volumeMounts": [{"name": f[1:], "mountPath": f, "readOnly": True} for f in folders],
     }
     volumes = [{"name": folder[1:], "hostPath": {"path": folder}} for folder in folders]
-    port = {"containerPort": SERVED_PORT, "hostPort": free_host_port(expected.info.verify.pods)}
-    return [
-        _pod("host-networked", [waits], hostNetwork=True),
-        _pod("server", [serves], volumes=volumes),
-        _pod("server-on-host-port", [{**serves, "ports": [port]}], volumes=volumes),
-    ]
+    port = {"containerPort": SERVED_PORT, "hostPort": expected.host_port}
+    pod = _pod(SERVER, [{**serves, "ports": [port]}], volumes=volumes)
+    return [pod] if other else [pod, _pod(NEIGHBOUR, [waits])]
 
 
 @pytest.fixture(scope="session", autouse=True)

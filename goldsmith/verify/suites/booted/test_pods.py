@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spec's pods start from the embedded images; a pod whose image is not embedded does not start.
-
-Where a check needs a pod of a certain shape, the suites bring it: the spec may have none, or others.
-"""
+"""The spec's pods start from the embedded images; a pod whose image is not embedded does not start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from guest import OF_SUITES, Key, Pod, find_pod, in_network_of, is_ready, kubelet_get, the_pod, wait_for
+from guest import (
+    OF_SUITES,
+    Key,
+    find_pod,
+    in_network_of,
+    is_ready,
+    is_running,
+    kubelet_get,
+    the_pod,
+    wait_for,
+)
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -52,7 +58,9 @@ def test_pod_whose_image_is_not_embedded_does_not_start(
     assert not is_ready(pod)
 
 
-def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, brought: Mapping[str, Pod]) -> None:
-    inside = in_network_of(host, brought["host-networked"])
-    answer = kubelet_get(host, "/pods", certificate=False, prefix=inside)
+@pytest.mark.needs("host-networked-pods")
+def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, settled: list[Key]) -> None:
+    found = [find_pod(host, name, namespace) for namespace, name in settled]
+    pod = next(p for p in found if p and is_running(p) and p["spec"].get("hostNetwork"))
+    answer = kubelet_get(host, "/pods", certificate=False, prefix=in_network_of(host, pod))
     assert answer["status"] == 401

@@ -114,3 +114,12 @@ def test_network_is_cut(host: Host) -> None:
         ).rc
         != 0
     )
+
+
+@pytest.mark.needs("systemd")
+def test_names_of_neighbours_are_not_answered(host: Host) -> None:
+    """LLMNR has port 5355, multicast DNS 5353."""
+    sockets = host.check_output("ss -Hlntup").splitlines()
+    assert [
+        line for line in sockets if "systemd-resolve" in line and (":5355 " in line or ":5353 " in line)
+    ] == []

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
+from guest import pods
 from testinfra.host import Host
 
 from goldsmith.spec.model import Embed
@@ -22,6 +25,27 @@ def test_nothing_was_imported_again(host: Host, expected: Expectations) -> None:
     if expected.info.embed == Embed.archive:
         before = host.check_output("journalctl --no-pager -o cat -u goldsmith-import.service")
         assert before.count("imported and pinned") == 1
+
+
+@pytest.mark.needs("kubelet")
+def test_containers_outlive_a_restart_of_containerd(host: Host, expected: Expectations) -> None:
+    def containers() -> set[str]:
+        return {
+            status["containerID"]
+            for pod in pods(host)
+            for status in pod["status"].get("containerStatuses") or []
+            if "running" in status["state"]
+        }
+
+    before = containers()
+    host.check_output("systemctl restart containerd")
+    after = containers()
+
+    assert before
+    assert after == before
+    assert expected.host_port_at is not None
+    with socket.create_connection(("127.0.0.1", expected.host_port_at), 20 * expected.slowness) as peer:
+        assert peer.recv(6) == b"served"
 
 
 @pytest.mark.needs("kubelet")
