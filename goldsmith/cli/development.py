@@ -43,6 +43,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "heat-engine: deploy while Heat's engine is killed; heat-idle: measure the idle agent; "
         "heat-transports: verify-heat with each transport (old name: heat-roads); "
         "publish: kill -9 publications; publish-names: publish while clients look images up; "
+        "shapes: build specs of other shapes; "
         "rebuild: build the default image twice from the same inputs and compare; "
         "offline: build the default image from its lock without network",
         "times": "number of trials", "seed": "seed of the random choices",

@@ -30,6 +30,7 @@ from tests.soak import (
     offline,
     publish,
     rebuild,
+    shapes,
 )
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
@@ -65,6 +66,7 @@ KINDS: dict[str, Callable[[Path], Trials]] = {
     "publish": publish.Kills,
     "publish-names": publish.Watched,
     "rebuild": rebuild.Rebuild,
+    "shapes": shapes.Shapes,
 }
 
 ALIASES = {"heat-roads": "heat-transports"}  # an earlier name, also in reports
