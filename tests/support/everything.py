@@ -23,8 +23,7 @@ def run(junit: Path) -> None:
         linters.lint()
     junit.parent.mkdir(parents=True, exist_ok=True)
     argv = [
-        sys.executable, "-m", "pytest", *SUITES, "--junitxml", os.fspath(junit), "--durations=15",
-        "--numprocesses=0",
+        sys.executable, "-m", "pytest", *SUITES, "--junitxml", os.fspath(junit), "--durations=40",
         "-o", "junit_family=xunit2", "-v",
     ]  # fmt: skip
     with progress.step("tests"):
