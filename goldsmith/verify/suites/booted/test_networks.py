@@ -20,7 +20,8 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as peer:
     print(peer.recv(6).decode())
 """
 _RESOLVE = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
-# Two servers of the outer world: one greets, one answers questions for an address (RFC 1035) with argv[1].
+# Two servers of the outer world: one greets; one, at argv[2], answers questions for an address with argv[1]
+# (RFC 1035).
 _OUTER_SERVERS = f"""
 import socket, sys, threading
 greeting = socket.create_server(("", {SERVED_PORT}))
@@ -31,7 +32,7 @@ def greet():
         peer.close()
 threading.Thread(target=greet, daemon=True).start()
 names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-names.bind(("", 53))
+names.bind((sys.argv[2], 53))
 while True:
     asked, client = names.recvfrom(512)
     question = asked[12:asked.index(0, 12) + 5]
@@ -75,7 +76,8 @@ def outer(host: Host, nameserver: str) -> Iterator[str]:
     )
     host.check_output(" && ".join(commands))
     host.check_output(
-        f"ip netns exec {OUTER} setsid python3 -IS -c %s {FAR} > /dev/null 2>&1 < /dev/null &", _OUTER_SERVERS
+        f"ip netns exec {OUTER} setsid python3 -IS -c %s {FAR} {nameserver} > /dev/null 2>&1 < /dev/null &",
+        _OUTER_SERVERS,
     )
     yield FAR
     host.check_output(f"ip netns pids {OUTER} | xargs -r kill; ip netns delete {OUTER}")
