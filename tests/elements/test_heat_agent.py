@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diskimage_builder import element_dependencies
 from heat_config import agent, deployment, given, metadata, record, signalling
 from heat_config.agent import Paths
 from heat_config.hooks import Hooks
@@ -318,6 +319,7 @@ def test_a_hook_that_ends_well_but_says_nonsense_is_a_failure(paths: Paths, heat
     run(paths, entry("a", heat))
 
     assert heat.signals[0]["deploy_status_code"] == 1
+    assert "ended with status 0, but printed no answer as JSON" in heat.signals[0]["deploy_stderr"]
 
 
 def test_one_failure_keeps_no_other_deployment_from_running(paths: Paths, heat: Heat) -> None:
@@ -713,3 +715,18 @@ def test_a_hook_is_not_spared_when_memory_runs_out(paths: Paths, agents: str, ho
     run(paths, entry("a"))
 
     assert (paths.records.parent / "seen").read_text() == hooks
+
+
+def test_heat_agents_elements_for_a_hook_bring_no_agent_of_their_own(tmp_path: Path) -> None:
+    for name, file, text in (
+        ("system", "element-provides", "operating-system"), ("heat-config", "element-deps", "absent"),
+        ("package-installs", "README.rst", ""), ("heat-config-json-file", "element-deps", "heat-config"),
+    ):  # fmt: skip
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(text)
+    folders = f"{tmp_path}:{project_root() / 'elements'}"
+
+    found = element_dependencies.get_elements(["system", "heat-config-json-file", "heat-agent"], folders)
+
+    names = {name for name, _ in found}
+    assert names == {"system", "heat-config-json-file", "heat-agent", "package-installs"}

@@ -69,6 +69,8 @@ class Hooks:
             answer |= json.loads(out)
             json.dumps(answer)
         except (ValueError, TypeError, RecursionError):
+            if done.returncode == 0:
+                said += f"the hook {hook} ended with status 0, but printed no answer as JSON\n"
             status = done.returncode or 1
             return {"deploy_stdout": out, "deploy_stderr": said, "deploy_status_code": status}
         return answer
