@@ -532,6 +532,32 @@ def test_every_request_of_os_collect_config_has_an_end(tmp_path: Path, main: str
     assert done.stdout.splitlines() == ["('GET', 'x') {'timeout': 60}", "('GET', 'y') {'timeout': 5}"]
 
 
+@pytest.mark.parametrize(
+    ("program", "module"), [("os-collect-config", "collect"), ("os-apply-config", "apply_config")]
+)
+def test_the_programs_of_a_poll_follow_metadata_that_nest_deeply(
+    tmp_path: Path, program: str, module: str
+) -> None:
+    package = tmp_path / program.replace("-", "_")
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{module}.py").write_text(
+        "import copy\n"
+        "def main():\n"
+        "    value = []\n"
+        "    for _ in range(9000):\n"
+        "        value = [value]\n"
+        "    print(len(copy.deepcopy(value)))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, FILES / program], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "1\n"
+
+
 def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
     assert "Environment=LC_ALL=C" in (FILES / "os-collect-config.service").read_text()
     assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"
