@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diskimage_builder import element_dependencies
 from heat_config import agent, deployment, given, metadata, record, signalling
 from heat_config.agent import Paths
+from heat_config.hooks import Hooks
 
 from goldsmith.core.paths import project_root
 
 FILES = project_root() / "elements/heat-agent/agent-files"
+
+
+DEEP = "[" * 50_000 + "]" * 50_000  # deeper than any parser of Python's goes
 
 
 class Heat:
@@ -93,25 +98,30 @@ def paths(tmp_path: Path, fake: Callable[..., Path]) -> Paths:
     """An image with one hook, which succeeds and notes each call."""
     fake("setpriv", 'shift 2; exec "$@"')
     paths = Paths(
-        metadata=tmp_path / "heat-config", records=tmp_path / "deployed", hooks=tmp_path / "hooks",
+        metadata=tmp_path / "heat-config", records=tmp_path / "deployed",
+        hooks=Hooks(
+            folders=(tmp_path / "hooks", tmp_path / "more-hooks"), templates=tmp_path / "templates",
+            oom_score=tmp_path / "oom_score_adj",
+        ), console=tmp_path / "console",
         pruners=tmp_path / "prune", lock=tmp_path / "lock", launched=tmp_path / "cfn-init-data",
         agent=tmp_path / "os-collect-config.conf",
     )  # fmt: skip
-    paths.hooks.mkdir()
     hook(paths, """echo '{"deploy_stdout": "fine", "answer": 42}'""")
     return paths
 
 
-def hook(paths: Paths, script: str, name: str = "test") -> None:
-    path = paths.hooks / name
+def hook(paths: Paths, script: str, name: str = "test", folder: Path | None = None) -> None:
+    path = folder or paths.hooks.folders[0]
+    path.mkdir(exist_ok=True)
+    path /= name
     path.write_text(
-        f"#!/bin/sh\ncat >> {paths.hooks.parent}/calls\necho >> {paths.hooks.parent}/calls\n{script}\n"
+        f"#!/bin/sh\ncat >> {paths.records.parent}/calls\necho >> {paths.records.parent}/calls\n{script}\n"
     )
     path.chmod(0o755)
 
 
 def calls(paths: Paths) -> list[dict[str, Any]]:
-    path = paths.hooks.parent / "calls"
+    path = paths.records.parent / "calls"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -257,17 +267,19 @@ def test_what_heat_refuses_for_good_is_not_sent_again(paths: Paths, heat: Heat, 
     assert record.Records(paths.records).get("a").state == record.REFUSED  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("text", ["{", '{"a": 1}', '[{"no": "id"}]', "[1]"])
+@pytest.mark.parametrize(
+    "text", ["{", '{"a": 1}', '[{"no": "id"}]', "[1]", DEEP, f'[{{"id": "a", "config": {DEEP}']
+)
 def test_bad_metadata_changes_nothing_and_is_asked_for_again(paths: Paths, text: str) -> None:
     paths.pruners.mkdir()
     pruner = paths.pruners / "test"
-    pruner.write_text(f"#!/bin/sh\ntouch {paths.hooks.parent}/pruned\n")
+    pruner.write_text(f"#!/bin/sh\ntouch {paths.records.parent}/pruned\n")
     pruner.chmod(0o755)
     paths.metadata.write_text(text)
 
     assert agent.run(paths) == 1
     assert calls(paths) == []
-    assert not (paths.hooks.parent / "pruned").exists()
+    assert not (paths.records.parent / "pruned").exists()
 
 
 def test_metadata_that_says_nothing_of_deployments_ends_none(paths: Paths) -> None:
@@ -280,11 +292,11 @@ def test_metadata_that_says_nothing_of_deployments_ends_none(paths: Paths) -> No
 def test_hooks_that_keep_something_running_hear_which_deployments_there_are(paths: Paths) -> None:
     paths.pruners.mkdir()
     pruner = paths.pruners / "test"
-    pruner.write_text(f"#!/bin/sh\ncat > {paths.hooks.parent}/pruned\n")
+    pruner.write_text(f"#!/bin/sh\ncat > {paths.records.parent}/pruned\n")
     pruner.chmod(0o755)
 
     assert run(paths, entry("a"), entry("b", deploy_resource_name="other")) == 0
-    assert json.loads((paths.hooks.parent / "pruned").read_text()) == ["one/11/pods", "one/11/other"]
+    assert json.loads((paths.records.parent / "pruned").read_text()) == ["one/11/pods", "one/11/other"]
 
 
 def test_a_group_without_a_hook_is_a_failure_that_heat_hears_of(paths: Paths, heat: Heat) -> None:
@@ -307,6 +319,7 @@ def test_a_hook_that_ends_well_but_says_nonsense_is_a_failure(paths: Paths, heat
     run(paths, entry("a", heat))
 
     assert heat.signals[0]["deploy_status_code"] == 1
+    assert "ended with status 0, but printed no answer as JSON" in heat.signals[0]["deploy_stderr"]
 
 
 def test_one_failure_keeps_no_other_deployment_from_running(paths: Paths, heat: Heat) -> None:
@@ -519,36 +532,38 @@ def test_every_request_of_os_collect_config_has_an_end(tmp_path: Path, main: str
     assert done.stdout.splitlines() == ["('GET', 'x') {'timeout': 60}", "('GET', 'y') {'timeout': 5}"]
 
 
+@pytest.mark.parametrize(
+    ("program", "module"), [("os-collect-config", "collect"), ("os-apply-config", "apply_config")]
+)
+def test_the_programs_of_a_poll_follow_metadata_that_nest_deeply(
+    tmp_path: Path, program: str, module: str
+) -> None:
+    package = tmp_path / program.replace("-", "_")
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{module}.py").write_text(
+        "import copy\n"
+        "def main():\n"
+        "    value = []\n"
+        "    for _ in range(9000):\n"
+        "        value = [value]\n"
+        "    print(len(copy.deepcopy(value)))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, FILES / program], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "1\n"
+
+
 def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
     assert "Environment=LC_ALL=C" in (FILES / "os-collect-config.service").read_text()
     assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"id": "a", "inputs": [3]},
-        {"id": "a", "inputs": 5},
-        {"id": "a", "inputs": [{}]},
-        {"id": "a", "inputs": {"name": "x"}},
-        {"id": "a", "inputs": [{"name": []}]},
-    ],
-)
-def test_odd_inputs_are_a_clear_error(tmp_path: Path, entry: object) -> None:
-    (tmp_path / "metadata").write_text(json.dumps([entry]))
-
-    with pytest.raises(deployment.MetadataError, match="the inputs of a are no list of mappings"):
-        deployment.read(tmp_path / "metadata")
-
-
-def test_metadata_that_is_nested_too_deeply_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "metadata").write_text("[" * 100_000 + "]" * 100_000)
-
-    with pytest.raises(deployment.MetadataError, match="cannot read"):
-        deployment.read(tmp_path / "metadata")
-
-
-@pytest.mark.parametrize("configs", [3, [3], [{"actions": None}], {"a": 1}, "text"])
+@pytest.mark.parametrize("configs", [3, [3], [{"actions": None}], [{"actions": 3}], {"a": 1}, "text"])
 def test_a_component_with_odd_tools_has_nothing_to_do(tmp_path: Path, configs: object) -> None:
     entry = {"id": "a", "group": "component", "config": {"configs": configs}}
     (tmp_path / "metadata").write_text(json.dumps([entry]))
@@ -556,3 +571,188 @@ def test_a_component_with_odd_tools_has_nothing_to_do(tmp_path: Path, configs: o
     (found,) = deployment.read(tmp_path / "metadata") or ()
 
     assert found.idle
+
+
+# Deployments that cannot be read, beside one that can
+
+
+def pruner_of(paths: Paths) -> Path:
+    """A pruner that notes the keys that it is told; the path of its note."""
+    paths.pruners.mkdir()
+    pruner = paths.pruners / "test"
+    pruner.write_text(f"#!/bin/sh\ncat > {paths.records.parent}/pruned\n")
+    pruner.chmod(0o755)
+    return paths.records.parent / "pruned"
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "config": {"config": {"a": "DEEP"}},
+    "an input": {"inputs": [*entry("odd")["inputs"], {"name": "x", "value": "DEEP"}]},
+    "inputs without a name": {"inputs": [3, *entry("odd")["inputs"], {}, {"name": []}]},
+    "name": {"name": "DEEP"},
+}
+
+
+@pytest.mark.parametrize("part", ODD)
+def test_a_deployment_that_cannot_be_read_fails_alone_and_keeps_what_it_has(
+    paths: Paths, heat: Heat, part: str
+) -> None:
+    pruned = pruner_of(paths)
+    good = entry("good", heat, deploy_resource_name="other")
+    odd = {**entry("odd"), **ODD[part]}
+    odd["inputs"] = [*odd["inputs"], {"name": "deploy_signal_id", "value": heat.url}]
+    paths.metadata.write_text(json.dumps([odd, good]).replace('"DEEP"', DEEP))
+
+    assert agent.run(paths) == 0
+    assert [call["id"] for call in calls(paths)] == ["good"]
+    refused, fine = sorted(heat.signals, key=lambda signal: "answer" in signal)
+    assert refused["deploy_status_code"] == 1
+    assert "Heat's metadata of it cannot be read: " in refused["deploy_stderr"]
+    assert fine["answer"] == 42
+    assert json.loads(pruned.read_text()) == ["one/11/pods", "one/11/other"]
+
+
+@pytest.mark.parametrize("inputs", [3, [3], {"name": "x"}, [{"name": "deploy_resource_name", "value": "x"}]])
+def test_nothing_is_ended_while_a_key_cannot_be_read(paths: Paths, heat: Heat, inputs: object) -> None:
+    pruned = pruner_of(paths)
+    odd = {"id": "odd", "group": "test", "inputs": [*inputs, 3] if isinstance(inputs, list) else inputs}
+
+    assert run(paths, odd, entry("last", deploy_action="DELETE"), entry("good", heat)) == 1
+    assert {call["id"]: given.REPLACED in call for call in calls(paths)} == {"last": True, "good": False}
+    assert not pruned.exists()
+
+
+def test_an_answer_that_nests_too_deeply_is_a_failure_and_the_hook_does_not_run_again(
+    paths: Paths, heat: Heat
+) -> None:
+    hook(paths, 'python3 -c \'print("[" * 100000 + "]" * 100000)\'', name="deep")
+
+    run(paths, entry("a", heat, group="deep"), entry("b", heat))
+    assert run(paths, entry("a", heat, group="deep"), entry("b", heat)) == 0
+    assert len(calls(paths)) == 2
+    assert [signal["deploy_status_code"] for signal in heat.signals] == [1, 0]
+
+
+def test_an_address_of_an_odd_form_keeps_no_other_deployment_from_running(paths: Paths, heat: Heat) -> None:
+    odd = entry("odd", deploy_auth_url=heat.base)
+
+    assert run(paths, odd, entry("good", heat)) == 1
+    assert [signal["answer"] for signal in heat.signals] == [42]
+
+
+def test_a_server_of_which_heat_says_something_odd_still_hears_which_deployments_it_wants(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployments = f'[3, {{}}, {{"id": "b", "config": {DEEP}}}, {{"id": "a"}}]'
+
+    class Answer:
+        text = f'{{"metadata": {{"deployments": {deployments}}}}}'
+
+    class Api:
+        def get(self, path: str) -> Answer:
+            assert path == "/stacks/s/resources/r/metadata"
+            return Answer()
+
+    monkeypatch.setattr("heat_config.api.connect", lambda **_: Api())
+    names = ("auth_url", "user_id", "password", "project_id")
+    paths.agent.write_text(
+        "[heat]\nstack_id = s\nresource_name = r\n" + "".join(f"{name} = x\n" for name in names)
+    )
+
+    assert (metadata.current_ids(paths.agent) or frozenset()) >= {"a", "b"}
+
+
+# Hooks of others, and groups without one
+
+
+def test_hooks_are_looked_for_where_heat_agents_installs_them_too(
+    paths: Paths, heat: Heat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hook(paths, """echo '{"answer": "own"}'""", name="both")
+    hook(paths, """echo '{"answer": "other"}'""", name="both", folder=tmp_path / "more-hooks")
+    hook(paths, """echo '{"answer": "other"}'""", name="only", folder=tmp_path / "more-hooks")
+    hook(paths, """echo '{"answer": "named"}'""", name="named", folder=tmp_path / "named")
+    monkeypatch.setenv("HEAT_CONFIG_HOOKS", str(tmp_path / "named"))
+
+    run(paths, *(entry(name, heat, group=name) for name in ("both", "only", "named", "none")))
+
+    assert [signal.get("answer") for signal in heat.signals] == ["own", "other", "named", None]
+    assert "it has: both, named, only, test" in heat.signals[-1]["deploy_stderr"]
+
+
+@pytest.mark.parametrize("group", ["os-apply-config", "Heat::Ungrouped"])
+@pytest.mark.parametrize(
+    ("template", "action", "status", "said"),
+    [
+        ("etc/ntp.conf", "CREATE", 0, "os-apply-config has written etc/ntp.conf"),
+        ("etc/os-collect-config.conf", "CREATE", 1, "neither hook nor template for group"),
+        ("etc/os-collect-config.conf.oac", "DELETE", 0, "there is nothing to end"),
+    ],
+)
+def test_what_os_apply_config_applies_is_answered(
+    paths: Paths, heat: Heat, group: str, template: str, action: str, status: int, said: str
+) -> None:
+    (paths.hooks.templates / "etc").mkdir(parents=True)
+    (paths.hooks.templates / template).touch()
+
+    assert run(paths, entry("a", heat, group=group, deploy_action=action)) == 0
+    assert heat.signals[0]["deploy_status_code"] == status
+    assert said in heat.signals[0]["deploy_stdout"] + heat.signals[0]["deploy_stderr"]
+
+
+def test_a_failure_with_no_signal_is_seen(paths: Paths, heat: Heat, caplog: pytest.LogCaptureFixture) -> None:
+    paths.console.touch()
+    hook(paths, "echo no; exit 3", name="broken")
+    silent = [entry("s", group="chef"), entry("t", group="broken"), entry("u")]
+
+    run(paths, *silent)
+    heat.status = 503
+    run(paths, *silent, entry("a", heat))
+    heat.status = 200
+    run(paths, *silent, entry("a", heat))
+    run(paths, *silent, entry("b", heat))
+
+    untold = "and Heat is not told (NO_SIGNAL)"
+    chef = f"deployment pods of group 'chef' failed with status 1, {untold}: this image"
+    broken = f"deployment pods of group 'broken' failed with status 3, {untold}"
+    assert chef in caplog.text
+    said = paths.console.read_text().splitlines()
+    assert said[0].startswith(f"heat-config: {chef} has no hook")
+    first, second = heat.signals
+    assert (first["deploy_status_code"], second["deploy_stderr"]) == (0, "")
+    assert first["deploy_stderr"].splitlines()[0].startswith(f"heat-config: also on this server: {chef}")
+    assert first["deploy_stderr"].splitlines()[1] == f"heat-config: also on this server: {broken}"
+    assert len(calls(paths)) == 4, "t, u, a and b, once each"
+
+
+def test_the_console_gets_no_control_characters(paths: Paths) -> None:
+    paths.console.touch()
+
+    run(paths, {**entry("s", group="chef"), "name": "\x1b[2Jx"})
+
+    assert "\x1b" not in paths.console.read_text()
+
+
+@pytest.mark.parametrize(("agents", "hooks"), [("-500\n", "0"), ("0\n", "0\n"), ("300\n", "300\n")])
+def test_a_hook_is_not_spared_when_memory_runs_out(paths: Paths, agents: str, hooks: str) -> None:
+    paths.hooks.oom_score.write_text(agents)
+    hook(paths, f"cp {paths.hooks.oom_score} {paths.records.parent}/seen")
+
+    run(paths, entry("a"))
+
+    assert (paths.records.parent / "seen").read_text() == hooks
+
+
+def test_heat_agents_elements_for_a_hook_bring_no_agent_of_their_own(tmp_path: Path) -> None:
+    for name, file, text in (
+        ("system", "element-provides", "operating-system"), ("heat-config", "element-deps", "absent"),
+        ("package-installs", "README.rst", ""), ("heat-config-json-file", "element-deps", "heat-config"),
+    ):  # fmt: skip
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(text)
+    folders = f"{tmp_path}:{project_root() / 'elements'}"
+
+    found = element_dependencies.get_elements(["system", "heat-config-json-file", "heat-agent"], folders)
+
+    names = {name for name, _ in found}
+    assert names == {"system", "heat-config-json-file", "heat-agent", "package-installs"}

@@ -6,7 +6,9 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,10 +39,15 @@ class FakeEngine(Engine):
     def has_image(self, image: str) -> bool:
         return image in self.images
 
-    def run(self, words: Sequence[str]) -> Done:
-        self.calls.append(tuple(words))
-        if words[0] == "exec":
-            return Done(status=0, stdout=f"ran {' '.join(words[1:])}\n", stderr="")
+    def has_container(self, name: str) -> bool:
+        return any(container["Id"].startswith(name) for container in self.there.values())
+
+    def run(self, verb: str, options: Sequence[str], environment: Sequence[str], rest: Sequence[str]) -> Done:
+        words = (verb, *options, *environment, *rest)
+        self.calls.append(words)
+        if verb == "exec":
+            status = int(rest[2]) if rest[1] == "exit" else 0
+            return Done(status=status, stdout=f"ran {' '.join(words[1:])}\n", stderr="")
         if "/nowhere" in words:
             return Done(status=127, stdout="", stderr="no such file")
         name = words[words.index("--name") + 1]
@@ -115,7 +122,7 @@ def test_a_container_runs_from_an_embedded_image_with_its_inputs(engine: FakeEng
     assert answer["containers"]["web"]["state"] == "running"
     words = engine.calls[0]
     assert words[:5] == ("run", "--name", "web", "--pull=never", "--detach")
-    assert words[-2:] == ("--env=GREETING=hello", "a.b/web:1")
+    assert words[-2:] == ("GREETING=hello", "a.b/web:1")
     assert "--label=managed_by=docker-cmd" in words
 
 
@@ -140,9 +147,9 @@ def test_what_is_no_longer_asked_for_goes(engine: FakeEngine, deploy: Deploy) ->
     assert set(engine.there) == {"web"}
 
 
-@pytest.mark.parametrize("command", ["/nowhere", "/ends"])
+@pytest.mark.parametrize(("command", "status"), [("/nowhere", 127), ("/ends", 1)])
 def test_where_a_successor_fails_the_one_from_before_is_put_back(
-    engine: FakeEngine, deploy: Deploy, command: str
+    engine: FakeEngine, deploy: Deploy, command: str, status: int
 ) -> None:
     deploy(WEB)
     before = ids(engine)
@@ -151,7 +158,7 @@ def test_where_a_successor_fails_the_one_from_before_is_put_back(
         {"new": {"image": "a.b/db:1"}, "web": {"image": "a.b/web:1", "command": command}}, "UPDATE"
     )
 
-    assert answer["deploy_status_code"] == 1
+    assert answer["deploy_status_code"] == status
     assert "container web" in answer["deploy_stderr"]
     if command == "/ends":
         assert "ended with status 3\nlast words of web" in answer["deploy_stderr"]
@@ -174,7 +181,7 @@ def test_after_a_kill_the_next_pass_converges(engine: FakeEngine, deploy: Deploy
     deploy(WEB)
     before = ids(engine)
     engine.rename("web", "web.before")
-    engine.run(("run", "--name", "web", f"--label={KEY_LABEL}=one/11/containers", "a.b/web:1"))
+    engine.run("run", ["--name", "web", f"--label={KEY_LABEL}=one/11/containers"], [], ["a.b/web:1"])
 
     deploy(WEB, "UPDATE")
 
@@ -212,6 +219,81 @@ def test_steps_run_in_their_order_and_their_output_is_told(engine: FakeEngine, d
     assert answer["deploy_stdout"] == "printed\nran web ls /\n"
     assert [words[0] for words in engine.calls] == ["run", "run", "exec"]
     assert "--detach" not in engine.calls[1]
+
+
+def test_a_command_runs_in_a_container_of_another_deployment(engine: FakeEngine, deploy: Deploy) -> None:
+    deploy(WEB)
+    look = {"look": {"action": "exec", "command": "web ls /"}, "by": {"action": "exec", "command": "id-1 ls"}}
+
+    answer = deploy(look, deploy_resource_name="other")
+
+    assert (answer["deploy_status_code"], answer["deploy_stdout"]) == (0, "ran web ls /\nran id-1 ls\n")
+
+
+def test_a_command_in_a_container_that_is_not_there_is_refused(engine: FakeEngine, deploy: Deploy) -> None:
+    answer = deploy({**WEB, "look": {"action": "exec", "command": "gone ls"}})
+
+    assert answer["deploy_stderr"] == "container look: exec in gone, and there is no such container"
+    assert engine.calls == []
+
+
+def test_the_status_of_docker_is_the_answers_and_what_follows_is_tried(
+    engine: FakeEngine, deploy: Deploy
+) -> None:
+    def step(order: int, *command: str, **more: object) -> dict[str, Any]:
+        return {"action": "exec", "start_order": order, "command": ["web", *command], **more}
+
+    config = {
+        **WEB, "a": step(1, "exit", "2"), "b": step(2, "exit", "3", exit_codes=[3]), "c": step(3, "ls"),
+    }  # fmt: skip
+
+    answer = deploy(config)
+    last = deploy({**config, "d": step(4, "exit", "4"), "e": step(5, "exit", "0", exit_codes=[1])})
+
+    assert answer["deploy_status_code"] == 2
+    assert answer["deploy_stderr"] == "container a: exit status 2"
+    assert answer["deploy_stdout"].splitlines() == ["ran web exit 2", "ran web exit 3", "ran web ls"]
+    assert last["deploy_status_code"] == 1, "docker has none where 0 is the failure"
+    assert len(last["deploy_stderr"].splitlines()) == 3
+    assert engine.there == {}
+
+
+SECRETS = {
+    "PLAIN": "secret", "QUOTED": ' "secret" # x=y ', "EMPTY": "", "LINES": "secret\nof two lines\n",
+    "RETURN": "secret\r", "LONG": "secret" * 20_000, "ACCENTS": "secrét",
+}  # fmt: skip
+
+
+def test_no_value_of_a_variable_is_in_the_call_of_docker(fake: Callable[..., Path], tmp_path: Path) -> None:
+    calls = fake(
+        "docker",
+        f"""for word; do case "$word" in
+            image) break ;;
+            --env-file=*) cat "${{word#--env-file=}}" ;;
+            --env=*) name=${{word#--env=}}; eval "printf '%s=%s\\0' $name \\"\\$$name\\"" ;;
+        esac; done > {tmp_path}/got""",
+    )
+
+    items = [f"{name}={value}" for name, value in SECRETS.items()]
+    done = Engine().run("run", ["--name", "x"], [*items, "PATH"], ["image", "--env=is=a word of the command"])
+
+    assert done.status == 0, done.stderr
+    text = (tmp_path / "got").read_bytes().decode()
+    lines = [f"{name}={SECRETS[name]}\n" for name in ("PLAIN", "QUOTED", "EMPTY", "ACCENTS")]
+    parts = [f"{name}={SECRETS[name]}\0" for name in ("LINES", "RETURN", "LONG")]
+    assert text.startswith("".join(lines) + f"PATH={os.environ['PATH']}\0" + "".join(parts))
+    call = calls.read_text()
+    assert call.startswith("run --name x --env-file=/dev/fd/")
+    assert "secr" not in call
+    assert "--env=LINES --env=RETURN --env=LONG image --env=is=a word" in call
+
+
+@pytest.mark.parametrize("word", ["a\0b", "\ud800", "x" * 200_000])
+def test_a_call_that_cannot_be_made_is_a_failure_of_the_engine(fake: Callable[..., Path], word: str) -> None:
+    fake("docker", "")
+
+    with pytest.raises(EngineError, match="docker run cannot be called"):
+        Engine().run("run", [], [], ["image", word])
 
 
 ONCE = {"once": {"image": "a.b/db:1", "detach": False, "exit_codes": [3], "command": "/ends"}}
@@ -288,15 +370,17 @@ def test_options_are_those_of_docker_run() -> None:
         "image": "a.b/web:1", "net": "host", "pid": "host", "privileged": True, "restart": "always",
         "user": "x", "volumes": ["/a:/b", ""], "volumes_from": ["other"], "env_file": ["/e", "/f"],
         "environment": ["A=1"],
-        "command": ["run", 1],
+        "command": ["run", 1], "name": "ignored",
     }  # fmt: skip
     step = request.parse({"id": "a", "config": {"web": entry}}).steps[0]
 
     assert step.options == (
-        "--env-file=/e", "--env-file=/f", "--env=A=1", "--net=host", "--pid=host", "--privileged=true",
+        "--env-file=/e", "--env-file=/f", "--net=host", "--pid=host", "--privileged=true",
         "--restart=always", "--user=x", "--volume=/a:/b", "--volumes-from=other",
     )  # fmt: skip
+    assert step.environment == ("A=1",)
     assert step.command == ("run", "1")
+    assert step.name == "web"
 
 
 @pytest.mark.parametrize(
@@ -310,7 +394,13 @@ def test_options_are_those_of_docker_run() -> None:
         ({"web": {}}, "container web: it has no image"),
         ({"web": {"action": "stop"}}, "action must be run or exec"),
         ({"web": {"action": "exec", "command": "web"}}, "exec needs a command"),
-        ({"look": {"action": "exec", "command": "gone ls"}}, "exec in gone, which is no container"),
+        ({"web": {"image": "a.b/web:1", "environment": ["A B=1"]}}, "'A B' is no name of a variable"),
+        ({"web": {"image": "a.b/web:1", "environment": ["#A=1"]}}, "'#A' is no name of a variable"),
+        ({"web": {"image": "a.b/web:1", "environment": ["=1"]}}, "'' is no name of a variable"),
+        ({"web": {"image": "a.b/web:1", "environment": {"A": "\0"}}}, "has a character that no variable"),
+        ({"web": {"image": "a.b/web:1", "environment": {"A": "\ud800"}}}, "has a character that no variable"),
+        ({"web": {"image": "a.b/web:1", "environment": {"PATH": "a\nb"}}}, "of PATH must be one line"),
+        ({"web": {"image": "a.b/web:1", "environment": {"DOCKER_HOST": "x" * 70_000}}}, "must be one line"),
         ({"web": {"image": "a.b/web:1", "start_order": "x"}}, "command must be words, start_order a number"),
         ({"web": {"image": "a.b/web:1", "command": "sh -c 'x"}}, "command must be words"),
         ({"web.before": {"image": "a.b/web:1"}}, "does not end in .before"),

@@ -562,6 +562,19 @@ def test_what_cannot_run_is_refused(place: Place, config: object, line: str) -> 
     assert files(place) == before
 
 
+def test_options_are_refused_and_the_inputs_named(place: Place) -> None:
+    values = [{"name": "deploy_action", "value": "DELETE"}]
+    asked = {"id": "a", "name": "pods", "config": [NGINX], "options": {"containers_timeout": 9}}
+
+    refused = hook.answer(asked, place)
+    ended = hook.answer({**asked, "inputs": values}, place)
+
+    assert refused["deploy_status_code"] == 1
+    assert "no options, got containers_timeout; it has inputs: pods_deadline, " in refused["deploy_stderr"]
+    assert ended["deploy_status_code"] == 0
+    assert names(place) == []
+
+
 def test_every_problem_is_said_at_once(place: Place) -> None:
     answer = deploy(place, [pod("one", image="x"), pod("two", image="y")])
 

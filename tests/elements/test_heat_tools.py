@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from heat_config import tools
+from heat_config import given, tools
 
 from goldsmith.core.paths import project_root
 
@@ -25,6 +26,7 @@ def tool(tmp_path: Path, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPa
     """Run a hook with a config; afterwards nothing of it may be left, as inputs may be secrets."""
     monkeypatch.setenv("HOME", str(tmp_path))
     fake("setpriv", 'shift 2; exec "$@"')
+    fake("hostname", "exit 1")
 
     def call(
         name: str,
@@ -65,8 +67,13 @@ def test_inputs_that_a_killed_hook_left_in_a_file_go(tool: Tool, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"no": "id"}', '{"id": "a", "inputs": [1]}', '{"id": "a", "inputs": {"a": 1}}']
-)
+    "text",
+    [
+        "{", "[]", '{"no": "id"}', '{"id": "a", "inputs": [1]}', '{"id": "a", "inputs": {"a": 1}}',
+        '{"id": "a", "outputs": [1]}', '{"id": "a", "outputs": {"a": 1}}', '{"id": "a", "options": [1]}',
+        "[" * 50_000 + "]" * 50_000,
+    ],
+)  # fmt: skip
 def test_what_is_no_deployment_is_answered_too(text: str) -> None:
     argv = [sys.executable, "-m", "heat_config.tools", "script"]
     env = {**os.environ, "PYTHONPATH": str(project_root() / "elements/heat-agent/agent-files")}
@@ -76,6 +83,24 @@ def test_what_is_no_deployment_is_answered_too(text: str) -> None:
     answer = json.loads(done.stdout)
     assert answer["deploy_status_code"] == 1
     assert answer["deploy_stderr"].startswith("what is on standard input is no deployment: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), "text that no file can hold"),
+     (RecursionError("maximum recursion depth exceeded"), "nested too deeply")],
+)  # fmt: skip
+def test_what_a_hook_cannot_handle_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def hook(config: Mapping[str, Any]) -> dict[str, Any]:
+        assert config == {"id": "a"}
+        raise error
+
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"id": "a"}'))
+
+    assert given.answered(hook) == 0
+    assert said in json.loads(capsys.readouterr().out)["deploy_stderr"]
 
 
 def test_a_script_that_fails_says_with_what(tool: Tool) -> None:
@@ -114,6 +139,44 @@ def test_a_playbook_gets_inputs_as_variables_and_no_word_of_them_in_its_call(
         assert words in call
 
 
+@pytest.mark.parametrize(
+    ("inventory", "is_local"),
+    [(None, True), ("", True), ("localhost,", True), ("hosts", False), ("a,b", False), ("localhost,b", False),
+     ("localhost", False)],
+)  # fmt: skip
+def test_tasks_for_other_hosts_do_not_run_on_this_one(
+    tool: Tool, fake: Callable[..., Path], inventory: str | None, is_local: bool
+) -> None:
+    calls = fake("ansible-playbook", "")
+
+    tool("ansible", "- hosts: all\n", (), {"inventory": inventory})
+
+    call = calls.read_text()
+    assert f"-i {inventory or 'localhost,'} " in call
+    assert ("-c local" in call) == is_local
+
+
+@pytest.mark.parametrize("name", ["deploy_status_code", "deploy_stdout", "deploy_stderr"])
+def test_no_output_takes_the_place_of_the_answer(tool: Tool, name: str) -> None:
+    answer = tool("script", f"#!/bin/sh\nprintf 0 > $heat_outputs_path.{name}\nexit 3\n", (name,))
+
+    assert answer == {"deploy_stdout": "", "deploy_stderr": "", "deploy_status_code": 3}
+
+
+def test_no_input_takes_the_place_of_the_outputs_path(tool: Tool, fake: Callable[..., Path]) -> None:
+    fake("ansible-playbook", """for last; do case "$last" in @*) cat "${last#@}" ;; esac; done""")
+    fake("puppet", 'echo "$FACTER_heat_outputs_path"')
+    text = "#!/bin/sh\necho $heat_outputs_path\n"
+
+    said = {
+        name: tool(name, text, heat_outputs_path="/elsewhere")["deploy_stdout"]
+        for name in ("script", "ansible", "puppet")
+    }
+
+    assert all(re.search(r"/work/\w+/tmp\w+/output\b", text) for text in said.values()), said
+    assert "/elsewhere" not in str(said)
+
+
 def test_a_playbook_that_fails_says_with_what(tool: Tool, fake: Callable[..., Path]) -> None:
     fake("ansible-playbook", "echo why >&2; exit 2")
 
@@ -146,6 +209,20 @@ def test_a_manifest_gets_inputs_as_facts(tool: Tool, fake: Callable[..., Path]) 
     assert "--detailed-exitcodes" in calls.read_text()
     assert "--tags t --debug" in calls.read_text()
     assert "world" not in calls.read_text()
+
+
+@pytest.mark.parametrize(
+    ("program", "inputs", "fact"),
+    [("echo web.example.org", {}, "web.example.org"), ("exit 1", {}, "none"),
+     ("echo web", {"fqdn": "mine"}, "mine")],
+)  # fmt: skip
+def test_a_manifest_gets_the_full_name_of_the_server(
+    tool: Tool, fake: Callable[..., Path], program: str, inputs: dict[str, str], fact: str
+) -> None:
+    fake("hostname", program)
+    fake("puppet", 'echo "${FACTER_fqdn:-none}"')
+
+    assert tool("puppet", "", (), None, **inputs)["deploy_stdout"] == f"{fact}\n"
 
 
 def test_facts_can_be_turned_off_and_hiera_on(

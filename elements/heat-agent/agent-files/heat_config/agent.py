@@ -18,13 +18,14 @@ import resource
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from heat_config import deployment, metadata, record, signalling
+from heat_config import deployment, metadata, record, signalling, unheard
 from heat_config.deployment import Deployment
+from heat_config.hooks import Hooks
 from heat_config.record import Record, Records
 
 _LOG = logging.getLogger("heat-config")
@@ -33,7 +34,8 @@ _LOG = logging.getLogger("heat-config")
 _FROM_HEAT = frozenset(("heat.json", "cfn.json", "request.json"))
 # The greatest age of Heat's metadata if it cannot be read again before the next poll.
 _LONG_S = 5
-_APPLIED_ELSEWHERE = "os-apply-config"  # a group without a hook: templates of the image take its config
+# What data of an unexpected form raise: the other deployments go on.
+_ODD = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +44,12 @@ class Paths:
 
     metadata: Path = Path("/run/heat-config/heat-config")
     records: Path = Path("/var/lib/heat-config/deployed")
-    hooks: Path = Path("/usr/libexec/heat-config/hooks")
+    hooks: Hooks = field(default_factory=Hooks)
     pruners: Path = Path("/usr/libexec/heat-config/prune")
     lock: Path = Path("/run/heat-config/lock")
     launched: Path = Path("/var/lib/heat-cfntools/cfn-init-data")  # is there where Heat launched the server
     agent: Path = Path("/etc/os-collect-config.conf")
+    console: Path = Path("/dev/console")
 
 
 def main() -> int:
@@ -82,7 +85,8 @@ def _pass(paths: Paths) -> int:
         return 0
     records = Records(paths.records)
     pruned = _prune(deployments, paths.pruners)  # first: a name may be free by that
-    done = [_bring_to_its_end(each, records, paths) for each in _unsent_first(deployments, records)]
+    todo = _Pass(deployments, records, paths)
+    done = [todo.bring_to_its_end(each) for each in _unsent_first(deployments, records)]
     records.forget_replaced(each.id for each in deployments)
     return 0 if all(done) and pruned else 1
 
@@ -105,32 +109,75 @@ def _unsent_first(deployments: Sequence[Deployment], records: Records) -> list[D
     return sorted(deployments, key=lambda each: records.get(each.id) is None)
 
 
-def _bring_to_its_end(each: Deployment, records: Records, paths: Paths) -> bool:
-    """Run the hook and signal, as far as not yet done; False if it must be tried again."""
-    found = records.get(each.id)
-    if found is not None and found.state != record.RAN:
-        return True
-    if each.idle or each.group == _APPLIED_ELSEWHERE:
-        return True
-    took_s = 0.0
-    try:
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    deployments: Sequence[Deployment]
+    records: Records
+    paths: Paths
+
+    def bring_to_its_end(self, each: Deployment) -> bool:
+        """Run the hook and signal, as far as not yet done; False if it must be tried again."""
+        if not each.id:
+            _LOG.error("%s", each.problem)
+            return False
+        found = self.records.get(each.id)
+        if (found is not None and found.state != record.RAN) or each.idle:
+            return True
+        try:
+            return self._run_and_signal(each, found)
+        except signalling.Undelivered as e:
+            _LOG.error("the signal of %s was not delivered and is kept: %s", each.name, e)
+        except OSError as e:
+            _LOG.error("cannot keep what became of %s: %s", each.name, e)
+        except _ODD as e:  # without its text, which may be an input
+            place = traceback.extract_tb(e.__traceback__)[-1]
+            _LOG.error("%s: %s at %s:%s", each.name, type(e).__name__, place.filename, place.lineno)
+        return False
+
+    def _run_and_signal(self, each: Deployment, found: Record | None) -> bool:
+        took_s = 0.0
         if found is None:
             start = time.monotonic()
-            found = Record(state=record.RAN, answer=_run_hook(each, paths.hooks))
-            records.put(each.id, found)
+            found = Record(state=record.RAN, answer=self.paths.hooks.answer(each))
+            self.records.put(each.id, found)
             took_s = time.monotonic() - start
-        if not _is_wanted(each, paths, took_s):
+        if not signalling.has_address(each.inputs):
+            self._keep_to_itself(each, found)
+        elif not _is_wanted(each, self.paths, took_s):
             _LOG.warning("the signal of %s waits for a look at what Heat wants now", each.name)
             return False
-        state = _signal(each, found)
-        records.put(each.id, Record(state=state, answer=found.answer))
-    except signalling.Undelivered as e:
-        _LOG.error("the signal of %s was not delivered and is kept: %s", each.name, e)
-        return False
-    except OSError as e:
-        _LOG.error("cannot keep what became of %s: %s", each.name, e)
-        return False
-    return True
+        else:
+            self._signal(each, found)
+        return True
+
+    def _keep_to_itself(self, each: Deployment, found: Record) -> None:
+        """Heat wants no signal: who looks at the server, or hears of another deployment, sees a failure."""
+        said = unheard.line(each.name, each.group, found.answer, self.paths.hooks.not_runnable(each))
+        if said:
+            unheard.announce(said, self.paths.console)
+        else:
+            _LOG.info("%s: %s done", each.name, each.action)
+        self.records.put(each.id, Record(state=record.SIGNALLED, answer=found.answer, unheard=said))
+
+    def _signal(self, each: Deployment, found: Record) -> None:
+        lines = {
+            other.id: kept for other in self.deployments
+            if other.id and (kept := self.records.get(other.id)) is not None and kept.unheard
+        }  # fmt: skip
+        state = record.SIGNALLED
+        try:
+            signalling.send(
+                each.inputs, unheard.added(found.answer, [kept.unheard for kept in lines.values()])
+            )
+        except signalling.Refused as e:
+            _LOG.error("Heat refused the signal of %s: %s", each.name, e)
+            state = record.REFUSED
+        else:
+            status = found.answer.get("deploy_status_code")
+            _LOG.info("%s: %s signalled, status %s", each.name, each.action, status)
+        self.records.put(each.id, Record(state=state, answer=found.answer))
+        for id_, kept in lines.items() if state == record.SIGNALLED else ():
+            self.records.put(id_, Record(state=kept.state, answer=kept.answer))
 
 
 def _is_wanted(each: Deployment, paths: Paths, took_s: float) -> bool:
@@ -138,47 +185,15 @@ def _is_wanted(each: Deployment, paths: Paths, took_s: float) -> bool:
 
     took_s: how long ago the metadata was fetched at least, since then a hook ran.
     """
-    if not signalling.has_address(each.inputs):
-        return True
     current = metadata.current_ids(paths.agent)
     return took_s <= _LONG_S if current is None else each.id in current
 
 
-def _signal(each: Deployment, found: Record) -> str:
-    try:
-        signalling.send(each.inputs, found.answer)
-    except signalling.Refused as e:
-        _LOG.error("Heat refused the signal of %s: %s", each.name, e)
-        return record.REFUSED
-    _LOG.info("%s: %s signalled, status %s", each.name, each.action, found.answer["deploy_status_code"])
-    return record.SIGNALLED
-
-
-def _run_hook(each: Deployment, hooks: Path) -> dict[str, Any]:
-    """The answer for Heat: the hook's own, or the reason why there is none."""
-    name = "".join(c for c in each.group if c.isalnum() or c in "-_")
-    if not name or not (hooks / name).exists():
-        there = ", ".join(sorted(path.name for path in hooks.iterdir())) if hooks.is_dir() else "none"
-        return _failure(f"this image has no hook for group {each.group!r}; it has: {there}")
-    _LOG.info("%s: %s by the hook %s", each.name, each.action, name)
-    # the hook must not outlive its pass: the next pass would run it a second time in parallel
-    argv = ["setpriv", "--pdeathsig", "KILL", os.fspath(hooks / name)]
-    done = subprocess.run(argv, input=json.dumps(each.for_hook).encode(), capture_output=True, check=False)
-    out, said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    try:
-        answer = json.loads(out)
-        return {"deploy_stdout": "", "deploy_stderr": said, "deploy_status_code": done.returncode, **answer}
-    except (ValueError, TypeError):
-        status = done.returncode or 1
-        return {"deploy_stdout": out, "deploy_stderr": said, "deploy_status_code": status}
-
-
-def _failure(why: str) -> dict[str, Any]:
-    return {"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": 1}
-
-
 def _prune(deployments: Sequence[Deployment], pruners: Path) -> bool:
     """Tell hooks that keep something running which deployments exist: they end all others."""
+    if not all(each.key for each in deployments):
+        _LOG.error("a deployment cannot be read: nothing is ended, as it may be that one's")
+        return False
     good = True
     for pruner in sorted(pruners.iterdir()) if pruners.is_dir() else ():
         keys = json.dumps([each.key for each in deployments])

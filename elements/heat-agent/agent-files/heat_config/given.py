@@ -21,14 +21,19 @@ class BadRequest(Exception):
 def answered(hook: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> int:
     """Have a hook answer the deployment on standard input; the answer is printed as JSON. The status is 0.
 
-    What is no deployment is answered too: a mapping with an id, and a list of inputs with a name each.
+    What is no deployment is answered too: a mapping with an id, lists of inputs and outputs with a name each,
+    a mapping of options.
     """
     try:
         answer = hook(_deployment(json.load(sys.stdin)))
     except BadRequest as e:
         answer = _refusal(str(e))
-    except (json.JSONDecodeError, RecursionError) as e:
+    except json.JSONDecodeError as e:
         answer = _refusal(f"it is no JSON: {e}")
+    except RecursionError:
+        answer = _refusal("it is nested too deeply")
+    except UnicodeEncodeError as e:  # half of a pair, \ud800
+        answer = _refusal(f"it has text that no file can hold: {e.reason}")
     json.dump(answer, sys.stdout)
     return 0
 
@@ -36,11 +41,14 @@ def answered(hook: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> int:
 def _deployment(config: object) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("id"), str):
         raise BadRequest("it must be a mapping with an id")
-    inputs = config.get("inputs") or []
-    if not isinstance(inputs, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("name"), str) for each in inputs
-    ):
-        raise BadRequest("its inputs must be a list of mappings with a name each")
+    for name in ("inputs", "outputs"):
+        listed = config.get(name) or []
+        if not isinstance(listed, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("name"), str) for each in listed
+        ):
+            raise BadRequest(f"its {name} must be a list of mappings with a name each")
+    if not isinstance(config.get("options") or {}, dict):
+        raise BadRequest("its options must be a mapping")
     return config
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heat_config import api
+from heat_config import api, nested
+
+_LEVELS = 4  # the answer, its metadata, their deployments, one of them: a value of it may nest too deeply
 
 
 def current_ids(path: Path) -> frozenset[str] | None:
@@ -32,9 +34,9 @@ def _ask(heat: Mapping[str, str]) -> frozenset[str]:
         project_id=heat["project_id"], region=heat.get("region_name"),
     )  # fmt: skip
     try:
-        found: dict[str, Any] = heat_api.get(
-            f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata"
-        ).json()
+        text = heat_api.get(f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata").text
+        found: dict[str, Any] = nested.loads(text, _LEVELS)
     except (exceptions.ClientException, ValueError):
         return frozenset()
-    return frozenset(each["id"] for each in (found.get("metadata") or {}).get("deployments") or [])
+    listed = (found.get("metadata") or {}).get("deployments") or []
+    return frozenset(str(each.get("id")) for each in listed if isinstance(each, dict))

@@ -23,6 +23,7 @@ class Record:
 
     state: str
     answer: Mapping[str, Any]
+    unheard: str = ""  # a failure with NO_SIGNAL, of which no signal has told yet
 
 
 class Records:
@@ -40,8 +41,10 @@ class Records:
         """The record; None also for a file that a crash left empty or broken: the hook then runs again."""
         try:
             stored = json.loads(self._path(id_).read_text())
-            return Record(state=stored["state"], answer=stored["answer"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return Record(
+                state=stored["state"], answer=stored["answer"], unheard=str(stored.get("unheard") or "")
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def put(self, id_: str, record: Record) -> None:
@@ -50,7 +53,8 @@ class Records:
         On a full disk it takes the room that was kept: without a record a hook would run again, and again.
         """
         path = self._path(id_)
-        text = json.dumps({"state": record.state, "answer": record.answer}, sort_keys=True)
+        unheard = {"unheard": record.unheard} if record.unheard else {}
+        text = json.dumps({"state": record.state, "answer": record.answer, **unheard}, sort_keys=True)
         try:
             write_durably(path, text)
         except OSError as e:

@@ -26,6 +26,7 @@ from heat_config import cfnmetadata, given
 FOLDER = Path("/var/lib/heat-config")
 _PUPPET_CHANGED = 2  # puppet apply --detailed-exitcodes: it succeeded, and changed something
 _HIERA = Path("/etc/puppet/hieradata")
+_NAME_S = 30  # for this server's full name: a name server that does not answer takes longer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,20 +42,22 @@ class Call:
 def script(config: Mapping[str, Any], scratch: Path) -> Call:
     """Run the config itself; each input is a variable of its environment."""
     program = _written(scratch / "script", _text(config.get("config")), mode=0o700)
-    return Call(argv=(program,), env={"heat_outputs_path": str(scratch / "output"), **_inputs(config)})
+    return Call(argv=(program,), env={**_inputs(config), "heat_outputs_path": str(scratch / "output")})
 
 
 def ansible(config: Mapping[str, Any], scratch: Path) -> Call:
-    """The config is a playbook for localhost; inputs are its variables.
+    """The config is a playbook; inputs are its variables.
 
-    Options: tags, skip_tags, modulepath, callback_plugins, inventory.
+    Options: tags, skip_tags, modulepath, callback_plugins, inventory. Without an inventory (or with
+    "localhost,") the only host is this server, without ssh; else the inventory says how to reach its hosts.
     """
     options = config.get("options") or {}
     playbook = _written(scratch / "playbook.yaml", _text(config.get("config")))
     variables = {
-        "heat_config_id": config.get("id"), "heat_outputs_path": str(scratch / "output"),
+        "heat_config_id": config.get("id"),
         **{item["name"]: item.get("value", "") for item in config.get("inputs") or []},
-    }  # fmt: skip
+        "heat_outputs_path": str(scratch / "output"),
+    }
     passed = _written(scratch / "variables.json", json.dumps(variables))
     words = [
         word for option, name in (
@@ -62,9 +65,10 @@ def ansible(config: Mapping[str, Any], scratch: Path) -> Call:
         ) if options.get(name) for word in (option, str(options[name]))
     ]  # fmt: skip
     inventory = str(options.get("inventory") or "localhost,")
+    here = ("-c", "local") if {*inventory.split(",")} == {"localhost", ""} else ()
     plugins = options.get("callback_plugins")
     return Call(
-        argv=("ansible-playbook", "-i", inventory, "-c", "local", *words, "-e", f"@{passed}", playbook),
+        argv=("ansible-playbook", "-i", inventory, *here, *words, "-e", f"@{passed}", playbook),
         env={"ANSIBLE_CALLBACK_PLUGINS": str(plugins)} if plugins else {},
     )
 
@@ -76,7 +80,7 @@ def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
     """
     options = config.get("options") or {}
     manifest = _written(scratch / "site.pp", _text(config.get("config")))
-    facts = {"FACTER_heat_outputs_path": str(scratch / "output")}
+    facts = _full_name()
     hiera = None
     for left in _HIERA.glob("heat_config_*.json"):  # of one that was killed
         left.unlink(missing_ok=True)
@@ -88,6 +92,7 @@ def puppet(config: Mapping[str, Any], scratch: Path) -> Call:
         name = str(config.get("name")).replace("/", "_")
         hiera = _written(_HIERA / f"heat_config_{name}.json", json.dumps(data))
         facts["FACTER_deploy_config_name"] = name
+    facts["FACTER_heat_outputs_path"] = str(scratch / "output")
     words = [
         word for option, name in (("--modulepath", "modulepath"), ("--tags", "tags"))
         if options.get(name) for word in (option, str(options[name]))
@@ -121,7 +126,8 @@ def run(name: str, config: Mapping[str, Any], folder: Path = FOLDER) -> dict[str
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         call = TOOLS[name](config, Path(scratch))
         try:
-            return {**_answer(call, work), **dict(_outputs(config, Path(scratch)))}
+            answer = _answer(call, work)
+            return {**dict(_outputs(config, Path(scratch))), **answer}
         finally:
             if call.secret is not None:
                 call.secret.unlink(missing_ok=True)
@@ -149,6 +155,15 @@ def _outputs(config: Mapping[str, Any], scratch: Path) -> Iterator[tuple[str, st
         path = scratch / f"output.{output['name']}"
         if path.is_file():
             yield output["name"], path.read_text(errors="replace")
+
+
+def _full_name() -> dict[str, str]:
+    """The fact fqdn, which Puppet 8 has no more by itself; none where the server has no full name."""
+    try:
+        done = subprocess.run(["hostname", "-f"], capture_output=True, text=True, check=True, timeout=_NAME_S)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"FACTER_fqdn": done.stdout.strip()}
 
 
 def _inputs(config: Mapping[str, Any]) -> dict[str, str]:

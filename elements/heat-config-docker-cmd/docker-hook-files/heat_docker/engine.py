@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,9 @@ KEY_LABEL = "goldsmith.heat.deployment"
 STAYS_LABEL = "goldsmith.heat.stays"  # it is to run on, and not to its end
 _GONE = "no such container"
 DIGEST_LABEL = "goldsmith.heat.digest"
+# Variables that the command docker itself reads, or the loader of programs.
+_OF_DOCKER = re.compile(r"(?i:docker_|ld_|go|otel_)\w*|HOME|PATH|(?i:\w+_proxy)|TMPDIR")
+_LINE = 60_000  # bytes of a line that docker reads of a file with variables: less than 64 KiB
 
 
 class EngineError(Exception):
@@ -48,9 +54,17 @@ class Engine:
         """True if the image can be run without a registry."""
         return _docker("image", "inspect", image).status == 0
 
-    def run(self, words: Sequence[str]) -> Done:
-        """Call docker run or docker exec and wait for its end or, detached, for its start."""
-        return _docker(*words)
+    def run(self, verb: str, options: Sequence[str], environment: Sequence[str], rest: Sequence[str]) -> Done:
+        """Call docker run or docker exec and wait for its end or, detached, for its start.
+
+        environment: NAME=VALUE, or NAME for one of the agent's own; rest: image or container, and command.
+        """
+        with _handed_over(environment) as (words, files, variables):
+            return _docker(verb, *options, *words, *rest, files=files, variables=variables)
+
+    def has_container(self, name: str) -> bool:
+        """True if there is a container of this name or ID, whoever made it."""
+        return _docker("container", "inspect", "--", name).status == 0
 
     def stop(self, name: str) -> None:
         """Stop a container and wait for it; does nothing if it is stopped."""
@@ -85,10 +99,53 @@ def labels(labelled: Mapping[str, str]) -> list[str]:
     return [f"--label={name}={value}" for name, value in labelled.items()]
 
 
-def _docker(*words: str) -> Done:
+def unfit(item: str) -> str:
+    """Why docker's command cannot be handed NAME=VALUE; empty if it can."""
+    name, _, value = item.partition("=")
+    if not name or re.search(r"[\s#\0\ud800-\udfff]", name):
+        return f"environment: {name!r} is no name of a variable"
+    if re.search(r"[\0\ud800-\udfff]", value):
+        return f"environment: the value of {name} has a character that no variable can have"
+    if _is_for_no_file(item) and _OF_DOCKER.fullmatch(name):
+        return f"environment: the value of {name} must be one line of at most {_LINE} bytes"
+    return ""
+
+
+def _is_for_no_file(item: str) -> bool:
+    return "\n" in item or "\r" in item or len(item.encode()) > _LINE
+
+
+@contextlib.contextmanager
+def _handed_over(environment: Sequence[str]) -> Iterator[tuple[list[str], tuple[int, ...], dict[str, str]]]:
+    """Options of docker, files and variables for its process: values may be secrets, and all see its argv.
+
+    The file is in memory: nothing stays on the disk, also if this process is killed. It has a line for each
+    variable; a value of several lines, or a long one, is one of the variables of docker's process.
+    """
+    with_value = dict(item.split("=", 1) for item in environment if "=" in item)
+    own = {name: value for name, value in with_value.items() if _is_for_no_file(f"{name}={value}")}
+    lines = "".join(f"{name}={value}\n" for name, value in with_value.items() if name not in own)
+    named = [f"--env={name}" for name in (*(item for item in environment if "=" not in item), *own)]
+    if not lines:
+        yield named, (), own
+        return
+    file = os.memfd_create("environment")
     try:
-        done = subprocess.run(["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        os.write(file, lines.encode())
+        yield [f"--env-file=/dev/fd/{file}", *named], (file,), own
+    finally:
+        os.close(file)
+
+
+def _docker(*words: str, files: tuple[int, ...] = (), variables: Mapping[str, str] | None = None) -> Done:
+    try:
+        done = subprocess.run(
+            ["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            env={**os.environ, **(variables or {})}, pass_fds=files,
+        )  # fmt: skip
     except FileNotFoundError:
         raise EngineError("this image has no Docker engine") from None
+    except (OSError, ValueError) as e:  # too long, or with characters that no command line can have
+        raise EngineError(f"docker {words[0]} cannot be called: {e}") from e
     out, said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     return Done(status=done.returncode, stdout=out, stderr=said)

@@ -54,6 +54,8 @@ class _Change:
     def __init__(self, asked: Request, engine: Engine) -> None:
         self.asked, self.engine = asked, engine
         self.ran: list[Done] = []
+        self.failures: list[str] = []
+        self.status = 1  # of a failure: that of docker where it was one of its commands
 
     def run(self) -> dict[str, Any]:
         """The answer to Heat; after a failure the previous containers are restored."""
@@ -61,16 +63,19 @@ class _Change:
         self._check()
         before = self.engine.containers(self.asked.key)
         try:
-            failures = self._steps(before) or watch.until_running(
-                self.engine, self.asked.key, self._detached(), deadline_s=self.asked.deadline_s,
-                min_ready_s=self.asked.min_ready_s,
-            )  # fmt: skip
+            self._steps(before)
+            if not self.failures:
+                self.failures += watch.until_running(
+                    self.engine, self.asked.key, self._detached(), deadline_s=self.asked.deadline_s,
+                    min_ready_s=self.asked.min_ready_s,
+                )  # fmt: skip
         except EngineError as e:
-            failures = [str(e)]
+            self.failures.append(str(e))
         outputs = {"containers": watch.report(self.engine.containers(self.asked.key))}
-        if failures:
+        if self.failures:
             self._undo(before)
-            return {**outputs, **_failed("\n".join(failures)), "deploy_stdout": self._said("stdout")}
+            failed = _failed("\n".join(self.failures), self.status)
+            return {**outputs, **failed, "deploy_stdout": self._said("stdout")}
         self._forget(before)
         return {
             "containers": watch.report(self.engine.containers(self.asked.key)),
@@ -82,6 +87,11 @@ class _Change:
         """Raises BadRequest before any change if something cannot run on this image."""
         problems = []
         there = self.engine.containers()
+        names = {*there, *(step.name for step in self.asked.steps if step.runs)}
+        for step in (step for step in self.asked.steps if not step.runs):
+            target = step.command[0]
+            if target not in names and not self.engine.has_container(target):
+                problems.append(f"container {step.name}: exec in {target}, and there is no such container")
         for step in (step for step in self.asked.steps if step.runs):
             holder = there.get(step.name)
             if holder is not None and _label(holder, KEY_LABEL) != self.asked.key:
@@ -91,8 +101,8 @@ class _Change:
         if problems:
             raise BadRequest("\n".join(problems))
 
-    def _steps(self, before: Mapping[str, Any]) -> list[str]:
-        """Apply the entries in their order, up to the first failure."""
+    def _steps(self, before: Mapping[str, Any]) -> None:
+        """Apply the entries in their order; one that fails keeps no later one from being tried."""
         for step in self.asked.steps:
             mine = before.get(step.name) if step.runs else None
             if mine is not None and _label(mine, DIGEST_LABEL) == step.digest:
@@ -104,16 +114,17 @@ class _Change:
             if mine is not None:
                 self.engine.stop(step.name)
                 self.engine.rename(step.name, step.name + BEFORE)
-            done = self.engine.run(self._words(step))
+            done = self._run(step)
             if not step.detach:  # of the others this is an id
                 self.ran.append(done)
             if done.status not in (step.exit_codes if not step.detach else (0,)):
-                return [f"container {step.name}: exit status {done.status}: {done.stderr.strip()}"]
-        return []
+                said = f"container {step.name}: exit status {done.status}: {done.stderr}"
+                self.failures.append(said.rstrip(": \n"))
+                self.status = done.status or 1
 
-    def _words(self, step: Step) -> list[str]:
+    def _run(self, step: Step) -> Done:
         if not step.runs:
-            return ["exec", *step.options, *step.command]
+            return self.engine.run("exec", step.options, step.environment, step.command)
         stack, resource = self.asked.owner
         stays = {STAYS_LABEL: "yes"} if step.detach else {}
         labelled = labels(
@@ -125,8 +136,8 @@ class _Change:
         )  # fmt: skip
         pull = "missing" if self.asked.allow_pull else "never"
         detached = ("--detach",) if step.detach else ()
-        start = ["run", "--name", step.name, f"--pull={pull}", *detached, *labelled, *step.options]
-        return [*start, step.image, *step.command]
+        options = ["--name", step.name, f"--pull={pull}", *detached, *labelled, *step.options]
+        return self.engine.run("run", options, step.environment, [step.image, *step.command])
 
     def _detached(self) -> dict[str, tuple[int, ...]]:
         return {step.name: step.exit_codes for step in self.asked.steps if step.detach}
@@ -184,5 +195,5 @@ def _label(container: Mapping[str, Any], name: str) -> str | None:
     return labelled.get(name)
 
 
-def _failed(why: str) -> dict[str, Any]:
-    return {"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": 1}
+def _failed(why: str, status: int = 1) -> dict[str, Any]:
+    return {"deploy_stdout": "", "deploy_stderr": why, "deploy_status_code": status}

@@ -19,16 +19,19 @@ import yaml
 from heat_config import given
 from heat_config.given import BadRequest
 
+from heat_docker.engine import unfit
+
 BEFORE = ".before"  # ends the name of a container that waits for its successor to run
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 # key -> option of docker run; a list gives the option once for each item
 _OPTIONS = {
-    "env_file": "--env-file", "environment": "--env", "net": "--net", "pid": "--pid",
+    "env_file": "--env-file", "net": "--net", "pid": "--pid",
     "privileged": "--privileged", "restart": "--restart", "user": "--user", "volumes": "--volume",
     "volumes_from": "--volumes-from",
 }  # fmt: skip
-_OF_EXEC = ("environment", "privileged", "user")
-_OTHERS = ("action", "command", "detach", "exit_codes", "image", "start_order")
+_OF_EXEC = ("privileged", "user")
+# name: heat-agents' hook takes and ignores it too, the container has the name of its entry
+_OTHERS = ("action", "command", "detach", "environment", "exit_codes", "image", "name", "start_order")
 KEYS = frozenset((*_OPTIONS, *_OTHERS))
 
 
@@ -40,6 +43,7 @@ class Step:
     runs: bool  # a container of its own; else a command in one that runs
     image: str
     options: tuple[str, ...]  # words of the command line of docker run or docker exec
+    environment: tuple[str, ...]  # NAME=VALUE, or NAME for one of the agent's own
     command: tuple[str, ...]  # of exec: the container's name comes first
     detach: bool
     exit_codes: tuple[int, ...]
@@ -47,7 +51,7 @@ class Step:
     @property
     def digest(self) -> str:
         """Equal for entries that need not run again."""
-        text = json.dumps([self.image, self.options, self.command, self.detach])
+        text = json.dumps([self.image, self.options, self.environment, self.command, self.detach])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -98,7 +102,6 @@ def _mapping(config: object) -> dict[str, Any]:
 
 
 def _problems(entries: Mapping[str, Any]) -> Iterator[str]:
-    runs = {name for name, entry in entries.items() if isinstance(entry, dict) and entry.get("image")}
     for name, entry in entries.items():
         where = f"container {name}"
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(BEFORE):
@@ -106,10 +109,10 @@ def _problems(entries: Mapping[str, Any]) -> Iterator[str]:
         elif not isinstance(entry, dict):
             yield f"{where}: must be a mapping, got {entry!r}"
         else:
-            yield from (f"{where}: {problem}" for problem in _wrong(entry, runs))
+            yield from (f"{where}: {problem}" for problem in _wrong(entry))
 
 
-def _wrong(entry: Mapping[str, Any], runs: set[str]) -> Iterator[str]:
+def _wrong(entry: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(set(map(str, entry)) - KEYS):
         yield f"unknown key {key}; there are {', '.join(sorted(KEYS))}"
     try:
@@ -126,8 +129,7 @@ def _wrong(entry: Mapping[str, Any], runs: set[str]) -> Iterator[str]:
         yield "it has no image"
     elif action == "exec" and not words[1:]:
         yield "exec needs a command: the name of a container, then what it runs"
-    elif action == "exec" and words[0] not in runs:
-        yield f"exec in {words[0]}, which is no container of this config"
+    yield from filter(None, map(unfit, _items(entry.get("environment"))))
 
 
 def _step(name: str, entry: Mapping[str, Any]) -> Step:
@@ -135,19 +137,22 @@ def _step(name: str, entry: Mapping[str, Any]) -> Step:
     taken = {key: option for key, option in _OPTIONS.items() if runs or key in _OF_EXEC}
     return Step(
         name=name, runs=runs, image=str(entry.get("image") or ""),
-        options=tuple(word for key, option in taken.items() for word in _option(option, entry.get(key))),
+        options=tuple(
+            f"{option}={item}" for key, option in taken.items() for item in _items(entry.get(key))
+        ),
+        environment=tuple(_items(entry.get("environment"))),
         command=tuple(_words(entry.get("command"))),
         detach=runs and bool(entry.get("detach", True)),
         exit_codes=tuple(int(code) for code in entry.get("exit_codes", [0])),
     )  # fmt: skip
 
 
-def _option(option: str, value: object) -> Iterator[str]:
+def _items(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         value = [f"{name}={_text(part)}" for name, part in value.items()]
     for item in value if isinstance(value, list) else [value]:
         if item not in (None, ""):
-            yield f"{option}={_text(item)}"
+            yield _text(item)
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,7 @@ from heat_config import given
 from heat_config.given import BadRequest
 
 KEY_ANNOTATION = "goldsmith.heat/deployment"
+_INPUTS = ("pods_deadline", "min_ready_seconds", "max_restarts", "allow_pull")
 Pod = dict[str, Any]
 
 
@@ -35,6 +36,9 @@ class Request:
 def parse(config: Mapping[str, Any]) -> Request:
     """The request in the deployment on standard input. Raises BadRequest."""
     inputs, action = given.inputs(config), given.action(config)
+    if config.get("options") and action not in given.ENDS:  # heat-agents' hook has images_timeout and others
+        names = ", ".join(sorted(map(str, config["options"])))
+        raise BadRequest(f"the hook kubelet has no options, got {names}; it has inputs: {', '.join(_INPUTS)}")
     pods = () if action in given.ENDS else tuple(_pods(config.get("config"), inputs))
     if action in given.ENDS:
         inputs = {}
