@@ -84,9 +84,17 @@ def _require_bundle(bundle: Bundle, public: PublicKey, digest: str) -> None:
         named = bundle.verification_material.public_key
         if named is None:
             raise NotAcceptedError("a signature is by an identity, not by a key") from e
-        why = "does not match its content" if named.hint == _hint(public) else "is by another key"
-        raise NotAcceptedError(f"a signature {why}") from e
+        raise NotAcceptedError(f"a signature {_why(public, named.hint)}") from e
     bundles.require_signed(envelope.payload_type, envelope.payload, digest)
+
+
+def _why(public: PublicKey, hint: str) -> str:
+    """Why a signature that names its key by a hint does not verify."""
+    if hint != _hint(public):
+        return "is by another key"
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        return "does not match its content, or is of the kind Ed25519ph, which goldsmith cannot check"
+    return "does not match its content"
 
 
 def _repository(reference: str) -> str:

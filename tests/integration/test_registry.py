@@ -477,6 +477,30 @@ def test_a_bundle_by_the_key_allows_only_its_own_image(
         export(registry, foreign.index, run, tmp_path, policy=policy)
 
 
+def test_what_the_real_cosign_3_signed_is_allowed(registry: Registry, run: Run, tmp_path: Path) -> None:
+    """The index with a key, the platform's image by an identity."""
+    log_in(registry, tmp_path)
+    blobs = [path.read_bytes() for path in (cosign_3.RECORDED / "blobs").iterdir()]
+    for blob in blobs:
+        registry.put("team/app", "blobs", blob, "")
+    kinds = {oci.sha256(blob): json.loads(blob).get("mediaType") for blob in blobs if blob.startswith(b"{")}
+    for kind in (oci.OCI_MANIFEST, oci.OCI_INDEX):
+        for digest in (digest for digest, found in kinds.items() if found == kind):
+            registry.put("team/app", f"manifests/{digest}", cosign_3.recorded_blob(digest), kind)
+    tags = cosign_3.recorded("tags")
+    for tag, digest in tags.items():
+        registry.put("team/app", f"manifests/{tag}", cosign_3.recorded_blob(digest), str(kinds[digest]))
+    key = Rule(prefix=registry.host, sigstore_key=cosign_3.RECORDED / "team.pub")
+    identity = Rule(
+        prefix=registry.host, identity=sigstore_ca.IDENTITY, issuer=sigstore_ca.ISSUER,
+        trusted_root=cosign_3.RECORDED / "trusted_root.json",
+    )  # fmt: skip
+
+    for digest, rule in ((tags["1.0"], key), (tags["oci"], identity)):
+        (image,) = export(registry, digest, run, tmp_path, policy=Policy(rules=(rule,))).images
+        assert image.digest == tags["oci"]
+
+
 @pytest.fixture
 def keyless_policy(registry: Registry, tmp_path: Path) -> tuple[Sigstore, Policy]:
     """A Sigstore, and a policy that requires a signature by its identity."""

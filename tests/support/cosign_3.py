@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `cosign sign` of cosign 3 puts into a registry: a bundle, and a manifest that refers to the image."""
+"""What `cosign sign` of cosign 3 puts into a registry: a bundle, and a manifest that refers to the image.
+
+RECORDED was made by cosign 3.1.3: of one image, the index is signed with team.key (which is gone) and the
+platform's image by an identity of a Sigstore as in sigstore_ca, whose log had an entry before. blobs/ and
+tags.json hold both the image and what cosign put into docker-registry 2.8, which has no referrers API, and
+into the registry of go-containerregistry 0.21, whose API gave the answers in referrers.json.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from goldsmith.containers import oci
+from goldsmith.core.paths import project_root
 from tests.support.sigstore_ca import BUNDLE, SIGNED, STATEMENT
 
+RECORDED = project_root() / "tests/golden/cosign-3"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 
@@ -71,3 +79,13 @@ def index(*manifests: bytes, artifact_type: str = BUNDLE) -> bytes:
         for each in manifests
     ]  # fmt: skip
     return oci.canonical({"schemaVersion": 2, "mediaType": oci.OCI_INDEX, "manifests": entries})
+
+
+def recorded_blob(digest: str) -> bytes:
+    """A blob or manifest of RECORDED."""
+    return (RECORDED / "blobs" / digest.removeprefix("sha256:")).read_bytes()
+
+
+def recorded(name: str) -> dict[str, str]:
+    """tags: digests by tag. referrers: answers of the API by digest."""
+    return dict(json.loads((RECORDED / f"{name}.json").read_text()))

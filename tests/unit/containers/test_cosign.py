@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -171,6 +172,15 @@ def test_a_bundle_with_a_changed_payload_is_refused(key: Path) -> None:
 def test_a_bundle_of_an_identity_is_no_signature_by_a_key(key: Path) -> None:
     with pytest.raises(NotAcceptedError, match="by an identity, not by a key"):
         check(key, blob(Sigstore().bundle(DIGEST)))
+
+
+def test_the_kind_of_ed25519_that_cosign_uses_is_named(key: Path) -> None:
+    """cosign 3 signs hashes with such a key; `cosign verify` does not take that either."""
+    key.write_bytes(public(ED25519))
+    made = cosign_3.bundle(ED25519, DIGEST, sign=lambda data: ED25519.sign(hashlib.sha512(data).digest()))
+
+    with pytest.raises(NotAcceptedError, match="of the kind Ed25519ph, which goldsmith cannot check"):
+        check(key, blob(made))
 
 
 @pytest.mark.parametrize("count", [0, 2])

@@ -20,7 +20,7 @@ from goldsmith.containers.skopeo import Skopeo
 from goldsmith.core.runs import Run
 from goldsmith.errors import ProvenanceError
 from tests.support import cosign_3
-from tests.support.sigstore_ca import BUNDLE
+from tests.support.sigstore_ca import BUNDLE, IDENTITY, ISSUER
 from tests.support.small_registry import Answer, SmallRegistry, small_registry
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -270,3 +270,50 @@ def test_another_document_under_a_tag_is_no_signature(stored: Stored, data: byte
     stored.refused("it has no signature")
 
     assert "../x" not in stored.calls.read_text()
+
+
+# What the real cosign 3 made
+
+TAGS = cosign_3.recorded("tags")
+
+
+@pytest.fixture(params=["with the API", "without the API"])
+def recorded(request: pytest.FixtureRequest, stored: Stored) -> Stored:
+    for path in (cosign_3.RECORDED / "blobs").iterdir():
+        stored.put(path.read_bytes(), path.read_bytes())
+    if request.param == "with the API":
+        for digest, answer in cosign_3.recorded("referrers").items():
+            stored.registry.answers[f"/v2/team/app/referrers/{digest}"] = Answer(200, answer.encode())
+    else:
+        for tag, digest in TAGS.items():
+            stored.put(cosign_3.recorded_blob(digest), tag=tag)
+    return stored
+
+
+def by_key(stored: Stored) -> Rule:
+    return Rule(prefix=stored.registry.host, sigstore_key=cosign_3.RECORDED / "team.pub")
+
+
+def by_identity(stored: Stored, identity: str = IDENTITY, issuer: str = ISSUER) -> Rule:
+    root = cosign_3.RECORDED / "trusted_root.json"
+    return Rule(prefix=stored.registry.host, identity=identity, issuer=issuer, trusted_root=root)
+
+
+def test_what_cosign_3_signed_with_a_key_is_accepted(recorded: Stored) -> None:
+    signatures.require_of_reference(recorded.source, TAGS["1.0"], by_key(recorded))
+
+
+def test_what_cosign_3_signed_by_an_identity_is_accepted(recorded: Stored) -> None:
+    signatures.require_of_reference(recorded.source, TAGS["oci"], by_identity(recorded))
+
+
+def test_what_cosign_3_signed_is_refused_by_another_rule(recorded: Stored) -> None:
+    def refused(digest: str, rule: Rule, why: str) -> None:
+        with pytest.raises(ProvenanceError, match=why):
+            signatures.require_of_reference(recorded.source, digest, rule)
+
+    refused(TAGS["1.0"], Rule(prefix="x", sigstore_key=recorded.key), "by another key")
+    refused(TAGS["1.0"], by_identity(recorded), "by a key, not by an identity")
+    refused(TAGS["oci"], by_key(recorded), "by an identity, not by a key")
+    refused(TAGS["oci"], by_identity(recorded, identity="https://example.org/other"), "SANs do not match")
+    refused(TAGS["oci"], by_identity(recorded, issuer="https://elsewhere.test"), "is not valid")
