@@ -118,7 +118,7 @@ class _Beside:
             for entry in referrers.listed(self.source.name, self.digest):
                 found += 1
                 yield from _may_hold(entry)
-            self.looked.append(f"{skopeo.host_of(self.source.name)} lists {found} referrers of the image")
+            self.looked.append(f"{skopeo.host_of(self.source.name)} lists the image's referrers: {found}")
         except referrers.NotListedError as e:
             self.looked.append(str(e))
         for tag in self.tags:

@@ -228,7 +228,7 @@ def test_what_the_api_lists_beside_signatures_is_not_read(stored: Stored) -> Non
 
     said = stored.refused("it has no signature")
 
-    assert f"{stored.registry.host} lists 1 referrers of the image" in said
+    assert f"{stored.registry.host} lists the image's referrers: 1" in said
     assert "@sha256" not in stored.calls.read_text()
 
 
