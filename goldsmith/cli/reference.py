@@ -55,8 +55,8 @@ def page(kind: type[Document], schema: Mapping[str, Any]) -> str:
         *_table(schema),
     ]  # fmt: skip
     for part, rule in schema.get("$defs", {}).items():
-        if "properties" in rule:
-            lines += ["", f"## {part}", "", rule.get("description", ""), "", *_table(rule)]
+        said = _table(rule) if "properties" in rule else [f"{_type(rule)}."]
+        lines += ["", f"## {part}", "", *([rule["description"], ""] if "description" in rule else []), *said]
     return "\n".join(lines) + "\n"
 
 

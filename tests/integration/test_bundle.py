@@ -168,6 +168,13 @@ def test_podman_loads_it(plain: Bundle, run: Run, tmp_path: Path) -> None:
     assert {f"sha256:{row['Id']}" for row in rows} == {image.config_digest for image in plain.images}
 
 
+def test_podman_pulls_from_it_with_the_digest_of_the_lock(plain: Bundle, run: Run, tmp_path: Path) -> None:
+    podman = privilege.as_root(["podman", "--root", tmp_path, "--runroot", run.folder / "q"])
+    proc.capture([*podman, "pull", "--quiet", f"oci-archive:{plain.path}:{PAUSE}"], timeout_s=200)
+    (row,) = json.loads(proc.capture([*podman, "images", "--format", "json", "--no-trunc"]))
+    assert row["Digest"] == digests(plain)[PAUSE]
+
+
 def test_skopeo_reads_it_with_the_digests_of_the_lock(bundle: Bundle) -> None:
     for name, digest in digests(bundle).items():
         raw = proc.capture(["skopeo", "inspect", "--raw", f"oci-archive:{bundle.path}:{name}"])

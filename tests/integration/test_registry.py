@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from goldsmith.containers import bundler, cosign, cosign_keyless, oci
+from goldsmith.containers import bundler, cosign, oci, referrers
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy, Rule
 from goldsmith.core import proc, runs, wait
@@ -31,7 +31,7 @@ from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
 from goldsmith.provenance import spec_lock
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, Layers
-from tests.support import sigstore_ca
+from tests.support import cosign_3, sigstore_ca
 from tests.support.sigstore_ca import Sigstore
 
 pytestmark = pytest.mark.integration
@@ -364,7 +364,9 @@ def test_a_signed_image_is_allowed(
 def test_an_unsigned_image_is_refused(registry: Registry, signer: Signer, run: Run, tmp_path: Path) -> None:
     pushed = fresh(registry)
 
-    with pytest.raises(ProvenanceError, match=r"has no signature; the policy requires one by team\.pub"):
+    with pytest.raises(
+        ProvenanceError, match=r"it has no signature(?s:.*)answers the referrers API with HTTP 404"
+    ):
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
@@ -374,7 +376,7 @@ def test_a_signature_of_the_platforms_image_does_not_cover_the_index(
     pushed = fresh(registry)
     signer.sign(pushed.oci)
 
-    with pytest.raises(ProvenanceError, match="has no signature"):
+    with pytest.raises(ProvenanceError, match="it has no signature"):
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
 
 
@@ -428,7 +430,7 @@ def test_an_image_cached_under_one_policy_is_checked_again_under_another(
     pushed = fresh(registry)
     export(registry, pushed.index, run, tmp_path)
 
-    with pytest.raises(ProvenanceError, match="has no signature"):
+    with pytest.raises(ProvenanceError, match="it has no signature"):
         export(registry, pushed.index, run, tmp_path, policy=signer.policy(tmp_path))
     with pytest.raises(ProvenanceError, match="does not allow"):
         export(registry, pushed.index, run, tmp_path, policy=Policy())
@@ -446,26 +448,57 @@ def test_an_image_accepted_unsigned_is_recorded_with_the_reason(
 
 
 def put_bundle(registry: Registry, digest: str, bundle: dict[str, Any]) -> None:
-    """Store a keyless signature like cosign in a registry without an API for referrers."""
+    """Store a signature like cosign 3 in a registry without the referrers API."""
     data = json.dumps(bundle).encode()
-    empty = "application/vnd.oci.empty.v1+json"
-    blob = registry.put("team/app", "blobs", data, "")
-    layer = {"mediaType": sigstore_ca.BUNDLE, "size": len(data), "digest": blob}
-    config = {"mediaType": empty, "size": 2, "digest": registry.put("team/app", "blobs", b"{}", "")}
-    manifest = oci.canonical(
-        {
-            "schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "artifactType": sigstore_ca.BUNDLE,
-            "config": config, "layers": [layer],
-        }
+    for blob in (data, b"{}"):
+        registry.put("team/app", "blobs", blob, "")
+    manifest = cosign_3.manifest(data)
+    registry.put("team/app", f"manifests/{oci.sha256(manifest)}", manifest, oci.OCI_MANIFEST)
+    place = f"manifests/{referrers.tag(digest)}"
+    registry.put("team/app", place, cosign_3.index(manifest), oci.OCI_INDEX)
+
+
+def test_a_bundle_by_the_key_allows_only_its_own_image(
+    registry: Registry, signer: Signer, run: Run, tmp_path: Path
+) -> None:
+    pushed, other, foreign = fresh(registry), fresh(registry), fresh(registry)
+    put_bundle(registry, pushed.index, cosign_3.bundle(signer.private, pushed.index))
+    put_bundle(registry, other.index, cosign_3.bundle(signer.private, pushed.index))
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    put_bundle(registry, foreign.index, cosign_3.bundle(stranger, foreign.index))
+    policy = signer.policy(tmp_path)
+
+    bundle = export(registry, pushed.index, run, tmp_path, policy=policy)
+
+    assert bundle.images[0].digest == pushed.oci
+    with pytest.raises(ProvenanceError, match=f"a signature is for {pushed.index}"):
+        export(registry, other.index, run, tmp_path, policy=policy)
+    with pytest.raises(ProvenanceError, match="a signature is by another key"):
+        export(registry, foreign.index, run, tmp_path, policy=policy)
+
+
+def test_what_the_real_cosign_3_signed_is_allowed(registry: Registry, run: Run, tmp_path: Path) -> None:
+    """The index with a key, the platform's image by an identity."""
+    log_in(registry, tmp_path)
+    blobs = [path.read_bytes() for path in (cosign_3.RECORDED / "blobs").iterdir()]
+    for blob in blobs:
+        registry.put("team/app", "blobs", blob, "")
+    kinds = {oci.sha256(blob): json.loads(blob).get("mediaType") for blob in blobs if blob.startswith(b"{")}
+    for kind in (oci.OCI_MANIFEST, oci.OCI_INDEX):
+        for digest in (digest for digest, found in kinds.items() if found == kind):
+            registry.put("team/app", f"manifests/{digest}", cosign_3.recorded_blob(digest), kind)
+    tags = cosign_3.recorded("tags")
+    for tag, digest in tags.items():
+        registry.put("team/app", f"manifests/{tag}", cosign_3.recorded_blob(digest), str(kinds[digest]))
+    key = Rule(prefix=registry.host, sigstore_key=cosign_3.RECORDED / "team.pub")
+    identity = Rule(
+        prefix=registry.host, identity=sigstore_ca.IDENTITY, issuer=sigstore_ca.ISSUER,
+        trusted_root=cosign_3.RECORDED / "trusted_root.json",
     )  # fmt: skip
-    name = oci.sha256(manifest)
-    registry.put("team/app", f"manifests/{name}", manifest, oci.OCI_MANIFEST)
-    entry = {
-        "mediaType": oci.OCI_MANIFEST, "size": len(manifest), "digest": name,
-        "artifactType": sigstore_ca.BUNDLE,
-    }  # fmt: skip
-    index = oci.canonical({"schemaVersion": 2, "mediaType": oci.OCI_INDEX, "manifests": [entry]})
-    registry.put("team/app", f"manifests/{cosign_keyless.tag(digest)}", index, oci.OCI_INDEX)
+
+    for digest, rule in ((tags["1.0"], key), (tags["oci"], identity)):
+        (image,) = export(registry, digest, run, tmp_path, policy=Policy(rules=(rule,))).images
+        assert image.digest == tags["oci"]
 
 
 @pytest.fixture
@@ -495,7 +528,7 @@ def test_a_keyless_signature_allows_only_its_own_image(
     assert bundle.images[0].digest == pushed.oci
     with pytest.raises(ProvenanceError, match=f"a signature is for {pushed.index}"):
         export(registry, other.index, run, tmp_path, policy=policy)
-    with pytest.raises(ProvenanceError, match="it has no keyless signature"):
+    with pytest.raises(ProvenanceError, match="it has no signature"):
         export(registry, bare.index, run, tmp_path, policy=policy)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from goldsmith.containers import blobs, cosign_keyless, manifests
+from goldsmith.containers import blobs, manifests
 from goldsmith.errors import BuildError
 
 DIGEST = "sha256:" + "ab" * 32
@@ -35,7 +35,6 @@ ODD = {
 def test_what_is_no_manifest_is_a_clear_error(data: bytes) -> None:
     with pytest.raises(BuildError, match=r"the manifest of host\.test/app cannot be used"):
         manifests.manifest(data, "host.test/app")
-    assert cosign_keyless.bundles(data) == ()
 
 
 READERS: dict[str, Callable[[bytes], object]] = {

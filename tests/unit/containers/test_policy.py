@@ -1,27 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which images the policy allows, and the check of cosign signatures."""
+"""Which images the policy allows."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from goldsmith.containers import cosign, oci, policy
+from goldsmith.containers import policy
 from goldsmith.containers.policy import Policy, Rule
 from goldsmith.errors import ProvenanceError, SpecError
 
 DIGEST = f"sha256:{'a' * 64}"
 REPOSITORY = "host.test/team/app"
-KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 @pytest.fixture
@@ -177,91 +170,3 @@ def test_a_policy_that_a_spec_names_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no policy"):
         policy.load(tmp_path / "none.yaml")
     assert policy.load().rules == ()
-
-
-def test_docker_hub_is_known_by_the_name_that_cosign_uses() -> None:
-    assert cosign._repository("index.docker.io/team/app:1") == "docker.io/team/app"
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    path = tmp_path / "team.pub"
-    path.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return path
-
-
-def stored(
-    folder: Path, *, private: ec.EllipticCurvePrivateKey = KEY, changes: Mapping[str, Any] | None = None
-) -> Path:
-    """The folder that skopeo makes of one cosign signature."""
-    said = {
-        "identity": {"docker-reference": REPOSITORY}, "image": {"docker-manifest-digest": DIGEST},
-        "type": "cosign container image signature", **(changes or {}),
-    }  # fmt: skip
-    payload = json.dumps({"critical": said, "optional": None}).encode()
-    signature = base64.b64encode(private.sign(payload, ec.ECDSA(hashes.SHA256()))).decode()
-    layer = {
-        "mediaType": cosign.KIND, "digest": oci.sha256(payload), "size": len(payload),
-        "annotations": {"dev.cosignproject.cosign/signature": signature},
-    }  # fmt: skip
-    folder.mkdir(exist_ok=True)
-    (folder / layer["digest"].partition(":")[2]).write_bytes(payload)  # type: ignore[attr-defined]
-    known = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
-    (folder / "manifest.json").write_text(json.dumps({"layers": [*known.get("layers", []), layer]}))
-    return folder
-
-
-def test_a_signature_by_the_key_for_this_image_is_accepted(tmp_path: Path, key: Path) -> None:
-    other = ec.generate_private_key(ec.SECP256R1())
-    stored(tmp_path / "s", private=other)
-
-    cosign.check(stored(tmp_path / "s"), DIGEST, REPOSITORY, key)
-
-    assert cosign.tag(DIGEST) == f"sha256-{'a' * 64}.sig"
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"image": {"docker-manifest-digest": f"sha256:{'b' * 64}"}}, "is for sha256:bbb"),
-        ({"identity": {"docker-reference": "host.test/team/other"}}, "is for host.test/team/other"),
-        ({"identity": {"docker-reference": "host.test/team/app-2:1"}}, "is for host.test/team/app-2"),
-        ({"type": "atomic container signature"}, "is for sha256:aaa"),
-        ({"image": {}}, "is broken"),
-    ],
-)
-def test_a_signature_for_another_image_is_refused(
-    tmp_path: Path, key: Path, changes: Mapping[str, Any], why: str
-) -> None:
-    with pytest.raises(ProvenanceError, match=why):
-        cosign.check(stored(tmp_path / "s", changes=changes), DIGEST, REPOSITORY, key)
-
-
-def test_a_signature_by_another_key_is_refused(tmp_path: Path, key: Path) -> None:
-    other = ec.generate_private_key(ec.SECP256R1())
-
-    with pytest.raises(ProvenanceError, match="by another key"):
-        cosign.check(stored(tmp_path / "s", private=other), DIGEST, REPOSITORY, key)
-
-
-def test_a_changed_payload_is_refused(tmp_path: Path, key: Path) -> None:
-    folder = stored(tmp_path / "s", changes={"image": {"docker-manifest-digest": f"sha256:{'b' * 64}"}})
-    (payload,) = [path for path in folder.iterdir() if path.name != "manifest.json"]
-    payload.write_bytes(payload.read_bytes().replace(b"b" * 64, b"a" * 64))
-
-    with pytest.raises(ProvenanceError, match="by another key"):
-        cosign.check(folder, DIGEST, REPOSITORY, key)
-
-
-@pytest.mark.parametrize("reference", ["host.test/team/app:1", f"host.test/team/app:1@{DIGEST}"])
-def test_the_tag_it_was_signed_under_does_not_matter(tmp_path: Path, key: Path, reference: str) -> None:
-    folder = stored(tmp_path / "s", changes={"identity": {"docker-reference": reference}})
-
-    cosign.check(folder, DIGEST, REPOSITORY, key)
-
-
-def test_another_document_under_the_tag_is_not_a_signature(tmp_path: Path, key: Path) -> None:
-    (tmp_path / "manifest.json").write_text('{"layers": [{"mediaType": "other", "digest": "sha256:0"}]}')
-
-    with pytest.raises(ProvenanceError, match="none is a cosign signature"):
-        cosign.check(tmp_path, DIGEST, REPOSITORY, key)
