@@ -29,7 +29,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from packageurl import PackageURL
 
-from goldsmith.core import files
+from goldsmith.core import build_folders, files
 from goldsmith.core.documents import about
 from goldsmith.errors import ProvenanceError
 from goldsmith.image import mount, packages
@@ -41,7 +41,6 @@ FILE = "sbom.cdx.json"
 _TOOL = "goldsmith"
 _PROGRAM = "/usr/bin/kubelet"
 _SPACE = uuid.UUID("6f6e5f0c-4e0f-5b0e-9a55-2d6d0f0f7a10")  # namespace of the serial numbers
-_STAMP = "%Y%m%dT%H%M%SZ"  # a build's ID begins with one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,10 +164,7 @@ def _kubelet(program: Path, build: Mapping[str, Any]) -> list[Parts]:
 
 
 def _built(version: str) -> datetime.datetime:
-    try:
-        return datetime.datetime.strptime(version.partition("-")[0], _STAMP).replace(tzinfo=datetime.UTC)
-    except ValueError:
-        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return build_folders.started(version) or datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 def _os_release(root: Path) -> str:

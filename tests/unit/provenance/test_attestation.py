@@ -33,6 +33,10 @@ from goldsmith.image.packages import PackageList
 from goldsmith.provenance import attestation, dsse, glance_signature, release_check, statement
 from goldsmith.provenance.attestation import FILE, SignedAnswer
 from goldsmith.provenance.release_check import ReleaseCheck
+from goldsmith.scan import components
+from goldsmith.scan.contents import Container
+from goldsmith.scan.go_buildinfo import GoBuild, GoModule
+from goldsmith.scan.package_databases import dpkg
 from tests.support import samples
 
 DISK = bytes(range(256)) * 40
@@ -56,6 +60,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     files = ("images.lock.json", "junit.xml", "packages.json", "spec.yaml")
     return samples.manifest(
         build_id=folder.name,
+        started="2026-01-01T00:00:00Z", checkout="git+https://git.test/team/images@refs/heads/main",
         kubelet={
             "version": "1.35.4", "source": "go-module", "sha256": "b" * 64,
             "provenance": {"module": f"k8s.io/kubernetes v1.35.4 {H1}", "go": "go1.26.8"},
@@ -73,8 +78,12 @@ def build(tmp_path: Path) -> Path:
     folder = tmp_path / "out/mine/20260101T000000Z-ccccccc"
     folder.mkdir(parents=True)
     (folder / "mine-amd64.qcow2").write_bytes(DISK)
-    package = {"name": "base-files", "version": "13.8+deb13u8", "architecture": "amd64", "sha256": "a" * 64}
-    (folder / "packages.json").write_text(json.dumps(samples.packages(package)))
+    package = {
+        "name": "libc6", "version": "1:2.41-12+b1", "architecture": "amd64", "sha256": "a" * 64,
+        "source": "glibc 1:2.41-12",
+    }  # fmt: skip
+    listed = samples.packages(package, family="deb", distro="debian-13")
+    (folder / "packages.json").write_text(json.dumps(listed))
     for name in ("images.lock.json", "junit.xml", "spec.yaml"):
         (folder / name).write_text(f"{name}, and more\n")
     write(folder, manifest_of(folder))
@@ -157,9 +166,48 @@ def test_the_statement_is_slsa_provenance_of_all_that_went_in(release: Path) -> 
         {"sha256": "d" * 64},
         {"sha256": "a" * 64},
     ]
-    assert materials[-1]["uri"] == "pkg:deb/debian/base-files@13.8%2Bdeb13u8?arch=amd64"
+    assert [each["uri"] for each in materials] == [
+        "git+https://git.test/team/images@refs/heads/main",
+        "pkg:golang/k8s.io/kubernetes@v1.35.4",
+        f"pkg:oci/app@sha256:{'d' * 64}?repository_url=a.b/app",
+        "pkg:deb/debian/libc6@1:2.41-12%2Bb1?arch=amd64&distro=debian-13&upstream=glibc%401:2.41-12",
+    ]
+    assert content["predicate"]["runDetails"]["metadata"]["startedOn"] == "2026-01-01T00:00:00Z"
     assert content["predicate"]["runDetails"]["builder"]["id"] == BUILDER
     assert content["predicate"]["runDetails"]["byproducts"][0]["annotations"]["result"] == "passed"
+
+
+def test_bill_and_statement_spell_a_package_an_image_and_a_module_in_one_way(release: Path) -> None:
+    status = (
+        "Package: libc6\nArchitecture: amd64\nVersion: 1:2.41-12+b1\nSource: glibc (1:2.41-12)\n"
+        "Maintainer: me <me@a.test>\n"
+    )
+    digest = f"sha256:{'d' * 64}"
+    kubernetes = GoModule(path="k8s.io/kubernetes", version="v1.35.4", h1=H1)
+    image = Container(digest=digest, release="", layers=(), packages=())
+    (kubelet,) = components.kubelet("b" * 64, GoBuild(go="", modules=(), main=kubernetes), "1.35.4").listed
+    billed = [
+        *components.packages(tuple(dpkg(status)), "debian-13", "host").listed,
+        *components.container(image, {digest: "a.b/app:1"}).listed,
+        *kubelet.components,
+    ]
+
+    materials = said(release)["predicate"]["buildDefinition"]["resolvedDependencies"]
+
+    assert {str(part.purl) for part in billed} == {each["uri"] for each in materials[1:]}
+
+
+def test_an_older_build_gives_the_statement_that_was_signed_of_it(build: Path) -> None:
+    manifest = Manifest.parse({**manifest_of(build), "started": None, "checkout": None}, "manifest.json")
+    listed = PackageList.parse(samples.packages(), "packages.json")
+
+    made = statement.make(manifest, listed, manifest_sha256="0" * 64, builder=BUILDER)
+
+    materials = made["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert [each.get("uri") for each in materials] == [
+        None, "pkg:golang/k8s.io/kubernetes@v1.35.4", None, "pkg:deb/debian/bash@5.2?arch=amd64"
+    ]  # fmt: skip
+    assert "startedOn" not in made["predicate"]["runDetails"]["metadata"]
 
 
 @pytest.mark.parametrize(
