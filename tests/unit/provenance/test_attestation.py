@@ -152,6 +152,30 @@ def test_a_release_may_be_named_by_its_image_and_the_statement_lie_elsewhere(
     assert not release_check.check(release / "mine-amd64.qcow2", key, signed=elsewhere).failed
 
 
+@pytest.mark.parametrize(
+    "private", [ED25519, ec.generate_private_key(ec.SECP256R1())], ids=["ed25519", "p256"]
+)
+def test_a_sigstore_bundle_has_the_envelope_as_cosign_takes_it(
+    build: Path, tmp_path: Path, private: PrivateKeyTypes
+) -> None:
+    """cosign 3.1 refuses an envelope whose signature has an ID that is not one of its own."""
+    attestation.sign(build, private, builder=BUILDER)
+
+    bundle = json.loads((build / "provenance.sigstore.json").read_text())
+    statement_, key = json.loads((build / FILE).read_text()), named(private, tmp_path)
+    assert bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    assert bundle["verificationMaterial"] == {"publicKey": {"hint": key.keyid}}
+    (signature,) = bundle["dsseEnvelope"]["signatures"]
+    assert signature.keys() == {"sig"}
+    assert {**bundle["dsseEnvelope"], "signatures": [{**signature, "keyid": key.keyid}]} == statement_
+
+
+def test_a_key_that_cosign_does_not_take_leaves_no_bundle_either_of_an_earlier_key(build: Path) -> None:
+    for private, has_bundle in ((ED25519, True), (ec.generate_private_key(ec.SECP384R1()), False)):
+        attestation.sign(build, private, builder=BUILDER)
+        assert (build / "provenance.sigstore.json").exists() is has_bundle
+
+
 def test_the_statement_is_slsa_provenance_of_all_that_went_in(release: Path) -> None:
     content = said(release)
     definition = content["predicate"]["buildDefinition"]
@@ -376,6 +400,7 @@ def test_sign_takes_key_builder_and_passphrase_from_where_they_are_given(
     done = attestation.sign_build(build.parents[1], "mine", "", key, builder="", accepted="", certificate="")
 
     assert done.statement == str(build / FILE)
+    assert done.bundle == str(build / "provenance.sigstore.json")
     assert done.key == named(ED25519, tmp_path).keyid
     assert failed(build, tmp_path) == []
 
