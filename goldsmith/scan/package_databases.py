@@ -14,7 +14,7 @@ from pathlib import Path
 from goldsmith.core import proc
 
 _NAME = re.compile(r"\s*([^\s(:<>=~!|,]+)")  # of a package in a relation, without architecture and version
-_UNIT = "\x1f"  # between the items of a list, in rpm's answer
+_FIELD, _RECORD, _ITEM = "\x1d", "\x1e", "\x1f"  # what rpm's answer ends them by: names may hold a newline
 _NONE = "(none)"  # what rpm prints for a tag that a package lacks
 _RPM_TAGS = ("NAME", "EVR", "ARCH", "SOURCERPM", "VENDOR", "PACKAGER", "LICENSE")
 _RPM_LISTS = ("REQUIRENAME", "PROVIDENAME", "FILENAMES")
@@ -73,11 +73,11 @@ def apk(text: str) -> Iterator[Package]:
 
 def rpm(database: Path) -> Iterator[Package]:
     """Packages of an rpm database. Reads a copy, because rpm writes beside the database that it reads."""
-    tags = [f"%{{{tag}}}" for tag in _RPM_TAGS] + [f"[%{{{tag}}}{_UNIT}]" for tag in _RPM_LISTS]
+    tags = [f"%{{{tag}}}" for tag in _RPM_TAGS] + [f"[%{{{tag}}}{_ITEM}]" for tag in _RPM_LISTS]
     with tempfile.TemporaryDirectory(prefix="goldsmith-rpm-") as scratch:
         copy = shutil.copytree(database, Path(scratch) / "rpm")
-        rows = proc.capture(["rpm", "--dbpath", copy, "-qa", "--qf", "\\t".join(tags) + "\\n"]).splitlines()
-    found = [_rpm(row.split("\t")) for row in rows]
+        answer = proc.capture(["rpm", "--dbpath", copy, "-qa", "--qf", _FIELD.join(tags) + _RECORD])
+    found = [_rpm(row.split(_FIELD)) for row in answer.split(_RECORD)[:-1]]
     needed = {name for package, _ in found for name in package.requires}
     for package, files in found:
         if package.name != "gpg-pubkey":
@@ -90,7 +90,7 @@ def _rpm(row: list[str]) -> tuple[Package, list[str]]:
     known = ["" if value == _NONE else value for value in row[: len(_RPM_TAGS)]]
     name, version, arch, source, vendor, packager, license_ = known
     requires, provides, files = (
-        [item for item in column.split(_UNIT) if item and item != _NONE] for column in row[len(_RPM_TAGS) :]
+        [item for item in column.split(_ITEM) if item and item != _NONE] for column in row[len(_RPM_TAGS) :]
     )
     package = Package(
         family="rpm", name=name, version=version, arch=arch, source=source, supplier=vendor or packager,

@@ -46,12 +46,13 @@ APK = (
     "C:Q1abc=\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\nm:me <me@a.test>\nL:MIT\n"
     "D:!uclibc busybox>=1 so:libz.so.1\np:so:libc.musl-x86_64.so.1=1\n"
 )
-RPM = (
-    r"bash\t5.3-1.fc44\tx86_64\tbash-5.3-1.fc44.src.rpm\tFedora Project\t(none)\tGPL-3.0-or-later"
-    r"\tlibc.so.6\037\tbash\037\t/usr/bin/bash\037/usr/bin/sh\037\n"
-    r"grep\t1:3.12-2\tx86_64\t(none)\t(none)\tme <me@a.test>\t(none)\t/usr/bin/sh\037\tgrep\037\t\n"
-    r"gpg-pubkey\t1-2\t(none)\t(none)\t(none)\t(none)\tpubkey\t\t\t\n"
-)
+RPMS = (  # the tags of each, a list's items behind each other
+    ("bash", "5.3-1.fc44", "x86_64", "bash-5.3-1.fc44.src.rpm", "Fedora Project", "(none)",
+     "GPL-3.0-or-later", "libc.so.6\x1f", "bash\x1f", "/usr/bin/a\nb\x1f/usr/bin/bash\x1f/usr/bin/sh\x1f"),
+    ("grep", "1:3.12-2", "x86_64", "(none)", "(none)", "me <me@a.test>", "(none)",
+     "/usr/bin/sh\x1f", "grep\x1f", ""),
+    ("gpg-pubkey", "1-2", "(none)", "(none)", "(none)", "(none)", "pubkey", "", "", ""),
+)  # fmt: skip
 
 WriteImage = Callable[..., str]
 
@@ -122,7 +123,8 @@ def test_a_debian_has_what_dpkg_calls_installed(root: Path) -> None:
 
 def test_a_fedora_is_asked_by_rpm(tmp_path: Path, fake: Callable[..., Path]) -> None:
     (tmp_path / "usr/lib/sysimage/rpm").mkdir(parents=True)
-    fake("rpm", f"printf '{RPM}'")
+    (tmp_path / "answer").write_text("".join("\x1d".join(row) + "\x1e" for row in RPMS))
+    fake("rpm", f"cat '{tmp_path}/answer'")
 
     bash, grep = contents.packages(tmp_path)
 
