@@ -27,6 +27,7 @@ from goldsmith.scan.package_databases import Package
 KUBELET = "kubelet"  # reference of the component
 KUBERNETES = "k8s.io/kubernetes"
 STDLIB = "stdlib"  # what databases of vulnerabilities call Go's standard library
+SOURCE = "source"  # architecture of a source package in its purl
 UNKNOWN = "unknown"
 _CONTACT = re.compile(r'"?(?P<name>[^"<>]*?)"?\s*<(?P<email>[^<>@\s]+@[^<>@\s]+)>')
 _MAJOR = re.compile(r"/v\d+$")  # of a Go module's path
@@ -62,29 +63,35 @@ def container(image: Container, names: Mapping[str, str]) -> Parts:
     """A container image, named as in the lock inside the disk, or "unknown" where that does not list it."""
     ref = names.get(image.digest, UNKNOWN)
     inside = packages(image.packages, image.release, image.digest)
+    system = operating_system(image.os, image.packages, image.digest)
     owner = oci.repository(ref).rpartition("/")[0] if image.digest in names else ""
     part = Component(
         name=ref, version=image.digest, type=ComponentType.CONTAINER, bom_ref=f"container/{image.digest}",
         supplier=supplier(owner), hashes=[_sha256(image.digest.partition(":")[2])],
         purl=purls.container(ref, image.digest),
         properties=properties(layers=" ".join(image.layers), unread=image.unread),
-        components=inside.listed,
+        components=[*inside.listed, *system.listed],
     )  # fmt: skip
-    return Parts(listed=(part,), needs=(_all_of(part), *inside.needs))
+    return Parts(listed=(part,), needs=(_all_of(part), *inside.needs, *system.needs))
 
 
-def operating_system(release: Mapping[str, str]) -> Parts:
-    """The distribution by its os-release(5), as scanners look for it; nothing where it has no ID."""
+def operating_system(release: Mapping[str, str], found: Sequence[Package], where: str) -> Parts:
+    """The distribution by its os-release(5), as scanners look for it; nothing where it has no ID.
+
+    It has the sources of the packages found: Debian's records of vulnerabilities name these, and some
+    scanners match components by name alone. where: prefix of its reference.
+    """
     name, version = release.get("ID", ""), release.get("VERSION_ID", "")
     if not name:
         return Parts(listed=())
     of_debian = f"cpe:2.3:o:debian:debian_linux:{version}:*:*:*:*:*:*:*" if name == "debian" else None
     part = Component(
-        name=name, version=version or None, type=ComponentType.OPERATING_SYSTEM, bom_ref=f"os/{name}",
+        name=name, version=version or None, type=ComponentType.OPERATING_SYSTEM, bom_ref=f"{where}/os/{name}",
         supplier=supplier(release.get("VENDOR_NAME", "") or release.get("NAME", "")),
         cpe=release.get("CPE_NAME") or of_debian,
+        components=_sources(found, f"{name}-{version}" if version else name, where),
     )  # fmt: skip
-    return Parts(listed=(part,))
+    return Parts(listed=(part,), needs=(_all_of(part),))
 
 
 def kubelet(sha256: str, made: GoBuild | None, version: str) -> Parts:
@@ -139,6 +146,25 @@ def _package(package: Package, distro: str, where: str, hashes: Hashes) -> Compo
             *_of_trivy(package),
         ],
     )  # fmt: skip
+
+
+def _sources(found: Sequence[Package], distro: str, where: str) -> list[Component]:
+    """The source packages that no package of theirs has the name of, once each. rpm names files instead."""
+    made_of: dict[tuple[str, str], Package] = {}
+    named = {each.name for each in found if each.source.partition(" ")[0] in {"", each.name}}
+    for package in found:
+        name, _, version = package.source.partition(" ")
+        if package.family != "rpm" and name and name not in named:
+            made_of.setdefault((name, version), package)
+    return [
+        Component(
+            name=name, version=version, type=ComponentType.LIBRARY,
+            bom_ref=f"{where}/{package.family}/{name}/{SOURCE}/{version}",
+            purl=purls.package(package.family, distro, name, version, SOURCE),
+            supplier=supplier(package.supplier),
+        )
+        for (name, version), package in made_of.items()
+    ]  # fmt: skip
 
 
 def _of_trivy(package: Package) -> Iterator[Property]:

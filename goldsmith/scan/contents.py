@@ -50,14 +50,19 @@ _OPAQUE = ".wh..wh..opq"
 class Container:
     """digest: of its manifest. unread: why its packages are not known, empty where they are.
 
-    release: ID and version by its os-release(5), such as debian-13; empty where it has none.
+    os: the fields of its os-release(5); empty where it has none.
     """
 
     digest: str
-    release: str
+    os: Mapping[str, str]
     layers: tuple[str, ...]
     packages: tuple[Package, ...]
     unread: str = ""
+
+    @property
+    def release(self) -> str:
+        """ID and version of its distribution, such as debian-13; empty where it has none."""
+        return release_of(self.os)
 
 
 Changes = Mapping[str, bytes | None]  # path -> content, None where a layer deletes it
@@ -218,7 +223,7 @@ def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes |
     files: dict[str, bytes] = {}
     for change in changes:
         if isinstance(change, str):
-            return Container(digest=digest, layers=layers, packages=(), unread=change, release="")
+            return Container(digest=digest, layers=layers, packages=(), unread=change, os={})
         _apply(files, change)
     unread = "it has an rpm database" if any("/rpm/" in path for path in files) else ""
     found: list[Package] = []
@@ -233,7 +238,7 @@ def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes |
     releases = [files[path].decode(errors="replace") for path in _RELEASE if path in files]
     return Container(
         digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread,
-        release=release_of(releases[-1]) if releases else "",
+        os=fields_of(releases[-1]) if releases else {},
     )  # fmt: skip
 
 
@@ -271,9 +276,8 @@ def fields_of(text: str) -> dict[str, str]:
     return {key: value.strip("\"'") for key, value in pairs}
 
 
-def release_of(text: str) -> str:
-    """ID and version of an os-release(5) file, such as debian-13; empty where it names none."""
-    fields = fields_of(text)
+def release_of(fields: Mapping[str, str]) -> str:
+    """ID and version by the fields of os-release(5), such as debian-13; empty where it names none."""
     return "-".join(fields[key] for key in ("ID", "VERSION_ID") if fields.get(key))
 
 

@@ -60,13 +60,14 @@ def make(root: Path) -> str:
     build = mount.read_json(root, mount.BUILD_JSON) or {}
     lock = (mount.read_json(root, mount.LOCK_JSON) or {}).get("images", [])
     names = {image["digest"]: image["ref"] for image in lock}
-    release = _os_release(root)
-    distro = contents.release_of(release)
+    system = contents.fields_of(_os_release(root))
+    host = contents.packages(root)
+    distro = contents.release_of(system)
     version = str(build.get("build_id", components.UNKNOWN))
     found = [
-        components.packages(contents.packages(root), distro, "host", _hashes(root)),
+        components.packages(host, distro, "host", _hashes(root)),
         *(components.container(image, names) for image in contents.containers(root)),
-        components.operating_system(contents.fields_of(release)),
+        components.operating_system(system, host, "system"),
         *_kubelet(mount.resolve(root, _PROGRAM), build),
     ]
     subject = _subject(build, version, distro)

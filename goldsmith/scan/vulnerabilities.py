@@ -174,11 +174,12 @@ def _components(document: Mapping[str, Any]) -> Iterator[tuple[str, _Asked]]:
     for part in document.get("components", ()):
         if part["type"] == "library":
             yield "host", _asked(part)
+        if part["type"] in {"library", "operating-system"}:  # whose sources are looked up by their packages
             continue
         unread = _property(part, "unread")
         if unread:
             yield part["name"], (None, unread, "")
-        inside = part.get("components", ())
+        inside = [each for each in part.get("components", ()) if each["type"] == "library"]
         yield from ((part["name"], _asked(each)) for each in inside)
         if part["bom-ref"] == KUBELET:
             listed = {each["name"] for each in inside}

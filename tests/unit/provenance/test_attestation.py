@@ -208,7 +208,7 @@ def test_bill_and_statement_spell_a_package_an_image_and_a_module_in_one_way(rel
     )
     digest = f"sha256:{'d' * 64}"
     kubernetes = GoModule(path="k8s.io/kubernetes", version="v1.35.4", h1=H1)
-    image = Container(digest=digest, release="", layers=(), packages=())
+    image = Container(digest=digest, os={}, layers=(), packages=())
     (kubelet,) = components.kubelet("b" * 64, GoBuild(go="", modules=(), main=kubernetes), "1.35.4").listed
     billed = [
         *components.packages(tuple(dpkg(status)), "debian-13", "host").listed,

@@ -111,7 +111,8 @@ def test_a_bill_has_the_minimum_elements_of_the_ntia(root: Path) -> None:
 
     listed = [bill["metadata"]["component"], *every(bill["components"])]
     assert {part["name"] for part in listed} == {
-        "mine", "debian", "bash", "libc6", "mawk", "kubelet", "k8s.io/kubernetes", "stdlib", "k8s.io/api"
+        "mine", "debian", "bash", "libc6", "mawk", "glibc",
+        "kubelet", "k8s.io/kubernetes", "k8s.io/api", "stdlib",
     }  # fmt: skip
     assert [part["name"] for part in listed if not part["supplier"]["name"]] == []
     assert [part["name"] for part in listed if not part["version"]] == []
@@ -129,7 +130,7 @@ def test_all_purls_of_a_bill_are_canonical(root: Path) -> None:
 
     found = [part["purl"] for part in every(bill["components"]) if "purl" in part]
     assert [PackageURL.from_string(purl).to_string() for purl in found] == found
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_an_image_of_a_checkout_with_a_repository_names_its_supplier(root: Path) -> None:
@@ -261,14 +262,16 @@ def test_licences_are_ids_one_expression_or_names(
 
 
 def test_an_image_depends_on_its_packages_and_names_its_registry() -> None:
-    image = Container(digest=DIGEST, release="debian-13", layers=(), packages=tuple(dpkg(STATUS)))
+    debian = {"ID": "debian", "VERSION_ID": "13"}
+    image = Container(digest=DIGEST, os=debian, layers=(), packages=tuple(dpkg(STATUS)))
 
     named = components.container(image, {DIGEST: "quay.test/team/app:1"})
     unnamed = components.container(image, {})
 
     found = written(named)
     assert found[f"container/{DIGEST}"]["supplier"] == {"name": "quay.test/team"}
-    assert names(found, named)["quay.test/team/app:1"] == {"bash", "libc6", "mawk"}
+    assert names(found, named)["quay.test/team/app:1"] == {"bash", "libc6", "mawk", "debian"}
+    assert names(found, named)["debian"] == {"glibc"}
     assert "supplier" not in written(unnamed)[f"container/{DIGEST}"]
 
 
@@ -285,11 +288,31 @@ def test_an_image_depends_on_its_packages_and_names_its_registry() -> None:
 def test_the_distribution_is_a_component(
     release: dict[str, str], found: tuple[str, str | None, str | None]
 ) -> None:
-    (part,) = written(components.operating_system(release)).values()
+    (part,) = written(components.operating_system(release, (), "system")).values()
 
     assert (part["name"], part.get("version"), part.get("cpe")) == found
     assert part["type"] == "operating-system"
 
 
 def test_a_system_without_a_name_is_no_component() -> None:
-    assert components.operating_system({}).listed == ()
+    assert components.operating_system({}, tuple(dpkg(STATUS)), "system").listed == ()
+
+
+def test_scanners_that_match_by_name_find_source_packages_once_in_the_distribution() -> None:
+    """Not those whose name a package of theirs has: bash, but libc6 for glibc and libc-bin alike."""
+    found = [
+        *dpkg(STATUS),
+        Package(family="deb", name="libc-bin", version="2.41-12", arch="amd64", source="glibc 2.41-12"),
+        Package(family="deb", name="gcc", version="4:14.2", arch="amd64", source="gcc-defaults 1.220"),
+        Package(family="deb", name="cpp", version="14", arch="amd64", source="gcc 14"),
+        Package(family="rpm", name="a", version="1", arch="noarch", source="b-1.src.rpm"),
+    ]
+
+    parts = components.operating_system({"ID": "debian", "VERSION_ID": "13"}, found, "system")
+
+    listed = {part["purl"] for part in written(parts)["system/os/debian"]["components"]}
+    assert listed == {
+        "pkg:deb/debian/glibc@2.41-12?arch=source&distro=debian-13",
+        "pkg:deb/debian/gcc-defaults@1.220?arch=source&distro=debian-13",
+        "pkg:deb/debian/gcc@14?arch=source&distro=debian-13",
+    }

@@ -345,8 +345,11 @@ def test_the_bill_lists_host_images_and_kubelet(root: Path, write_image: WriteIm
     )
     image = found[f"container/{digest}"]
     assert (image["type"], image["name"], image["version"]) == ("container", "a.b/app:1", digest)
-    assert [part["purl"] for part in image["components"]] == [
-        "pkg:deb/debian/zlib1g@1.3?arch=amd64&distro=debian-12&upstream=zlib"
+    zlib, system = image["components"]
+    assert zlib["purl"] == "pkg:deb/debian/zlib1g@1.3?arch=amd64&distro=debian-12&upstream=zlib"
+    assert (system["name"], system["version"]) == ("debian", "12")
+    assert [part["purl"] for part in system["components"]] == [
+        "pkg:deb/debian/zlib@1.3?arch=source&distro=debian-12"
     ]
     kubelet = found["kubelet"]
     assert kubelet["hashes"][0]["content"] == hashlib.sha256(go_program()).hexdigest()
