@@ -27,7 +27,7 @@ from goldsmith.errors import BuildError, HostError, SpecError
 from goldsmith.host import preflight
 from goldsmith.image import (
     base_image,
-    build_info,
+    checkout,
     dib,
     dib_plan,
     disk,
@@ -241,15 +241,17 @@ def _folder(loaded: LoadedSpec, options: Options) -> Path:
     """The folder of the failed build to resume, or a new one."""
     if options.start in resume.RESUMABLE:
         return resume.find(options.out / loaded.spec.name, loaded)
-    commit, _ = build_info.commit_of(paths.project_root())
+    commit, _ = checkout.commit_of(paths.project_root())
     return build_folders.new_build_folder(options.out, loaded.spec.name, commit[:7])
 
 
 def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
-    commit, dirty = build_info.commit_of(paths.project_root())
+    commit, dirty = checkout.commit_of(paths.project_root())
+    repository, ref = checkout.origin_of(paths.project_root())
     return Identity(
-        name=loaded.spec.name, build_id=folder.name, commit=commit, dirty=dirty, spec_sha256=loaded.sha256
-    )
+        name=loaded.spec.name, build_id=folder.name, commit=commit, dirty=dirty, spec_sha256=loaded.sha256,
+        repository=repository, ref=ref,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

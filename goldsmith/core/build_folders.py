@@ -19,6 +19,7 @@ MANIFEST = "manifest.json"
 DISK_SUFFIXES = (".qcow2", ".raw", ".part")
 _ROOT, _OF_TASKS = "out", frozenset({"bench", "soak", "test"})
 _ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+")  # see new_build_folder()
+_STAMP = "%Y%m%dT%H%M%SZ"
 LATEST = "latest"  # the link to a spec's newest verified build
 
 
@@ -37,7 +38,7 @@ def new_build_folder(out: Path, name: str, commit: str) -> Path:
 
 def _made(spec: Path, commit: str) -> Path:
     while True:
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.datetime.now(datetime.UTC).strftime(_STAMP)
         folder = spec / f"{stamp}-{commit}"
         try:
             folder.mkdir()
@@ -45,6 +46,13 @@ def _made(spec: Path, commit: str) -> Path:
             time.sleep(0.2)  # another build of this name started in this second
         else:
             return folder
+
+
+def started(build_id: str) -> datetime.datetime | None:
+    """When a build began, by its ID; None for what is no ID of a build."""
+    with contextlib.suppress(ValueError):
+        return datetime.datetime.strptime(build_id.partition("-")[0], _STAMP).replace(tzinfo=datetime.UTC)
+    return None
 
 
 def claim(out: Path) -> str:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from goldsmith.core import proc
 from goldsmith.core.documents import Document, about
-from goldsmith.errors import CommandError, HostError
 from goldsmith.image import mount
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.spec.model import ImageSpec, VerifySpec
@@ -20,13 +18,24 @@ _PLAIN = VerifySpec()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Name, ID and sources of a build. commit: of the checkout, 40 hex digits, or 'nogit'."""
+    """Name, ID and sources of a build.
+
+    commit: of the checkout, 40 hex digits, or 'nogit'. repository: URL of its remote repository, without
+    login, and ref: what is checked out of it, a branch or the commit; both empty without a remote.
+    """
 
     name: str
     build_id: str
     commit: str
     dirty: bool
     spec_sha256: str
+    repository: str = ""
+    ref: str = ""
+
+    @property
+    def checkout(self) -> str | None:
+        """URI of what is checked out, as SLSA's provenance names it; None without a remote."""
+        return f"git+{self.repository}@{self.ref}" if self.repository else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +89,7 @@ class BuildInfo(Document):
     name: Annotated[str, about("Name of the spec.")] = ""
     build_id: Annotated[str, about("ID of the build: UTC time and short commit.")] = ""
     commit: Annotated[str, about("Commit of the checkout, 40 hex digits, or nogit.")] = ""
+    repository: Annotated[str, about("URL of the checkout's repository; empty without a remote.")] = ""
     spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec.")] = ""
     distribution: Annotated[str, about("Distribution: debian, fedora or custom.")] = ""
     release: Annotated[str, about("Release of the distribution.")] = ""
@@ -98,7 +108,8 @@ def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) 
     agent, verify = spec.heat_agent, spec.verify
     return BuildInfo(
         name=identity.name, build_id=identity.build_id, commit=identity.commit,
-        spec_sha256=identity.spec_sha256, distribution=spec.distribution.value, release=spec.release,
+        repository=identity.repository, spec_sha256=identity.spec_sha256,
+        distribution=spec.distribution.value, release=spec.release,
         arch=spec.arch.value, embed=spec.embed.value,
         images_lock=mount.LOCK_JSON if spec.containers else None,
         kubelet=None if kubelet is None else KubeletInfo(
@@ -122,13 +133,3 @@ def write(folder: Path, info: BuildInfo) -> None:
     info.write(folder / "build.json")
     lines = f'IMAGE_ID="{info.name}"\nIMAGE_VERSION="{info.build_id}"\n'
     (folder / "os-release").write_text(lines)
-
-
-def commit_of(checkout: Path) -> tuple[str, bool]:
-    """The checkout's commit, and whether the files differ from it. Without git: 'nogit' and True."""
-    git = ("git", "-c", "safe.directory=*", "-C", checkout)
-    try:
-        commit = proc.capture((*git, "rev-parse", "HEAD")).strip()
-        return commit, bool(proc.capture((*git, "status", "--porcelain")).strip())
-    except (CommandError, HostError):  # no repository, or no git
-        return "nogit", True

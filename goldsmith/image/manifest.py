@@ -42,12 +42,16 @@ class Manifest(Document):
     """A build: what it was made of, what came out and how it was verified. No host paths, no secrets."""
 
     SCHEMA: ClassVar[str] = "goldsmith.manifest"
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"verification", "stages_s"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"verification", "stages_s", "started", "checkout"})
 
     name: Annotated[str, about("Name of the spec.")]
     build_id: Annotated[str, about("ID of the build, the name of its folder: UTC time and short commit.")]
+    started: Annotated[str | None, about("Time the build began, UTC, ISO 8601; absent in old builds.")] = None
     created: Annotated[str, about("Time the disk images were finished, UTC, ISO 8601.")]
     commit: Annotated[str, about("Commit of the checkout, 40 hex digits (12 in old builds), or nogit.")]
+    checkout: Annotated[
+        str | None, about("URI of what was checked out: git+URL@REF, without login; absent without a remote.")
+    ] = None
     dirty: Annotated[bool, about("Whether the checkout had uncommitted changes.")]
     spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec, spec.yaml.")]
     tools: Annotated[Mapping[str, str], about("Versions of the tools that built the image.")]
@@ -98,12 +102,14 @@ def of_build(
     accepted_unsigned: Mapping[str, str],
 ) -> Manifest:
     """The manifest of the build in a folder, still without verdict and timings."""
-    listed = PackageList.read(folder / packages.FILE)
+    listed, started = PackageList.read(folder / packages.FILE), build_folders.started(identity.build_id)
     return Manifest(
         name=identity.name,
         build_id=identity.build_id,
-        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        started=_time(started) if started else None,
+        created=_time(datetime.datetime.now(datetime.UTC)),
         commit=identity.commit,
+        checkout=identity.checkout,
         dirty=identity.dirty,
         spec_sha256=identity.spec_sha256,
         tools=tool_versions(),
@@ -123,6 +129,10 @@ def of_build(
         min_ram_mib=spec.min_ram_mib,
         files=_hashed_files(folder),
     )
+
+
+def _time(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _hashed_files(build: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from goldsmith.provenance import dsse, glance_signature, statement
 from goldsmith.provenance.glance_signature import ImageSignature, ImageSignatures
 
 FILE = "provenance.intoto.json"
+BUNDLE = "provenance.sigstore.json"  # the same envelope, as cosign takes it
 BUILDER = "GOLDSMITH_BUILDER"  # variable of the environment
 
 
@@ -31,6 +32,10 @@ class SignedAnswer(Document):
     SCHEMA: ClassVar[str] = "goldsmith.signed"
 
     statement: Annotated[str, about("Path of the signed statement.")]
+    bundle: Annotated[
+        str | None,
+        about("Path of its Sigstore bundle for cosign; null for keys that cosign does not take."),
+    ] = None
     key: Annotated[str, about("ID of the key: hex sha256 of its public part.")]
     properties: Annotated[
         Mapping[str, ImageSignature],
@@ -72,11 +77,15 @@ def sign_build(
         by_hash = {disk.sha256: properties[disk.file] for disk in disks}
         glance_signature.keep(folder, ImageSignatures(images=by_hash))
     signed = sign(folder, private, builder=who, accepted=accepted or None)
-    return SignedAnswer(statement=str(signed), key=dsse.key_id(private), properties=properties)
+    bundle = folder / BUNDLE
+    return SignedAnswer(
+        statement=str(signed), bundle=str(bundle) if bundle.exists() else None, key=dsse.key_id(private),
+        properties=properties,
+    )  # fmt: skip
 
 
 def sign(folder: Path, private: PrivateKeyTypes, *, builder: str, accepted: str | None = None) -> Path:
-    """Write the signed statement over a verified build into its folder.
+    """Write the signed statement over a verified build into its folder, and its bundle for cosign.
 
     accepted: why a build from a checkout with uncommitted changes is signed. Raises ProvenanceError for a
     build that was not verified, differs from its manifest, or has uncommitted changes and no reason.
@@ -98,6 +107,10 @@ def sign(folder: Path, private: PrivateKeyTypes, *, builder: str, accepted: str 
         builder=builder, accepted=accepted,
     )  # fmt: skip
     payload = json.dumps(content, sort_keys=True).encode()
-    target = folder / FILE
-    files.write_atomically(target, dsse.seal(payload, statement.KIND, private))
-    return target
+    envelope = dsse.seal(payload, statement.KIND, private)
+    bundle = dsse.bundle(envelope, private)
+    (folder / BUNDLE).unlink(missing_ok=True)  # of an earlier signature
+    files.write_atomically(folder / FILE, envelope)
+    if bundle is not None:
+        files.write_atomically(folder / BUNDLE, bundle)
+    return folder / FILE

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from securesystemslib import dsse
 from securesystemslib.exceptions import VerificationError as BadSignature
@@ -23,6 +25,7 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from goldsmith.errors import ProvenanceError
 
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PHRASE_VARIABLE = "GOLDSMITH_KEY_PASSPHRASE"
 _MAKE_KEY = "make one: openssl genpkey -algorithm ed25519 -aes256 -out release.key"
 _MAKE_PUBLIC = "extract the public key: openssl pkey -in release.key -pubout -out release.pub"
@@ -63,6 +66,25 @@ def seal(payload: bytes, kind: str, private: PrivateKeyTypes) -> bytes:
             f"cannot sign with this kind of key: {e}", hint="use Ed25519, RSA, or ECDSA with P-256 to P-521"
         ) from e
     return _spelled(envelope)
+
+
+def bundle(envelope: bytes, private: PrivateKeyTypes) -> bytes | None:
+    """A Sigstore bundle, without log entry and time stamp, around an envelope of seal().
+
+    None for a key that cosign checks in another way than seal() signs: RSA, and ECDSA other than P-256.
+    Format: https://github.com/sigstore/protobuf-specs, sigstore_bundle.proto.
+    """
+    is_p256 = isinstance(private, EllipticCurvePrivateKey) and isinstance(private.curve, SECP256R1)
+    if not (is_p256 or isinstance(private, Ed25519PrivateKey)):
+        return None
+    content = {
+        "mediaType": BUNDLE,
+        "verificationMaterial": {"publicKey": {"hint": key_id(private)}},
+        "dsseEnvelope": json.loads(envelope),
+    }
+    for signature in content["dsseEnvelope"]["signatures"]:
+        del signature["keyid"]  # cosign takes a signature with an ID of others for that of another key
+    return (json.dumps(content, sort_keys=True) + "\n").encode()
 
 
 def unseal(data: bytes, kind: str, key: Key, origin: str) -> bytes:

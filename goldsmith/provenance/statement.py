@@ -16,8 +16,9 @@ from typing import Any
 from goldsmith.containers.images_lock import LockedImage
 from goldsmith.errors import ProvenanceError
 from goldsmith.image.manifest import Manifest
-from goldsmith.image.packages import PackageList
+from goldsmith.image.packages import Package, PackageList
 from goldsmith.kubernetes.kubelet import KubeletRecord
+from goldsmith.scan import purls
 
 KIND = "application/vnd.in-toto+json"
 TYPE = "https://in-toto.io/Statement/v1"
@@ -37,8 +38,10 @@ def make(
     """The statement about a build's disks, its manifest and every file that the manifest lists.
 
     builder: URI of who built it. accepted: why a build with uncommitted changes is signed. An older build
-    gives the same statement as the goldsmith that signed it: checks of releases rely on that.
+    gives the same statement as the goldsmith that signed it: checks of releases rely on that. Manifests
+    without a start, and package lists without a family, are older.
     """
+    start = {"startedOn": manifest.started} if manifest.started else {}
     return {
         "_type": TYPE,
         "subject": list(_subjects(manifest, manifest_sha256)),
@@ -52,7 +55,7 @@ def make(
             },
             "runDetails": {
                 "builder": {"id": builder, "version": dict(manifest.tools)},
-                "metadata": {"invocationId": manifest.build_id, "finishedOn": manifest.created},
+                "metadata": {"invocationId": manifest.build_id, **start, "finishedOn": manifest.created},
                 "byproducts": [_verification(manifest)],
             },
         },
@@ -118,20 +121,31 @@ def _materials(manifest: Manifest, packages: PackageList, accepted: str | None) 
     state = {"dirty": manifest.dirty} | ({"accepted": accepted} if accepted else {})
     commit = manifest.commit  # 'nogit' where the checkout had no git
     digest = {"digest": {"gitCommit": commit}} if len(commit) == _COMMIT_DIGITS else {}
-    yield {"name": "checkout", **digest, "annotations": {**state, "commit": commit}}
+    uri = {"uri": manifest.checkout} if manifest.checkout else {}
+    yield {"name": "checkout", **uri, **digest, "annotations": {**state, "commit": commit}}
     if manifest.base_image:
         base = manifest.base_image
         yield {"name": "base image", "uri": base.url, "digest": {"sha256": base.sha256}}
     if manifest.kubelet:
         yield _kubelet(manifest.kubelet)
     for image in manifest.containers:
-        yield _container(image)
-    family = {"debian": "deb", "fedora": "rpm"}.get(manifest.distribution, "generic")
+        uri = {"uri": purls.container(image.ref, image.digest).to_string()} if manifest.started else {}
+        yield {**_container(image), **uri}
     for package in packages.packages:
-        name, version = (urllib.parse.quote(text, safe="~") for text in (package.name, package.version))
-        uri = f"pkg:{family}/{manifest.distribution}/{name}@{version}?arch={package.architecture}"
         known = {"digest": {"sha256": package.sha256}} if package.sha256 else {}
-        yield {"uri": uri, **known}
+        yield {"uri": _uri(package, packages, manifest), **known}
+
+
+def _uri(package: Package, listed: PackageList, manifest: Manifest) -> str:
+    """The package's URL, as the bill of materials has it; of an older list, as it was signed."""
+    if listed.family:
+        return purls.package(
+            listed.family, listed.distro, package.name, package.version, package.architecture,
+            package.source or "",
+        ).to_string()  # fmt: skip
+    family = {"debian": "deb", "fedora": "rpm"}.get(manifest.distribution, "generic")
+    name, version = (urllib.parse.quote(text, safe="~") for text in (package.name, package.version))
+    return f"pkg:{family}/{manifest.distribution}/{name}@{version}?arch={package.architecture}"
 
 
 def _kubelet(kubelet: KubeletRecord) -> dict[str, Any]:

@@ -7,12 +7,12 @@ The list comes from the disk alone, not from what the build meant to install.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import lzma
+import posixpath
 import re
-import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,47 +21,48 @@ from typing import IO
 
 from goldsmith.containers import manifests, oci
 from goldsmith.containers.manifests import Manifest
-from goldsmith.core import proc
 from goldsmith.errors import BuildError, ProvenanceError
 from goldsmith.image import mount
+from goldsmith.scan import debian_copyright, package_databases
+from goldsmith.scan.package_databases import Package
 
 STORE = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
 ARCHIVE = "/var/lib/goldsmith/bundle.tar"
 _DPKG = "var/lib/dpkg/status"
 _APK = "lib/apk/db/installed"
 _RELEASE = ("usr/lib/os-release", "etc/os-release")  # the second counts, where it is a file
+_COPYRIGHT = "usr/share/doc/{}/copyright"
 _DATABASES = re.compile(
     rf"{'|'.join(_RELEASE)}|{_DPKG}|{_DPKG}\.d/[^/]+|{_APK}|(?:var/lib|usr/lib/sysimage)/rpm/[^/]+"
+    rf"|{_COPYRIGHT.format('[^/]+')}"
 )
+_LINKS = re.compile(rf"{_COPYRIGHT.format('[^/]+')}|{posixpath.dirname(_COPYRIGHT).format('[^/]+')}")
+_IS_LINK = b"\0"  # before the target of a link; no text that is read begins so
+_MOST_LINKS = 8
+_MOST_COPYRIGHT = 1 << 22  # bytes
 _RPM_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 _MOST_MANIFEST = 1 << 20  # bytes; a larger blob is a layer
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
 
-@dataclass(frozen=True, order=True, kw_only=True, slots=True)
-class Package:
-    """family: deb, rpm or apk. source: name and version of the source package, where they differ."""
-
-    family: str
-    name: str
-    version: str
-    arch: str
-    source: str = ""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Container:
     """digest: of its manifest. unread: why its packages are not known, empty where they are.
 
-    release: ID and version by its os-release(5), such as debian-13; empty where it has none.
+    os: the fields of its os-release(5); empty where it has none.
     """
 
     digest: str
-    release: str
+    os: Mapping[str, str]
     layers: tuple[str, ...]
     packages: tuple[Package, ...]
     unread: str = ""
+
+    @property
+    def release(self) -> str:
+        """ID and version of its distribution, such as debian-13; empty where it has none."""
+        return release_of(self.os)
 
 
 Changes = Mapping[str, bytes | None]  # path -> content, None where a layer deletes it
@@ -71,10 +72,11 @@ def packages(root: Path) -> tuple[Package, ...]:
     """The packages of a root file system, sorted. Raises HostError where rpm is needed and missing."""
     status = mount.resolve(root, f"/{_DPKG}")
     if status.is_file():
-        return tuple(sorted(_dpkg(status.read_text(errors="replace"))))
+        found = package_databases.dpkg(status.read_text(errors="replace"))
+        return tuple(sorted(_licensed(package, _copyright_of(root, package.name)) for package in found))
     for folder in (mount.resolve(root, path) for path in _RPM_FOLDERS):
         if folder.is_dir():
-            return tuple(sorted(_rpm(folder)))
+            return tuple(sorted(package_databases.rpm(folder)))
     return ()
 
 
@@ -213,34 +215,70 @@ def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
             source = archive.extractfile(member)  # none for a link to what is no file
             if source is not None:
                 yield path, source.read()
+        elif member.issym() and _LINKS.fullmatch(path):
+            yield path, _IS_LINK + member.linkname.encode(errors="surrogateescape")
 
 
 def _container(digest: str, layers: tuple[str, ...], changes: Iterable[Changes | str]) -> Container:
     files: dict[str, bytes] = {}
     for change in changes:
         if isinstance(change, str):
-            return Container(digest=digest, layers=layers, packages=(), unread=change, release="")
+            return Container(digest=digest, layers=layers, packages=(), unread=change, os={})
         _apply(files, change)
     unread = "it has an rpm database" if any("/rpm/" in path for path in files) else ""
     found: list[Package] = []
     for path, data in files.items():
         text = data.decode(errors="replace")
         if path.startswith(_DPKG) and not path.endswith(".md5sums"):
-            found += _dpkg(text)
+            found += (
+                _licensed(each, _copyright_in(files, each.name)) for each in package_databases.dpkg(text)
+            )
         elif path == _APK:
-            found += _apk(text)
+            found += package_databases.apk(text)
     releases = [files[path].decode(errors="replace") for path in _RELEASE if path in files]
     return Container(
         digest=digest, layers=layers, packages=tuple(sorted(found)), unread=unread,
-        release=release_of(releases[-1]) if releases else "",
+        os=fields_of(releases[-1]) if releases else {},
     )  # fmt: skip
 
 
-def release_of(text: str) -> str:
-    """ID and version of an os-release(5) file, such as debian-13; empty where it names none."""
-    fields = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
-    words = [fields.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
-    return "-".join(word for word in words if word)
+def _licensed(package: Package, text: str) -> Package:
+    """The package of Debian's, with the licences of its copyright file."""
+    return dataclasses.replace(package, licenses=debian_copyright.licenses(text))
+
+
+def _copyright_of(root: Path, name: str) -> str:
+    """The copyright file of an installed package; empty where it has none."""
+    path = mount.resolve(root, f"/{_COPYRIGHT.format(name)}")
+    if not path.is_file():
+        return ""
+    with path.open("rb") as source:
+        return source.read(_MOST_COPYRIGHT).decode(errors="replace")
+
+
+def _copyright_in(files: Mapping[str, bytes], name: str) -> str:
+    """The same in the files of layers, where the file or its folder may be a link."""
+    path = _COPYRIGHT.format(name)
+    for _ in range(_MOST_LINKS):
+        folder = posixpath.dirname(path)
+        link = next((each for each in (folder, path) if files.get(each, b"").startswith(_IS_LINK)), None)
+        if link is None:
+            return files.get(path, b"").decode(errors="replace")
+        target = files[link].removeprefix(_IS_LINK).decode(errors="replace")
+        above = posixpath.join("/", posixpath.dirname(link), target)
+        path = posixpath.normpath(above + path.removeprefix(link)).lstrip("/")
+    return ""
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """The fields of an os-release(5) file, without quotes."""
+    pairs = (line.strip().partition("=")[::2] for line in text.splitlines() if "=" in line)
+    return {key: value.strip("\"'") for key, value in pairs}
+
+
+def release_of(fields: Mapping[str, str]) -> str:
+    """ID and version by the fields of os-release(5), such as debian-13; empty where it names none."""
+    return "-".join(fields[key] for key in ("ID", "VERSION_ID") if fields.get(key))
 
 
 def _apply(files: dict[str, bytes], change: Changes) -> None:
@@ -250,40 +288,3 @@ def _apply(files: dict[str, bytes], change: Changes) -> None:
         for path in [path for path in files if path == gone or path.startswith(inside)]:
             del files[path]
     files.update({path: data for path, data in change.items() if data is not None})
-
-
-def _dpkg(text: str) -> Iterator[Package]:
-    """Installed packages of a dpkg status file (deb-control(5)); those without a status count too."""
-    for paragraph in text.split("\n\n"):
-        fields = dict(re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE))
-        is_installed = fields.get("Status", "ok installed").endswith("ok installed")
-        if is_installed and {"Package", "Version", "Architecture"} <= fields.keys():
-            name, version = fields["Package"], fields["Version"]
-            match = re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", ""))
-            source = f"{match[1]} {match[2] or version}" if match else ""
-            yield Package(
-                family="deb", name=name, version=version, arch=fields["Architecture"], source=source
-            )
-
-
-def _apk(text: str) -> Iterator[Package]:
-    """Alpine's database: P name, V version, A architecture, o origin."""
-    for paragraph in text.split("\n\n"):
-        fields = dict(re.findall(r"^([PVAo]):(.*)$", paragraph, re.MULTILINE))
-        if {"P", "V", "A"} <= fields.keys():
-            source = f"{fields['o']} {fields['V']}" if "o" in fields else ""
-            yield Package(
-                family="apk", name=fields["P"], version=fields["V"], arch=fields["A"], source=source
-            )
-
-
-def _rpm(database: Path) -> Iterator[Package]:
-    """Packages of an rpm database. Reads a copy, because rpm writes beside the database that it reads."""
-    form = "%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SOURCERPM}\\n"
-    with tempfile.TemporaryDirectory(prefix="goldsmith-rpm-") as scratch:
-        copy = shutil.copytree(database, Path(scratch) / "rpm")
-        rows = proc.capture(["rpm", "--dbpath", copy, "-qa", "--qf", form]).splitlines()
-    for line in rows:
-        name, version, arch, source = line.split("\t")
-        if name != "gpg-pubkey":
-            yield Package(family="rpm", name=name, version=version, arch=arch, source=source)

@@ -7,6 +7,7 @@ Format: Go's package debug/buildinfo (Go 1.18 and later: the strings follow the 
 from __future__ import annotations
 
 import mmap
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +29,11 @@ class GoModule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoBuild:
-    """go: such as go1.26.8; modules: those linked in, without the main module."""
+    """go: such as go1.26.8; modules: those linked in, without the main module; main: that one."""
 
     go: str
     modules: tuple[GoModule, ...]
+    main: GoModule | None = None
 
 
 def read(program: Path) -> GoBuild | None:
@@ -44,7 +46,17 @@ def read(program: Path) -> GoBuild | None:
             return None
         go, end = _string(data, start + _HEADER)
         text, _ = _string(data, end)
-    return GoBuild(go=go.decode(), modules=_modules(text[_SENTINEL:-_SENTINEL].decode()))
+    lines = text[_SENTINEL:-_SENTINEL].decode()
+    main = _modules(lines, frozenset({"mod"}))
+    return GoBuild(go=go.decode(), modules=_modules(lines), main=main[0] if main else None)
+
+
+def stdlib_version(go: str) -> str:
+    """The version of Go's standard library, as go1.26.8 has 1.26.8; empty for an unreleased Go."""
+    match = re.match(r"go(\d+\.\d+)(\.\d+)?(?:(beta|rc)(\d+))?(?![\w.])", go)
+    if match is None:
+        return ""
+    return f"{match[1]}{match[2] or '.0'}" + (f"-{match[3]}.{match[4]}" if match[3] else "")
 
 
 def _string(data: mmap.mmap, at: int) -> tuple[bytes, int]:
@@ -58,14 +70,19 @@ def _string(data: mmap.mmap, at: int) -> tuple[bytes, int]:
             return data[at : at + size], at + size
 
 
-def _modules(text: str) -> tuple[GoModule, ...]:
-    """Lines `dep PATH VERSION SUM`; one that begins with => replaces the one before it."""
+def _modules(text: str, kinds: frozenset[str] = frozenset({"dep", "=>"})) -> tuple[GoModule, ...]:
+    """Lines `dep PATH VERSION SUM`; one that begins with => replaces the one before it.
+
+    A module that a folder replaces keeps its own path and version.
+    """
     found: list[GoModule] = []
     for line in text.splitlines():
         kind, *words = line.split("\t")
-        if kind not in {"dep", "=>"} or len(words) < 2:
+        if kind not in kinds or len(words) < 2:
             continue
         if kind == "=>" and found:
+            if words[0].startswith((".", "/")):
+                continue
             found.pop()
         found.append(GoModule(path=words[0], version=words[1], h1=words[2] if len(words) > 2 else ""))
     return tuple(found)

@@ -7,35 +7,40 @@ because it reads files as root. The same disk gives the same bytes.
 
 from __future__ import annotations
 
-import base64
 import datetime
+import importlib.metadata
 import json
+import posixpath
 import sys
+import urllib.parse
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.contact import OrganizationalContact
+from cyclonedx.model.dependency import Dependency
+from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
+from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from packageurl import PackageURL
 
-from goldsmith.core import files
+from goldsmith.core import build_folders, files
 from goldsmith.core.documents import about
 from goldsmith.errors import ProvenanceError
-from goldsmith.image import mount
-from goldsmith.scan import contents, go_buildinfo
-from goldsmith.scan.contents import Container, Package
+from goldsmith.image import mount, packages
+from goldsmith.image.packages import PackageList
+from goldsmith.scan import components, contents, go_buildinfo
+from goldsmith.scan.components import KUBELET, Hashes, Parts
 
 FILE = "sbom.cdx.json"
-KUBELET = "kubelet"  # reference of the component
+_TOOL = "goldsmith"
 _PROGRAM = "/usr/bin/kubelet"
 _SPACE = uuid.UUID("6f6e5f0c-4e0f-5b0e-9a55-2d6d0f0f7a10")  # namespace of the serial numbers
-_STAMP = "%Y%m%dT%H%M%SZ"  # a build's ID begins with one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,22 +60,22 @@ def make(root: Path) -> str:
     build = mount.read_json(root, mount.BUILD_JSON) or {}
     lock = (mount.read_json(root, mount.LOCK_JSON) or {}).get("images", [])
     names = {image["digest"]: image["ref"] for image in lock}
-    release = _os_release(root)
-    version = str(build.get("build_id", "unknown"))
-    components = [
-        *_packages(contents.packages(root), contents.release_of(release), "host"),
-        *(_container(image, names) for image in contents.containers(root)),
+    system = contents.fields_of(_os_release(root))
+    host = contents.packages(root)
+    distro = contents.release_of(system)
+    version = str(build.get("build_id", components.UNKNOWN))
+    found = [
+        components.packages(host, distro, "host", _hashes(root)),
+        *(components.container(image, names) for image in contents.containers(root)),
+        components.operating_system(system, host, "system"),
         *_kubelet(mount.resolve(root, _PROGRAM), build),
     ]
-    subject = Component(
-        name=str(build.get("name", "unknown")), version=version, type=ComponentType.OPERATING_SYSTEM,
-        bom_ref="image", properties=_properties(os=contents.release_of(release)),
-    )  # fmt: skip
+    subject = _subject(build, version, distro)
     bom = Bom(
-        components=components, serial_number=uuid.uuid5(_SPACE, version),
-        metadata=BomMetaData(component=subject, timestamp=_built(version)),
+        components=[part for each in found for part in each.listed],
+        serial_number=uuid.uuid5(_SPACE, version), metadata=_metadata(subject, version),
+        dependencies=_dependencies(subject, found),
     )  # fmt: skip
-    bom.register_dependency(subject, components)
     return _validated(JsonV1Dot6(bom).output_as_string(indent=1))
 
 
@@ -103,82 +108,64 @@ def read(path: Path) -> SbomContents:
         ) from e
 
 
-def _packages(found: Iterable[Package], release: str, where: str) -> list[Component]:
-    more = {"distro": release} if release else {}
-    distribution = release.partition("-")[0] or "linux"
-    return [
-        Component(
-            name=package.name, version=package.version, type=ComponentType.LIBRARY,
-            bom_ref=f"{where}/{package.family}/{package.name}/{package.arch}/{package.version}",
-            purl=PackageURL(
-                package.family, distribution, package.name, package.version, {"arch": package.arch, **more}
-            ),
-            properties=_properties(source=package.source),
-        )
-        for package in found
-    ]  # fmt: skip
-
-
-def _container(image: Container, names: Mapping[str, str]) -> Component:
-    """Named as in the lock inside the disk, or "unknown" where the lock does not list it."""
-    ref = names.get(image.digest, "unknown")
-    repository = ref.rpartition(":")[0] or ref
-    name = repository.rpartition("/")[2]
+def _subject(build: Mapping[str, Any], version: str, distro: str) -> Component:
+    """The image. Its type is platform: scanners take an operating-system for the distribution."""
+    name = str(build.get("name", components.UNKNOWN))
+    origin = urllib.parse.urlsplit(str(build.get("repository") or ""))
+    owner = f"{origin.hostname or ''}{origin.path.rpartition('/')[0]}"
     return Component(
-        name=ref, version=image.digest, type=ComponentType.CONTAINER, bom_ref=f"container/{image.digest}",
-        hashes=[_sha256(image.digest.partition(":")[2])],
-        purl=PackageURL("oci", None, name, image.digest, {"repository_url": repository}),
-        properties=_properties(layers=" ".join(image.layers), unread=image.unread),
-        components=_packages(image.packages, image.release, image.digest),
+        name=name, version=version, type=ComponentType.PLATFORM, bom_ref="image",
+        supplier=components.supplier(owner), purl=PackageURL("generic", None, name, version),
+        properties=components.properties(os=distro),
     )  # fmt: skip
 
 
-def _kubelet(program: Path, build: Mapping[str, Any]) -> list[Component]:
+def _metadata(subject: Component, version: str) -> BomMetaData:
+    """Who made the bill, when and at which stage: after the build, from the disk."""
+    tool = Component(
+        name=_TOOL, version=importlib.metadata.version(_TOOL), type=ComponentType.APPLICATION,
+        bom_ref=f"tool/{_TOOL}",
+    )  # fmt: skip
+    return BomMetaData(
+        component=subject, timestamp=_built(version), authors=[OrganizationalContact(name=_TOOL)],
+        tools=ToolRepository(components=[tool]),
+        lifecycles=[PredefinedLifecycle(LifecyclePhase.POST_BUILD)],
+    )  # fmt: skip
+
+
+def _dependencies(subject: Component, found: Sequence[Parts]) -> list[Dependency]:
+    """Those of the image on all that is in it, and those that the parts have. Each part has an entry."""
+    whole = [(subject.bom_ref, tuple(part.bom_ref for each in found for part in each.listed))]
+    needs = dict([*whole, *(need for each in found for need in each.needs)])
+    parts = {ref for refs in needs.values() for ref in refs} - needs.keys()
+    return [
+        Dependency(ref, [Dependency(other) for other in refs])
+        for ref, refs in [*needs.items(), *((part, ()) for part in parts)]
+    ]
+
+
+def _hashes(root: Path) -> Hashes:
+    """Hashes of the packages as they were fetched, by the list inside the disk."""
+    data = mount.read_json(root, f"{posixpath.dirname(mount.BUILD_JSON)}/{packages.FILE}")
+    if data is None:
+        return Hashes()
+    listed = PackageList.parse(data, packages.FILE, error=ProvenanceError).packages
+    keys = {(each.name, each.version, each.architecture): each for each in listed}
+    return Hashes(
+        files={key: each.sha256 for key, each in keys.items() if each.sha256},
+        headers={key: each.header_sha256 for key, each in keys.items() if each.header_sha256},
+    )
+
+
+def _kubelet(program: Path, build: Mapping[str, Any]) -> list[Parts]:
     if not program.is_file():
         return []
-    made = go_buildinfo.read(program)
-    modules = made.modules if made else ()
-    return [
-        Component(
-            name="kubelet", version=str((build.get("kubelet") or {}).get("version", "unknown")),
-            type=ComponentType.APPLICATION, bom_ref=KUBELET,
-            hashes=[_sha256(files.sha256_of(program))],
-            properties=_properties(go=made.go if made else "", unread="" if made else "no Go build info"),
-            components=[
-                Component(
-                    name=module.path, version=module.version, type=ComponentType.LIBRARY,
-                    bom_ref=f"kubelet/{module.path}@{module.version}",
-                    purl=PackageURL("golang", *_split(module.path), module.version),
-                    properties=_properties(h1=_hex(module.h1)),
-                )
-                for module in modules
-            ],
-        )
-    ]  # fmt: skip
-
-
-def _split(path: str) -> tuple[str, str]:
-    namespace, _, name = path.rpartition("/")
-    return namespace, name
-
-
-def _hex(h1: str) -> str:
-    return base64.b64decode(h1.removeprefix("h1:")).hex()
-
-
-def _sha256(value: str) -> HashType:
-    return HashType(alg=HashAlgorithm.SHA_256, content=value)
-
-
-def _properties(**values: str) -> list[Property]:
-    return [Property(name=f"goldsmith:{name}", value=value) for name, value in values.items() if value]
+    version = str((build.get("kubelet") or {}).get("version", components.UNKNOWN))
+    return [components.kubelet(files.sha256_of(program), go_buildinfo.read(program), version)]
 
 
 def _built(version: str) -> datetime.datetime:
-    try:
-        return datetime.datetime.strptime(version.partition("-")[0], _STAMP).replace(tzinfo=datetime.UTC)
-    except ValueError:
-        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return build_folders.started(version) or datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 def _os_release(root: Path) -> str:

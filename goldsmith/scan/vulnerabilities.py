@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,7 +14,8 @@ from packageurl import PackageURL
 from goldsmith.core import build_folders, paths, progress
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError, SpecError
-from goldsmith.scan import osv, sbom
+from goldsmith.scan import go_buildinfo, osv, sbom
+from goldsmith.scan.components import KUBELET, KUBERNETES, STDLIB, UNKNOWN
 from goldsmith.scan.osv import Database
 
 FILE = "vulnerabilities.json"
@@ -173,17 +174,27 @@ def _components(document: Mapping[str, Any]) -> Iterator[tuple[str, _Asked]]:
     for part in document.get("components", ()):
         if part["type"] == "library":
             yield "host", _asked(part)
+        if part["type"] in {"library", "operating-system"}:  # whose sources are looked up by their packages
             continue
         unread = _property(part, "unread")
         if unread:
             yield part["name"], (None, unread, "")
-        if part["bom-ref"] == sbom.KUBELET:  # its own module, which its list leaves out
-            yield part["name"], ("Go", "k8s.io/kubernetes", part["version"])
-        inside = part.get("components", ())
+        inside = [each for each in part.get("components", ()) if each["type"] == "library"]
         yield from ((part["name"], _asked(each)) for each in inside)
-        go = _property(part, "go")
-        if go:
-            yield part["name"], ("Go", "stdlib", go.removeprefix("go").partition(" ")[0])
+        if part["bom-ref"] == KUBELET:
+            listed = {each["name"] for each in inside}
+            yield from ((part["name"], asked) for asked in _unlisted(part, listed))
+
+
+def _unlisted(kubelet: Mapping[str, Any], listed: Collection[str]) -> Iterator[_Asked]:
+    """Its own module and Go's standard library, which bills left out until 2026-11."""
+    go = _property(kubelet, "go")
+    if KUBERNETES not in listed:
+        version = kubelet["version"]
+        yield ("Go", KUBERNETES, version) if version != UNKNOWN else (None, KUBERNETES, "")
+    if go and STDLIB not in listed:
+        version = go_buildinfo.stdlib_version(go)
+        yield ("Go", STDLIB, version) if version else (None, f"{STDLIB} of {go}", "")
 
 
 def _asked(part: Mapping[str, Any]) -> _Asked:

@@ -15,7 +15,11 @@ import pytest
 from goldsmith.core.paths import project_root
 
 ELEMENT = project_root() / "elements/goldsmith-identity"
-DPKG = "bash\\t5.2-1\\tamd64\\tii \\nold\\t1\\tall\\trc \\nlocal\\t1\\tall\\tii \\n"
+DPKG = (
+    r"bash\t5.2-1\tamd64\tii \tbash\t5.2-1\nold\t1\tall\trc \told\t1\n"
+    r"local\t1\tall\tii \tlocal-src\t1\n"
+)
+OS_RELEASE = 'NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="13"\n'
 PACKAGES = """\
 Package: bash
 Version: 5.2-1
@@ -41,6 +45,7 @@ def root(tmp_path: Path, fake: Callable[..., Path]) -> Path:
         "chroot",
         f"""shift
 case $1 in
+    cat) printf '%s' '{OS_RELEASE}' ;;
     dpkg-query) printf '{DPKG}' ;;
     apt-get) printf '/lists/a\\ttrixie\\n/lists/b\\ttrixie-updates\\n' ;;
     /usr/lib/apt/apt-helper) cat '{tmp_path}/Packages' ;;
@@ -82,8 +87,10 @@ def test_packages_are_named_with_the_hash_of_the_signed_index(root: Path) -> Non
 
     assert found["packages"] == [
         {"name": "bash", "version": "5.2-1", "architecture": "amd64", "sha256": "aaa", "suite": "trixie"},
-        {"name": "local", "version": "1", "architecture": "all", "sha256": None, "suite": None},
-    ]
+        {"name": "local", "version": "1", "architecture": "all", "sha256": None, "suite": None,
+         "source": "local-src 1"},
+    ]  # fmt: skip
+    assert (found["family"], found["distro"]) == ("deb", "debian-13")
 
 
 def test_kernels_are_named(root: Path) -> None:
@@ -94,21 +101,33 @@ def test_a_root_without_packages_has_none(tmp_path: Path) -> None:
     found = list_packages(tmp_path)
 
     assert (found["packages"], found["kernels"]) == ([], [])
+    assert (found["family"], found["distro"]) == ("", "")
 
 
 def test_rpms_have_the_hash_of_the_file_that_was_fetched(tmp_path: Path, fake: Callable[..., Path]) -> None:
-    rows = "a\\t(none):1-2\\tnoarch\\thead\\ta-1-2.noarch\\nb\\t1:2-3\\tx86_64\\thead2\\tb-2-3.x86_64\\n"
-    key = "gpg-pubkey\\t(none):1-2\\t(none)\\t\\tgpg-pubkey-1-2\\n"
-    script = f"shift; case $1 in rpm) printf '{rows}{key}' ;; dnf) printf 'a-1-2.noarch\\tfedora\\n' ;; esac"
+    rows = (
+        r"a\t(none):1-2\tnoarch\thead\ta-1-2.noarch\tabc-1-2.src.rpm\n"
+        r"b\t1:2-3\tx86_64\thead2\tb-2-3.x86_64\t(none)\n"
+        r"gpg-pubkey\t(none):1-2\t(none)\t\tgpg-pubkey-1-2\t(none)\n"
+    )
+    script = f"""shift
+case $1 in
+    rpm) printf '{rows}' ;;
+    dnf) printf 'a-1-2.noarch\\tfedora\\n' ;;
+    cat) printf "ID='fedora'\\nVERSION_ID=44\\n" ;;
+esac"""
     fake("chroot", script)
     (tmp_path / "root/usr/bin").mkdir(parents=True)
     (tmp_path / "root/usr/bin/rpm").touch()
     (tmp_path / "cache/repo").mkdir(parents=True)
     (tmp_path / "cache/repo/a-1-2.noarch.rpm").write_bytes(b"package")
 
-    a, b = list_packages(tmp_path / "root", str(tmp_path / "cache"))["packages"]
+    found = list_packages(tmp_path / "root", str(tmp_path / "cache"))
 
+    a, b = found["packages"]
     assert (a["name"], a["version"], a["suite"]) == ("a", "1-2", "fedora")
+    assert (a["source"], "source" in b) == ("abc-1-2.src.rpm", False)
+    assert (found["family"], found["distro"]) == ("rpm", "fedora-44")
     assert a["sha256"] == hashlib.sha256(b"package").hexdigest()
     assert (b["version"], b["sha256"], b["suite"], b["header_sha256"]) == ("1:2-3", None, None, "head2")
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from goldsmith.core import files, paths, progress
 from goldsmith.errors import SpecError, VerificationError
 from goldsmith.host import accelerator
-from goldsmith.image import build_info
+from goldsmith.image import checkout
 from tests.soak import (
     embed,
     heat_failures,
@@ -113,7 +113,7 @@ def _judge(state: dict[str, Any], report: Path, answer: Mapping[str, Any]) -> No
 
 
 def _begun(name: str, seed: int, report: Path) -> dict[str, Any]:
-    commit, dirty = build_info.commit_of(paths.project_root())
+    commit, dirty = checkout.commit_of(paths.project_root())
     found = accelerator.find(log_path=report.with_suffix(".log"))
     return {
         "schema": SCHEMA, "version": SCHEMA_VERSION, "name": name, "seed": seed, "begun": _now(),

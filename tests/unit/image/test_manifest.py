@@ -33,8 +33,9 @@ SPEC = ImageSpec(
     containers=(ContainerSpec(ref="a.b/app:1"),), verify=VerifySpec(pods=(POD,)),
 )  # fmt: skip
 IDENTITY = Identity(
-    name="mine", build_id="20260101T000000Z-abc", commit="abcdef123456", dirty=False, spec_sha256="5" * 64
-)
+    name="mine", build_id="20260101T000000Z-abc", commit="abcdef123456", dirty=False, spec_sha256="5" * 64,
+    repository="https://git.test/team/images", ref="refs/heads/main",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -75,6 +76,17 @@ def test_the_manifest_has_the_needs_of_a_server_rounded_up(fake: Callable[..., P
     assert found["packages"] == {"file": "packages.json", "count": 1}
     assert found["tools"]["qemu-img"] == "7.2.0"
     assert found["containers"] == [samples.image("a.b/app:1")]
+
+
+def test_the_manifest_says_when_the_build_began_and_what_was_checked_out(
+    fake: Callable[..., Path], folder: Path
+) -> None:
+    fake("qemu-img", QEMU_IMG)
+
+    found = full_manifest(folder)
+
+    assert found["started"] == "2026-01-01T00:00:00Z"
+    assert found["checkout"] == "git+https://git.test/team/images@refs/heads/main"
 
 
 def test_the_manifest_has_no_path_of_this_host(fake: Callable[..., Path], folder: Path) -> None:

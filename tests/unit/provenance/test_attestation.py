@@ -33,6 +33,10 @@ from goldsmith.image.packages import PackageList
 from goldsmith.provenance import attestation, dsse, glance_signature, release_check, statement
 from goldsmith.provenance.attestation import FILE, SignedAnswer
 from goldsmith.provenance.release_check import ReleaseCheck
+from goldsmith.scan import components
+from goldsmith.scan.contents import Container
+from goldsmith.scan.go_buildinfo import GoBuild, GoModule
+from goldsmith.scan.package_databases import dpkg
 from tests.support import samples
 
 DISK = bytes(range(256)) * 40
@@ -56,6 +60,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     files = ("images.lock.json", "junit.xml", "packages.json", "spec.yaml")
     return samples.manifest(
         build_id=folder.name,
+        started="2026-01-01T00:00:00Z", checkout="git+https://git.test/team/images@refs/heads/main",
         kubelet={
             "version": "1.35.4", "source": "go-module", "sha256": "b" * 64,
             "provenance": {"module": f"k8s.io/kubernetes v1.35.4 {H1}", "go": "go1.26.8"},
@@ -73,8 +78,12 @@ def build(tmp_path: Path) -> Path:
     folder = tmp_path / "out/mine/20260101T000000Z-ccccccc"
     folder.mkdir(parents=True)
     (folder / "mine-amd64.qcow2").write_bytes(DISK)
-    package = {"name": "base-files", "version": "13.8+deb13u8", "architecture": "amd64", "sha256": "a" * 64}
-    (folder / "packages.json").write_text(json.dumps(samples.packages(package)))
+    package = {
+        "name": "libc6", "version": "1:2.41-12+b1", "architecture": "amd64", "sha256": "a" * 64,
+        "source": "glibc 1:2.41-12",
+    }  # fmt: skip
+    listed = samples.packages(package, family="deb", distro="debian-13")
+    (folder / "packages.json").write_text(json.dumps(listed))
     for name in ("images.lock.json", "junit.xml", "spec.yaml"):
         (folder / name).write_text(f"{name}, and more\n")
     write(folder, manifest_of(folder))
@@ -143,6 +152,30 @@ def test_a_release_may_be_named_by_its_image_and_the_statement_lie_elsewhere(
     assert not release_check.check(release / "mine-amd64.qcow2", key, signed=elsewhere).failed
 
 
+@pytest.mark.parametrize(
+    "private", [ED25519, ec.generate_private_key(ec.SECP256R1())], ids=["ed25519", "p256"]
+)
+def test_a_sigstore_bundle_has_the_envelope_as_cosign_takes_it(
+    build: Path, tmp_path: Path, private: PrivateKeyTypes
+) -> None:
+    """cosign 3.1 refuses an envelope whose signature has an ID that is not one of its own."""
+    attestation.sign(build, private, builder=BUILDER)
+
+    bundle = json.loads((build / "provenance.sigstore.json").read_text())
+    statement_, key = json.loads((build / FILE).read_text()), named(private, tmp_path)
+    assert bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    assert bundle["verificationMaterial"] == {"publicKey": {"hint": key.keyid}}
+    (signature,) = bundle["dsseEnvelope"]["signatures"]
+    assert signature.keys() == {"sig"}
+    assert {**bundle["dsseEnvelope"], "signatures": [{**signature, "keyid": key.keyid}]} == statement_
+
+
+def test_a_key_that_cosign_does_not_take_leaves_no_bundle_either_of_an_earlier_key(build: Path) -> None:
+    for private, has_bundle in ((ED25519, True), (ec.generate_private_key(ec.SECP384R1()), False)):
+        attestation.sign(build, private, builder=BUILDER)
+        assert (build / "provenance.sigstore.json").exists() is has_bundle
+
+
 def test_the_statement_is_slsa_provenance_of_all_that_went_in(release: Path) -> None:
     content = said(release)
     definition = content["predicate"]["buildDefinition"]
@@ -157,9 +190,48 @@ def test_the_statement_is_slsa_provenance_of_all_that_went_in(release: Path) -> 
         {"sha256": "d" * 64},
         {"sha256": "a" * 64},
     ]
-    assert materials[-1]["uri"] == "pkg:deb/debian/base-files@13.8%2Bdeb13u8?arch=amd64"
+    assert [each["uri"] for each in materials] == [
+        "git+https://git.test/team/images@refs/heads/main",
+        "pkg:golang/k8s.io/kubernetes@v1.35.4",
+        f"pkg:oci/app@sha256:{'d' * 64}?repository_url=a.b/app",
+        "pkg:deb/debian/libc6@1:2.41-12%2Bb1?arch=amd64&distro=debian-13&upstream=glibc%401:2.41-12",
+    ]
+    assert content["predicate"]["runDetails"]["metadata"]["startedOn"] == "2026-01-01T00:00:00Z"
     assert content["predicate"]["runDetails"]["builder"]["id"] == BUILDER
     assert content["predicate"]["runDetails"]["byproducts"][0]["annotations"]["result"] == "passed"
+
+
+def test_bill_and_statement_spell_a_package_an_image_and_a_module_in_one_way(release: Path) -> None:
+    status = (
+        "Package: libc6\nArchitecture: amd64\nVersion: 1:2.41-12+b1\nSource: glibc (1:2.41-12)\n"
+        "Maintainer: me <me@a.test>\n"
+    )
+    digest = f"sha256:{'d' * 64}"
+    kubernetes = GoModule(path="k8s.io/kubernetes", version="v1.35.4", h1=H1)
+    image = Container(digest=digest, os={}, layers=(), packages=())
+    (kubelet,) = components.kubelet("b" * 64, GoBuild(go="", modules=(), main=kubernetes), "1.35.4").listed
+    billed = [
+        *components.packages(tuple(dpkg(status)), "debian-13", "host").listed,
+        *components.container(image, {digest: "a.b/app:1"}).listed,
+        *kubelet.components,
+    ]
+
+    materials = said(release)["predicate"]["buildDefinition"]["resolvedDependencies"]
+
+    assert {str(part.purl) for part in billed} == {each["uri"] for each in materials[1:]}
+
+
+def test_an_older_build_gives_the_statement_that_was_signed_of_it(build: Path) -> None:
+    manifest = Manifest.parse({**manifest_of(build), "started": None, "checkout": None}, "manifest.json")
+    listed = PackageList.parse(samples.packages(), "packages.json")
+
+    made = statement.make(manifest, listed, manifest_sha256="0" * 64, builder=BUILDER)
+
+    materials = made["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert [each.get("uri") for each in materials] == [
+        None, "pkg:golang/k8s.io/kubernetes@v1.35.4", None, "pkg:deb/debian/bash@5.2?arch=amd64"
+    ]  # fmt: skip
+    assert "startedOn" not in made["predicate"]["runDetails"]["metadata"]
 
 
 @pytest.mark.parametrize(
@@ -328,6 +400,7 @@ def test_sign_takes_key_builder_and_passphrase_from_where_they_are_given(
     done = attestation.sign_build(build.parents[1], "mine", "", key, builder="", accepted="", certificate="")
 
     assert done.statement == str(build / FILE)
+    assert done.bundle == str(build / "provenance.sigstore.json")
     assert done.key == named(ED25519, tmp_path).keyid
     assert failed(build, tmp_path) == []
 

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import struct
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,8 +17,9 @@ import pytest
 from goldsmith.containers import oci
 from goldsmith.errors import ProvenanceError
 from goldsmith.scan import contents, go_buildinfo, sbom
-from goldsmith.scan.contents import Package
 from goldsmith.scan.go_buildinfo import GoModule
+from goldsmith.scan.package_databases import Package
+from tests.support.go_program import H1, go_program
 
 STATUS = """Package: bash
 Status: install ok installed
@@ -40,40 +40,35 @@ Version: 1
 LIBC = Package(family="deb", name="libc6", version="2.41-12+b1", arch="amd64", source="glibc 2.41-12")
 BASH = Package(family="deb", name="bash", version="5.2-1", arch="amd64")
 ZLIB = Package(family="deb", name="zlib1g", version="1.3", arch="amd64", source="zlib 1.3")
+COPYRIGHT = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nLicense: GPL-2+\n"
 ZLIB_STATUS = "Package: zlib1g\nArchitecture: amd64\nSource: zlib\nVersion: 1.3\n"
-APK = "C:Q1abc=\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\n"
-H1 = "h1:o/8dBC/pHVpYoGV4OAIytAlNPZbdYVTXJHoYvXC4qzM="
-MODULES = (
-    "path\tk8s.io/kubernetes/cmd/kubelet\nmod\tkubelet\t(devel)\t\n"
-    f"dep\tk8s.io/api\tv0.0.0\n=>\tk8s.io/api\tv0.35.4\t{H1}\n"
+APK = (
+    "C:Q1abc=\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\nm:me <me@a.test>\nL:MIT\n"
+    "D:!uclibc busybox>=1 so:libz.so.1\np:so:libc.musl-x86_64.so.1=1\n"
 )
+RPMS = (  # the tags of each, a list's items behind each other
+    ("bash", "5.3-1.fc44", "x86_64", "bash-5.3-1.fc44.src.rpm", "Fedora Project", "(none)",
+     "GPL-3.0-or-later", "libc.so.6\x1f", "bash\x1f", "/usr/bin/a\nb\x1f/usr/bin/bash\x1f/usr/bin/sh\x1f"),
+    ("grep", "1:3.12-2", "x86_64", "(none)", "(none)", "me <me@a.test>", "(none)",
+     "/usr/bin/sh\x1f", "grep\x1f", ""),
+    ("gpg-pubkey", "1-2", "(none)", "(none)", "(none)", "(none)", "pubkey", "", "", ""),
+)  # fmt: skip
 
 WriteImage = Callable[..., str]
 
 
-def tar(files: Mapping[str, str], compression: str = "") -> bytes:
+def tar(files: Mapping[str, str], compression: str = "", links: Mapping[str, str] | None = None) -> bytes:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as archive:
+        for name, target in (links or {}).items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
         for name, text in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
     return gzip.compress(sink.getvalue()) if compression else sink.getvalue()
-
-
-def go_program(modules: str = MODULES, flags: int = 2) -> bytes:
-    """As the linker writes it: a header, and two strings behind their lengths."""
-
-    def string(data: bytes) -> bytes:
-        length = len(data)
-        head = b""
-        while length >= 0x80:
-            head, length = head + bytes([length & 0x7F | 0x80]), length >> 7
-        return head + bytes([length]) + data
-
-    header = b"\xff Go buildinf:" + struct.pack("BB", 8, flags) + bytes(16)
-    body = b"S" * 16 + modules.encode() + b"E" * 16
-    return b"\x7fELF" + bytes(28) + header + string(b"go1.26.8") + string(body) + b"rest"
 
 
 @pytest.fixture
@@ -128,14 +123,17 @@ def test_a_debian_has_what_dpkg_calls_installed(root: Path) -> None:
 
 def test_a_fedora_is_asked_by_rpm(tmp_path: Path, fake: Callable[..., Path]) -> None:
     (tmp_path / "usr/lib/sysimage/rpm").mkdir(parents=True)
-    fake(
-        "rpm",
-        r"printf 'bash\t5.3-1.fc44\tx86_64\tbash-5.3-1.fc44.src.rpm\ngpg-pubkey\t1-2\t(none)\t(none)\n'",
-    )
+    (tmp_path / "answer").write_text("".join("\x1d".join(row) + "\x1e" for row in RPMS))
+    fake("rpm", f"cat '{tmp_path}/answer'")
 
-    assert [(p.family, p.name, p.version) for p in contents.packages(tmp_path)] == [
-        ("rpm", "bash", "5.3-1.fc44")
-    ]
+    bash, grep = contents.packages(tmp_path)
+
+    assert bash == Package(
+        family="rpm", name="bash", version="5.3-1.fc44", arch="x86_64", source="bash-5.3-1.fc44.src.rpm",
+        supplier="Fedora Project", licenses=("GPL-3.0-or-later",), requires=("libc.so.6",),
+        provides=("/usr/bin/sh",),
+    )  # fmt: skip
+    assert (grep.version, grep.supplier, grep.requires) == ("1:3.12-2", "me <me@a.test>", ("/usr/bin/sh",))
 
 
 def test_a_system_without_packages_has_none(tmp_path: Path) -> None:
@@ -190,7 +188,11 @@ def test_images_without_a_package_manager_and_of_others_are_read(root: Path, wri
 
     found = {image.packages for image in contents.containers(root)}
 
-    musl = Package(family="apk", name="musl", version="1.2.5-r0", arch="x86_64", source="musl 1.2.5-r0")
+    musl = Package(
+        family="apk", name="musl", version="1.2.5-r0", arch="x86_64", source="musl 1.2.5-r0",
+        supplier="me <me@a.test>", licenses=("MIT",), requires=("busybox", "so:libz.so.1"),
+        provides=("so:libc.musl-x86_64.so.1",),
+    )  # fmt: skip
     assert found == {(ZLIB,), (musl,), ()}
 
 
@@ -204,6 +206,37 @@ def test_a_layer_that_cannot_be_read_gives_a_reason_instead_of_an_empty_list(
 
     assert unread[0] == "it has an rpm database"
     assert "the compression of layer" in unread[1]
+
+
+@pytest.mark.parametrize(
+    ("links", "found"),
+    [
+        ({"usr/share/doc/zlib1g": "zlib-base"}, ("GPL-2.0-or-later",)),
+        ({"usr/share/doc/zlib1g": "/usr/share/doc/zlib-base/"}, ("GPL-2.0-or-later",)),
+        ({"./usr/share/doc/zlib1g/copyright": "../zlib-base/copyright"}, ("GPL-2.0-or-later",)),
+        ({"usr/share/doc/zlib1g": "a", "usr/share/doc/a": "zlib-base"}, ("GPL-2.0-or-later",)),
+        ({"usr/share/doc/zlib1g": "a", "usr/share/doc/a": "zlib1g"}, ()),
+        ({"usr/share/doc/zlib1g": "../../../../../etc"}, ()),
+        ({}, ()),
+    ],
+)
+def test_licences_of_an_image_are_read_also_where_their_file_is_a_link(
+    root: Path, write_image: WriteImage, links: dict[str, str], found: tuple[str, ...]
+) -> None:
+    files = {"var/lib/dpkg/status": ZLIB_STATUS, "usr/share/doc/zlib-base/copyright": COPYRIGHT}
+    write_image(tar(files, links=links))
+
+    (image,) = contents.containers(root)
+
+    assert image.packages[0].licenses == found
+
+
+def test_licences_of_the_host_are_read_also_where_their_folder_is_a_link(root: Path) -> None:
+    (root / "usr/share/doc/bash").mkdir(parents=True)
+    (root / "usr/share/doc/bash/copyright").write_text(COPYRIGHT)
+    (root / "usr/share/doc/libc6").symlink_to("bash")
+
+    assert [package.licenses for package in contents.packages(root)] == [("GPL-2.0-or-later",)] * 2
 
 
 def test_the_bundle_in_the_image_is_read_too(root: Path, store: Path, write_image: WriteImage) -> None:
@@ -259,6 +292,30 @@ def test_a_go_program_lists_its_modules(tmp_path: Path) -> None:
     assert found is not None
     assert found.go == "go1.26.8"
     assert found.modules == (GoModule(path="k8s.io/api", version="v0.35.4", h1=H1),)
+    assert found.main == GoModule(path="kubelet", version="(devel)", h1="")
+
+
+def test_a_module_that_a_folder_replaces_keeps_its_name(tmp_path: Path) -> None:
+    lines = "dep\tk8s.io/api\tv0.0.0\n=>\t./staging/src/k8s.io/api\t(devel)\t\n"
+    (tmp_path / "kubelet").write_bytes(go_program(lines))
+
+    found = go_buildinfo.read(tmp_path / "kubelet")
+
+    assert found is not None
+    assert found.modules == (GoModule(path="k8s.io/api", version="v0.0.0", h1=""),)
+    assert found.main is None
+
+
+@pytest.mark.parametrize(
+    ("go", "version"),
+    [
+        ("go1.26.8", "1.26.8"), ("go1.21", "1.21.0"), ("go1.26rc1", "1.26.0-rc.1"),
+        ("go1.26.8 X:nocoverageredesign", "1.26.8"), ("go1.25.3-custom", "1.25.3"),
+        ("devel go1.27-abc Mon", ""), ("go1", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_release_of_go_is_a_version_of_its_library(go: str, version: str) -> None:
+    assert go_buildinfo.stdlib_version(go) == version
 
 
 @pytest.mark.parametrize("data", [b"\x7fELF and more", go_program(flags=0)])
@@ -284,16 +341,21 @@ def test_the_bill_lists_host_images_and_kubelet(root: Path, write_image: WriteIm
     assert sbom.make(root) == text
     found = components(text)
     assert found["host/deb/libc6/amd64/2.41-12+b1"]["purl"] == (
-        "pkg:deb/debian/libc6@2.41-12%2Bb1?arch=amd64&distro=debian-13"
+        "pkg:deb/debian/libc6@2.41-12%2Bb1?arch=amd64&distro=debian-13&upstream=glibc%402.41-12"
     )
     image = found[f"container/{digest}"]
     assert (image["type"], image["name"], image["version"]) == ("container", "a.b/app:1", digest)
-    assert [part["purl"] for part in image["components"]] == [
-        "pkg:deb/debian/zlib1g@1.3?arch=amd64&distro=debian-12"
+    zlib, system = image["components"]
+    assert zlib["purl"] == "pkg:deb/debian/zlib1g@1.3?arch=amd64&distro=debian-12&upstream=zlib"
+    assert (system["name"], system["version"]) == ("debian", "12")
+    assert [part["purl"] for part in system["components"]] == [
+        "pkg:deb/debian/zlib@1.3?arch=source&distro=debian-12"
     ]
     kubelet = found["kubelet"]
     assert kubelet["hashes"][0]["content"] == hashlib.sha256(go_program()).hexdigest()
-    assert kubelet["components"][0]["purl"] == "pkg:golang/k8s.io/api@v0.35.4"
+    assert [part["purl"] for part in kubelet["components"]] == [
+        "pkg:golang/k8s.io/api@v0.35.4", "pkg:golang/k8s.io/kubernetes@v1.35.4", "pkg:golang/stdlib@1.26.8",
+    ]  # fmt: skip
     assert json.loads(text)["metadata"]["timestamp"] == "2026-01-02T03:04:05+00:00"
 
 

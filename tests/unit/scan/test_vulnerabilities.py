@@ -11,10 +11,15 @@ from typing import Any
 
 import jsonschema
 import pytest
+from cyclonedx.model.bom import Bom
+from cyclonedx.output.json import JsonV1Dot6
 
 from goldsmith.core import documents
 from goldsmith.errors import ProvenanceError, SpecError
-from goldsmith.scan import osv, vulnerabilities
+from goldsmith.scan import components, osv, vulnerabilities
+from goldsmith.scan.contents import Container
+from goldsmith.scan.go_buildinfo import GoBuild, GoModule
+from goldsmith.scan.package_databases import Package
 from goldsmith.scan.vulnerabilities import VulnerabilityFinding, VulnerabilityReport
 
 DEBIAN, GO = "Debian:13", "Go"
@@ -206,6 +211,62 @@ def test_each_part_of_a_bill_is_looked_up_by_its_source(bill: Path, write: Write
     assert "1 critical, 0 high" in text
     assert "not looked up: 2, such as a.b/app:1: pkg:apk/alpine/musl" in text
     assert "host: glibc 2.41, fixed in 2.42" in text
+
+
+def test_a_bill_that_lists_kubernetes_and_go_is_looked_up_once(tmp_path: Path, write: WriteRecord) -> None:
+    made = GoBuild(
+        go="go1.26.8", modules=(), main=GoModule(path="k8s.io/kubernetes", version="v1.35.4", h1="")
+    )
+    bom = Bom(components=components.kubelet("a" * 64, made, "1.35.4").listed)
+    (tmp_path / "new.cdx.json").write_text(JsonV1Dot6(bom).output_as_string())
+    write("GO-1", GO, "k8s.io/kubernetes", [{"introduced": "1.35.0"}, {"fixed": "1.35.5"}])
+    folder = write("GO-2", GO, "stdlib", [{"introduced": "0"}])
+
+    report = vulnerabilities.find(tmp_path / "new.cdx.json", osv.load(folder))
+
+    assert [(f.id, f.where, f.version) for f in report.findings] == [
+        ("GO-1", "kubelet", "1.35.4"), ("GO-2", "kubelet", "1.26.8")
+    ]  # fmt: skip
+    assert (report.looked_up, report.unknown) == (2, ())
+
+
+def test_a_package_is_looked_up_by_its_source_once_in_the_host_and_once_in_an_image(
+    tmp_path: Path, write: WriteRecord
+) -> None:
+    found = [Package(family="deb", name="libc6", version="2.41+b1", arch="amd64", source="glibc 2.41")]
+    debian = {"ID": "debian", "VERSION_ID": "13"}
+    image = Container(digest=f"sha256:{'d' * 64}", os=debian, layers=(), packages=tuple(found))
+    parts = [
+        components.packages(found, "debian-13", "host"),
+        components.operating_system(debian, found, "system"),
+        components.container(image, {image.digest: "a.b/app:1"}),
+    ]
+    bom = Bom(components=[each for part in parts for each in part.listed])
+    (tmp_path / "new.cdx.json").write_text(JsonV1Dot6(bom).output_as_string())
+    folder = write("D-1", DEBIAN, "glibc", [{"introduced": "0"}])
+
+    report = vulnerabilities.find(tmp_path / "new.cdx.json", osv.load(folder))
+
+    assert [(f.where, f.package, f.version) for f in report.findings] == [
+        ("a.b/app:1", "glibc", "2.41"), ("host", "glibc", "2.41")
+    ]  # fmt: skip
+    assert (report.looked_up, report.unknown) == (2, ())
+
+
+def test_a_kubelet_of_an_unreleased_go_and_version_is_not_looked_up(
+    tmp_path: Path, write: WriteRecord
+) -> None:
+    bom = Bom(
+        components=components.kubelet("a" * 64, GoBuild(go="devel go1.27-a", modules=()), "unknown").listed
+    )
+    (tmp_path / "new.cdx.json").write_text(JsonV1Dot6(bom).output_as_string())
+    write("GO-1", GO, "k8s.io/kubernetes", [{"introduced": "0"}])
+    folder = write("GO-2", GO, "stdlib", [{"introduced": "0"}])
+
+    report = vulnerabilities.find(tmp_path / "new.cdx.json", osv.load(folder))
+
+    assert report.findings == ()
+    assert report.unknown == ("kubelet: k8s.io/kubernetes", "kubelet: stdlib of devel go1.27-a")
 
 
 def test_an_ecosystem_without_any_record_counts_as_not_looked_up(bill: Path, write: WriteRecord) -> None:

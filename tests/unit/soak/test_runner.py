@@ -12,7 +12,7 @@ import pytest
 from goldsmith.core import paths, reaper
 from goldsmith.errors import SpecError, VerificationError
 from goldsmith.host import accelerator
-from goldsmith.image import build_info
+from goldsmith.image import checkout
 from tests.soak import heat_transports, kill, runner
 from tests.support import builds
 
@@ -45,7 +45,7 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> type[Dice]:
 
     found = accelerator.ProbeResult(name="tcg", args=(), slowness=4.0, note="")
     monkeypatch.setattr(accelerator, "find", lambda **_: found)
-    monkeypatch.setattr(build_info, "commit_of", lambda _: ("abc", False))
+    monkeypatch.setattr(checkout, "commit_of", lambda _: ("abc", False))
     monkeypatch.setitem(runner.KINDS, "dice", Kind)
     return Kind
 
