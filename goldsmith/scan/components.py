@@ -61,12 +61,13 @@ def packages(found: Sequence[Package], distro: str, where: str, hashes: Hashes |
 
 def container(image: Container, names: Mapping[str, str]) -> Parts:
     """A container image, named as in the lock inside the disk, or "unknown" where that does not list it."""
-    ref = names.get(image.digest, UNKNOWN)
+    ref = names.get(image.digest)
     inside = packages(image.packages, image.release, image.digest)
     system = operating_system(image.os, image.packages, image.digest)
-    owner = oci.repository(ref).rpartition("/")[0] if image.digest in names else ""
+    owner = oci.repository(ref).rpartition("/")[0] if ref else ""
     part = Component(
-        name=ref, version=image.digest, type=ComponentType.CONTAINER, bom_ref=f"container/{image.digest}",
+        name=ref or UNKNOWN, version=image.digest, type=ComponentType.CONTAINER,
+        bom_ref=f"container/{image.digest}",
         supplier=supplier(owner), hashes=[_sha256(image.digest.partition(":")[2])],
         purl=purls.container(ref, image.digest),
         properties=properties(layers=" ".join(image.layers), unread=image.unread),

@@ -31,8 +31,10 @@ def go_module(path: str, version: str, subpath: str | None = None) -> PackageURL
     return PackageURL("golang", namespace, name, version, subpath=subpath)
 
 
-def container(ref: str, digest: str) -> PackageURL:
-    """A container image by its reference, in full or short, and the digest of its manifest."""
+def container(ref: str | None, digest: str) -> PackageURL:
+    """A container image by its reference, in full or short (None: not known), and its manifest's digest."""
+    if ref is None:
+        return PackageURL("oci", None, "unknown", digest)
     repository = oci.repository(ref)
     name = repository.rpartition("/")[2]
     return PackageURL("oci", None, name, digest, {"repository_url": repository})

@@ -45,7 +45,7 @@ def root(tmp_path: Path, fake: Callable[..., Path]) -> Path:
         "chroot",
         f"""shift
 case $1 in
-    cat) printf '%s' '{OS_RELEASE}' ;;
+    sh) printf '%s' '{OS_RELEASE}' ;;
     dpkg-query) printf '{DPKG}' ;;
     apt-get) printf '/lists/a\\ttrixie\\n/lists/b\\ttrixie-updates\\n' ;;
     /usr/lib/apt/apt-helper) cat '{tmp_path}/Packages' ;;
@@ -114,7 +114,7 @@ def test_rpms_have_the_hash_of_the_file_that_was_fetched(tmp_path: Path, fake: C
 case $1 in
     rpm) printf '{rows}' ;;
     dnf) printf 'a-1-2.noarch\\tfedora\\n' ;;
-    cat) printf "ID='fedora'\\nVERSION_ID=44\\n" ;;
+    sh) printf "ID='fedora'\\nVERSION_ID=44\\n" ;;
 esac"""
     fake("chroot", script)
     (tmp_path / "root/usr/bin").mkdir(parents=True)

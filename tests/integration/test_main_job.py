@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.support.inv import inv
 
 pytestmark = pytest.mark.integration
 
+_STATUS = re.compile(r"(\./)?var/lib/dpkg/status(\.d/[^/]+)?")  # dpkg's, also of an image without dpkg
 FILES = {
     "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
     "images.lock.json", "packages.json", "sbom.cdx.json", "secrets.json", "build.log", "console.log",
@@ -95,7 +98,9 @@ def test_the_sbom_lists_the_packages_that_dpkg_finds_in_the_layers(
     proc.capture(["tar", "-xf", tmp_path / "export/bundle.tar", "-C", tmp_path, "blobs"])
     document = json.loads((Path(built["folder"]) / "sbom.cdx.json").read_text())
     billed = {
-        part["version"]: {(p["name"], p["version"]) for p in part.get("components", ())}
+        part["version"]: {
+            (p["name"], p["version"]) for p in part.get("components", ()) if p["type"] == "library"
+        }
         for part in document["components"]
         if part["type"] == "container"
     }
@@ -107,9 +112,12 @@ def test_the_sbom_lists_the_packages_that_dpkg_finds_in_the_layers(
         for layer in image["layers"]:
             blob = tmp_path / "blobs/sha256" / layer["digest"].partition(":")[2]
             names = proc.capture(["tar", "-tf", blob]).splitlines()
-            status = [name for name in names if name.removeprefix("./") == "var/lib/dpkg/status"]
+            status = [name for name in names if _STATUS.fullmatch(name)]
             if status:
                 proc.capture(["tar", "-xf", blob, "-C", root, "--no-same-owner", *status])
+        listed = [path.read_text() for path in sorted((root / "var/lib/dpkg").glob("status*/*"))]
+        if listed:
+            (root / "var/lib/dpkg/status").write_text("\n".join(listed))
         rows = proc.capture(
             ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${Package}\t${Version}\n"]
         )
@@ -117,6 +125,32 @@ def test_the_sbom_lists_the_packages_that_dpkg_finds_in_the_layers(
 
     assert billed == found
     assert max(len(packages) for packages in found.values()) > 50
+    pause = next(i for i in built["manifest"]["containers"] if i["ref"] == "goldsmith.local/pause:1")
+    assert {name for name, _ in found[pause["digest"]]} == {"catatonit"}
+
+
+def test_bill_and_signed_statement_name_the_same_packages_and_images(
+    built: dict[str, Any], signed: dict[str, Any]
+) -> None:
+    bill = json.loads((Path(built["folder"]) / "sbom.cdx.json").read_text())
+    envelope = json.loads(Path(signed["statement"]).read_text())
+    definition = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["buildDefinition"]
+
+    billed = {part["purl"] for part in bill["components"] if part["type"] in {"library", "container"}}
+    materials = {each.get("uri", "") for each in definition["resolvedDependencies"]}
+
+    assert {uri for uri in materials if uri.startswith(("pkg:deb/", "pkg:oci/"))} == billed
+
+
+def test_the_bill_names_suppliers_licences_and_hashes_of_the_packages(built: dict[str, Any]) -> None:
+    bill = json.loads((Path(built["folder"]) / "sbom.cdx.json").read_text())
+    packages = [part for part in bill["components"] if part["type"] == "library"]
+
+    assert [part["name"] for part in packages if not part["supplier"]["name"]] == []
+    assert [part["name"] for part in packages if not part["hashes"]] == []
+    assert sum("licenses" in part for part in packages) > 0.9 * len(packages)
+    (kubelet,) = (part for part in bill["components"] if part["type"] == "application")
+    assert {part["name"] for part in kubelet["components"]} >= {"k8s.io/kubernetes", "stdlib"}
 
 
 def test_the_signed_build_can_be_verified_with_the_public_key(

@@ -272,7 +272,9 @@ def test_an_image_depends_on_its_packages_and_names_its_registry() -> None:
     assert found[f"container/{DIGEST}"]["supplier"] == {"name": "quay.test/team"}
     assert names(found, named)["quay.test/team/app:1"] == {"bash", "libc6", "mawk", "debian"}
     assert names(found, named)["debian"] == {"glibc"}
-    assert "supplier" not in written(unnamed)[f"container/{DIGEST}"]
+    (unknown,) = (part for part in written(unnamed).values() if part["type"] == "container")
+    assert (unknown["name"], "supplier" in unknown) == ("unknown", False)
+    assert unknown["purl"] == f"pkg:oci/unknown@{DIGEST}"
 
 
 @pytest.mark.parametrize(
