@@ -339,7 +339,7 @@ def _manifest(
     return manifest.of_build(
         context.spec, context.identity, context.folder, disks=disks, kubelet=kubelet.record(binary),
         images=() if bundle is None else bundle.images,
-        elements=element_hashes.hashes(dib_plan.elements(context.spec), context.loaded.elements),
+        elements=element_hashes.files(dib_plan.elements(context.spec), context.loaded.elements),
         base_image=base_image.record(context.spec.base_image),
         accepted_unsigned=context.policy.used,
     )  # fmt: skip
