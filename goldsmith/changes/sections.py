@@ -14,6 +14,7 @@ from goldsmith.containers.images_lock import LockedImage
 from goldsmith.core.documents import about
 from goldsmith.image.element_hashes import ElementFile
 from goldsmith.image.packages import Package
+from goldsmith.kubernetes.kubelet import KubeletRecord
 
 SPEC, BASE_IMAGE, KERNEL, KUBELET = "spec", "base image", "kernel", "kubelet"
 IMAGES, INSIDE, PACKAGES = "container images", "packages in container images", "packages"
@@ -124,18 +125,20 @@ def _kernels(old: Contents, new: Contents) -> _Found:
 
 
 def _kubelet(old: Contents, new: Contents) -> _Found:
-    """Where the versions are the same: what it was made of, and the program itself."""
+    """Where the versions are the same: what it was made of, and the program itself, as far as both say."""
     before, after = old.kubelet, new.kubelet
     shown = [{"kubelet": f"{each.version} ({each.source})"} if each else {} for each in (before, after)]
     if before and after and shown[0] == shown[1]:
-        made = [
-            {**{f"kubelet {key}": value for key, value in each.provenance.items()},
-             **({"kubelet sha256": each.sha256} if each.sha256 else {})}
-            for each in (before, after)
-        ]  # fmt: skip
-        yield from _changes(*made)
+        one, other = _made_of(before), _made_of(after)
+        both = one.keys() & other.keys()
+        yield from _changes({key: one[key] for key in both}, {key: other[key] for key in both})
     else:
         yield from _changes(*shown)
+
+
+def _made_of(kubelet: KubeletRecord) -> dict[str, str]:
+    program = {"kubelet sha256": kubelet.sha256} if kubelet.sha256 else {}
+    return {**{f"kubelet {key}": value for key, value in kubelet.provenance.items()}, **program}
 
 
 def _images(old: Contents, new: Contents) -> _Found:

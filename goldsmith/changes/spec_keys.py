@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keys of a rendered spec, each with its value as text: what two specs are compared by. No secrets.
 
-A key is a path such as disk.size-mib. An entry of a list has its name in it, and is a key itself:
+A key is a path such as kubelet.version. An entry of a list has its name in it, and is a key itself:
 containers[a.test/web:1], containers[a.test/web:1].build, packages[vim].
 """
 
