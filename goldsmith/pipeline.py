@@ -17,13 +17,14 @@ from goldsmith.apt import mirror, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.netns import ProxySocket
+from goldsmith.changes import red_build
 from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
-from goldsmith.errors import BuildError, HostError, SpecError
+from goldsmith.errors import BuildError, GoldsmithError, HostError, SpecError
 from goldsmith.host import preflight
 from goldsmith.image import (
     base_image,
@@ -147,8 +148,9 @@ def build(name: str, options: Options) -> BuildResult:
             loaded=loaded, identity=_identity(loaded, folder), folder=folder, options=options,
             policy=policy.of_spec(loaded.spec), timings=timings, run=run,
         )  # fmt: skip
-        made = _resumed(context) if options.start in resume.RESUMABLE else _make(context)
-        return _verify(context, made)
+        with _compared_if_red(context):
+            made = _resumed(context) if options.start in resume.RESUMABLE else _make(context)
+            return _verify(context, made)
 
 
 def _make(context: BuildContext) -> Manifest:
@@ -163,7 +165,7 @@ def _make(context: BuildContext) -> Manifest:
             index = spec_lock.index(context.spec, locked)
         bundle = _bundle(context, index)
     with context.timings.stage("image"):
-        image = _image(context, binary, bundle, index)
+        image = _image_or_reason(context, binary, bundle, index)
     with context.timings.stage("artifact"):
         disks = disk.take_in(image, context.spec, context.folder)
         disk.write_sums(context.folder, disks)
@@ -255,6 +257,16 @@ def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
 
 
 @contextlib.contextmanager
+def _compared_if_red(context: BuildContext) -> Iterator[None]:
+    """If the block fails, say what differs from the latest verified build."""
+    try:
+        yield
+    except GoldsmithError:
+        red_build.note_differences(context.loaded, context.folder)
+        raise
+
+
+@contextlib.contextmanager
 def _kept_if_asked(folder: Path, options: Options) -> Iterator[None]:
     """With --keep, put a marker there that makes the clean-up of this run keep the disk images."""
     marker = folder / "keep"
@@ -295,6 +307,17 @@ def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
     )  # fmt: skip
     shutil.copy(bundle.lock_path, context.folder / images_lock.FILE)
     return bundle
+
+
+def _image_or_reason(
+    context: BuildContext, binary: KubeletBinary | None, bundle: Bundle | None, index: IndexState | None
+) -> Path:
+    """The disk image; if that fails, no list of packages is there, and the indexes are compared."""
+    try:
+        return _image(context, binary, bundle, index)
+    except GoldsmithError:
+        red_build.note_packages(context.loaded, context.folder, index)
+        raise
 
 
 def _image(
@@ -356,7 +379,7 @@ def _manifest(
     return manifest.of_build(
         context.spec, context.identity, context.folder, disks=disks, kubelet=kubelet.record(binary),
         images=() if bundle is None else bundle.images,
-        elements=element_hashes.hashes(dib_plan.elements(context.spec), context.loaded.elements),
+        elements=element_hashes.files(dib_plan.elements(context.spec), context.loaded.elements),
         base_image=base_image.record(context.spec.base_image),
         accepted_unsigned=context.policy.used,
     )  # fmt: skip

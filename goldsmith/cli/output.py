@@ -122,7 +122,7 @@ def _lines(result: CloudResult) -> Iterator[str]:
         what = "" if done.changed else ", unchanged"
         yield f"{cloud}: {done.name} is release {done.number}, image {done.image}{what}"
         yield from (f"  {note}" for note in done.notes)
-        if result.diff is not None:
-            yield result.diff.text()
     else:
         yield f"{cloud}: failed"
+    if result.diff is not None:
+        yield result.diff.text()

@@ -210,8 +210,9 @@ def diff(
     record: str = "",
     json: bool = False,
 ) -> None:
-    """Show what changed between two builds: kernel, kubelet, container images, packages, elements, size."""
-    from goldsmith.publish import build_diff, publisher
+    """Show what changed between two builds: spec, kubelet, container images, packages, elements, size."""
+    from goldsmith.changes import build_diff
+    from goldsmith.publish import publisher
 
     with common.reported(as_json=json):
         found = publisher.difference(name, _options(cloud, var, out, record), old, new)

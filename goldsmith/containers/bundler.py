@@ -16,7 +16,17 @@ from pathlib import Path
 import docker
 
 from goldsmith.apt.indexes import IndexState
-from goldsmith.containers import build, build_context, docker_save, images_lock, oci, policy, registry, store
+from goldsmith.containers import (
+    build,
+    build_context,
+    content,
+    docker_save,
+    images_lock,
+    oci,
+    policy,
+    registry,
+    store,
+)
 from goldsmith.containers.build import BuildResources
 from goldsmith.containers.build_context import Context
 from goldsmith.containers.images_lock import ImagesLock, LockedImage
@@ -30,7 +40,7 @@ from goldsmith.spec.model import Arch, ContainerSpec, Layers
 
 BUNDLE = "bundle.tar"
 _SUM = "bundle.sha256"
-_FORMAT = "1"  # raise it when the same images give another archive
+_FORMAT = "2"  # raise it when the same images give another archive or lock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,7 +232,7 @@ def _fill(folder: Path, origins: Sequence[_Origin], layers: Layers) -> None:
         images.append(_image(origin, parts))
     with (folder / BUNDLE).open("wb", buffering=0) as sink:
         digest = oci.write(images, blobs, sink)
-    oci.lock(images).write(folder / images_lock.FILE)
+    content.recorded(oci.lock(images), blobs).write(folder / images_lock.FILE)
     (folder / _SUM).write_text(digest)
 
 

@@ -25,6 +25,8 @@ class LockedLayer:
 class LockedImage:
     """A container image. Digests are sha256:HEX."""
 
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"content_digest"})
+
     ref: Annotated[str, about("Reference, as the spec names the image.")]
     names: Annotated[tuple[str, ...], about("All full names that a pod can start it by.")]
     digest: Annotated[str, about("Digest of the image manifest for the platform.")]
@@ -35,6 +37,12 @@ class LockedImage:
     layers: Annotated[tuple[LockedLayer, ...], about("Layers, from the lowest up.")]
     source: Annotated[str, about("Where it is from: build, engine or registry.")]
     into: Annotated[Into, about("Runtime that it is embedded for: containerd or docker.")] = Into.containerd
+    content_digest: Annotated[
+        str | None,
+        about(
+            "Digest of files and settings without times: the same content has the same one; may be absent."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,8 +19,8 @@ from goldsmith.errors import HostError
 
 KINDS = frozenset({
     "accelerator", "allowed", "base-signed", "bundle", "cloud-seed", "container", "debian", "disk-qcow2",
-    "disk-raw", "download", "environments", "go", "index", "kubelet", "layer", "layer-gzip", "pod-schema",
-    "registry", "registry-manifest", "secret-scan",
+    "disk-raw", "download", "environments", "go", "index", "kubelet", "layer", "layer-content", "layer-gzip",
+    "pod-schema", "registry", "registry-manifest", "secret-scan",
 })  # fmt: skip
 ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
 _ROOT = "cache"

@@ -16,10 +16,11 @@ from goldsmith.containers.images_lock import LockedImage
 from goldsmith.core import build_folders
 from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
-from goldsmith.image import packages, qemu_img
+from goldsmith.image import element_hashes, packages, qemu_img
 from goldsmith.image.base_image import BaseImageRecord
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
+from goldsmith.image.element_hashes import ElementFile, Tree
 from goldsmith.image.packages import PackageList
 from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes.kubelet import KubeletRecord
@@ -42,7 +43,9 @@ class Manifest(Document):
     """A build: what it was made of, what came out and how it was verified. No host paths, no secrets."""
 
     SCHEMA: ClassVar[str] = "goldsmith.manifest"
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"verification", "stages_s", "started", "checkout"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset(
+        ("element_files", "verification", "stages_s", "started", "checkout")
+    )
 
     name: Annotated[str, about("Name of the spec.")]
     build_id: Annotated[str, about("ID of the build, the name of its folder: UTC time and short commit.")]
@@ -72,6 +75,10 @@ class Manifest(Document):
     accepted_unsigned: Annotated[
         Mapping[str, str], about("Container images without signature that were accepted: reference, reason.")
     ] = field(default_factory=dict)
+    element_files: Annotated[
+        Mapping[str, Mapping[str, ElementFile]] | None,
+        about("Files of each element by their paths in it; absent in old builds."),
+    ] = None
     verification: Annotated[Verdict | None, about("The verdict; absent until verified.")] = None
     stages_s: Annotated[
         Mapping[str, float] | None, about("Seconds of each stage; absent until verified.")
@@ -97,11 +104,11 @@ def of_build(
     disks: Sequence[Disk],
     kubelet: KubeletRecord | None,
     images: Sequence[LockedImage],
-    elements: Mapping[str, str],
+    elements: Mapping[str, Tree],
     base_image: BaseImageRecord | None,
     accepted_unsigned: Mapping[str, str],
 ) -> Manifest:
-    """The manifest of the build in a folder, still without verdict and timings."""
+    """The manifest of the build in a folder, still without verdict and timings. elements: files of each."""
     listed, started = PackageList.read(folder / packages.FILE), build_folders.started(identity.build_id)
     return Manifest(
         name=identity.name,
@@ -123,7 +130,8 @@ def of_build(
         embed=spec.embed.value,
         containers=tuple(images),
         accepted_unsigned=dict(accepted_unsigned),
-        elements=dict(elements),
+        elements={name: element_hashes.sha256_of_tree(tree) for name, tree in elements.items()},
+        element_files=elements,
         disks=tuple(disks),
         min_disk_gib=math.ceil(max(disk.virtual_size for disk in disks) / 1024**3),
         min_ram_mib=spec.min_ram_mib,

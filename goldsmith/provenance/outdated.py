@@ -34,10 +34,11 @@ def find(loaded: LoadedSpec) -> OutdatedAnswer:
     mirrors = mirror.find(loaded.spec.mirror)
     state = indexes.current(loaded.spec.release, mirrors)
     offers = packages.offers(state, loaded.spec.arch.value, mirrors)
-    return OutdatedAnswer(moved=(*ours, *_packages(locked, offers)))
+    return OutdatedAnswer(moved=(*ours, *moved(locked, offers)))
 
 
-def _packages(locked: Lock, offers: Mapping[tuple[str, str], list[Offer]]) -> Iterator[Difference]:
+def moved(locked: Lock, offers: Mapping[tuple[str, str], list[Offer]]) -> Iterator[Difference]:
+    """Locked packages that have a newer version in the indexes, or that these have no more."""
     for package in locked.packages:
         found = offers.get((package.name, package.architecture), [])
         held = any(offer.sha256 == package.sha256 for offer in found)

@@ -73,7 +73,7 @@ def of_build(
     return Lock(
         name=who.name, distribution=spec.distribution.value, release=spec.release, arch=spec.arch.value,
         build=LockedBuild(id=who.build_id, commit=who.commit),
-        index=None if index is None else _about(index),
+        index=None if index is None else about(index),
         spec=parts["spec"], python=parts["python"], elements=parts["elements"],
         base_image=base_image.record(spec.base_image), contexts=parts["contexts"],
         kubelet=_kubelet(kubelet),
@@ -134,7 +134,8 @@ def _note_tag_drift(spec: ImageSpec) -> None:
             progress.note(f"tag drift: {tag.what} is {tag.found} in its registry, {tag.locked} in the lock")
 
 
-def _about(state: IndexState) -> dict[str, Any]:
+def about(state: IndexState) -> dict[str, Any]:
+    """The indexes as a lock holds them: path -> hash and date."""
     return {path: indexes.about(text, path) for path, text in sorted(state.releases.items())}
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, UnsetType
 
+from goldsmith.changes.build_diff import BuildDiff
 from goldsmith.core.documents import Document, about
-from goldsmith.publish.build_diff import BuildDiff
 from goldsmith.publish.model import Action, Kind
 from goldsmith.publish.publisher import CloudResult
 
@@ -88,6 +88,10 @@ class PlannedCloud:
     image: Annotated[str | UnsetType, about("ID of the image that will hold the alias.")] = UNSET
     actions: Annotated[tuple[PlannedAction, ...] | UnsetType, about("The actions, in their order.")] = UNSET
     notes: Annotated[tuple[str, ...] | UnsetType, about("What a person should know about it.")] = UNSET
+    diff: Annotated[
+        BuildDiff | UnsetType,
+        about("What changed since the release that holds the alias, if its record is known."),
+    ] = UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +135,7 @@ def _planned(result: CloudResult) -> PlannedCloud:
         return PlannedCloud(cloud=result.cloud, seconds=result.seconds, error=error)
     return PlannedCloud(
         cloud=result.cloud, seconds=result.seconds, error=error, image=plan.target.id,
-        actions=tuple(map(_action, plan.actions)), notes=plan.notes,
+        actions=tuple(map(_action, plan.actions)), notes=plan.notes, diff=result.diff or UNSET,
     )  # fmt: skip
 
 

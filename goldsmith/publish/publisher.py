@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from goldsmith.changes import build_diff
+from goldsmith.changes.build_diff import BuildDiff
 from goldsmith.core import build_folders, progress, runs
 from goldsmith.core.runs import Run
 from goldsmith.errors import GoldsmithError, HostError, PublishError, SpecError
@@ -20,7 +22,6 @@ from goldsmith.image.finished_build import Build, DiskFile
 from goldsmith.provenance import glance_signature
 from goldsmith.publish import (
     apply,
-    build_diff,
     desired,
     inventory,
     journal,
@@ -31,12 +32,11 @@ from goldsmith.publish import (
     signature_policy,
 )
 from goldsmith.publish.apply import Job, Outcome
-from goldsmith.publish.build_diff import BuildDiff
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.inventory import Listing, Orphan, ResolvedImage
 from goldsmith.publish.journal import Journal
-from goldsmith.publish.model import Limits, Plan
-from goldsmith.publish.records import Records
+from goldsmith.publish.model import CurrentState, Limits, Plan
+from goldsmith.publish.records import Records, ReleaseRecord
 from goldsmith.spec import load
 from goldsmith.spec.model import PublishCloud
 
@@ -60,7 +60,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudResult:
-    """The result in one cloud; error is None if it went well. diff: from the release before."""
+    """The result in one cloud; error is None if it went well. diff: from the release that had the alias."""
 
     cloud: str
     seconds: float = 0.0
@@ -172,15 +172,17 @@ class Publisher:
         with journal.locked(self.folder, cloud.name):
             job = self._job(cloud, build, disk, run)
             state = observe.current_state(job.glance, self.line)
-            before = release.holder(state.images, self.line.alias)
             outcome = apply.publish(job)
-            diff = self._diff(job.glance, before.build_id if before else "", build)
+            diff = self._diff(job.glance, state, build)
         return CloudResult(
             cloud=cloud.name, outcome=outcome, diff=diff, seconds=round(time.monotonic() - start, 1)
         )
 
     def _plan(self, cloud: PublishCloud, build: Build, disk: DiskFile, run: Run) -> CloudResult:
-        return CloudResult(cloud=cloud.name, plan=apply.plan(self._job(cloud, build, disk, run)))
+        job = self._job(cloud, build, disk, run)
+        plan = apply.plan(job)
+        diff = self._diff(job.glance, observe.current_state(job.glance, self.line), build)
+        return CloudResult(cloud=cloud.name, plan=plan, diff=diff)
 
     def _rollback(self, cloud: PublishCloud, to: str) -> CloudResult:
         start = time.monotonic()
@@ -211,16 +213,18 @@ class Publisher:
             limits=Limits(until=time.monotonic() + self.options.deadline_s, stop=self.stop),
         )  # fmt: skip
 
-    def _diff(self, glance: Glance, before: str, build: Build) -> BuildDiff | None:
-        if not before or before == build.id:
+    def _diff(self, glance: Glance, before: CurrentState, build: Build) -> BuildDiff | None:
+        """What changed since the release that held the alias; None without one, or without its record."""
+        holder = release.holder(before.images, self.line.alias)
+        if holder is None or holder.build_id == build.id:
             return None
         try:
-            known = self.records.of_cloud(glance, observe.current_state(glance, self.line))
-            old = known.get(before)
+            old = self.records.of_cloud(glance, before).get(holder.build_id)
+            here = records.of_build(build.folder)
+            return build_diff.between(old.contents(), here.contents()) if old else None
         except PublishError as e:  # the release is published, and that is what counts
             progress.note(f"no release notes: {e}")
             return None
-        return build_diff.between(old, records.of_build(build.folder)) if old else None
 
 
 def difference(name: str, options: Options, old: str, new: str) -> BuildDiff:
@@ -231,13 +235,16 @@ def difference(name: str, options: Options, old: str, new: str) -> BuildDiff:
         glance = Glance(publisher.clouds[0].name)
         there = publisher.records.of_cloud(glance, observe.current_state(glance, publisher.line))
         found = {build: known or there.get(build) for build, known in found.items()}
-    for build, known in found.items():
-        if known is None:
-            raise SpecError(
-                f"there is no record of the build {build} of {publisher.spec.name}",
-                hint="name a cloud or a folder that has its record: --cloud NAME, --record DIR",
-            )
-    return build_diff.between(*(known for known in found.values() if known))
+    return build_diff.between(*(_known(found[build], build, publisher).contents() for build in (old, new)))
+
+
+def _known(record: ReleaseRecord | None, build: str, publisher: Publisher) -> ReleaseRecord:
+    if record is None:
+        raise SpecError(
+            f"there is no record of the build {build} of {publisher.spec.name}",
+            hint="name a cloud or a folder that has its record: --cloud NAME, --record DIR",
+        )
+    return record
 
 
 def _remove(orphan: Orphan, glance: Glance, entries: Journal) -> bool:

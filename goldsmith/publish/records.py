@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from goldsmith.changes import contents, spec_keys
+from goldsmith.changes.contents import Contents
 from goldsmith.containers import images_lock
 from goldsmith.core import files
 from goldsmith.core.documents import Document, about
@@ -52,12 +54,22 @@ class ReleaseRecord(Document):
     """What is known of a build; with its disk and image, once it was published."""
 
     SCHEMA: ClassVar[str] = "goldsmith.record"
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"disk", "glance"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"spec", "container_packages", "disk", "glance"})
 
     manifest: Annotated[Mapping[str, Any], about("The build's manifest.json.")]
     packages: Annotated[Mapping[str, Any], about("The build's packages.json.")]
     images_lock: Annotated[
         Mapping[str, Any] | None, about("The build's images.lock.json; null without container images.")
+    ] = None
+    spec: Annotated[
+        Mapping[str, str] | None,
+        about(
+            "Keys of the build's rendered spec, as paths, and values without secrets; absent in old records."
+        ),
+    ] = None
+    container_packages: Annotated[
+        Mapping[str, Mapping[str, str]] | None,
+        about("Reference of a container image -> package in it -> its versions; absent where not known."),
     ] = None
     disk: Annotated[RecordedDisk | None, about("The disk image that was uploaded.")] = None
     glance: Annotated[HeldImage | None, about("The image as Glance had it after the upload.")] = None
@@ -69,6 +81,12 @@ class ReleaseRecord(Document):
     def read_packages(self) -> PackageList:
         """The package list. Raises PublishError for one of a newer version."""
         return PackageList.parse(self.packages, self._origin(packages.FILE), error=PublishError)
+
+    def contents(self) -> Contents:
+        """What two builds are compared by. Raises PublishError for documents of a newer version."""
+        return contents.of_records(
+            self.read_manifest(), self.read_packages(), spec=self.spec, inside=self.container_packages
+        )
 
     def _origin(self, file: str) -> str:
         return f"{file} of the record of {self.manifest.get('build_id', 'a build')}"
@@ -95,12 +113,21 @@ class Records:
     def get(self, build_id: str) -> ReleaseRecord | None:
         """The record of a build, or its content from the build folder; None where there is neither."""
         if self.folder and (path := self._path(build_id)).exists():
-            return parse(path.read_bytes(), str(path))
+            return self._completed(parse(path.read_bytes(), str(path)), build_id)
         if self.glance and self.known.get(build_id):
             image = self.known[build_id][0]
             data = b"".join(self.glance.content(image))
-            return parse(data, f"{self.glance.cloud}: the image {image}")
+            return self._completed(parse(data, f"{self.glance.cloud}: the image {image}"), build_id)
         return beside(self.out / self.name / build_id)
+
+    def _completed(self, record: ReleaseRecord, build_id: str) -> ReleaseRecord:
+        """An old record, with what only the build folder has where that is here."""
+        if record.spec is not None:
+            return record
+        here = beside(self.out / self.name / build_id)
+        if here is None or here.manifest != record.manifest:
+            return record
+        return replace(record, spec=here.spec, container_packages=here.container_packages)
 
     def has_file(self, build_id: str) -> bool:
         """The folder of records holds this build's."""
@@ -138,6 +165,8 @@ def of_build(folder: Path) -> ReleaseRecord:
         manifest=json.loads((folder / manifest.FILE).read_bytes()),
         packages=json.loads((folder / packages.FILE).read_bytes()),
         images_lock=json.loads(lock.read_bytes()) if lock.exists() else None,
+        spec=spec_keys.of_build(folder),
+        container_packages=contents.container_packages(folder),
     )
 
 

@@ -89,6 +89,11 @@ def judge(scans: Mapping[str, Scan], allow: Iterable[AllowedSecretInfo]) -> Secr
     )
 
 
+def in_text(text: str) -> bool:
+    """Something in text has the form of a secret."""
+    return any(secret_scanner.in_text(text))
+
+
 def _lay_out(folder: Path) -> None:
     """Copy the cached scans of layers by these rules to where the scanner looks for them: HEX-DIGEST.json."""
     folder.mkdir()

@@ -18,6 +18,7 @@ from goldsmith.spec import host_ports
 from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.fields import reference
 from goldsmith.spec.problem import Problem
+from goldsmith.spec.secret_words import LOGIN_IN_URL, WORD
 
 # Variables that goldsmith sets itself, such as those of dib_plan.plan() -> the key that sets them, or None.
 # A spec that set one of them would break the build.
@@ -33,8 +34,6 @@ RESERVED_PREFIXES: Mapping[str, str | None] = {  # options of goldsmith's own el
     "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
 
-_SECRET = re.compile(r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE_?KEY|API_?KEY", re.IGNORECASE)
-_LOGIN_IN_URL = re.compile(r"://[^/\s@]+:[^/\s@]+@")
 _DEBIAN_NUMBERS = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
 
 
@@ -130,7 +129,7 @@ def _dib_env(document: YamlDocument) -> Iterator[Problem]:
     reserved = {**RESERVED, **by_prefix}
     for name, value in given.items():
         path = ("dib-env", name)
-        if _SECRET.search(name) or (isinstance(value, str) and _LOGIN_IN_URL.search(value)):
+        if WORD.search(name) or (isinstance(value, str) and LOGIN_IN_URL.search(value)):
             hint = "logs and perhaps the image contain these variables; pass secrets at boot"
             yield document.problem(path, f"dib-env.{name} looks like a secret", hint)
         elif name in reserved:
@@ -141,7 +140,7 @@ def _dib_env(document: YamlDocument) -> Iterator[Problem]:
 
 def _logins(document: YamlDocument) -> Iterator[Problem]:
     for path in (("mirror",), ("base-image", "url"), ("base-image", "checksums"), ("kubelet", "url")):
-        if _LOGIN_IN_URL.search(document.get(str, *path)):
+        if LOGIN_IN_URL.search(document.get(str, *path)):
             hint = "remove it: the manifest and perhaps the image would contain it"
             yield document.problem(path, f"{dotted(path)} contains a login", hint)
 

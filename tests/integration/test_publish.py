@@ -25,6 +25,7 @@ from goldsmith.provenance import attestation
 from goldsmith.publish import observe, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.release import GlanceImage
+from tests.support import published
 from tests.support.glance_proxy import GlanceProxy
 from tests.support.inv import INV, task
 from tests.support.publications import PubPlace, write_clouds, write_spec
@@ -152,8 +153,10 @@ def test_publish_again_new_build_rollback_publish(place: PubPlace, twins: list[P
     assert place.table() == {first.name: (True, False)}
     assert "unchanged" in place.publish(first).stdout
     assert place.table() == {first.name: (True, False)}
+    planned = place.inv("plan-publish", "--build", second.name).stdout
     said = place.publish(second).stdout
-    assert f"{second.name}, after {first.name}" in said  # release notes
+    notes = said[said.index(f"{second.name}, after {first.name}") :]  # release notes
+    assert planned.endswith(notes)
     assert place.table() == {second.name: (True, False), first.name: (False, True)}
     place.inv("rollback")
     assert place.table() == {second.name: (False, True), first.name: (True, False)}
@@ -234,6 +237,8 @@ def test_resolve_and_diff_from_a_machine_without_builds(
     old = place.inv("resolve", "--build", twins[0].name).stdout.strip()
     builds = [build.name for build in twins]
     said = json.loads(place.inv("diff", *builds, "--out", away, "--json").stdout)
+    published.check(said)
+    assert "  no differences\n" in place.inv("diff", builds[0], builds[0], "--out", away).stdout
 
     assert {image, old} == {i.id for i in images_of(Glance(NAME), place.alias) if i.is_ours}
     assert (said["old"], said["new"]) == (twins[0].name, twins[1].name)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from goldsmith import pipeline, resume
+from goldsmith.apt.indexes import IndexState
 from goldsmith.containers import bundler
 from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, paths
@@ -205,6 +206,31 @@ def test_an_image_over_its_budget_is_not_verified(
 
     written = json.loads((tmp_path / "build/manifest.json").read_text())
     assert written["verification"]["result"] == ("passed" if passes else "failed")
+
+
+def test_a_red_build_says_what_differs_from_the_latest_green_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stage failed; the indexes are compared if it is the one that makes the image."""
+    context = context_of(tmp_path, None)
+    green = samples.build(tmp_path / "20260301T120000Z-abcdefa")
+    (tmp_path / "latest").symlink_to(green.name)
+    asked: list[object] = []
+
+    def fail(*_words: object) -> None:
+        raise BuildError("no image")
+
+    monkeypatch.setattr(pipeline, "_image", fail)
+    monkeypatch.setattr("goldsmith.changes.red_build.note_packages", lambda *words: asked.append(words[2]))
+    index = IndexState(releases={})
+
+    with pytest.raises(BuildError, match="no image"), pipeline._compared_if_red(context):
+        pipeline._image_or_reason(context, None, None, index)
+
+    said = capsys.readouterr().err
+    assert f"build, after {green.name}" in said
+    assert f"? other keys of the spec: not recorded in {green.name}" in said
+    assert asked == [index]
 
 
 def test_a_shell_needs_a_build() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.containers import build, build_context, bundler, oci, store
+from goldsmith.containers import build, build_context, bundler, content, oci, store
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
 from goldsmith.core import files, paths
@@ -56,6 +56,20 @@ def keep(key: str, tmp_path: Path) -> None:
 
 def export(run: Run, tmp_path: Path, *specs: ContainerSpec, layers: Layers = Layers.uncompressed) -> Bundle:
     return bundler.export(specs, layers=layers, run=run, log_path=tmp_path / "log", root=tmp_path)
+
+
+def test_the_lock_has_the_digest_of_the_content_that_can_be_read(
+    spec: ContainerSpec, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for both kinds of layers; layers that are no tar archives have none."""
+    (unread,) = export(run, tmp_path, spec).images
+    monkeypatch.setattr(f"{__name__}.LAYERS", [bytes(10240)])  # an archive without members
+    keep(key_of(spec, tmp_path, run), tmp_path)
+
+    found = {export(run, tmp_path, spec, layers=layers).images[0].content_digest for layers in Layers}
+
+    assert unread.content_digest is None
+    assert found == {content.digest({}, [])}
 
 
 def test_what_is_cached_needs_no_engine(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:

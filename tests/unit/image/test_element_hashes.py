@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,10 @@ SPEC = ImageSpec(
     name="mine", distribution=Distribution.debian, release="trixie",
     containers=(ContainerSpec(ref="a.b/app:1"),), verify=VerifySpec(pods=(POD,)),
 )  # fmt: skip
+
+
+def tree_sha256(folder: Path) -> str:
+    return element_hashes.sha256_of_tree(element_hashes.tree(folder))
 
 
 @pytest.fixture
@@ -51,22 +56,44 @@ def test_the_first_folder_with_an_element_counts(tmp_path: Path) -> None:
 
 def test_a_trees_hash_sees_names_contents_and_what_is_executable(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    seen = [element_hashes.tree_sha256(tmp_path)]
+    seen = [tree_sha256(tmp_path)]
     (tmp_path / "a").write_text("y")
-    seen.append(element_hashes.tree_sha256(tmp_path))
+    seen.append(tree_sha256(tmp_path))
     (tmp_path / "a").chmod(0o755)
-    seen.append(element_hashes.tree_sha256(tmp_path))
+    seen.append(tree_sha256(tmp_path))
     (tmp_path / "a").rename(tmp_path / "b")
-    seen.append(element_hashes.tree_sha256(tmp_path))
+    seen.append(tree_sha256(tmp_path))
 
     assert len(set(seen)) == 4
 
 
+def test_the_hash_of_a_tree_stays_as_locks_hold_it(tmp_path: Path) -> None:
+    (tmp_path / "install.d").mkdir()
+    (tmp_path / "install.d/50-x").write_text("x")
+    (tmp_path / "install.d/50-x").chmod(0o755)
+    (tmp_path / "README.rst").write_text("y")
+
+    assert tree_sha256(tmp_path) == "ae4aec1b662befc9b0ef323ea3d1ebdc3e3b0495a7f98483351ec91c6932b422"
+
+
+def test_files_of_elements_are_named_by_their_paths(tmp_path: Path) -> None:
+    (tmp_path / "mine/install.d").mkdir(parents=True)
+    (tmp_path / "mine/element-provides").write_text("operating-system\n")
+    (tmp_path / "mine/install.d/50-x").write_text("x")
+    (tmp_path / "mine/install.d/50-x").chmod(0o755)
+
+    found = element_hashes.files(["mine"], [tmp_path])["mine"]
+
+    assert list(found) == ["element-provides", "install.d/50-x"]
+    assert [file.executable for file in found.values()] == [False, True]
+    assert found["install.d/50-x"].sha256 == hashlib.sha256(b"x").hexdigest()
+
+
 def test_a_trees_hash_does_not_see_times_and_python_caches(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    before = element_hashes.tree_sha256(tmp_path)
+    before = tree_sha256(tmp_path)
     os.utime(tmp_path / "a", (1, 1))
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__/a.pyc").write_text("z")
 
-    assert element_hashes.tree_sha256(tmp_path) == before
+    assert tree_sha256(tmp_path) == before

@@ -13,9 +13,10 @@ import pytest
 from goldsmith.containers.images_lock import LockedImage
 from goldsmith.core import files
 from goldsmith.core.paths import project_root
-from goldsmith.image import manifest
+from goldsmith.image import element_hashes, manifest
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
+from goldsmith.image.element_hashes import ElementFile
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, VerifySpec
 from tests.support import samples
 
@@ -32,6 +33,7 @@ SPEC = ImageSpec(
     name="mine", distribution=Distribution.debian, release="trixie",
     containers=(ContainerSpec(ref="a.b/app:1"),), verify=VerifySpec(pods=(POD,)),
 )  # fmt: skip
+TREE = {"install.d/50-x": ElementFile(sha256="e" * 64, executable=True)}
 IDENTITY = Identity(
     name="mine", build_id="20260101T000000Z-abc", commit="abcdef123456", dirty=False, spec_sha256="5" * 64,
     repository="https://git.test/team/images", ref="refs/heads/main",
@@ -50,7 +52,7 @@ def full_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
     (folder / "spec.yaml").write_text("name: mine\n")
     disk = Disk(file="m.qcow2", format="qcow2", sha256="1", sha512="2", size=3, virtual_size=1024**3 + 1)
     about: dict[str, Any] = {
-        "disks": [disk], "kubelet": None, "images": [IMAGE], "elements": {"vm": "e"},
+        "disks": [disk], "kubelet": None, "images": [IMAGE], "elements": {"vm": TREE},
         "base_image": None, "accepted_unsigned": {},
     }  # fmt: skip
     return manifest.of_build(SPEC, IDENTITY, folder, **{**about, **changes}).as_dict()
@@ -87,6 +89,15 @@ def test_the_manifest_says_when_the_build_began_and_what_was_checked_out(
 
     assert found["started"] == "2026-01-01T00:00:00Z"
     assert found["checkout"] == "git+https://git.test/team/images@refs/heads/main"
+
+
+def test_the_manifest_has_the_files_of_elements_by_name(fake: Callable[..., Path], folder: Path) -> None:
+    fake("qemu-img", QEMU_IMG)
+
+    found = full_manifest(folder)
+
+    assert found["elements"] == {"vm": element_hashes.sha256_of_tree(TREE)}
+    assert found["element_files"] == {"vm": {"install.d/50-x": {"sha256": "e" * 64, "executable": True}}}
 
 
 def test_the_manifest_has_no_path_of_this_host(fake: Callable[..., Path], folder: Path) -> None:

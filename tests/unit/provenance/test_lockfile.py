@@ -290,6 +290,6 @@ def test_a_list_that_is_another_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_newer_packages_and_those_that_are_gone_are_told_apart(
     offers: list[Offer], found: str | None
 ) -> None:
-    listed = list(outdated._packages(lock_of(packages=[package()]), {("bash", "amd64"): offers}))
+    listed = list(outdated.moved(lock_of(packages=[package()]), {("bash", "amd64"): offers}))
 
     assert [each.found for each in listed] == ([found] if found else [])

@@ -10,12 +10,13 @@ import re
 import jsonschema
 import pytest
 
+from goldsmith.changes import build_diff
+from goldsmith.changes.build_diff import BuildDiff, Sizes
 from goldsmith.core import documents
 from goldsmith.core.documents import Document
 from goldsmith.errors import PublishError
-from goldsmith.publish import answers, build_diff
+from goldsmith.publish import answers
 from goldsmith.publish.apply import Outcome
-from goldsmith.publish.build_diff import BuildDiff, Sizes
 from goldsmith.publish.inventory import (
     ImagesAnswer,
     Listing,
@@ -24,7 +25,9 @@ from goldsmith.publish.inventory import (
     ReleaseRow,
     ResolvedImage,
 )
+from goldsmith.publish.model import Plan
 from goldsmith.publish.publisher import CloudResult
+from goldsmith.publish.release import GlanceImage
 
 OUTCOME = Outcome(image="i1", name="golden-b2", number=2, changed=True, notes=["a note"], two_names_s=0.04)
 DIFF = BuildDiff(old="b1", new="b2", size=Sizes(old=1, new=2), changes={"elements": ()})
@@ -45,8 +48,21 @@ def test_a_cloud_in_which_it_failed_has_only_the_error() -> None:
 
     assert done.keys() == {"cloud", "seconds", "error", "diff", *WHEN_DONE}
     assert (done["two_names_s"], done["upload_s"], done["error"]) == (0.04, None, None)
-    assert done["diff"].keys() == {"old", "new", "size", "changes"}
+    assert done["diff"].keys() == {"old", "new", "size", "changes", "not_compared"}
     assert failed == {"cloud": "edge", "seconds": 0.1, "error": "edge is down"}
+
+
+def test_a_plan_has_the_diff_that_a_publication_would_have() -> None:
+    target = GlanceImage(
+        id="i1", name="mine", status="active", owner="p1", visibility="private", hidden=True,
+        protected=False, tags=frozenset(), properties={}, size=None, disk_format="qcow2",
+        hash_algo=None, hash_value=None, created="2026-03-01T12:00:00Z", min_disk=1, min_ram=512,
+    )  # fmt: skip
+    plan = Plan(target=target, holder="", actions=())
+
+    (answer,) = answers.planned([CloudResult(cloud="prod", plan=plan, diff=DIFF)]).as_dict()["clouds"]
+
+    assert answer["diff"] == answers.published(RESULTS).as_dict()["clouds"][0]["diff"]
 
 
 def test_a_rollback_has_no_diff() -> None:

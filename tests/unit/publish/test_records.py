@@ -12,15 +12,33 @@ from typing import Any
 import jsonschema
 import pytest
 
+from goldsmith.changes import build_diff
 from goldsmith.core.documents import json_schema
 from goldsmith.errors import PublishError
 from goldsmith.image import finished_build
-from goldsmith.publish import build_diff, records
+from goldsmith.publish import records
 from goldsmith.publish.records import HeldImage, Records, ReleaseRecord
 from goldsmith.publish.release import GlanceImage
 from tests.support import samples
 
 OLD_RECORDS = sorted((Path(__file__).parent / "documents").glob("record-*.json"))
+
+
+BILL = {
+    "bomFormat": "CycloneDX",
+    "components": [
+        {"type": "library", "name": "bash", "version": "5.2", "bom-ref": "host/bash"},
+        {"type": "container", "name": "a/web:1", "components": [
+            {"type": "library", "name": "nginx", "version": "1.26"},
+            {"type": "library", "name": "kernel", "version": "2"},
+            {"type": "library", "name": "kernel", "version": "1"},
+        ]},
+        {"type": "container", "name": "a/zstd:1", "properties": [
+            {"name": "goldsmith:unread", "value": "the compression is not supported"},
+        ]},
+        {"type": "application", "name": "kubelet", "components": []},
+    ],
+}  # fmt: skip
 
 
 def in_glance(**attributes: Any) -> GlanceImage:
@@ -49,7 +67,7 @@ def test_a_record_has_what_the_build_folder_has(build: Path, tmp_path: Path) -> 
     assert found.glance == HeldImage(size=1, hash_algo="sha512", hash_value="aa")
     beside = records.beside(build)
     assert beside is not None
-    assert build_diff.between(found, beside).is_empty
+    assert build_diff.between(found.contents(), beside.contents()).is_empty
     assert record.packed() == found.packed()
 
 
@@ -60,6 +78,34 @@ def test_a_record_of_a_build_that_is_not_published_has_no_disk_and_no_image(buil
     assert beside.as_dict().keys() == {"schema", "version", "manifest", "packages", "images_lock"}
     assert beside.images_lock is None
     assert records.beside(build.parent) is None
+
+
+def test_a_record_has_the_keys_of_the_spec_and_the_packages_in_container_images(build: Path) -> None:
+    plain = records.of_build(build)
+    (build / "spec.yaml").write_text("dib-env: {DB_PASSWORD: hunter2, DIB_X: '1'}\n")
+    (build / "sbom.cdx.json").write_text(json.dumps(BILL))
+
+    record = records.of_build(build)
+
+    assert (plain.spec, plain.container_packages) == (None, None)
+    assert record.spec == {"dib-env.DB_PASSWORD": "(hidden)", "dib-env.DIB_X": "1"}
+    assert record.container_packages == {"a/web:1": {"kernel": "1, 2", "nginx": "1.26"}}
+    assert b"hunter2" not in gzip.decompress(record.packed())
+    jsonschema.validate(json.loads(json.dumps(record.as_dict())), json_schema(ReleaseRecord))
+
+
+def test_an_old_record_is_completed_from_the_folder_of_its_build(build: Path, tmp_path: Path) -> None:
+    old = records.of_build(build)
+    (build / "spec.yaml").write_text("dib-env: {DIB_X: '1'}\n")
+    kept = Records(out=build.parent.parent, name="mine", folder=tmp_path / "records")
+    kept.put(build.name, old.packed())
+    other = dataclasses.replace(old, manifest={**old.manifest, "commit": "b" * 40})
+
+    completed = kept.get(build.name)
+    kept.put(build.name, other.packed())
+
+    assert completed == records.of_build(build)
+    assert kept.get(build.name) == other
 
 
 @pytest.mark.parametrize("path", OLD_RECORDS, ids=lambda path: path.stem)
