@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, then what matters most: the main job, and whether its verification finds faults.
 
     Then the acceptance test starts in the background, because its server boots slowly; its tests are last.
-    Files that build the tiny image are one group of tests, all others another one: two processes run them side
-    by side, since both wait for their VMs and servers more than they work.
+    Files that build the tiny image are one group of tests, all others another one: two processes run them
+    side by side, since both wait for their VMs and servers more than they work.
     """
     integration = [item for item in items if item.get_closest_marker("integration")]
     tiny = {item.path for item in integration if "make_place" in getattr(item, "fixturenames", ())}
