@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -19,17 +20,18 @@ import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from heat_config import cfnmetadata
+from heat_config import cfnmetadata, deadline
 from heat_config.cfnmetadata import Config, RefusedError, is_true
 
 METADATA = Path("/var/lib/heat-cfntools/cfn-init-data")
 _SYMLINK = "120"  # how the mode of a file begins that is one
-_FETCH_TIMEOUT_S = 60
+_FETCH_TIMEOUT_S = 60  # of silence
+FETCH_DEADLINE_S = 1800  # for a whole file or archive
 Changed = dict[str, set[str]]  # section -> the names of what was changed
 
 
@@ -167,11 +169,19 @@ def _content(file: Mapping[str, Any]) -> bytes:
     return base64.b64decode(text) if file.get("encoding") == "base64" else text.encode()
 
 
-def _fetched(url: str) -> HTTPResponse:
+@contextlib.contextmanager
+def _fetched(url: str) -> Iterator[HTTPResponse]:
+    """The answer, which the body reads. Raises FailedError, also when that takes too long as a whole."""
     if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
         raise FailedError(f"{url}: only http and https are fetched from")
-    answer: HTTPResponse = urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S)  # noqa: S310 - see above
-    return answer
+    try:
+        with (
+            deadline.within(FETCH_DEADLINE_S),
+            urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer,  # noqa: S310 - see above
+        ):
+            yield answer
+    except deadline.Exceeded as e:
+        raise FailedError(f"{url.partition('?')[0]}: {e}") from None
 
 
 def _commands(commands: Mapping[str, Any], _changed: Changed) -> set[str]:

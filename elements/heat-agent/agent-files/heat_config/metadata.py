@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heat_config import api
+from heat_config import api, deadline
 
 
 def current_ids(path: Path) -> frozenset[str] | None:
@@ -32,9 +32,10 @@ def _ask(heat: Mapping[str, str]) -> frozenset[str]:
         project_id=heat["project_id"], region=heat.get("region_name"),
     )  # fmt: skip
     try:
-        found: dict[str, Any] = heat_api.get(
-            f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata"
-        ).json()
-    except (exceptions.ClientException, ValueError):
+        with deadline.within(deadline.REQUEST_S):
+            found: dict[str, Any] = heat_api.get(
+                f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata"
+            ).json()
+    except (exceptions.ClientException, deadline.Exceeded, ValueError):
         return frozenset()
     return frozenset(each["id"] for each in (found.get("metadata") or {}).get("deployments") or [])
