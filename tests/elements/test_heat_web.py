@@ -222,6 +222,22 @@ def test_os_collect_config_has_a_deadline_for_an_answer_byte_by_byte(server: Ser
     assert done.stdout == "Timeout no whole answer in 0.3 s\n"
 
 
+def test_an_alarm_from_before_os_collect_config_started_itself_again_is_off(tmp_path: Path) -> None:
+    (tmp_path / "os_collect_config").mkdir()
+    (tmp_path / "os_collect_config/collect.py").write_text(
+        "import signal\ndef main():\n    print(signal.getitimer(signal.ITIMER_REAL))\n"
+    )
+    again = (
+        "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 60); os.execv(sys.executable, sys.argv)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", again, FILES / "os-collect-config"], capture_output=True, text=True,
+        check=True, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{FILES}"},
+    )  # fmt: skip
+
+    assert done.stdout == "(0.0, 0.0)\n"
+
+
 def test_work_that_is_done_in_time_leaves_no_alarm() -> None:
     before = signal.getsignal(signal.SIGALRM)
 

@@ -55,10 +55,10 @@ def send(
                 if onward is None:
                     break
                 url = onward
-            return Answer(got.status_code, got.text)
+            return Answer(got.status_code, got.content.decode(errors="replace"))
     except deadline.Exceeded as e:
         raise Unanswered(str(e)) from None
-    except (requests.RequestException, UnicodeError) as e:
+    except (requests.RequestException, UnicodeError) as e:  # the latter of a host's name
         raise Unanswered(_reason(e)) from e
 
 
