@@ -58,7 +58,7 @@ def send(
             return Answer(got.status_code, got.content.decode(errors="replace"))
     except deadline.Exceeded as e:
         raise Unanswered(str(e)) from None
-    except (requests.RequestException, UnicodeError) as e:  # the latter of a host's name
+    except (requests.RequestException, ValueError) as e:  # the latter for a host's name that is none
         raise Unanswered(_reason(e)) from e
 
 
