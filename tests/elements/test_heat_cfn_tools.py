@@ -508,6 +508,17 @@ def test_what_is_known_does_not_hold_for_a_server_from_a_snapshot(
     assert ran(machine) == ["reloader"], "that of the first server alone"
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", "3"])
+def test_what_a_crash_broke_is_not_known(heat: CfnHeat, machine: Path, text: str) -> None:
+    hook(machine, triggers="post.add")
+    cfninit.main(SERVER)
+    (machine / "state/metadata-server.json").write_text(text)
+    (machine / "state/hooks.json").write_text(text)
+
+    assert cfnhup.main(["-f"]) == 0
+    assert ran(machine) == ["reloader"]
+
+
 def test_what_is_known_is_for_root_alone(machine: Path) -> None:
     hook(machine)
     cfninit.main(SERVER)

@@ -63,7 +63,8 @@ class State:
             stored = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError):
             return None
-        return stored.get("value") if stored.get("launched") == self._server() else None
+        is_of_here = isinstance(stored, dict) and stored.get("launched") == self._server()
+        return stored.get("value") if is_of_here else None
 
     def _put(self, path: Path, value: Mapping[str, Any]) -> None:
         if self._get(path) != value:
