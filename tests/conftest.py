@@ -144,7 +144,7 @@ def element(tmp_path: Path) -> Callable[[str], Path]:
 def _moved(script: str, root: Path) -> str:
     """A script that would touch this host fails the test before it is run."""
     first, _, rest = script.partition("\n")
-    moved = re.sub(r"(?<![\w.}*/-])/(?=(?:etc|usr|var|run|boot)/)", f"{root}/", rest)
+    moved = re.sub(r"(?<![\w.}*/-])/(?=(?:etc|usr|var|run|boot|opt)/)", f"{root}/", rest)
     words = re.findall(r"(?<![\w.}*/-])/[a-z][\w./-]*", moved)
     left = [word for word in words if not word.startswith(str(root)) and word != "/dev/null"]
     assert not left, f"absolute paths that are not known here: {left}"

@@ -37,6 +37,7 @@ _FEATURES: dict[str, Callable[[Expectations], bool]] = {
     ),
     "heat-agent": lambda expected: HeatHook.script in _hooks(expected),
     "kubelet-hook": lambda expected: HeatHook.kubelet in _hooks(expected),
+    "cfn-init-hook": lambda expected: HeatHook.cfn_init in _hooks(expected),
     "docker-cmd-hook": lambda expected: HeatHook.docker_cmd in _hooks(expected),
     "bill": lambda expected: not expected.sbom.error,
     "packages": lambda expected: bool(expected.sbom.packages),

@@ -525,8 +525,8 @@ def test_every_request_of_os_collect_config_has_an_end(tmp_path: Path, main: str
         "    requests.Session().request('GET', 'y', timeout=5)\n"
     )
     done = subprocess.run(
-        [sys.executable, FILES / "os-collect-config"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True, text=True, check=True,
+        [sys.executable, FILES / "os-collect-config"], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{FILES}"},
     )  # fmt: skip
 
     assert done.stdout.splitlines() == ["('GET', 'x') {'timeout': 60}", "('GET', 'y') {'timeout': 5}"]

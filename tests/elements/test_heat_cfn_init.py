@@ -289,6 +289,40 @@ def test_nothing_is_fetched_but_from_the_web(
     assert "only http and https" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("sections", ["files", "sources"])
+def test_what_comes_byte_by_byte_has_a_deadline(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    sections: str,
+) -> None:  # fmt: skip
+    is_over = threading.Event()
+
+    class Drip(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            while not is_over.wait(0.02):
+                self.wfile.write(b" ")
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    monkeypatch.setattr(cfninit, "FETCH_DEADLINE_S", 0.3)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/thing"
+        wanted: dict[str, Any] = {
+            "files": {f"{tmp_path}/a": {"source": f"{url}?secret", **MINE}},
+            "sources": {f"{tmp_path}/b": url},
+        }
+
+        status = init(config(**{sections: wanted[sections]}))
+        is_over.set()
+        server.shutdown()
+
+    assert status == 1
+    assert f"{url}: no whole answer in 0.3 s" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("value", [True, 1, "true", "True", "yes", "YES", "1", " true "])
 def test_what_heat_cfntools_takes_for_true_is_true(value: object) -> None:
     assert cfnmetadata.is_true(value)

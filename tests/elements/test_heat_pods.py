@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from heat_config import given
+from heat_config import given, record
 from heat_pods import check, hook, manifests, node, request, watch
 from heat_pods.hook import Place
 
@@ -506,6 +506,65 @@ def test_a_full_disk_leaves_the_pods_that_ran(
     assert answer["deploy_stderr"] == "cannot write: No space left on device (manifest)"
     assert {name: text for name, (_, text) in files(place).items()} == before
     assert not list(place.manifests.glob(".*"))
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the file system, in order: "unlink NAME", "rename NAME" (the new one), "sync NAME"."""
+    events: list[str] = []
+    unlink, replace, fsync = os.unlink, os.replace, os.fsync
+
+    def unlinked(path: Path, **options: Any) -> None:
+        unlink(path, **options)
+        events.append(f"unlink {Path(path).suffix}")
+
+    def replaced(source: Path, target: Path) -> None:
+        replace(source, target)
+        events.append(f"rename {Path(target).suffix}")
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        events.append(f"sync {path.name if path.is_dir() else path.suffix}")
+
+    monkeypatch.setattr(os, "unlink", unlinked)
+    monkeypatch.setattr(os, "replace", replaced)
+    monkeypatch.setattr(os, "fsync", synced)
+    return events
+
+
+def test_a_power_failure_keeps_the_good_set_and_the_pods_in_order(place: Place, on_disk: list[str]) -> None:
+    place.manifests.mkdir()
+    place.state.mkdir()
+    manifest = ["sync .new", "rename .json", f"sync {place.manifests.name}"]
+    prepared = ["sync .new", "rename .prepared", f"sync {place.state.name}"]
+    good = ["rename .json", f"sync {place.state.name}"]
+
+    deploy(place, pod("one"))
+
+    assert on_disk == [*prepared, *manifest, *good]
+
+
+def test_a_power_failure_brings_no_pod_back_whose_manifest_was_removed(
+    place: Place, on_disk: list[str]
+) -> None:
+    deploy(place, [pod("one"), pod("two")])
+    on_disk.clear()
+
+    manifests.Folder(place.manifests, place.state).forget("one/11112222333/pods")
+
+    assert on_disk == [
+        "unlink .json", "unlink .json", f"sync {place.manifests.name}",
+        "unlink .json", f"sync {place.state.name}",
+    ]  # fmt: skip
+
+
+def test_a_folder_that_is_made_is_known_to_the_disk(tmp_path: Path, on_disk: list[str]) -> None:
+    record.make_folder_durably(tmp_path / "a/b", mode=0o700)
+    record.make_folder_durably(tmp_path / "a/b", mode=0o700)
+
+    assert on_disk == [f"sync {tmp_path.name}", "sync a"]
+    assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_disk_without_room_for_the_good_set_is_found_before_anything_runs(place: Place) -> None:

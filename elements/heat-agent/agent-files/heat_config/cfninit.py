@@ -2,13 +2,14 @@
 """cfn-init: bring this machine to what AWS::CloudFormation::Init says. For user data, and for deployments.
 
 Takes the place of heat-cfntools' program of this name, which needs a library that Python 3.12 and later do
-not run. Its options for fetching metadata are taken and not needed: Heat has put it on this machine.
+not run. Heat has put the metadata on this machine at boot; with keys Heat is asked for those of now.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -19,17 +20,17 @@ import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from heat_config import cfnmetadata
+from heat_config import cfnapi, cfnmetadata, cfnstate, deadline
 from heat_config.cfnmetadata import Config, RefusedError, is_true
 
-METADATA = Path("/var/lib/heat-cfntools/cfn-init-data")
 _SYMLINK = "120"  # how the mode of a file begins that is one
-_FETCH_TIMEOUT_S = 60
+_FETCH_TIMEOUT_S = 60  # of silence
+FETCH_DEADLINE_S = 1800  # for a whole file or archive
 Changed = dict[str, set[str]]  # section -> the names of what was changed
 
 
@@ -167,11 +168,19 @@ def _content(file: Mapping[str, Any]) -> bytes:
     return base64.b64decode(text) if file.get("encoding") == "base64" else text.encode()
 
 
-def _fetched(url: str) -> HTTPResponse:
+@contextlib.contextmanager
+def _fetched(url: str) -> Iterator[HTTPResponse]:
+    """The answer, which the body reads. Raises FailedError, also when that takes too long as a whole."""
     if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
         raise FailedError(f"{url}: only http and https are fetched from")
-    answer: HTTPResponse = urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S)  # noqa: S310 - see above
-    return answer
+    try:
+        with (
+            deadline.within(FETCH_DEADLINE_S),
+            urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer,  # noqa: S310 - see above
+        ):
+            yield answer
+    except deadline.Exceeded as e:
+        raise FailedError(f"{url.partition('?')[0]}: {e}") from None
 
 
 def _commands(commands: Mapping[str, Any], _changed: Changed) -> set[str]:
@@ -253,17 +262,23 @@ def _say(text: str) -> None:
 def main(words: Sequence[str]) -> int:
     """Exit status 0: done; 1: a step failed; 2: the metadata is refused and nothing was changed."""
     parser = argparse.ArgumentParser(prog="cfn-init", description=__doc__.partition("\n")[0])
-    parser.add_argument("--file", type=Path, default=METADATA, help="the metadata, as JSON (%(default)s)")
+    parser.add_argument("--file", type=Path, help="take the metadata from this file, as JSON")
     parser.add_argument(
         "-c", "--configsets", default=cfnmetadata.DEFAULT_SET, help="sets, with commas (%(default)s)"
     )
-    for option in (["-s", "--stack"], ["-r", "--resource"], ["--access-key"], ["--secret-key"], ["--region"]):
-        parser.add_argument(*option, help="not needed: the metadata is here")
+    parser.add_argument("-s", "--stack", default="", help="of the server; needed with the keys below")
+    parser.add_argument("-r", "--resource", default="", help="of the server; for cfn-hup, too")
+    cfnapi.add_keys(parser)
     given = parser.parse_args(words)
+    state = cfnstate.State()
     try:
-        for name, config in cfnmetadata.configs(cfnmetadata.read(given.file), given.configsets.split(",")):
+        metadata, where = _metadata(given, state)
+        init = cfnmetadata.init_of(metadata, where)
+        for name, config in cfnmetadata.configs(init, given.configsets.split(",")):
             _say(f"config {name}")
             apply(config)
+        if given.resource and not given.file:
+            state.put_metadata(given.resource, metadata)
     except RefusedError as e:
         print(f"cfn-init: {e}; nothing was changed", file=sys.stderr)
         return 2
@@ -271,6 +286,18 @@ def main(words: Sequence[str]) -> int:
         print(f"cfn-init: {e}", file=sys.stderr)
         return 1
     return 0
+
+
+def _metadata(given: argparse.Namespace, state: cfnstate.State) -> tuple[dict[str, Any], str]:
+    """The metadata and where they are from. Raises RefusedError."""
+    if given.file:
+        found = cfnmetadata.load(given.file)
+        return found if isinstance(found, dict) else {}, str(given.file)
+    keys = cfnapi.keys_of(given) if given.stack and given.resource else None
+    asked = cfnstate.Asked(given.stack, given.resource, keys)
+    return cfnstate.find(
+        asked, state, program="cfn-init"
+    ), f"the metadata of {given.resource or 'this server'}"
 
 
 if __name__ == "__main__":

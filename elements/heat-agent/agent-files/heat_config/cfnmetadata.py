@@ -8,7 +8,8 @@ What is not known here is refused before anything is changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ _ENTRIES: Mapping[str, frozenset[str]] = {
 }
 _KINDS: Mapping[str, tuple[str, ...]] = {"packages": ("apt",), "services": ("systemd", "sysvinit")}
 
+_ONE_KEY = re.compile(r"(?:'([^']+)'|([^.]+))(?:\.|$)")
+_KEYS = re.compile(rf"(?:{_ONE_KEY.pattern})+")
+
 Config = Mapping[str, Mapping[str, Any]]
 
 
@@ -37,16 +41,42 @@ class RefusedError(Exception):
 
 def read(path: Path) -> Mapping[str, Any]:
     """The value of AWS::CloudFormation::Init in a file of metadata. Raises RefusedError."""
+    return init_of(load(path), str(path))
+
+
+def load(path: Path) -> object:
+    """The JSON of a file. Raises RefusedError."""
     try:
-        init = json.loads(path.read_text())[KEY]
-        init = json.loads(init) if isinstance(init, str) else init
+        return json.loads(path.read_bytes())
     except OSError as e:
         raise RefusedError(f"{path}: {e.strerror}") from None
     except (ValueError, RecursionError) as e:
         raise RefusedError(f"{path}: no JSON: {e}") from None
-    except (KeyError, TypeError):
-        raise RefusedError(f"{path} has no {KEY}") from None
-    return _mapping(init, KEY)
+
+
+def init_of(metadata: object, where: str) -> Mapping[str, Any]:
+    """The value of AWS::CloudFormation::Init in metadata, which may be JSON itself. Raises RefusedError."""
+    if not isinstance(metadata, Mapping) or KEY not in metadata:
+        raise RefusedError(f"{where} has no {KEY}")
+    init = metadata[KEY]
+    try:
+        return _mapping(json.loads(init) if isinstance(init, str) else init, KEY)
+    except (ValueError, RecursionError) as e:
+        raise RefusedError(f"{where}: no JSON: {e}") from None
+
+
+def split_key(text: str) -> tuple[str, ...]:
+    """KEY.KEY in parts; a key with a dot is in single quotes, as with heat-cfntools. Raises RefusedError."""
+    if not _KEYS.fullmatch(text):
+        raise RefusedError(f"{text!r} is no key: write KEY.KEY, and 'KEY' in quotes if it has a dot")
+    return tuple(quoted or plain for quoted, plain in _ONE_KEY.findall(text))
+
+
+def at(value: object, keys: Sequence[str]) -> object:
+    """What is there in nested mappings; None for nothing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def configs(init: Mapping[str, Any], sets: list[str]) -> list[tuple[str, Config]]:

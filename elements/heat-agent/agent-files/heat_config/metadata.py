@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heat_config import api, nested
+from heat_config import api, deadline, nested
 
 _LEVELS = 4  # the answer, its metadata, their deployments, one of them: a value of it may nest too deeply
 
@@ -34,9 +34,10 @@ def _ask(heat: Mapping[str, str]) -> frozenset[str]:
         project_id=heat["project_id"], region=heat.get("region_name"),
     )  # fmt: skip
     try:
-        text = heat_api.get(f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata").text
+        with deadline.within(deadline.REQUEST_S):
+            text = heat_api.get(f"/stacks/{heat['stack_id']}/resources/{heat['resource_name']}/metadata").text
         found: dict[str, Any] = nested.loads(text, _LEVELS)
-    except (exceptions.ClientException, ValueError):
+    except (exceptions.ClientException, deadline.Exceeded, ValueError):
         return frozenset()
     listed = (found.get("metadata") or {}).get("deployments") or []
     return frozenset(str(each.get("id")) for each in listed if isinstance(each, dict))

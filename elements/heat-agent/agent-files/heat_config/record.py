@@ -31,7 +31,7 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder_durably(folder, mode=0o700)
         self._room = folder / ".room"
         if not self._room.exists():
             with contextlib.suppress(OSError):
@@ -87,8 +87,32 @@ def write_durably(path: Path, text: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk hold which files a folder has: those made, renamed or removed in it. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def make_folder_durably(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those it is in, unless it is there. Raises OSError."""
+    if not folder.is_dir():
+        make_folder_durably(folder.parent)
+        folder.mkdir(mode=mode, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def remove_durably(paths: Iterable[Path]) -> None:
+    """Remove files, as far as they are there; the disk knows of it afterwards. Raises OSError."""
+    removed = set()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            removed.add(path.parent)
+    for folder in sorted(removed):
+        sync_folder(folder)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from heat_config import api
+from heat_config import api, deadline, web
 
 # Heat reads at most max_json_body_size, by default 1 MiB.
 _MAX_BODY = 1_000_000
@@ -19,6 +19,7 @@ _TRIMMED = ("deploy_stdout", "deploy_stderr")
 # What Heat says of a body, and will not say otherwise tomorrow. All else may come from what stands before
 # Heat while that is away; where it is Heat's own, its metadata soon names the deployment no more.
 _NEVER = frozenset((400, 413))
+_JSON = {"Content-Type": "application/json"}
 
 
 class Undelivered(Exception):
@@ -80,14 +81,11 @@ def _tail(text: str, size: int) -> str:
 
 
 def _by_url(url: str, verb: str, body: str) -> None:
-    import requests  # it takes a second of a slow guest
-
-    headers = {"Content-Type": "application/json"}
     try:
-        got = requests.request(verb, url, data=body, headers=headers, timeout=api.TIMEOUT_S)
-    except requests.RequestException as e:
-        raise Undelivered(f"{type(e).__name__} at the signed URL") from e  # whose text is a credential
-    _judge(got.status_code, got.text)
+        got = web.send(verb, url, body=body, headers=_JSON)
+    except (web.Unanswered, ValueError) as e:
+        raise Undelivered(f"the signed URL: {e}") from e
+    _judge(got.status, got.text)
 
 
 def _by_heat(inputs: Mapping[str, Any], body: str) -> None:
@@ -99,16 +97,17 @@ def _by_heat(inputs: Mapping[str, Any], body: str) -> None:
         region=inputs.get("deploy_region_name"),
     )  # fmt: skip
     path = f"/stacks/{inputs['deploy_stack_id']}/resources/{inputs['deploy_resource_name']}/signal"
-    headers = {"Content-Type": "application/json"}
     try:
-        got = heat.post(path, data=body, headers=headers, raise_exc=False)
-    except exceptions.ClientException as e:
+        with deadline.within(deadline.REQUEST_S):
+            # the library would follow any redirect, with the token, and take what is there for Heat's answer
+            got = heat.post(path, data=body, headers=_JSON, raise_exc=False, redirect=False)
+    except (exceptions.ClientException, deadline.Exceeded) as e:
         raise Undelivered(f"{type(e).__name__}: {e}") from e
     _judge(got.status_code, got.text)
 
 
 def _judge(status: int, text: str) -> None:
-    if status < 300:
+    if 200 <= status < 300:
         return
     said = f"{status}: {text[:300]}"
     if status in _NEVER:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from heat_config.record import write_durably
+from heat_config.record import make_folder_durably, remove_durably, sync_folder, write_durably
 
 from heat_pods.check import name_of
 from heat_pods.request import KEY_ANNOTATION, Pod
@@ -105,7 +105,7 @@ class Folder:
         """
         before = self.of(key)
         changed = {name: text for name, text in texts.items() if before.get(name) != text}
-        self._manifests.mkdir(parents=True, exist_ok=True)
+        make_folder_durably(self._manifests)
         for name, text in changed.items():
             write_durably(self._manifests / name, text)
         gone = before.keys() - texts.keys()
@@ -113,9 +113,8 @@ class Folder:
         return bool(changed or gone)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files. Raises OSError."""
-        for name in names:
-            (self._manifests / name).unlink(missing_ok=True)
+        """Remove files; they do not come back with a power failure. Raises OSError."""
+        remove_durably(self._manifests / name for name in names)
 
     def good(self, key: str) -> dict[str, str]:
         """The last set of a deployment's files with which all of its pods were ready; {} for none."""
@@ -124,12 +123,13 @@ class Folder:
 
     def prepare_good(self, key: str, texts: Texts) -> None:
         """Record a set that may become the good one, while the disk has room for it. Raises OSError."""
-        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder_durably(self._state, mode=0o700)
         write_durably(self._prepared(key), json.dumps({"key": key, "good": dict(texts)}))
 
     def keep_good(self, key: str) -> None:
-        """Make the prepared set the good one: its pods were ready."""
+        """Make the prepared set, whose content is on the disk, the good one: its pods were ready."""
         self._prepared(key).replace(self._state_of(key))
+        sync_folder(self._state)
 
     def is_unproven(self, key: str) -> bool:
         """True if a change was started and its end was never seen."""
@@ -137,13 +137,12 @@ class Folder:
 
     def drop_prepared(self, key: str) -> None:
         """Drop the prepared set: it is not the current one."""
-        self._prepared(key).unlink(missing_ok=True)
+        remove_durably([self._prepared(key)])
 
     def forget(self, key: str) -> None:
-        """Remove a deployment's files and records."""
+        """Remove a deployment's files, then its records: keys() knows it until its pods are gone for good."""
         self.set(key, {})
-        self._state_of(key).unlink(missing_ok=True)
-        self.drop_prepared(key)
+        remove_durably([self._state_of(key), self._prepared(key)])
 
     def _prepared(self, key: str) -> Path:
         return self._state_of(key).with_suffix(".prepared")

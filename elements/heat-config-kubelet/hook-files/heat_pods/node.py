@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+from heat_config import deadline
+
 _TIMEOUT_S = 20
 _LOG_LINES = 10
 
@@ -95,10 +97,11 @@ class Kubelet:
                 self._connection = http.client.HTTPSConnection(
                     "127.0.0.1", self._port, timeout=_TIMEOUT_S, context=self._tls()
                 )
-            self._connection.request("GET", path)
-            answer = self._connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException) as e:
+            with deadline.within(deadline.REQUEST_S):
+                self._connection.request("GET", path)
+                answer = self._connection.getresponse()
+                body = answer.read()
+        except (OSError, http.client.HTTPException, deadline.Exceeded) as e:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None

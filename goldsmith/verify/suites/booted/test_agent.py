@@ -38,6 +38,19 @@ def test_cfn_init_applies_a_servers_metadata(host: Host) -> None:
     assert "greeters" in host.user("greeter").groups
 
 
+@pytest.mark.needs("cfn-init-hook")
+def test_the_other_tools_of_user_data_start_and_say_what_is_missing(host: Host) -> None:
+    folder = "/opt/aws/bin"
+    signal = host.run(f"{folder}/cfn-signal -e 0 http://127.0.0.1:9/v1/waitcondition/x?Signature=secret")
+    shown = host.run(f"{folder}/cfn-get-metadata -s stack -r server")
+    polled = host.run(f"{folder}/cfn-hup -f")
+
+    assert (signal.rc, shown.rc, polled.rc) == (1, 1, 2)
+    assert "was not delivered: ConnectionError: Connection refused" in signal.stderr
+    assert "/var/lib/heat-cfntools/cfn-init-data: No such file or directory" in shown.stderr
+    assert "/etc/cfn/cfn-hup.conf: No such file or directory" in polled.stderr
+
+
 @pytest.mark.needs("kubelet-hook")
 def test_hook_refuses_what_is_not_embedded_and_leaves_the_pods_alone(host: Host) -> None:
     before = host.check_output("ls -i /etc/kubernetes/manifests")
