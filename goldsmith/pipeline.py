@@ -47,7 +47,7 @@ from goldsmith.provenance.lockfile import Lock
 from goldsmith.scan import sbom, secrets, vulnerabilities
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import Arch, ImageSpec
+from goldsmith.spec.model import Arch, Distribution, ImageSpec
 from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
@@ -159,15 +159,15 @@ def _make(context: BuildContext) -> Manifest:
         binary = _kubelet(context)
     with context.timings.stage("containers"):
         with progress.share("index"):
-            index = spec_lock.index(context.spec, locked)
-        bundle = _bundle(context, index)
+            states = spec_lock.index_states(context.spec, locked)
+        bundle = _bundle(context, states)
     with context.timings.stage("image"):
-        image = _image(context, binary, bundle, index)
+        image = _image(context, binary, bundle, _of_image(context.spec, states))
     with context.timings.stage("artifact"):
         disks = disk.take_in(image, context.spec, context.folder)
         disk.write_sums(context.folder, disks)
         with progress.share("lock"):
-            _lock(context, binary, index, locked)
+            _lock(context, binary, states, locked)
         made = _manifest(context, disks, binary, bundle)
     resume.save(context.folder, made, made_of)
     return made
@@ -266,7 +266,12 @@ def _kubelet(context: BuildContext) -> KubeletBinary | None:
     return kubelet.obtain(context.spec.kubelet, context.spec.arch, run=context.run, log_path=context.log)
 
 
-def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
+def _of_image(spec: ImageSpec, states: Mapping[str, IndexState]) -> IndexState | None:
+    """The package index of the disk image; None where packages are not Debian's."""
+    return states[spec.release] if spec.distribution is Distribution.debian else None
+
+
+def _bundle(context: BuildContext, states: Mapping[str, IndexState]) -> Bundle | None:
     spec = context.spec
     if not spec.containers:
         progress.note("no container images: the spec lists none")
@@ -274,7 +279,7 @@ def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
     bundle = bundler.export(
         spec.containers, layers=spec.layers, arch=spec.arch, run=context.run,
         refresh=context.options.refresh, log_path=context.log, policy=context.policy,
-        index=None if index is None else {spec.release: index},
+        index=states,
     )  # fmt: skip
     shutil.copy(bundle.lock_path, context.folder / images_lock.FILE)
     return bundle
@@ -290,6 +295,7 @@ def _image(
             base_image=None if base is None else base_image.fetch(base, log_path=context.log),
             pod_schema=_pod_schema(context.spec), mirrors=mirrors,
             epoch=None if index is None else index.epoch,
+            pinned_index=index is not None and index.pinned,
         )  # fmt: skip
         image = dib.build(made, log_path=context.log, proxy_socket=proxy_socket)
     shutil.copy(context.run.folder / "identity" / packages.FILE, context.folder / packages.FILE)
@@ -310,7 +316,8 @@ def _packages(
             progress.note(f"--locked cuts off the network for debian only; this is {spec.distribution}")
         yield None, None
         return
-    found, path = mirror.find(spec.mirror), context.run.folder / "proxy" if locked else None
+    found = mirror.find(spec.mirror, needed=not index.pinned)
+    path = context.run.folder / "proxy" if locked else None
     with proxy.serve(found, index, spec.arch.value, proxy_socket=path) as address:
         mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
         port = int(address.rpartition(":")[2])
@@ -322,11 +329,14 @@ def _pod_schema(spec: ImageSpec) -> Path | None:
 
 
 def _lock(
-    context: BuildContext, binary: KubeletBinary | None, index: IndexState | None, locked: Lock | None
+    context: BuildContext,
+    binary: KubeletBinary | None,
+    states: Mapping[str, IndexState],
+    locked: Lock | None,
 ) -> None:
     """Write the lock of this build; a locked build must match the spec's lock."""
     found = spec_lock.of_build(
-        context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), index=index
+        context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), states=states
     )
     lockfile.write(context.folder / spec_lock.FILE, found)
     if locked is not None:
