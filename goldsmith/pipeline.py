@@ -20,7 +20,7 @@ from goldsmith.apt.netns import ProxySocket
 from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
-from goldsmith.core import build_folders, files, paths, progress, runs
+from goldsmith.core import build_folders, cache, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
 from goldsmith.errors import SpecError
@@ -42,7 +42,8 @@ from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.provenance import lockfile, spec_lock
+from goldsmith.provenance import build_inputs, lockfile, spec_lock
+from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.provenance.lockfile import Lock
 from goldsmith.scan import sbom, secrets, vulnerabilities
 from goldsmith.spec import load
@@ -155,14 +156,16 @@ def _make(context: BuildContext) -> Manifest:
     made_of = resume.inputs(context.loaded)
     locked = _locked(context)
     (context.folder / "spec.yaml").write_text(context.loaded.rendered)
-    with context.timings.stage("kubelet"):
-        binary = _kubelet(context)
-    with context.timings.stage("containers"):
-        with progress.share("index"):
-            states = spec_lock.index_states(context.spec, locked)
-        bundle = _bundle(context, states)
-    with context.timings.stage("image"):
+    with cache.recorded() as before:
+        with context.timings.stage("kubelet"):
+            binary = _kubelet(context, locked)
+        with context.timings.stage("containers"):
+            with progress.share("index"):
+                states = spec_lock.index_states(context.spec, locked)
+            bundle = _bundle(context, states)
+    with cache.recorded() as used, context.timings.stage("image"):
         image = _image(context, binary, bundle, _of_image(context.spec, states))
+    BuildInputs.of(before=before, image=used).write(context.folder / build_inputs.FILE)
     with context.timings.stage("artifact"):
         disks = disk.take_in(image, context.spec, context.folder)
         disk.write_sums(context.folder, disks)
@@ -260,10 +263,14 @@ def _locked(context: BuildContext) -> Lock | None:
     return locked
 
 
-def _kubelet(context: BuildContext) -> KubeletBinary | None:
+def _kubelet(context: BuildContext, locked: Lock | None) -> KubeletBinary | None:
     if context.spec.kubelet is None:
         return None
-    return kubelet.obtain(context.spec.kubelet, context.spec.arch, run=context.run, log_path=context.log)
+    before = locked.kubelet if locked is not None else None
+    return kubelet.obtain(
+        context.spec.kubelet, context.spec.arch, run=context.run, log_path=context.log,
+        locked_go=before.get("go") if before else None,
+    )  # fmt: skip
 
 
 def _of_image(spec: ImageSpec, states: Mapping[str, IndexState]) -> IndexState | None:
