@@ -198,8 +198,6 @@ class _Reader:
 
 def _write_members(sink: IO[bytes], listed: LockArchive, sources: Mapping[str, Path]) -> None:
     text = (json.dumps(listed.as_dict(), indent=1, sort_keys=True) + "\n").encode()
-    if len(text) > _LIST_MAX:
-        raise HostError("the list of the archive is too long", hint="lock fewer packages")
     for name, data in ((LIST, text), (SUM, _sum(text))):
         sink.write(_header(name, len(data)) + data + _padding(len(data)))
     total = sum(file.size for _, file in listed.members())
@@ -207,7 +205,9 @@ def _write_members(sink: IO[bytes], listed: LockArchive, sources: Mapping[str, P
         sink.write(_header(name, file.size))
         with sources[name].open("rb") as source:
             if _copy(source, sink, file.size) != file.sha256 or source.read(1):
-                raise ProvenanceError(f"{sources[name]} changed while it was written", hint="export again")
+                raise ProvenanceError(
+                    f"{sources[name]} changed while it was written", hint="run the export again"
+                )
         sink.write(_padding(file.size))
         progress.live(f"{name}: {human_bytes(sink.tell())} of {human_bytes(total)}")
     sink.write(_end(sink.tell()))

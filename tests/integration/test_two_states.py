@@ -16,15 +16,17 @@ import pytest
 from goldsmith.apt import indexes, proxy, store
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
-from goldsmith.core import paths, proc
+from goldsmith.core import cache, paths, proc
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.image import dib_plan
 from goldsmith.image.dib_plan import Inputs
-from goldsmith.provenance import lockfile, outdated, spec_lock
+from goldsmith.provenance import build_inputs, lock_transfer, lockfile, outdated, spec_lock
+from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.provenance.lockfile import Lock, LockedBuild, LockedContainers, LockedPackage
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution, ImageSpec
+from tests.support import samples
 from tests.support.apt_repository import SUITE, Repository
 
 pytestmark = pytest.mark.integration
@@ -92,7 +94,7 @@ def lock(loaded: LoadedSpec, state: IndexState, repository: Repository) -> Lock:
     parts = spec_lock.checkout(loaded)
     made = Lock(
         name="locked", distribution="debian", release=SUITE, arch="amd64",
-        build=LockedBuild(id="one", commit="none"),
+        build=LockedBuild(id="one", commit="nogit"),
         index={path: indexes.about(text, path) for path, text in state.releases.items()},
         spec=parts["spec"], python=parts["python"], elements=parts["elements"], base_image=None,
         contexts=parts["contexts"], kubelet=None, containers=LockedContainers.of(None),
@@ -130,6 +132,34 @@ def test_locked_packages_come_from_the_cache(
     }
     assert kept == ["goes_1.0+u1_amd64.deb", "moves_1.0+u1~2_amd64.deb", "stays_1.0+b1_amd64.deb"]
     assert news == ["moves_2.0_amd64.deb", "stays_1.0+b1_amd64.deb"]
+
+
+def test_another_machine_installs_what_was_exported_without_a_mirror(
+    repository: Repository,
+    mirrors: Mirrors,
+    loaded: LoadedSpec,
+    apt: Apt,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = spec_lock.index_states(loaded.spec, None)[SUITE]
+    with cache.recorded() as used, proxy.serve(mirrors, state, "amd64") as address:
+        apt(address, *FIRST)
+    folder = tmp_path / "out" / "locked" / samples.BUILD_ID
+    samples.build(folder, verification=samples.verdict())
+    lockfile.write(folder / spec_lock.FILE, lock(loaded, state, repository))
+    BuildInputs.of(before=(), image=used).write(folder / build_inputs.FILE)
+
+    lock_transfer.export(loaded, tmp_path / "out", tmp_path / "locked.tar")
+    spec_lock.path_of(loaded).unlink()
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "other"))
+    lock_transfer.take_in(loaded, tmp_path / "locked.tar")
+    locked = lockfile.read(spec_lock.path_of(loaded))
+    nowhere = Mirrors(debian="http://mirror.invalid", security="http://mirror.invalid")
+    with proxy.serve(nowhere, spec_lock.index_states(loaded.spec, locked)[SUITE], "amd64") as address:
+        kept = sorted(path.name for path in apt(address, *FIRST).iterdir())
+
+    assert kept == ["goes_1.0+u1_amd64.deb", "moves_1.0+u1~2_amd64.deb", "stays_1.0+b1_amd64.deb"]
 
 
 def test_locked_packages_that_are_nowhere_are_named(

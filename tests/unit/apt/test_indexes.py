@@ -4,6 +4,7 @@ from __future__ import annotations
 import http.server
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_offline_the_last_state_is_refused_once_it_has_expired(
     fake("gpgv")
     served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: Sat, 28 Nov 2099 09:15:44 UTC\n")
     indexes.current("x", served[0])
-    monkeypatch.setattr("goldsmith.apt.indexes.time.time", lambda: 4_200_000_000.0)
+    monkeypatch.setattr(time, "time", lambda: 4_200_000_000.0)
     gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
 
     with pytest.raises(BuildError, match="expired on") as e:
