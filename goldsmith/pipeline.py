@@ -21,7 +21,7 @@ from goldsmith.changes import red_build
 from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
-from goldsmith.core import build_folders, files, paths, progress, runs
+from goldsmith.core import build_folders, cache, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, GoldsmithError, HostError, SpecError
@@ -43,12 +43,13 @@ from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes import kubelet, pod_check
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.provenance import lockfile, spec_lock
+from goldsmith.provenance import build_inputs, lockfile, spec_lock
+from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.provenance.lockfile import Lock
 from goldsmith.scan import sbom, secrets, vulnerabilities
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import Arch, ImageSpec
+from goldsmith.spec.model import Arch, Distribution, ImageSpec
 from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
@@ -158,19 +159,21 @@ def _make(context: BuildContext) -> Manifest:
     made_of = resume.inputs(context.loaded)
     locked = _locked(context)
     (context.folder / "spec.yaml").write_text(context.loaded.rendered)
-    with context.timings.stage("kubelet"):
-        binary = _kubelet(context)
-    with context.timings.stage("containers"):
-        with progress.share("index"):
-            index = spec_lock.index(context.spec, locked)
-        bundle = _bundle(context, index)
-    with context.timings.stage("image"):
-        image = _image_or_reason(context, binary, bundle, index)
+    with cache.recorded() as before:
+        with context.timings.stage("kubelet"):
+            binary = _kubelet(context, locked)
+        with context.timings.stage("containers"):
+            with progress.share("index"):
+                states = spec_lock.index_states(context.spec, locked)
+            bundle = _bundle(context, states)
+    with cache.recorded() as used, context.timings.stage("image"):
+        image = _image_or_reason(context, binary, bundle, _of_image(context.spec, states))
+    BuildInputs.of(before=before, image=used).write(context.folder / build_inputs.FILE)
     with context.timings.stage("artifact"):
         disks = disk.take_in(image, context.spec, context.folder)
         disk.write_sums(context.folder, disks)
         with progress.share("lock"):
-            _lock(context, binary, index, locked)
+            _lock(context, binary, states, locked)
         made = _manifest(context, disks, binary, bundle)
     resume.save(context.folder, made, made_of)
     return made
@@ -289,13 +292,22 @@ def _locked(context: BuildContext) -> Lock | None:
     return locked
 
 
-def _kubelet(context: BuildContext) -> KubeletBinary | None:
+def _kubelet(context: BuildContext, locked: Lock | None) -> KubeletBinary | None:
     if context.spec.kubelet is None:
         return None
-    return kubelet.obtain(context.spec.kubelet, context.spec.arch, run=context.run, log_path=context.log)
+    before = locked.kubelet if locked is not None else None
+    return kubelet.obtain(
+        context.spec.kubelet, context.spec.arch, run=context.run, log_path=context.log,
+        locked_go=before.get("go") if before else None,
+    )  # fmt: skip
 
 
-def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
+def _of_image(spec: ImageSpec, states: Mapping[str, IndexState]) -> IndexState | None:
+    """The package index of the disk image; None where packages are not Debian's."""
+    return states[spec.release] if spec.distribution is Distribution.debian else None
+
+
+def _bundle(context: BuildContext, states: Mapping[str, IndexState]) -> Bundle | None:
     spec = context.spec
     if not spec.containers:
         progress.note("no container images: the spec lists none")
@@ -303,7 +315,7 @@ def _bundle(context: BuildContext, index: IndexState | None) -> Bundle | None:
     bundle = bundler.export(
         spec.containers, layers=spec.layers, arch=spec.arch, run=context.run,
         refresh=context.options.refresh, log_path=context.log, policy=context.policy,
-        index=None if index is None else {spec.release: index},
+        index=states,
     )  # fmt: skip
     shutil.copy(bundle.lock_path, context.folder / images_lock.FILE)
     return bundle
@@ -330,6 +342,7 @@ def _image(
             base_image=None if base is None else base_image.fetch(base, log_path=context.log),
             pod_schema=_pod_schema(context.spec), mirrors=mirrors,
             epoch=None if index is None else index.epoch,
+            pinned_index=index is not None and index.pinned,
         )  # fmt: skip
         image = dib.build(made, log_path=context.log, proxy_socket=proxy_socket)
     shutil.copy(context.run.folder / "identity" / packages.FILE, context.folder / packages.FILE)
@@ -350,7 +363,8 @@ def _packages(
             progress.note(f"--locked cuts off the network for debian only; this is {spec.distribution}")
         yield None, None
         return
-    found, path = mirror.find(spec.mirror), context.run.folder / "proxy" if locked else None
+    found = mirror.find(spec.mirror, needed=not index.pinned)
+    path = context.run.folder / "proxy" if locked else None
     with proxy.serve(found, index, spec.arch.value, proxy_socket=path) as address:
         mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
         port = int(address.rpartition(":")[2])
@@ -362,11 +376,14 @@ def _pod_schema(spec: ImageSpec) -> Path | None:
 
 
 def _lock(
-    context: BuildContext, binary: KubeletBinary | None, index: IndexState | None, locked: Lock | None
+    context: BuildContext,
+    binary: KubeletBinary | None,
+    states: Mapping[str, IndexState],
+    locked: Lock | None,
 ) -> None:
     """Write the lock of this build; a locked build must match the spec's lock."""
     found = spec_lock.of_build(
-        context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), index=index
+        context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), states=states
     )
     lockfile.write(context.folder / spec_lock.FILE, found)
     if locked is not None:

@@ -10,6 +10,7 @@ import http.client
 import json
 import re
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -30,9 +31,13 @@ _RELEASE_MAX = 4 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexState:
-    """releases: verified InRelease files, by path below a build's mirror (debian/dists/trixie/InRelease)."""
+    """releases: verified InRelease files, by path below a build's mirror (debian/dists/trixie/InRelease).
+
+    pinned: a lock named their hashes, so they may have expired.
+    """
 
     releases: Mapping[str, bytes]
+    pinned: bool = False
 
     def key(self, arch: str) -> str:
         """Changes if a package of main may have changed, not if an index was only signed again."""
@@ -50,7 +55,8 @@ class IndexState:
 def current(suite: str, mirrors: Mirrors) -> IndexState:
     """The state that the mirrors serve, with all signatures checked; without a network the last known one.
 
-    Raises BuildError if a signature is not valid, HostError if there is no state at all.
+    Raises BuildError if a signature is not valid or an index has expired, HostError if there is no state at
+    all.
     """
     if not KEYRING.exists():
         raise HostError(f"{KEYRING} is missing", hint="run: sudo apt-get install debian-archive-keyring")
@@ -67,6 +73,7 @@ def current(suite: str, mirrors: Mirrors) -> IndexState:
     for url, text in zip(urls.values(), texts, strict=True):
         _verify(text, url)
     state = IndexState(releases=dict(zip(urls, texts, strict=True)))
+    _require_fresh(state, "use a mirror that is up to date, and check the clock of this host")
     _remember(suite, state)
     return state
 
@@ -75,6 +82,15 @@ def about(text: bytes, path: str) -> dict[str, str]:
     """Hash and date (RFC 5322) of a signed index; path: below a build's mirror."""
     date = email.utils.formatdate(_date(text, path), usegmt=True)
     return {"sha256": hashlib.sha256(text).hexdigest(), "date": date}
+
+
+def paths_of(suite: str) -> tuple[str, ...]:
+    """The paths of a suite's indexes below a build's mirror."""
+    return (
+        f"debian/dists/{suite}/InRelease",
+        f"debian/dists/{suite}-updates/InRelease",
+        f"security/dists/{suite}-security/InRelease",
+    )
 
 
 def open_url(url: str) -> http.client.HTTPResponse:
@@ -94,11 +110,9 @@ def _fetch(url: str) -> bytes:
 
 
 def _urls(suite: str, mirrors: Mirrors) -> dict[str, str]:
-    return {
-        f"debian/dists/{suite}/InRelease": f"{mirrors.debian}/dists/{suite}/InRelease",
-        f"debian/dists/{suite}-updates/InRelease": f"{mirrors.debian}/dists/{suite}-updates/InRelease",
-        f"security/dists/{suite}-security/InRelease": f"{mirrors.security}/dists/{suite}-security/InRelease",
-    }
+    bases = {"debian": mirrors.debian, "security": mirrors.security}
+    areas = ((path, *path.partition("/")) for path in paths_of(suite))
+    return {path: f"{bases[area]}/{rest}" for path, area, _, rest in areas}
 
 
 def _verify(text: bytes, url: str) -> None:
@@ -143,9 +157,20 @@ def _last_known(suite: str, why: OSError) -> IndexState:
     releases = {name: text.encode() for name, text in kept.items()}
     for name, text in releases.items():
         _verify(text, f"file://cache/{name}")
-    dated = email.utils.formatdate(IndexState(releases=releases).epoch, usegmt=True)
+    state = IndexState(releases=releases)
+    dated = email.utils.formatdate(state.epoch, usegmt=True)
     progress.note(f"cannot reach the mirrors ({why}): using Debian's index of {dated}")
-    return IndexState(releases=releases)
+    _require_fresh(state, "check the network; a build with --locked may use the index of its lock")
+    return state
+
+
+def _require_fresh(state: IndexState, hint: str) -> None:
+    """An expired index may hide security updates (Valid-Until; Debian's suites have it, but for stable)."""
+    for path, text in state.releases.items():
+        until = _time(text, "Valid-Until", path)
+        if until is not None and until < time.time():
+            shown = email.utils.formatdate(until, usegmt=True)
+            raise BuildError(f"Debian's index {path} expired on {shown}", hint=hint)
 
 
 def _packages_hash(text: bytes, arch: str, path: str) -> str:
@@ -159,7 +184,18 @@ def _packages_hash(text: bytes, arch: str, path: str) -> str:
 
 
 def _date(text: bytes, path: str) -> int:
-    found = re.search(r"^Date: (.+)$", text.decode(), re.MULTILINE)
+    found = _time(text, "Date", path)
     if found is None:
         raise BuildError(f"{path} has no date", hint="use another mirror")
-    return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
+    return found
+
+
+def _time(text: bytes, field: str, path: str) -> int | None:
+    """A date of an index, in seconds since 1970; None if it does not have the field."""
+    found = re.search(rf"^{field}: *(.+?)\s*$", text.decode(), re.MULTILINE)
+    if found is None:
+        return None
+    try:
+        return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
+    except ValueError as e:
+        raise BuildError(f"{path} has no valid {field}: {found[1]}", hint="use another mirror") from e

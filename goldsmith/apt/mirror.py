@@ -15,6 +15,7 @@ from goldsmith.errors import HostError
 DEBIAN_VARIABLE = "GOLDSMITH_DEBIAN_MIRROR"
 SECURITY_VARIABLE = "GOLDSMITH_DEBIAN_SECURITY_MIRROR"
 
+_NOWHERE = "http://mirror.invalid"  # never resolves (RFC 2606)
 # Ubuntu names its security suites in the same way: only the code name identifies Debian's.
 _DEBIAN_NAMES = frozenset(
     (
@@ -38,16 +39,18 @@ class _Entry:
     suites: tuple[str, ...]
 
 
-def find(preferred: str | None = None, *, apt: Path = Path("/etc/apt")) -> Mirrors:
+def find(preferred: str | None = None, *, apt: Path = Path("/etc/apt"), needed: bool = True) -> Mirrors:
     """The mirrors to use: preferred (the spec's), the environment, the host's apt, in this order.
 
-    Raises HostError if one of the two is unknown.
+    Raises HostError if one of the two is unknown; unless it is needed, its address then has no answer.
     """
     debian = preferred or os.environ.get(DEBIAN_VARIABLE)
     security = os.environ.get(SECURITY_VARIABLE)
     entries = [] if debian and security else list(_entries(apt))
     debian = debian or _first(entries, apt, security=False)
     security = security or _first(entries, apt, security=True)
+    if not needed:
+        debian, security = debian or _NOWHERE, security or _NOWHERE
     if not debian:
         raise _unknown("Debian mirror", DEBIAN_VARIABLE, apt)
     if not security:

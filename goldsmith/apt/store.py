@@ -110,4 +110,4 @@ def kept(index: Mapping[str, Mapping[str, str]]) -> IndexState | None:
         if not cache.is_intact(entry):
             return None
         found[path] = (entry / _FILE).read_bytes()
-    return IndexState(releases=found)
+    return IndexState(releases=found, pinned=True)

@@ -46,7 +46,7 @@ def note_packages(loaded: LoadedSpec, folder: Path, index: IndexState | None) ->
         if green is None or index is None:
             return
         locked = lockfile.read(green / spec_lock.FILE)
-        if locked.index == spec_lock.about(index):
+        if spec_lock.about([index]).items() <= dict(locked.index or {}).items():
             progress.note(f"Debian's index is that of {green.name}")
             return
         offers = packages.offers(index, loaded.spec.arch.value, mirror.find(loaded.spec.mirror))

@@ -20,6 +20,8 @@ from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
     help={
         "name": NAME, "var": VAR, "build": BUILD, "out": OUT, "json": JSON,
         "upgrade": "parts of an existing lock that may change, separated by commas; without a value: all",
+        "export": "FILE to write instead: an archive with the lock, its checkout and all that it names",
+        "import": "FILE of such an archive: put its content into the cache instead",
     },
 )  # fmt: skip
 def lock(
@@ -28,19 +30,28 @@ def lock(
     var: Any = None,
     build: str = "",
     upgrade: Any = "",
+    export: str = "",
+    import_: str = "",
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Write NAME.lock.yaml beside the spec, from a verified build of it."""
+    """Write NAME.lock.yaml beside the spec, from a verified build of it; carry a lock to another machine."""
     from goldsmith.core import build_folders, paths
     from goldsmith.errors import ProvenanceError
     from goldsmith.image import finished_build
-    from goldsmith.provenance import spec_lock
+    from goldsmith.provenance import lock_transfer, spec_lock
     from goldsmith.spec import load
 
     with common.reported(as_json=json):
+        _require_one(upgrade=upgrade, export=export, import_=import_)
         loaded = load.load(name, common.variables(var or ()))
         root = paths.out_root(out)
+        if export:
+            common.show(lock_transfer.export(loaded, root, Path(export), build=build), as_json=json)
+            return
+        if import_:
+            common.show(lock_transfer.take_in(loaded, Path(import_)), as_json=json)
+            return
         folder = build_folders.find_build(root, loaded.spec.name, build)
         finished_build.read(folder, error=ProvenanceError, name=loaded.spec.name)
         answer = spec_lock.lock(loaded, folder, upgrade="all" if upgrade is True else upgrade)
@@ -149,3 +160,12 @@ def verify_release(c: Context, release: str, key: str, statement: str = "", json
         common.show(report, as_json=json)
     with common.reported():  # standard output holds the answer already
         report.require()
+
+
+def _require_one(**words: Any) -> None:
+    """Raise SpecError if several of the options are given."""
+    from goldsmith.errors import SpecError
+
+    given = [f"--{name.rstrip('_')}" for name, value in words.items() if value]
+    if len(given) > 1:
+        raise SpecError(f"{' and '.join(given)} do not go together", hint="run lock once for each")

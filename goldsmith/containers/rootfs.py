@@ -69,6 +69,7 @@ def make(
         *(f"--dpkgopt=path-include={pattern}" for pattern in recipe.include),
         "--dpkgopt=force-unsafe-io",  # no fsync: nothing here has to survive a crash
         "--aptopt=Acquire::http::Proxy \"DIRECT\"",
+        "--aptopt=Acquire::Check-Valid-Until \"false\"",  # see indexes.current(): a locked index may expire
         f"--customize-hook=cd \"$1\" && rm -f {_TRACES}",
         *([f"--customize-hook=cp -R --preserve=mode {files}/. \"$1\"/"] if files else []),
         recipe.suite, target, *_sources(recipe.suite, source),

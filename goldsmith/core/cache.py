@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from goldsmith.core import locks, ownership, paths, removal
@@ -25,6 +26,8 @@ KINDS = frozenset({
 ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
 _ROOT = "cache"
 _SEAL = ".files.json"  # paths and hashes of an entry's files
+_RECORDS: list[set[tuple[str, str]]] = []  # of recorded(), for all threads
+_RECORDING = threading.Lock()
 
 
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -46,6 +49,9 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             shutil.rmtree(entry, ignore_errors=True)
             _fill(entry, make)
     os.utime(entry)  # the age of an entry counts from its last use
+    with _RECORDING:
+        for record in _RECORDS:
+            record.add((kind, key))
     return entry
 
 
@@ -53,6 +59,28 @@ def find(kind: str, key: str) -> Path | None:
     """The cache entry KIND/KEY if it is there and intact. Makes and changes nothing."""
     entry = paths.cache_root() / kind / key
     return entry if is_intact(entry) else None
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[set[tuple[str, str]]]:
+    """The entries (kind, key) that any thread uses while the block lasts."""
+    record = set[tuple[str, str]]()
+    with _RECORDING:
+        _RECORDS.append(record)
+    try:
+        yield record
+    finally:
+        with _RECORDING:
+            _RECORDS[:] = [each for each in _RECORDS if each is not record]
+
+
+def sealed(kind: str, key: str) -> Mapping[str, str] | None:
+    """Path -> hex sha256 of the files of an intact entry; None if the cache does not have it."""
+    entry = paths.cache_root() / kind / key
+    if not is_intact(entry):
+        return None
+    found: dict[str, str] = json.loads((entry / _SEAL).read_text())
+    return found
 
 
 def is_intact(entry: Path) -> bool:

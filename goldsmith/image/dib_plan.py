@@ -28,6 +28,11 @@ _DEFAULTS = {
     "DIB_BOOTLOADER_DEFAULT_CMDLINE": "",
     "DIB_APT_MINIMAL_CREATE_INTERFACES": "0",  # cloud-init configures the network
 }
+# apt asks whether an index has expired. goldsmith-seal removes the file, which apt reads until then.
+_ANY_AGE = (
+    """--setup-hook='echo "Acquire::Check-Valid-Until \\"false\\";" """
+    """>"$1/etc/apt/apt.conf.d/99goldsmith-locked-index"'"""
+)
 _ROOT_ELEMENTS = {
     Distribution.debian: ("debian-minimal",),
     Distribution.fedora: ("goldsmith-fedora",),
@@ -51,6 +56,7 @@ class Inputs:
     epoch: int | None = None  # SOURCE_DATE_EPOCH, in seconds since 1970
     debian_mirror: str | None = None
     debian_security_mirror: str | None = None
+    pinned_index: bool = False  # a lock names the package index, which may have expired
     blkpg: bool = False  # partitions through BLKPG instead of device-mapper
     tmpfs: bool = False  # build in memory
 
@@ -156,6 +162,9 @@ def _distribution_env(spec: ImageSpec, inputs: Inputs) -> dict[str, str]:
         env["DIB_DISTRIBUTION_MIRROR"] = inputs.debian_mirror
     if inputs.debian_security_mirror is not None and spec.distribution is Distribution.debian:
         env["DIB_DEBIAN_SECURITY_MIRROR"] = inputs.debian_security_mirror
+    if inputs.pinned_index:
+        given = spec.dib_env.get("DIB_MMDEBSTRAP_EXTRA_ARGS", "")
+        env["DIB_MMDEBSTRAP_EXTRA_ARGS"] = f"{given} {_ANY_AGE}".strip()
     if inputs.base_image is not None:
         env["DIB_LOCAL_IMAGE"] = str(inputs.base_image)
     return env

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -24,7 +25,7 @@ from goldsmith.kubernetes.pod_schema import cached_schema, obtain_schema
 from goldsmith.spec.model import Arch, KubeletSource, KubeletSpec
 
 _BUILD_S = 7200.0  # 3 minutes on two idle cores
-_RECORD = "kubelet.json"
+_KIND, _RECORD = "kubelet", "kubelet.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,18 +72,27 @@ def record(binary: KubeletBinary | None) -> KubeletRecord | None:
 
 
 def obtain(
-    kubelet: KubeletSpec, arch: Arch, *, run: runs.Run, log_path: Path, module: Path | None = None
+    kubelet: KubeletSpec,
+    arch: Arch,
+    *,
+    run: runs.Run,
+    log_path: Path,
+    module: Path | None = None,
+    locked_go: str | None = None,
 ) -> KubeletBinary:
     """The kubelet that the spec names; the output of programs is appended to log_path.
 
-    module: the folder with go.mod, by default the project's. Raises SpecError if the spec's version is not
-    the pinned one, and BuildError or HostError if the kubelet cannot be compiled or downloaded.
+    module: the folder with go.mod, by default the project's. locked_go: the Go of a lock, as `go version`
+    prints it: a kubelet of the cache that it compiled is taken, whatever Go this host has.
+    Raises SpecError if the spec's version is not the pinned one, and BuildError or HostError if the kubelet
+    cannot be compiled or downloaded.
     """
     if kubelet.source is KubeletSource.package:
         return KubeletBinary(path=None, version=kubelet.version, source=kubelet.source)
     if kubelet.source is KubeletSource.release:
         return _release(kubelet, arch, log_path)
-    return _compiled(kubelet, arch, run, log_path, module or pin.module_folder())
+    plan = _plan(kubelet, arch, module or pin.module_folder(), locked_go)
+    return _compiled(plan, run, log_path)
 
 
 def pod_schema(kubelet: KubeletSpec, *, module: Path | None = None) -> Path | None:
@@ -144,7 +154,7 @@ class _CompilePlan:
         }
 
 
-def _compiled(kubelet: KubeletSpec, arch: Arch, run: runs.Run, log_path: Path, module: Path) -> KubeletBinary:
+def _plan(kubelet: KubeletSpec, arch: Arch, module: Path, locked_go: str | None) -> _CompilePlan:
     files = {name: (module / name).read_bytes() for name in FILES}
     go_mod = files["go.mod"].decode()
     pinned = pin.pinned(go_mod)
@@ -155,10 +165,15 @@ def _compiled(kubelet: KubeletSpec, arch: Arch, run: runs.Run, log_path: Path, m
         )
     go = go_toolchain.choose(pin.go_line(go_mod), go_toolchain.read_pin(module))
     plan = _CompilePlan(version=pinned, arch=arch, go=go, files=files)
-    entry = cache.cached("kubelet", plan.key, lambda folder: _fill(folder, plan, run, log_path))
+    before = dataclasses.replace(plan, go=dataclasses.replace(go, version=locked_go or go.version))
+    return plan if cache.sealed(_KIND, before.key) is None else before
+
+
+def _compiled(plan: _CompilePlan, run: runs.Run, log_path: Path) -> KubeletBinary:
+    entry = cache.cached(_KIND, plan.key, lambda folder: _fill(folder, plan, run, log_path))
     stored = CompiledKubelet.read(entry / _RECORD)
     return KubeletBinary(
-        path=entry / "kubelet", version=pinned, source=kubelet.source, sha256=stored.sha256,
+        path=entry / "kubelet", version=plan.version, source=KubeletSource.go_module, sha256=stored.sha256,
         provenance=stored.provenance,
     )  # fmt: skip
 

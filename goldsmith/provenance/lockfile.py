@@ -89,7 +89,7 @@ class Lock(Document):
     build: Annotated[LockedBuild, about("The build that the lock was made from.")]
     index: Annotated[
         Mapping[str, Mapping[str, str]] | None,
-        about("Debian's signed indexes by path: sha256, and date (RFC 5322); null for other distributions."),
+        about("Debian's signed indexes by path: sha256, and date (RFC 5322); null if none was used."),
     ]
     spec: Annotated[str, about("Hex sha256 of the rendered spec.")]
     python: Annotated[Mapping[str, str], about("Hex sha256 of requirements.lock.")]

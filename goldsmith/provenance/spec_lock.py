@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from goldsmith.apt import indexes, mirror, store
 from goldsmith.apt.indexes import IndexState
-from goldsmith.containers import build_context, images_lock, registry
+from goldsmith.containers import build_context, images_lock, registry, rootfs
 from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.core import files, paths, progress, runs
 from goldsmith.core.documents import as_data
@@ -61,11 +61,11 @@ def of_build(
     folder: Path,
     *,
     kubelet: KubeletRecord | None,
-    index: IndexState | None,
+    states: Mapping[str, IndexState],
 ) -> Lock:
     """The lock of the build in folder, which holds its lists already.
 
-    index: the package index that the build used.
+    states: the package indexes that the build used, by suite.
     """
     spec, images = loaded.spec, folder / images_lock.FILE
     listed = PackageList.read(folder / packages.FILE)
@@ -73,7 +73,7 @@ def of_build(
     return Lock(
         name=who.name, distribution=spec.distribution.value, release=spec.release, arch=spec.arch.value,
         build=LockedBuild(id=who.build_id, commit=who.commit),
-        index=None if index is None else about(index),
+        index=about(states.values()) if states else None,
         spec=parts["spec"], python=parts["python"], elements=parts["elements"],
         base_image=base_image.record(spec.base_image), contexts=parts["contexts"],
         kubelet=_kubelet(kubelet),
@@ -111,20 +111,34 @@ def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> LockedAnswer:
     return LockedAnswer(moved=moved, path=str(target))
 
 
-def index(spec: ImageSpec, locked: Lock | None) -> IndexState | None:
-    """The package index to build from: the locked one if the cache has it, else today's, which it then keeps.
+def index_states(spec: ImageSpec, locked: Lock | None) -> dict[str, IndexState]:
+    """The package indexes to build from, by suite: of the image, and of container images made of packages.
 
-    None where packages are not Debian's. Raises BuildError and HostError.
+    The locked ones if the cache has them, else today's, which it then keeps. Raises BuildError and HostError.
     """
-    if spec.distribution is not Distribution.debian:
-        return None
-    before = store.kept(locked.index) if locked and locked.index else None
-    if before is not None:
-        progress.note("using the locked package index from the cache")
-        return before
-    state = indexes.current(spec.release, mirror.find(spec.mirror))
-    store.keep(state)
-    return state
+    found = {}
+    for suite in _suites(spec):
+        before = _kept(suite, locked)
+        if before is not None:
+            progress.note(f"using the locked package index of {suite} from the cache")
+            found[suite] = before
+        else:
+            found[suite] = indexes.current(suite, mirror.find(spec.mirror))
+            store.keep(found[suite])
+    return found
+
+
+def _suites(spec: ImageSpec) -> list[str]:
+    contexts = build_context.collect(spec.containers, paths.project_root())
+    suites = [rootfs.read(context.folder).suite for context in contexts if context.rootfs]
+    own = [spec.release] if spec.distribution is Distribution.debian else []
+    return list(dict.fromkeys([*own, *suites]))
+
+
+def _kept(suite: str, locked: Lock | None) -> IndexState | None:
+    listed = locked.index if locked and locked.index else {}
+    mine = {path: listed[path] for path in indexes.paths_of(suite) if path in listed}
+    return store.kept(mine) if len(mine) == len(indexes.paths_of(suite)) else None
 
 
 def _note_tag_drift(spec: ImageSpec) -> None:
@@ -134,9 +148,10 @@ def _note_tag_drift(spec: ImageSpec) -> None:
             progress.note(f"tag drift: {tag.what} is {tag.found} in its registry, {tag.locked} in the lock")
 
 
-def about(state: IndexState) -> dict[str, Any]:
+def about(states: Iterable[IndexState]) -> dict[str, Any]:
     """The indexes as a lock holds them: path -> hash and date."""
-    return {path: indexes.about(text, path) for path, text in sorted(state.releases.items())}
+    releases = sorted(pair for state in states for pair in state.releases.items())
+    return {path: indexes.about(text, path) for path, text in releases}
 
 
 def _kubelet(record: KubeletRecord | None) -> dict[str, str] | None:

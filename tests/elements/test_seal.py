@@ -20,6 +20,7 @@ LEFT = (
     "var/lib/apt/lists/mirror_Packages", "var/cache/apt/pkgcache.bin", "var/cache/apt/archives/a.deb",
     "var/cache/dnf/a", "var/cache/libdnf5/a", "var/lib/dpkg/status-old", "var/log/apt/history.log",
     "var/log/dpkg.log", "var/log/journal/0123/system.journal", "etc/apt/apt.conf.d/02proxy",
+    "etc/apt/apt.conf.d/99goldsmith-locked-index",
     "etc/dib-manifests/dib-manifest-dpkg", "etc/dib_environment", "etc/dib_arguments",
     "etc/apt/sources.list", "etc/apt/sources.list.d/build.sources",
 )  # fmt: skip

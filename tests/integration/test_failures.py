@@ -20,8 +20,8 @@ pytestmark = pytest.mark.integration
 
 _START_S = 120
 _NO_DISK = {
-    "build.log", "console.log", "junit.xml", "lock.yaml", "packages.json", "resume.json", "sbom.cdx.json",
-    "secrets.json", "spec.yaml",
+    "build.log", "console.log", "inputs.json", "junit.xml", "lock.yaml", "packages.json", "resume.json",
+    "sbom.cdx.json", "secrets.json", "spec.yaml",
 }  # fmt: skip
 
 

@@ -59,6 +59,25 @@ def test_a_build_with_the_lock_of_another_has_the_same_parts(
     assert json.loads(place.inv("outdated", spec, "--json").stdout)["moved"] == []
 
 
+def test_the_archive_of_a_lock_is_imported_into_an_empty_cache(
+    place: TinyPlace, build: Path, spec: Path, tmp_path: Path
+) -> None:
+    assert place.inv("lock", spec, "--build", build.name).status == 0
+    path, archive = spec.with_name("tiny.lock.yaml"), tmp_path / "tiny.tar"
+    before = path.read_bytes()
+
+    exported = place.inv("lock", spec, "--export", archive, "--json")
+    assert exported.status == 0, exported.stderr
+    path.unlink()
+    imported = place.inv(
+        "lock", spec, "--import", archive, "--json", env={"GOLDSMITH_CACHE": str(tmp_path / "cache")}
+    )
+
+    assert imported.status == 0, imported.stderr
+    assert json.loads(imported.stdout)["sha256"] == json.loads(exported.stdout)["sha256"]
+    assert path.read_bytes() == before
+
+
 def test_a_build_that_differs_from_its_lock_is_never_verified(
     place: TinyPlace, build: Path, spec: Path
 ) -> None:

@@ -26,7 +26,7 @@ _STATUS = re.compile(r"(\./)?var/lib/dpkg/status(\.d/[^/]+)?")  # dpkg's, also o
 FILES = {
     "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
     "images.lock.json", "packages.json", "sbom.cdx.json", "secrets.json", "build.log", "console.log",
-    "junit.xml", "timings.json", "lock.yaml",
+    "junit.xml", "timings.json", "lock.yaml", "inputs.json",
 }  # fmt: skip
 
 

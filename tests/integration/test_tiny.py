@@ -17,6 +17,7 @@ pytestmark = pytest.mark.integration
 FILES = {
     "tiny-amd64.qcow2", "tiny-amd64.qcow2.sha256", "manifest.json", "spec.yaml", "packages.json",
     "build.log", "console.log", "junit.xml", "timings.json", "sbom.cdx.json", "secrets.json", "lock.yaml",
+    "inputs.json",
 }  # fmt: skip
 
 

@@ -66,10 +66,10 @@ class Rebuild:
             spec.containers, layers=spec.layers, arch=spec.arch, run=run, log_path=log,
             policy=policy.of_spec(spec),
         )  # fmt: skip
-        index = spec_lock.index(spec, None)
+        index = spec_lock.index_states(spec, None)[spec.release]
         plan = prepare.make(
             loaded, _folder(run, name), binary=binary, bundle=bundle,
-            pod_schema=kubelet.pod_schema(spec.kubelet), epoch=None if index is None else index.epoch,
+            pod_schema=kubelet.pod_schema(spec.kubelet), epoch=index.epoch,
         )  # fmt: skip
         return dib.build(plan, log_path=log)
 

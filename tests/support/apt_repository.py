@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import lzma
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,14 +26,18 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.keyring = folder / "files", folder / "keyring.gpg"
-        self._scratch, self._made = folder / "made", 0
+        self._scratch, self._made, self._until = folder / "made", 0, ""
         self._home = folder / "gnupg"
         self._home.mkdir(mode=0o700, parents=True)
         self._gpg("--quick-gen-key", "Archive of a test <archive@test.invalid>", "ed25519", "sign", "0")
         self._gpg("--output", self.keyring, "--export")
 
-    def publish(self, packages: Mapping[str, str]) -> None:
-        """Replace the packages of the repository by these (name -> version)."""
+    def publish(self, packages: Mapping[str, str], *, valid_s: int = 86400) -> None:
+        """Replace the packages of the repository by these (name -> version).
+
+        valid_s: seconds from now until the indexes expire.
+        """
+        self._until = email.utils.formatdate(time.time() + valid_s, usegmt=True)
         for path in self.folder.glob("debian/pool/main/*"):
             path.unlink()
         paragraphs = [self._package(name, version) for name, version in packages.items()]
@@ -92,7 +97,8 @@ class Repository:
         )
         release = folder / "Release"
         release.write_text(
-            f"Origin: test\nSuite: {suite}\nCodename: {suite}\nDate: {date}\nArchitectures: amd64\n"
+            f"Origin: test\nSuite: {suite}\nCodename: {suite}\nDate: {date}\nValid-Until: {self._until}\n"
+            f"Architectures: amd64\n"
             f"Components: main\nSHA256:\n{listed}"
         )
         self._gpg("--yes", "--output", folder / "InRelease", "--clearsign", release)

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,15 +12,16 @@ import pytest
 
 from goldsmith.apt import indexes
 from goldsmith.apt.mirror import Mirrors
+from goldsmith.core import paths
 from goldsmith.errors import BuildError, HostError
 
 HASH = "a" * 64
 
 
-def release(date: str = "Sat, 21 Nov 2026 09:15:44 UTC", packages: str = HASH) -> bytes:
+def release(date: str = "Sat, 21 Nov 2026 09:15:44 UTC", packages: str = HASH, until: str = "") -> bytes:
     return (
         "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
-        f"Date: {date}\nSHA256:\n {packages}   123 main/binary-amd64/Packages\n"
+        f"Date: {date}\n{until}SHA256:\n {packages}   123 main/binary-amd64/Packages\n"
         f" {'b' * 64}   45 main/binary-arm64/Packages\n"
         "-----BEGIN PGP SIGNATURE-----\nx\n-----END PGP SIGNATURE-----\n"
     ).encode()
@@ -121,3 +124,56 @@ def test_without_a_keyring_the_package_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(HostError) as e:
         indexes.current("x", Mirrors(debian="http://127.0.0.1:9", security="http://127.0.0.1:9"))
     assert "debian-archive-keyring" in (e.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("debian/dists/x/InRelease", "Sat, 28 Nov 2020 09:15:44 GMT"),
+        ("security/dists/x-security/InRelease", "Sat, 28 Nov 2020 09:15:44 GMT"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "GMT", "+0000"])
+def test_an_expired_index_is_refused_and_not_remembered(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], path: str, shown: str, zone: str
+) -> None:
+    fake("gpgv")
+    served[1][f"/{path}"] = release(until=f"Valid-Until: Sat, 28 Nov 2020 09:15:44 {zone}\n")
+
+    with pytest.raises(BuildError, match=f"Debian's index {path} expired on {re.escape(shown)}") as e:
+        indexes.current("x", served[0])
+
+    assert "clock" in (e.value.hint or "")
+    assert not (paths.cache_root() / "index").exists()
+
+
+def test_an_index_that_is_still_valid_is_used(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv")
+    served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: Sat, 28 Nov 2099 09:15:44 UTC\n")
+    assert not indexes.current("x", served[0]).pinned
+
+
+def test_an_index_without_a_readable_end_is_refused(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv")
+    served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: soon\n")
+    with pytest.raises(BuildError, match="has no valid Valid-Until: soon"):
+        indexes.current("x", served[0])
+
+
+def test_offline_the_last_state_is_refused_once_it_has_expired(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("gpgv")
+    served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: Sat, 28 Nov 2099 09:15:44 UTC\n")
+    indexes.current("x", served[0])
+    monkeypatch.setattr(time, "time", lambda: 4_200_000_000.0)
+    gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
+
+    with pytest.raises(BuildError, match="expired on") as e:
+        indexes.current("x", gone)
+
+    assert "--locked" in (e.value.hint or "")

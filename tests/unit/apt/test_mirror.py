@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -108,3 +109,11 @@ def test_an_unknown_security_mirror_is_reported(apt: Path) -> None:
     with pytest.raises(HostError, match="security updates") as e:
         mirror.find("http://spec.test/debian", apt=apt)
     assert "GOLDSMITH_DEBIAN_SECURITY_MIRROR" in (e.value.hint or "")
+
+
+def test_mirrors_that_are_not_needed_may_be_unknown_and_never_answer(apt: Path) -> None:
+    found = mirror.find("http://known.test/debian", apt=apt, needed=False)
+    assert found.debian == "http://known.test/debian"
+    assert urlsplit(found.security).hostname == "mirror.invalid"
+    with pytest.raises(HostError, match="no mirror of Debian's security updates is known"):
+        mirror.find("http://known.test/debian", apt=apt)

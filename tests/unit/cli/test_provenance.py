@@ -121,3 +121,24 @@ def test_an_error_before_the_answer_is_the_one_answer(
     jsonschema.validate(answer, documents.json_schema(ErrorAnswer))
     assert (ended, answer["code"]) == (code, code)
     assert message.startswith(f"error: {answer['message']}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"export": "a", "import_": "b"}, {"export": "a", "upgrade": True}, {"import_": "b", "upgrade": "all"}],
+)
+def test_a_lock_is_written_exported_or_imported(
+    words: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, answer, _ = failure(capsys, provenance.lock, **words)
+    assert code == 2
+    assert "do not go together" in answer["message"]
+
+
+def test_a_file_that_is_no_archive_is_one_error_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no archive")
+    code, answer, _ = failure(capsys, provenance.lock, name="debian-kubelet", import_=str(tmp_path / "file"))
+    assert code == 9
+    assert "is no archive of a lock" in answer["message"]

@@ -37,6 +37,32 @@ def test_entry_is_made_once() -> None:
     assert len(calls) == 1
 
 
+def test_entries_that_any_thread_uses_are_recorded_while_asked() -> None:
+    cache.cached("kind", "before", filler())
+    with cache.recorded() as outer:
+        cache.cached("kind", "one", filler())
+        with cache.recorded() as inner:
+            thread = threading.Thread(target=cache.cached, args=("kind", "before", filler()))
+            thread.start()
+            thread.join()
+            with pytest.raises(ZeroDivisionError):
+                cache.cached("kind", "failed", lambda _: print(1 / 0))
+    cache.cached("kind", "after", filler())
+
+    assert inner == {("kind", "before")}
+    assert outer == {("kind", "one"), ("kind", "before")}
+
+
+def test_only_an_intact_entry_has_sealed_files() -> None:
+    entry = cache.cached("kind", "key", filler())
+    sealed = cache.sealed("kind", "key")
+    assert sealed is not None
+    assert list(sealed) == ["file"]
+    (entry / "file").write_text("else")
+    assert cache.sealed("kind", "key") is None
+    assert cache.sealed("kind", "other") is None
+
+
 @pytest.mark.parametrize("harm", ["changed", "missing", "more"])
 def test_broken_entry_is_made_again(harm: str) -> None:
     entry = cache.cached("kind", "key", filler())

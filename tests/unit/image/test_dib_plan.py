@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,20 @@ def test_the_mirrors_are_for_debian_only() -> None:
     assert plan(**mirrors).env["DIB_DISTRIBUTION_MIRROR"] == "http://m.test"
     assert plan(**mirrors).env["DIB_DEBIAN_SECURITY_MIRROR"] == "http://s.test"
     assert "DIB_DISTRIBUTION_MIRROR" not in plan(fedora, **mirrors).env
+
+
+@pytest.mark.parametrize("given", [{}, {"DIB_MMDEBSTRAP_EXTRA_ARGS": "--include=a"}])
+def test_apt_takes_a_locked_index_of_any_age_and_no_other(given: dict[str, str]) -> None:
+    spec = dataclasses.replace(PLAIN, dib_env=given)
+
+    plain = plan(spec).env.get("DIB_MMDEBSTRAP_EXTRA_ARGS", "")
+    pinned = plan(spec, pinned_index=True).env
+
+    assert plain == " ".join(given.values())
+    words = shlex.split(pinned["DIB_MMDEBSTRAP_EXTRA_ARGS"])
+    assert words[:-1] == list(given.values())
+    hook = words[-1].removeprefix("--setup-hook=")
+    assert re.fullmatch(r'echo .*Check-Valid-Until.* >"\$1/etc/apt/apt.conf.d/99goldsmith-[a-z-]+"', hook)
 
 
 def test_the_build_mirror_does_not_stay_in_the_image() -> None:

@@ -20,11 +20,17 @@ def run(tmp_path: Path) -> runs.Run:
 
 
 def obtain(
-    run: runs.Run, module: Path, *, arch: Arch = Arch.amd64, version: str = "1.35.4"
+    run: runs.Run,
+    module: Path,
+    *,
+    arch: Arch = Arch.amd64,
+    version: str = "1.35.4",
+    locked_go: str | None = None,
 ) -> kubelet.KubeletBinary:
     return kubelet.obtain(
-        KubeletSpec(version=version), arch, run=run, log_path=run.folder / "log", module=module
-    )
+        KubeletSpec(version=version), arch, run=run, log_path=run.folder / "log", module=module,
+        locked_go=locked_go,
+    )  # fmt: skip
 
 
 def builds(go: Path) -> int:
@@ -78,6 +84,25 @@ def test_a_changed_input_is_compiled_again(go: Path, module: Path, run: runs.Run
 
     assert second.path != first.path
     assert builds(go) == 2
+
+
+@pytest.mark.parametrize("host", ["go version go1.26.2 linux/amd64\n", ""])
+def test_a_locked_kubelet_comes_from_the_cache_whatever_go_the_host_has(
+    go: Path, module: Path, run: runs.Run, host: str
+) -> None:
+    first = obtain(run, module)
+    if host:
+        (go / "version").write_text(host)
+    else:
+        (go / "go").unlink()
+
+    assert obtain(run, module, locked_go="go1.26.1 linux/amd64") == first
+
+
+def test_a_locked_kubelet_that_the_cache_lost_is_compiled_by_the_go_of_the_host(
+    go: Path, module: Path, run: runs.Run
+) -> None:
+    assert obtain(run, module, locked_go="go1.20.1 linux/amd64").provenance["go"] == "go1.26.1 linux/amd64"
 
 
 def test_a_failed_build_leaves_nothing_and_shows_gos_output(
