@@ -23,7 +23,7 @@ from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
-from goldsmith.errors import SpecError
+from goldsmith.errors import GoldsmithError, SpecError
 from goldsmith.host import preflight
 from goldsmith.image import (
     base_image,
@@ -140,7 +140,7 @@ def build(name: str, options: Options) -> BuildResult:
         _check_host(loaded.spec, options)
     folder = _folder(loaded, options)
     progress.note(f"build {folder.name} in {folder}")
-    with runs.run(out=options.out) as run, _kept_if_asked(folder, options):
+    with _named(folder), runs.run(out=options.out) as run, _kept_if_asked(folder, options):
         run.claim_build(folder)
         context = BuildContext(
             loaded=loaded, identity=_identity(loaded, folder), folder=folder, options=options,
@@ -235,6 +235,16 @@ def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
     return Identity(
         name=loaded.spec.name, build_id=folder.name, commit=commit, dirty=dirty, spec_sha256=loaded.sha256
     )
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Errors carry the folder of the build."""
+    try:
+        yield
+    except GoldsmithError as e:
+        e.build = folder
+        raise
 
 
 @contextlib.contextmanager

@@ -268,7 +268,7 @@ def _shown(argv: Sequence[Arg], secrets: Sequence[str]) -> str:
 
 
 def _not_installed(name: str) -> HostError:
-    return HostError(f"{name} is not installed", hint="run: scripts/inv doctor")
+    return HostError(f"{name} is not installed", hint="run: scripts/inv doctor", retryable=False)
 
 
 @contextlib.contextmanager

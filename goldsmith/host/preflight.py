@@ -21,6 +21,7 @@ from goldsmith.spec import load
 from goldsmith.spec.model import DiskFormat, Distribution, ImageSpec, KubeletSource
 
 _MIB = 1024 * 1024
+_MIRRORS = "mirrors"
 _MIRROR_TIMEOUT_S = 15
 _BUILD_IN_MEMORY_MIB = 5120
 _MEMINFO = Path("/proc/meminfo")
@@ -84,7 +85,10 @@ def require(
     bad = [check for check in checks if not check.ok and check.name not in left_out]
     if bad:
         listed = "".join(f"\n  {check.name}: {check.found}\n    {check.remedy}" for check in bad)
-        raise HostError(f"this host cannot build {spec.name}{listed}", hint="run: scripts/inv doctor")
+        raise HostError(
+            f"this host cannot build {spec.name}{listed}", hint="run: scripts/inv doctor",
+            retryable=all(check.name == _MIRRORS for check in bad),
+        )  # fmt: skip
     return checks
 
 
@@ -105,7 +109,7 @@ def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Che
     yield check_memory(spec)
     yield check_output(out)
     if needs_mirror(spec):
-        yield _guarded("mirrors", lambda: check_mirrors(spec))
+        yield _guarded(_MIRRORS, lambda: check_mirrors(spec))
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -270,7 +274,7 @@ def check_mirrors(spec: ImageSpec | None) -> Check:
                 answer.read(1)
         except (OSError, ValueError) as e:
             return Check(
-                name="mirrors", ok=False, found=f"cannot read {url}: {e}",
+                name=_MIRRORS, ok=False, found=f"cannot read {url}: {e}",
                 remedy=f"set {mirror.DEBIAN_VARIABLE} and {mirror.SECURITY_VARIABLE} to mirrors that answer",
             )  # fmt: skip
-    return Check(name="mirrors", ok=True, found=found)
+    return Check(name=_MIRRORS, ok=True, found=found)

@@ -100,6 +100,20 @@ def test_the_host_check_looks_at_the_folder_of_the_build(
     assert asked == [tmp_path / "elsewhere"]
 
 
+@pytest.mark.programs("git")
+def test_an_error_names_the_folder_of_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_context: BuildContext) -> None:
+        raise BuildError("the stage failed")
+
+    monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
+    monkeypatch.setattr(pipeline, "_make", fail)
+
+    with pytest.raises(BuildError) as e:
+        pipeline.build("debian-kubelet", Options(out=tmp_path / "out"))
+
+    assert [e.value.build] == list((tmp_path / "out/debian-kubelet").iterdir())
+
+
 def test_an_unknown_stage_is_an_error_of_the_user() -> None:
     with pytest.raises(SpecError, match="no stage is called 'boott'") as e:
         pipeline.build("debian-kubelet", Options(start="boott"))
