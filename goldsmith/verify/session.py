@@ -49,7 +49,7 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     """
     missing = [folder for folder in subject.tests if not folder.is_dir()]
     if missing:
-        raise VerificationError(
+        raise SpecError(
             f"the folder of test suites {missing[0]} does not exist",
             hint="correct verify.tests in the spec, or --tests",
         )

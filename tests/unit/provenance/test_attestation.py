@@ -351,7 +351,7 @@ def test_a_missing_passphrase_is_asked_for_at_a_terminal_alone(
 
 def test_a_file_that_is_no_key_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    with pytest.raises(ProvenanceError, match="No such file"):
+    with pytest.raises(SpecError, match="No such file"):
         dsse.public_key(path)
     path.write_text("no key")
     with pytest.raises(ProvenanceError, match="it is no PEM private key"):

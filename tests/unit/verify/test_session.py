@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from goldsmith.core import files, proc, runs
-from goldsmith.errors import BootError, VerificationError
+from goldsmith.errors import BootError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image.verdict import Verdict
 from goldsmith.verify import qemu, session
@@ -337,7 +337,7 @@ def test_a_vm_that_does_not_come_back_is_lost(
 
 
 def test_a_missing_folder_of_suites_is_an_error(lab: Lab, tmp_path: Path) -> None:
-    with pytest.raises(VerificationError, match="typo"):
+    with pytest.raises(SpecError, match="typo"):
         lab.run(tests=[tmp_path / "typo"])
 
 
