@@ -24,7 +24,7 @@ from goldsmith.core import build_folders, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
 from goldsmith.errors import GoldsmithError, SpecError
-from goldsmith.host import preflight
+from goldsmith.host import package_check, preflight
 from goldsmith.image import (
     base_image,
     build_info,
@@ -137,7 +137,7 @@ def build(name: str, options: Options) -> BuildResult:
     with timings.stage("spec"):
         loaded = load.load(name, options.variables)
     with runs.run(out=options.out), timings.stage("preflight"):
-        _check_host(loaded.spec, options)
+        _check_host(loaded, options)
     folder = _folder(loaded, options)
     progress.note(f"build {folder.name} in {folder}")
     with _named(folder), runs.run(out=options.out) as run, _kept_if_asked(folder, options):
@@ -206,11 +206,14 @@ def _check_options(name: str, options: Options) -> None:
         )
 
 
-def _check_host(spec: ImageSpec, options: Options) -> None:
+def _check_host(loaded: LoadedSpec, options: Options) -> None:
+    spec = loaded.spec
     _check_buildable(spec)
     vulnerabilities.needed(spec.fail_on)
     # a locked build may have all its packages in the cache
     preflight.require(spec, out=options.out, left_out=("mirrors",) if options.locked else ())
+    if not options.locked:
+        package_check.require(loaded)
 
 
 def _check_buildable(spec: ImageSpec) -> None:

@@ -27,8 +27,8 @@ def install(defaults: Mapping[str, str]) -> None:
     """
     _Machine.defaults = defaults
     invoke.parser.parser.ParseMachine = _Machine  # type: ignore[misc]
-    Program.parse_tasks = _reported(Program.parse_tasks)  # type: ignore[method-assign]
-    Program.parse_cleanup = _reported(Program.parse_cleanup)  # type: ignore[method-assign]
+    for step in ("parse_tasks", "parse_cleanup"):
+        setattr(Program, step, _reported(getattr(Program, step)))
 
 
 class _Machine(ParseMachine):
@@ -48,8 +48,9 @@ class _Machine(ParseMachine):
     def complete_context(self) -> None:
         missing = list(self.context.missing_positional_args) if self.context else []
         for argument in missing:
-            if argument.name in self.defaults:
-                argument.set_value(self.defaults[argument.name])
+            default = self.defaults.get(str(argument.name))
+            if default is not None:
+                argument.set_value(default)
         names = [str(argument.name).upper() for argument in missing if argument.value is None]
         if names:
             raise self._mistake(f"{self.context.name} needs {' and '.join(names)}")
@@ -65,6 +66,7 @@ class _Machine(ParseMachine):
         try:
             super().see_value(value)
         except ValueError:
+            assert self.flag is not None  # it is what refused the value
             kind = _KINDS.get(self.flag.kind, "another value")
             raise self._mistake(f"{to_flag(self.flag.name)} takes {kind}, got {value!r}") from None
 

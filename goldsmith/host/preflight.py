@@ -16,8 +16,9 @@ from goldsmith.core import paths, privilege, proc, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import GoldsmithError, HostError
-from goldsmith.host import accelerator, docker_engine, partitions, tools
+from goldsmith.host import accelerator, docker_engine, package_check, partitions, tools
 from goldsmith.spec import load
+from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import DiskFormat, Distribution, ImageSpec, KubeletSource
 
 _MIB = 1024 * 1024
@@ -49,7 +50,10 @@ class DoctorReport(Document):
 
 def doctor(name: str) -> DoctorReport:
     """Every check of this host, for the needs of a spec."""
-    checks = tuple(host_checks(load.load(name, {}).spec))
+    loaded = load.load(name, {})
+    checks = tuple(host_checks(loaded.spec))
+    if loaded.spec.packages:
+        checks = (*checks, _guarded("packages", lambda: check_packages(loaded)))
     return DoctorReport(ok=all(check.ok for check in checks), checks=checks)
 
 
@@ -110,6 +114,12 @@ def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Che
     yield check_output(out)
     if needs_mirror(spec):
         yield _guarded(_MIRRORS, lambda: check_mirrors(spec))
+
+
+def check_packages(loaded: LoadedSpec) -> Check:
+    """Debian has the packages that the spec names. Raises SpecError, and HostError without a mirror."""
+    package_check.require(loaded)
+    return Check(name="packages", ok=True, found=f"{len(loaded.spec.packages)} named by the spec")
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from goldsmith.spec.problem import Problem
 
 SUFFIX = ".yaml.j2"
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NO_DOCUMENT = YamlDocument(origin=lambda line: ("spec", line))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,8 @@ class LoadedSpec:
     path: Path
     sha256: str  # of the rendered text
     elements: tuple[Path, ...]  # folders of elements besides diskimage-builder's; the first one wins
+    # for problems that only a later look at the host or at a mirror shows, with the line of their key
+    document: YamlDocument = field(default_factory=lambda: _NO_DOCUMENT, repr=False, compare=False)
 
 
 def names(*, root: Path | None = None) -> list[str]:
@@ -70,6 +73,7 @@ def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None =
         path=location.path,
         sha256=hashlib.sha256(rendered.text.encode()).hexdigest(),
         elements=location.elements(),
+        document=document,
     )
 
 
