@@ -65,6 +65,7 @@ class Options:
     refresh: bool = False
     start: str = STAGES[0]
     locked: bool = False
+    keep_going: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +210,7 @@ def _check_options(name: str, options: Options) -> None:
 def _check_host(loaded: LoadedSpec, options: Options) -> None:
     spec = loaded.spec
     _check_buildable(spec)
+    bundler.require_allowed(spec)
     vulnerabilities.needed(spec.fail_on)
     # a locked build may have all its packages in the cache
     preflight.require(spec, out=options.out, left_out=("mirrors",) if options.locked else ())
@@ -362,6 +364,7 @@ def _subject(context: BuildContext, made: Manifest) -> session.Subject:
     return session.Subject(
         image=context.folder / made.disk.file, out=context.folder, manifest=made,
         tests=[paths.project_root() / folder for folder in context.spec.verify.tests],
+        fail_fast=not context.options.keep_going,
     )  # fmt: skip
 
 

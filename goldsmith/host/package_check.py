@@ -39,7 +39,10 @@ def require(loaded: LoadedSpec) -> None:
         for problem in problems:
             progress.note(f"{problem}; an element or dib-env may add its source")
     elif problems:
-        raise SpecError("\n".join(map(str, problems)), problems=problems)
+        raise SpecError(
+            "\n".join(map(str, problems)),
+            hint="correct the key packages, or add an element that adds their source", problems=problems,
+        )  # fmt: skip
 
 
 def _problems(loaded: LoadedSpec, known: frozenset[str]) -> Iterator[Problem]:

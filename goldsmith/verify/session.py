@@ -126,6 +126,8 @@ class _Session:
                 guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
         with self._powered_on(machine, "reboot", boot_deadline_s) as guest:
             self._phase("rebooted", expected, guest, (*folders, SUITES / "rebooted"))
+            if self.is_over():
+                return
             self._phase("collected", expected, guest, (SUITES / "collected",))
 
     def start_over(self) -> None:

@@ -110,6 +110,7 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("verify-image", "no-such.qcow2"), 2, "there is no disk image"),
         (("boot", "never-built"), 2, "no verified build of never-built"),
         (("sign", "never-built"), 2, "no private key is given"),
+        (("verify-image", "x", "--fail-fast", "--keep-going"), 2, "exclude each other"),
         (("no-such-task",), 2, "there is no task no-such-task"),
         (("build-imag",), 2, "did you mean build-image?"),
         (("--help", "build-imag"), 2, "did you mean build-image?"),
@@ -192,12 +193,12 @@ def test_out_is_an_option_of_the_build_and_changes_no_environment(
     before, asked = dict(os.environ), []
 
     def refuse(_name: str, options: pipeline.Options) -> None:
-        asked.append((options.out, dict(os.environ)))
+        asked.append((options.out, options.keep_going, dict(os.environ)))
         raise HostError("no loop device")
 
     monkeypatch.setattr(pipeline, "build", refuse)
 
-    code, _, _ = invoke("build-image", "--out", str(tmp_path / "elsewhere"))
+    code, _, _ = invoke("build-image", "--keep-going", "--out", str(tmp_path / "elsewhere"))
 
     assert code == 3
-    assert asked == [(tmp_path / "elsewhere", before)]
+    assert asked == [(tmp_path / "elsewhere", True, before)]

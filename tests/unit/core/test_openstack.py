@@ -11,7 +11,7 @@ import openstack.exceptions
 import pytest
 import yaml
 
-from goldsmith.core import openstack as sdk
+from goldsmith.core.openstack import connect, translated
 from goldsmith.errors import CloudError
 
 VERSION = b'{"version": {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": "URL"}]}}'
@@ -68,7 +68,7 @@ def test_a_login_that_a_cloud_rejects_has_the_hint_of_its_kind(
     (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"mine": cloud}}))
 
     with pytest.raises(CloudError, match="the cloud mine rejects our login") as e:
-        sdk.connect("mine", clouds_yaml=tmp_path / "clouds.yaml", error=CloudError)
+        connect("mine", clouds_yaml=tmp_path / "clouds.yaml", error=CloudError)
 
     assert str(e.value.hint).startswith(hint)
     assert e.value.retryable is False
@@ -91,7 +91,7 @@ def test_what_a_cloud_refuses_is_not_tried_again(
     refusal: Any = openstack.exceptions.HttpException("no")
     refusal.status_code = status
 
-    with pytest.raises(CloudError) as e, sdk.translated("Glance does not change it"):
+    with pytest.raises(CloudError) as e, translated("Glance does not change it"):
         raise refusal
 
     assert (e.value.hint or "").startswith(hint or "")
@@ -100,7 +100,7 @@ def test_what_a_cloud_refuses_is_not_tried_again(
 
 
 def test_a_cloud_that_does_not_answer_may_answer_later() -> None:
-    with pytest.raises(CloudError) as e, sdk.translated("Glance does not answer"):
+    with pytest.raises(CloudError) as e, translated("Glance does not answer"):
         raise ConnectionRefusedError(111, "Connection refused")
 
     assert e.value.retryable is True

@@ -166,7 +166,14 @@ def test_one_failed_test_in_any_phase_is_a_failed_image(lab: Lab, phase: str) ->
         verdict.require(lab.out)
 
 
-@pytest.mark.parametrize(("phase", "run"), [("sealed", ["sealed"]), ("booted", ["sealed", "booted"])])
+@pytest.mark.parametrize(
+    ("phase", "run"),
+    [
+        ("sealed", ["sealed"]),
+        ("booted", ["sealed", "booted"]),
+        ("rebooted", ["sealed", "booted", "rebooted"]),
+    ],
+)
 def test_a_verification_can_end_at_the_first_failure(lab: Lab, phase: str, run: list[str]) -> None:
     lab.reports(phase, BAD)
 
