@@ -31,6 +31,11 @@ class GoldsmithError(Exception):
         if retryable is not None:
             self.retryable = retryable
 
+    def forget(self, folder: Path) -> None:
+        """Drop a hint that names a file of a folder that is about to be removed."""
+        if self.hint is not None and str(folder) in self.hint:
+            self.hint = None
+
 
 class SpecError(GoldsmithError):
     """The user's spec is wrong; the message lists every problem, one a line."""

@@ -309,13 +309,16 @@ def export_images(name: str, variables: Mapping[str, str], target: Path | None, 
     require_allowed(loaded.spec)
     target = target or paths.out_root() / f"{loaded.spec.name}-images"
     target.mkdir(parents=True, exist_ok=True)
+    log_path = target / "export.log"  # it stays where the export fails
+    log_path.unlink(missing_ok=True)
     with runs.run() as run:
         bundle = export(
             loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
-            refresh=refresh, log_path=run.folder / "export.log", policy=policy.of_spec(loaded.spec),
+            refresh=refresh, log_path=log_path, policy=policy.of_spec(loaded.spec),
         )  # fmt: skip
         partial = target / ".bundle.tar.part"
         shutil.copyfile(bundle.path, partial)
         partial.replace(target / BUNDLE)
         files.write_atomically(target / images_lock.FILE, bundle.lock_path.read_bytes())
+    log_path.unlink(missing_ok=True)
     return dataclasses.replace(bundle, path=target / BUNDLE, lock_path=target / images_lock.FILE)

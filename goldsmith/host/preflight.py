@@ -7,7 +7,7 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -69,7 +69,8 @@ def host_checks(
     """
     try:
         with runs.run_folder(run) as folder:
-            return list(_all_checks(spec, folder, out or paths.out_root()))
+            checks = list(_all_checks(spec, folder, out or paths.out_root()))
+            return [replace(each, remedy="") if str(folder) in each.remedy else each for each in checks]
     except OSError as e:
         return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
     except HostError as e:

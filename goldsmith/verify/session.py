@@ -16,7 +16,7 @@ from pathlib import Path
 from goldsmith.core import progress, runs
 from goldsmith.core.files import sha256_of
 from goldsmith.core.runs import Run
-from goldsmith.errors import EmulatorError, SpecError, VerificationError
+from goldsmith.errors import BootError, EmulatorError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image import mount
 from goldsmith.image.manifest import Manifest
@@ -59,6 +59,10 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
         expected = session.inspect_offline(before)
         if not session.is_over():
             _test_booted(session, expected)
+    except BootError as e:
+        if e.hint is not None:  # it names the console in the scratch folder
+            e.hint = f"see {subject.out / 'console.log'}"
+        raise
     finally:
         counts = session.keep()
     if sha256_of(subject.image) != before:

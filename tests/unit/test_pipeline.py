@@ -19,7 +19,14 @@ from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, paths
 from goldsmith.core.documents import as_data
 from goldsmith.core.runs import Run
-from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError, VerificationError
+from goldsmith.errors import (
+    BuildError,
+    CommandError,
+    HostError,
+    ProvenanceError,
+    SpecError,
+    VerificationError,
+)
 from goldsmith.image import prepare
 from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes import kubelet
@@ -172,6 +179,21 @@ def test_an_image_that_the_policy_does_not_allow_is_refused_before_anything_is_m
         bundler.export_images(spec, {}, None, refresh=False)
 
     assert not (tmp_path / "out").exists()
+
+
+def test_the_log_of_a_failed_export_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def export(_containers: object, *, log_path: Path, **_options: object) -> None:
+        log_path.write_text("why\n")
+        raise CommandError("skopeo copy", 1, ["why"], log_path)
+
+    monkeypatch.setattr(bundler, "export", export)
+    monkeypatch.setattr(bundler, "require_allowed", lambda _spec: None)
+
+    with pytest.raises(CommandError) as e:
+        bundler.export_images(str(disallowed(tmp_path)), {}, tmp_path / "target", refresh=False)
+
+    assert e.value.hint == f"full log: {tmp_path / 'target/export.log'}"
+    assert (tmp_path / "target/export.log").read_text() == "why\n"
 
 
 def test_a_policy_and_its_keys_may_lie_beside_the_spec(tmp_path: Path) -> None:

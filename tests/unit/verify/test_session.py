@@ -277,9 +277,10 @@ def test_a_lost_vm_is_a_boot_error_and_no_failed_test(
     )
     lab.reports("booted", BAD)
 
-    with pytest.raises(BootError, match=rf"(?s)lost in phase booted.*{panic}"):
+    with pytest.raises(BootError, match=rf"(?s)lost in phase booted.*{panic}") as e:
         lab.run()
 
+    assert e.value.hint == f"see {lab.out / 'console.log'}"
     assert panic in (lab.out / "console.log").read_text()
 
 
