@@ -12,17 +12,36 @@ class GoldsmithError(Exception):
     """An expected failure: shown as one message and a hint, never as a traceback."""
 
     exit_code = 1
+    retryable: bool | None = None  # the same call may succeed later, with nothing changed; None: not known
 
-    def __init__(self, message: str, *, hint: str | None = None, problems: Iterable[object] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        problems: Iterable[object] = (),
+        failed: Iterable[str] = (),
+        retryable: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.hint = hint
         self.problems = tuple(problems)  # spec.problem.Problem of each line that the message lists
+        self.failed = tuple(failed)  # tests that failed, PHASE: TEST: MESSAGE
+        self.build: Path | None = None  # folder of the build that failed
+        if retryable is not None:
+            self.retryable = retryable
+
+    def forget(self, folder: Path) -> None:
+        """Drop a hint that names a file of a folder that is about to be removed."""
+        if self.hint is not None and str(folder) in self.hint:
+            self.hint = None
 
 
 class SpecError(GoldsmithError):
     """The user's spec is wrong; the message lists every problem, one a line."""
 
     exit_code = 2
+    retryable = False
 
 
 class HostError(GoldsmithError):
@@ -71,6 +90,8 @@ class BootError(GoldsmithError):
 class EmulatorError(BootError):
     """The VM was lost to a known fault of the emulator: this says nothing about the image."""
 
+    retryable = True
+
 
 class CloudError(GoldsmithError):
     """A cloud, or its Heat, did not do what it was asked for."""
@@ -82,6 +103,7 @@ class VerificationError(GoldsmithError):
     """The image booted and is not what it must be, or no test ran."""
 
     exit_code = 6
+    retryable = False
 
 
 class PublishError(GoldsmithError):
@@ -94,3 +116,4 @@ class ProvenanceError(GoldsmithError):
     """Something is not pinned, not signed, or not what was signed."""
 
     exit_code = 9
+    retryable = False

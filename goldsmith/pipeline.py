@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith import resume
+from goldsmith import build_checks, resume
 from goldsmith.apt import mirror, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
@@ -24,8 +24,7 @@ from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, cache, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.runs import Run
-from goldsmith.errors import BuildError, GoldsmithError, HostError, SpecError
-from goldsmith.host import preflight
+from goldsmith.errors import GoldsmithError, SpecError
 from goldsmith.image import (
     base_image,
     checkout,
@@ -41,7 +40,7 @@ from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict
-from goldsmith.kubernetes import kubelet, pod_check
+from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.provenance import build_inputs, lockfile, spec_lock
 from goldsmith.provenance.build_inputs import BuildInputs
@@ -49,7 +48,7 @@ from goldsmith.provenance.lockfile import Lock
 from goldsmith.scan import sbom, secrets, vulnerabilities
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import Arch, Distribution, ImageSpec
+from goldsmith.spec.model import Distribution, ImageSpec
 from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
@@ -67,6 +66,7 @@ class Options:
     refresh: bool = False
     start: str = STAGES[0]
     locked: bool = False
+    keep_going: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,11 +139,12 @@ def build(name: str, options: Options) -> BuildResult:
     with timings.stage("spec"):
         loaded = load.load(name, options.variables)
     with runs.run(out=options.out), timings.stage("preflight"):
-        _check_host(loaded.spec, options)
-        pod_check.check(loaded, _pod_schema_for_check(loaded.spec, options))
+        build_checks.require(
+            loaded, out=options.out, locked=options.locked, resumed=options.start in resume.RESUMABLE
+        )
     folder = _folder(loaded, options)
     progress.note(f"build {folder.name} in {folder}")
-    with runs.run(out=options.out) as run, _kept_if_asked(folder, options):
+    with _named(folder), runs.run(out=options.out) as run, _kept_if_asked(folder, options):
         run.claim_build(folder)
         context = BuildContext(
             loaded=loaded, identity=_identity(loaded, folder), folder=folder, options=options,
@@ -212,36 +213,6 @@ def _check_options(name: str, options: Options) -> None:
         )
 
 
-def _check_host(spec: ImageSpec, options: Options) -> None:
-    _check_buildable(spec)
-    vulnerabilities.needed(spec.fail_on)
-    # a locked build may have all its packages in the cache
-    preflight.require(spec, out=options.out, left_out=("mirrors",) if options.locked else ())
-
-
-def _pod_schema_for_check(spec: ImageSpec, options: Options) -> Path | None:
-    """Fetched now if need be, so that a mistake in a pod is found before anything is built."""
-    if spec.kubelet is None or not spec.verify.pods:
-        return None
-    found = kubelet.cached_pod_schema(spec.kubelet)
-    if found is not None or options.locked or options.start in resume.RESUMABLE:
-        return found
-    try:
-        return kubelet.pod_schema(spec.kubelet)
-    except (BuildError, HostError) as e:
-        progress.note(f"pods are checked by {pod_check.RULES} alone: {e}")
-        return None
-
-
-def _check_buildable(spec: ImageSpec) -> None:
-    """Refuse specs that goldsmith can plan but not build yet."""
-    if spec.arch is not Arch.amd64:
-        raise SpecError(
-            f"{spec.name}: {spec.arch} images can be planned but not built yet",
-            hint=f"run: scripts/inv plan {spec.name}",
-        )
-
-
 def _folder(loaded: LoadedSpec, options: Options) -> Path:
     """The folder of the failed build to resume, or a new one."""
     if options.start in resume.RESUMABLE:
@@ -266,6 +237,16 @@ def _compared_if_red(context: BuildContext) -> Iterator[None]:
         yield
     except GoldsmithError:
         red_build.note_differences(context.loaded, context.folder)
+        raise
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Errors carry the folder of the build."""
+    try:
+        yield
+    except GoldsmithError as e:
+        e.build = folder
         raise
 
 
@@ -406,6 +387,7 @@ def _subject(context: BuildContext, made: Manifest) -> session.Subject:
     return session.Subject(
         image=context.folder / made.disk.file, out=context.folder, manifest=made,
         tests=[paths.project_root() / folder for folder in context.spec.verify.tests],
+        fail_fast=not context.options.keep_going,
     )  # fmt: skip
 
 

@@ -153,6 +153,7 @@ def _last_known(suite: str, why: OSError) -> IndexState:
         raise HostError(
             f"cannot fetch Debian's index, and no earlier one is known: {why}",
             hint="check the network, or name a mirror in GOLDSMITH_DEBIAN_MIRROR",
+            retryable=True,
         ) from why
     releases = {name: text.encode() for name, text in kept.items()}
     for name, text in releases.items():

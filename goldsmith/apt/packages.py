@@ -72,7 +72,8 @@ def _listed(
         with progress.step(f"read {rest}{name}"), indexes.open_url(f"{base}/{rest}{name}") as answer:
             data = answer.read()
     except OSError as e:
-        raise HostError(f"cannot fetch {rest}{name}: {e}", hint="check the network and the mirror") from e
+        message = f"cannot fetch {rest}{name}: {e}"
+        raise HostError(message, hint="check the network and the mirror", retryable=True) from e
     if hashlib.sha256(data).hexdigest() != signed[1]:
         raise BuildError(f"{rest}{name} does not match the signed index {path}", hint="use another mirror")
     for paragraph in lzma.decompress(data).decode().split("\n\n"):

@@ -13,7 +13,7 @@ import lzma
 import re
 import shutil
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from goldsmith.apt import indexes
@@ -74,6 +74,13 @@ class Store:
 
         return cache.cached("debian", sha256, fetch) / _FILE
 
+    def lists(self, component: str) -> Iterator[tuple[str, str]]:
+        """Area and text of each list of packages of a component. Raises OSError without a response."""
+        ending = f"/{component}/binary-{self._arch}/Packages.xz"
+        for path, sha256 in self._lists.items():
+            if path.endswith(ending):
+                yield path.partition("/")[0], lzma.decompress(self.get(path, sha256).read_bytes()).decode()
+
     @functools.cached_property
     def _digests(self) -> frozenset[str]:
         return frozenset(self._lists.values())
@@ -81,13 +88,9 @@ class Store:
     def _packages(self, component: str) -> dict[str, str]:
         """The hex sha256 of each .deb, by path, in the lists of a component (main ...)."""
         if component not in self._offered:
-            ending = f"/{component}/binary-{self._arch}/Packages.xz"
             found: dict[str, str] = {}
-            for path, sha256 in self._lists.items():
-                if path.endswith(ending):
-                    area = path.partition("/")[0]
-                    text = lzma.decompress(self.get(path, sha256).read_bytes()).decode()
-                    found.update({f"{area}/{file}": digest for file, digest in _PACKAGE.findall(text)})
+            for area, text in self.lists(component):
+                found.update({f"{area}/{file}": digest for file, digest in _PACKAGE.findall(text)})
             self._offered[component] = found
         return self._offered[component]
 

@@ -12,7 +12,9 @@ from invoke.tasks import task
 
 from goldsmith.cli import common
 from goldsmith.cli.common import JSON, NAME, OUT, VAR
+from goldsmith.errors import SpecError
 
+_KEEP_GOING = "run all phases of the tests (sealed, booted, rebooted, collected), also after one that failed"
 _REFRESH = "fetch package indexes again and rebuild the container images, even if the cache is fresh"
 
 
@@ -23,6 +25,7 @@ _REFRESH = "fetch package indexes again and rebuild the container images, even i
         "name": NAME, "var": VAR, "out": OUT, "json": JSON, "refresh": _REFRESH,
         "keep": "keep the disk image if the build fails, for --from or to inspect it",
         "locked": "fail if any package, container or element differs from NAME.lock.yaml",
+        "keep_going": _KEEP_GOING,
         "from": "resume the last failed build that was kept, at this stage: boot or verify",
     },
 )  # fmt: skip
@@ -34,6 +37,7 @@ def build_image(
     from_: str = "spec",
     refresh: bool = False,
     locked: bool = False,
+    keep_going: bool = False,
     out: str = "",
     json: bool = False,
 ) -> None:
@@ -45,7 +49,7 @@ def build_image(
     with common.reported(as_json=json):
         options = pipeline.Options(
             variables=common.variables(var or ()), out=paths.out_root(out), keep=keep, refresh=refresh,
-            start=from_, locked=locked,
+            start=from_, locked=locked, keep_going=keep_going,
         )  # fmt: skip
         result = pipeline.build(name, options)
         output.show(result)
@@ -69,11 +73,13 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
     """Check a spec and its pods, and print the commands of a build. Changes nothing, fetches nothing."""
     from goldsmith.cli import output
     from goldsmith.cli.answers import PlanAnswer
+    from goldsmith.containers import bundler
     from goldsmith.image import prepare
     from goldsmith.kubernetes import kubelet, pod_check
 
     with common.reported(as_json=json):
         loaded, dib_plan = prepare.plan(name, common.variables(var or ()))
+        bundler.require_allowed(loaded.spec)
         kubelet_spec = loaded.spec.kubelet
         pod_schema = None if kubelet_spec is None else kubelet.cached_pod_schema(kubelet_spec)
         checked_by = pod_check.check(loaded, pod_schema)
@@ -98,10 +104,9 @@ def export_images(
     """Write a spec's container images into one OCI archive, and its lock beside it."""
     from goldsmith.cli.answers import BundleAnswer
     from goldsmith.containers import bundler
-    from goldsmith.core import paths
 
     with common.reported(as_json=json):
-        target = Path(out) if out else paths.out_root() / f"{Path(name).name}-images"
+        target = Path(out) if out else None
         bundle = bundler.export_images(name, common.variables(var or ()), target, refresh=refresh)
         if json:
             common.print_document(BundleAnswer.of(bundle))
@@ -116,7 +121,8 @@ def export_images(
         "manifest": "manifest.json to compare with; default: only the image's own build.json",
         "out": "folder for junit.xml and console.log; default: verify-FILE in the current folder",
         "tests": "folder with more pytest-testinfra suites; may be repeated",
-        "fail_fast": "end after the first phase with a failed test (sealed, booted, rebooted, collected)",
+        "fail_fast": "the default: end after the first phase with a failed test",
+        "keep_going": _KEEP_GOING,
         "json": JSON,
     },
 )  # fmt: skip
@@ -127,6 +133,7 @@ def verify_image(
     out: str = "",
     tests: Any = None,
     fail_fast: bool = False,
+    keep_going: bool = False,
     json: bool = False,
 ) -> None:
     """Verify any disk image, offline and in a throw-away VM without network."""
@@ -135,13 +142,15 @@ def verify_image(
     from goldsmith.verify import session
 
     with common.reported(as_json=json):
+        if fail_fast and keep_going:
+            raise SpecError("--fail-fast and --keep-going exclude each other", hint="give one of the two")
         target = Path(out) if out else Path(f"verify-{Path(file).stem}")
         verdict = session.verify_file(
             Path(file),
             manifest=Path(manifest) if manifest else None,
             out=target,
             tests=[Path(t) for t in tests or ()],
-            fail_fast=fail_fast,
+            fail_fast=not keep_going,
         )
         if json:
             common.print_document(VerdictAnswer.of(verdict))
@@ -168,10 +177,11 @@ def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
 def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None:
     """Check this host; print a line for each check, with a remedy if it fails."""
     from goldsmith.cli import output
+    from goldsmith.containers import bundler
     from goldsmith.host import preflight
 
     with common.reported(as_json=json):
-        report = preflight.doctor(spec)
+        report = preflight.doctor(spec, further={"policy": bundler.require_allowed})
         if json:
             common.print_document(report)
         else:

@@ -8,7 +8,7 @@ from types import ModuleType
 from invoke.collection import Collection
 from invoke.tasks import Task
 
-from goldsmith.cli import common
+from goldsmith.cli import common, parsing
 
 
 def of(*modules: ModuleType) -> Collection:
@@ -16,7 +16,7 @@ def of(*modules: ModuleType) -> Collection:
 
     The modules import what a task needs only within the task, so that --list and --help answer at once.
     """
-    common.make_optional({"name": common.DEFAULT_SPEC, "document": ""})
+    parsing.install({"name": common.DEFAULT_SPEC, "document": ""})
     made = Collection()
     for module in modules:
         for value in vars(module).values():

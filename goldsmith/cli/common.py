@@ -1,26 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared by all tasks: help texts, optional arguments, exit codes of errors, answers as JSON."""
+"""Shared by all tasks: help texts, exit codes of errors, answers as JSON."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
+import select
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, ClassVar, Protocol, cast
 
 from invoke.exceptions import Exit
-from invoke.parser.parser import ParseMachine
 
 from goldsmith.core.documents import Document, about
-from goldsmith.errors import GoldsmithError, SpecError
+from goldsmith.errors import GoldsmithError, HostError, SpecError
 from goldsmith.spec.problem import Problem
 
+BUG = 1
 INTERRUPTED = 130
+CUT_OFF = 141  # as shells show it for a program that SIGPIPE ended
 DEFAULT_SPEC = "debian-kubelet"
+_REFUSALS = frozenset(
+    (errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EROFS)
+)
 
 NAME = f"the spec: NAME of image-specs/NAME.yaml.j2, or a path; default: {DEFAULT_SPEC}"
 VAR = "NAME=VALUE, sets a variable of the spec; may be repeated"
@@ -41,43 +49,100 @@ class ErrorAnswer(Document):
     problems: Annotated[
         tuple[Problem, ...], about("Problems of a spec, lock, policy, recipe or procedure, one by one.")
     ] = ()
+    retryable: Annotated[
+        bool | None,
+        about("Whether the same call may succeed later, with nothing changed; null where that is not known."),
+    ] = None
+    build: Annotated[str | None, about("ID of the build that failed; null if none had begun.")] = None
+    folder: Annotated[Path | None, about("Its folder, with the logs.")] = None
+    failed: Annotated[tuple[str, ...], about("Tests that failed: PHASE: TEST: MESSAGE.")] = ()
 
-
-def make_optional(defaults: Mapping[str, str]) -> None:
-    """Make positional arguments optional. defaults: name of the argument -> its default.
-
-    Invoke allows an argument to be positional or to have a default, but not both. So a task declares no
-    default, and Invoke's parser gets it here, when it has read all words of the task.
-    """
-    complete = ParseMachine.complete_context
-
-    def fill_then_complete(self: ParseMachine) -> None:
-        for argument in self.context.missing_positional_args if self.context else ():
-            if argument.name is not None and argument.name in defaults:
-                argument.set_value(defaults[argument.name])
-        complete(self)
-
-    ParseMachine.complete_context = fill_then_complete  # type: ignore[method-assign]
+    @classmethod
+    def of(cls, error: GoldsmithError) -> ErrorAnswer:
+        """An expected error as a document."""
+        return cls(
+            code=error.exit_code, message=str(error), hint=error.hint,
+            problems=cast("tuple[Problem, ...]", error.problems), retryable=error.retryable,
+            build=None if error.build is None else error.build.name, folder=error.build,
+            failed=error.failed,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
 def reported(*, as_json: bool = False) -> Iterator[None]:
     """Turn expected errors into a message and an exit code; the only place that does.
 
-    SIGTERM interrupts like Ctrl-C, so that clean-up code runs.
+    SIGTERM interrupts like Ctrl-C, so that clean-up code runs. A reader that leaves (`| head`) ends the task.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with _refused_by_the_host(), _flushed():
+            yield
     except GoldsmithError as e:
-        if as_json:
-            problems = cast("tuple[Problem, ...]", e.problems)
-            answer = ErrorAnswer(code=e.exit_code, message=str(e), hint=e.hint, problems=problems)
-            print_document(answer)
+        _answer(ErrorAnswer.of(e), as_json=as_json)
         hint = f"\nhint: {e.hint}" if e.hint else ""
         raise Exit(f"error: {e}{hint}", code=e.exit_code) from e
     except KeyboardInterrupt as e:
+        _answer(ErrorAnswer(code=INTERRUPTED, message="interrupted", hint=None), as_json=as_json)
         raise Exit("interrupted", code=INTERRUPTED) from e
+    except BrokenPipeError as e:
+        if not _readers_left():
+            raise
+        raise Exit(code=CUT_OFF) from e
+    except Exit:
+        raise
+    except Exception as e:  # a bug: Python shows its traceback
+        _answer(ErrorAnswer(code=BUG, message=f"{type(e).__name__}: {e}", hint=None), as_json=as_json)
+        raise
+
+
+@contextlib.contextmanager
+def _refused_by_the_host() -> Iterator[None]:
+    """Raise HostError where a file, a folder or standard output cannot be written or read."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in _REFUSALS:
+            raise
+        where = e.filename or "standard output"
+        raise HostError(f"cannot use {where}: {e.strerror}", hint="use another file or folder") from e
+
+
+@contextlib.contextmanager
+def _flushed() -> Iterator[None]:
+    """Write what was printed at once, while a reader that has left can still be noticed."""
+    try:
+        yield
+    except (Exit, SystemExit):
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def _answer(answer: ErrorAnswer, *, as_json: bool) -> None:
+    if as_json:
+        try:
+            print_document(answer)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _readers_left()
+
+
+def _readers_left() -> bool:
+    """Whether nobody reads standard output or error any more; what is printed there is then discarded."""
+    left = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            descriptor = stream.fileno()
+        except (OSError, ValueError):  # a test's
+            continue
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), descriptor)
+            left = True
+    return left
 
 
 class JsonDocument(Protocol):

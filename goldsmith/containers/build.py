@@ -21,7 +21,7 @@ from goldsmith.containers import build_context, docker_save, oci, registry, root
 from goldsmith.containers.build_context import Context
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.store import Built
-from goldsmith.core import proc, progress
+from goldsmith.core import proc, progress, terminal
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError
 from goldsmith.host import tools
@@ -144,12 +144,23 @@ def is_there(key: str) -> bool:
     return built is not None and store.layers(built) is not None
 
 
-def _foreign(resources: BuildResources, context: Context, image: str) -> tuple[str, str]:
-    """Identity of an image that is not built here, and the rule that allows it. Raises ProvenanceError."""
+def require_allowed(policy: Policy, context: Context, image: str) -> str:
+    """Fingerprint of the rule that allows an image which context is FROM; "" for one of the engine.
+
+    Raises ProvenanceError where there is none.
+    """
     if registry.is_pinned(image):
         name = oci.repository(image.partition("@")[0])
-        return image, resources.policy.rule(f"{name}@{image.partition('@')[2]}").fingerprint()
-    resources.policy.allow_engine(image, used_in=build_context.location(context.folder, image))
+        return policy.rule(f"{name}@{image.partition('@')[2]}").fingerprint()
+    policy.allow_engine(image, used_in=build_context.location(context.folder, image))
+    return ""
+
+
+def _foreign(resources: BuildResources, context: Context, image: str) -> tuple[str, str]:
+    """Identity of an image that is not built here, and the rule that allows it. Raises ProvenanceError."""
+    rule = require_allowed(resources.policy, context, image)
+    if registry.is_pinned(image):
+        return image, rule
     return str(docker_save.inspect(resources.client, image)["Id"]), ""
 
 
@@ -222,7 +233,7 @@ def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> st
     tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
     with log_path.open("a", encoding="utf-8") as log:
         for event in answer:
-            for line in str(event.get("stream", event.get("error", ""))).splitlines():
+            for line in terminal.plain(str(event.get("stream", event.get("error", "")))).splitlines():
                 log.write(f"{line}\n")
                 if line.strip():
                     tail.append(line)

@@ -36,7 +36,7 @@ from goldsmith.core import cache, files, paths, progress, runs
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.spec import load
-from goldsmith.spec.model import Arch, ContainerSpec, Layers
+from goldsmith.spec.model import Arch, ContainerSpec, ImageSpec, Layers
 
 BUNDLE = "bundle.tar"
 _SUM = "bundle.sha256"
@@ -116,6 +116,22 @@ def export(
             progress.note("layers of an image are missing in the cache: building it again")
             store.forget(lost.key)
             return _bundle(resources, containers, contexts, keys, layers, refresh=False)
+
+
+def require_allowed(spec: ImageSpec, *, root: Path | None = None) -> None:
+    """Check all container images of a spec against its policy, without an engine or a registry.
+
+    root: the folder that build paths are relative to. Raises ProvenanceError, BuildError and SpecError.
+    """
+    rules = policy.of_spec(spec)
+    for container in spec.containers:
+        if container.registry is not None:
+            registry.require_allowed(container.registry, rules)
+        elif container.build is None:
+            rules.allow_engine(container.ref)
+    for context in build_context.collect(spec.containers, root or paths.project_root()):
+        for image in context.foreign:
+            build.require_allowed(rules, context, image)
 
 
 def archive_engine_images(client: docker.DockerClient, refs: Sequence[str], target: Path, spool: Path) -> str:
@@ -293,21 +309,26 @@ def _read(entry: Path, *, reused: bool) -> Bundle:
     )  # fmt: skip
 
 
-def export_images(name: str, variables: Mapping[str, str], target: Path, *, refresh: bool) -> Bundle:
-    """Write a spec's bundle and its lock into the folder target."""
+def export_images(name: str, variables: Mapping[str, str], target: Path | None, *, refresh: bool) -> Bundle:
+    """Write a spec's bundle and its lock into the folder target, by default out/NAME-images."""
     loaded = load.load(name, variables)
     if not loaded.spec.containers:
         raise SpecError(
             f"the spec {loaded.spec.name} lists no container images", hint="add its key containers"
         )
+    require_allowed(loaded.spec)
+    target = target or paths.out_root() / f"{loaded.spec.name}-images"
     target.mkdir(parents=True, exist_ok=True)
+    log_path = target / "export.log"  # it stays where the export fails
+    log_path.unlink(missing_ok=True)
     with runs.run() as run:
         bundle = export(
             loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
-            refresh=refresh, log_path=run.folder / "export.log", policy=policy.of_spec(loaded.spec),
+            refresh=refresh, log_path=log_path, policy=policy.of_spec(loaded.spec),
         )  # fmt: skip
         partial = target / ".bundle.tar.part"
         shutil.copyfile(bundle.path, partial)
         partial.replace(target / BUNDLE)
         files.write_atomically(target / images_lock.FILE, bundle.lock_path.read_bytes())
+    log_path.unlink(missing_ok=True)
     return dataclasses.replace(bundle, path=target / BUNDLE, lock_path=target / images_lock.FILE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def load(path: Path | None = None) -> Policy:
     except (OSError, UnicodeDecodeError) as e:
         raise SpecError(f"cannot read the policy {shown}: {e}", hint="make it a readable UTF-8 file") from e
     document = parse_document(text, lambda line: (shown, line))
-    found = Policy() if document.broken else _parse(document, shown, root)
+    found = Policy() if document.broken else _parse(document, shown, (named.parent, root))
     if document.problems:
         lines = problem.indented(document.problems)
         raise SpecError(
@@ -125,7 +125,7 @@ def of_spec(spec: ImageSpec) -> Policy:
     return load(None if spec.policy is None else Path(spec.policy))
 
 
-def _parse(document: YamlDocument, shown: str, root: Path) -> Policy:
+def _parse(document: YamlDocument, shown: str, folders: tuple[Path, ...]) -> Policy:
     """The policy in a document; its problems are added to the document's."""
     if document.data is not None and not isinstance(document.data, dict):
         _wrong(document, (), "must be a mapping")
@@ -148,7 +148,7 @@ def _parse(document: YamlDocument, shown: str, root: Path) -> Policy:
         message = "registries must be a mapping from a registry or repository to its rule"
         _wrong(document, ("registries",), message)
         registries = {}
-    rules = [_rule(document, prefix, value, root) for prefix, value in registries.items()]
+    rules = [_rule(document, prefix, value, folders) for prefix, value in registries.items()]
     return Policy(origin=shown, rules=tuple(rule for rule in rules if rule), engine=reason)
 
 
@@ -156,7 +156,7 @@ def _wrong(document: YamlDocument, path: KeyPath, message: str) -> None:
     document.problems.append(document.problem(path, message))
 
 
-def _rule(document: YamlDocument, prefix: str, value: Any, root: Path) -> Rule | None:  # noqa: ANN401 - YAML
+def _rule(document: YamlDocument, prefix: str, value: Any, folders: tuple[Path, ...]) -> Rule | None:  # noqa: ANN401 - YAML
     at = ("registries", prefix)
     if (wrong := _wrong_prefix(prefix)) is not None:
         _wrong(document, at, f"{prefix}: {wrong}")
@@ -178,8 +178,8 @@ def _rule(document: YamlDocument, prefix: str, value: Any, root: Path) -> Rule |
     if kind == "accept-unsigned":
         return Rule(prefix=prefix, accepted=str(value[kind]))
     if kind == "sigstore-identity":
-        return _keyless(document, prefix, value, root)
-    key = root / str(value[kind])
+        return _keyless(document, prefix, value, folders)
+    key = _file(folders, str(value[kind]))
     if not key.is_file():
         _wrong(document, (*at, kind), f"{prefix}: there is no key {value[kind]}")
         return None
@@ -188,13 +188,15 @@ def _rule(document: YamlDocument, prefix: str, value: Any, root: Path) -> Rule |
     return Rule(prefix=prefix, gpg_key=key, lookaside=str(value.get("lookaside", "")))
 
 
-def _keyless(document: YamlDocument, prefix: str, value: Mapping[str, Any], root: Path) -> Rule | None:
+def _keyless(
+    document: YamlDocument, prefix: str, value: Mapping[str, Any], folders: tuple[Path, ...]
+) -> Rule | None:
     at = ("registries", prefix)
     missing = [key for key in _MORE["sigstore-identity"] if not value.get(key)]
     if missing:
         _wrong(document, at, f"{prefix}: sigstore-identity also needs {' and '.join(missing)}")
         return None
-    trusted_root = root / str(value["trusted-root"])
+    trusted_root = _file(folders, str(value["trusted-root"]))
     if not trusted_root.is_file():
         _wrong(document, (*at, "trusted-root"), f"{prefix}: there is no trusted root {value['trusted-root']}")
         return None
@@ -202,6 +204,12 @@ def _keyless(document: YamlDocument, prefix: str, value: Mapping[str, Any], root
         prefix=prefix, identity=str(value["sigstore-identity"]), issuer=str(value["issuer"]),
         trusted_root=trusted_root,
     )  # fmt: skip
+
+
+def _file(folders: Iterable[Path], name: str) -> Path:
+    """A file that the policy names: beside it, else in the checkout."""
+    *first, last = (folder / name for folder in folders)
+    return next((path for path in first if path.is_file()), last)
 
 
 def _is_text(value: object) -> bool:

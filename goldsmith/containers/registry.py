@@ -69,6 +69,12 @@ def tagged(reference: str, *, run: Run, log_path: Path) -> tuple[str, ...]:
     return (oci.sha256(raw), *(each.digest for each in manifests.manifest(raw, bare).manifests or ()))
 
 
+def require_allowed(reference: str, policy: Policy) -> None:
+    """Raise ProvenanceError unless the policy has a rule for the image; pull() checks the signature."""
+    name, digest = _split(reference)
+    policy.rule(f"{name}@{digest}")
+
+
 def is_pinned(reference: str) -> bool:
     """It names an image by digest."""
     return "@sha256:" in reference

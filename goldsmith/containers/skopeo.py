@@ -27,19 +27,20 @@ _DOCKER_HUB = "https://index.docker.io/v1/"  # the name that `docker login` stor
 _FAILURES = (
     (
         r"unauthorized|authentication required|access to the resource is denied|\b40[13]\b",
-        "{host} denies access to {image}", "run: docker login {host}",
+        "{host} denies access to {image}", "run: docker login {host}", False,
     ),
     (
         r"did not match|does not match|digest mismatch|digest invalid",
         "{host} serves other content than {image}", "do not use this registry until its owner has checked it",
+        False,
     ),
     (
         r"manifest unknown|not found|name unknown|\b404\b",
-        "{host} has no image {image}", "check name and digest in the spec",
+        "{host} has no image {image}", "check name and digest in the spec", False,
     ),
     (
         r"no such host|connection refused|timeout|unreachable|no route",
-        "cannot reach {host}", "check the network and the registry's name",
+        "cannot reach {host}", "check the network and the registry's name", True,
     ),
 )  # fmt: skip
 
@@ -160,8 +161,9 @@ def explain(error: CommandError, name: str, which: str) -> BuildError:
     """A failure of skopeo as a message with a hint; the error itself where it is of an unknown kind."""
     text = "\n".join(error.tail).lower()
     host, image = host_of(name), f"{name}{which if which.startswith(':') else f'@{which}'}"
-    for pattern, message, hint in _FAILURES:
+    for pattern, message, hint, retryable in _FAILURES:
         if re.search(pattern, text):
             last = f"\n  | {error.tail[-1]}"
-            return BuildError(message.format(host=host, image=image) + last, hint=hint.format(host=host))
+            shown = message.format(host=host, image=image) + last
+            return BuildError(shown, hint=hint.format(host=host), retryable=retryable)
     return error

@@ -81,10 +81,20 @@ def find_build(out: Path, name: str, build_id: str = "") -> Path:
     folder = out / name / (build_id or LATEST)
     if not (folder / MANIFEST).exists():
         which = f"build {build_id}" if build_id else "verified build"
-        raise SpecError(
-            f"there is no {which} of {name} in {out}", hint=f"run: scripts/inv build-image {name}"
-        )
+        raise SpecError(f"there is no {which} of {name} in {out}", hint=_where_builds_are(out / name))
     return folder.resolve()
+
+
+def _where_builds_are(folder: Path) -> str:
+    """What to do where a build is not found."""
+    build = f"run: scripts/inv build-image {folder.name}"
+    there = builds_of(folder) if folder.is_dir() else []
+    if not there:
+        return f"{build}, or name the folder that has its builds: --out, or GOLDSMITH_OUT"
+    verified = [path.name for path in there if is_verified(path)]
+    if not verified:
+        return f"{build}; the newest build was not verified, see {there[-1]}"
+    return f"there are: {', '.join(verified[-3:])}"
 
 
 def find_qcow2(out: Path, name: str) -> Path:

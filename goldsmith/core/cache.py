@@ -19,9 +19,9 @@ from goldsmith.core.ownership import Cleaned
 from goldsmith.errors import HostError
 
 KINDS = frozenset({
-    "accelerator", "allowed", "base-signed", "bundle", "cloud-seed", "container", "debian", "disk-qcow2",
-    "disk-raw", "download", "environments", "go", "index", "kubelet", "layer", "layer-content", "layer-gzip",
-    "pod-schema", "registry", "registry-manifest", "secret-scan",
+    "accelerator", "allowed", "base-signed", "bundle", "cloud-seed", "container", "debian", "debian-names",
+    "disk-qcow2", "disk-raw", "download", "environments", "go", "index", "kubelet", "layer", "layer-content",
+    "layer-gzip", "pod-schema", "registry", "registry-manifest", "secret-scan",
 })  # fmt: skip
 ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
 _ROOT = "cache"

@@ -81,6 +81,7 @@ def _store(url: str, sha256: str, target: Path, shown: str) -> int:
         raise BuildError(
             f"{shown} has another sha256: expected {sha256}, got {got}",
             hint="compare with the checksum of its publisher; nothing was kept",
+            retryable=False,
         )
     return size
 
@@ -93,7 +94,8 @@ def _transfer(url: str, sink: IO[bytes], shown: str) -> None:
         except _TemporaryError as e:
             if attempt == _ATTEMPTS:
                 hint = "check the network, the proxy variables and the URL, then build again"
-                raise BuildError(f"cannot fetch {shown}, tried {attempt} times: {e}", hint=hint) from e
+                message = f"cannot fetch {shown}, tried {attempt} times: {e}"
+                raise BuildError(message, hint=hint, retryable=True) from e
             progress.note(f"{shown}: {e}; again in {pause_s:.0f} s")
             time.sleep(pause_s)
             pause_s *= 2
@@ -116,14 +118,12 @@ def _attempt(url: str, sink: IO[bytes], shown: str) -> None:
         if e.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             _empty(sink)
         elif e.code not in _TEMPORARY:
-            raise BuildError(f"cannot fetch {shown}: {e.code} {e.reason}", hint="check the URL") from e
+            raise _wrong(shown, f"{e.code} {e.reason}", hint="check the URL") from e
         raise _TemporaryError(f"{e.code} {e.reason}") from e
     except urllib.error.URLError as e:
         raise _without_response(e.reason, request.type, shown) from e
     except http.client.InvalidURL:  # its own message would show a password
-        raise BuildError(
-            f"cannot fetch {shown}: not a valid URL", hint="remove user and password from the URL"
-        ) from None
+        raise _wrong(shown, "not a valid URL", hint="remove user and password from the URL") from None
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
         raise _TemporaryError(str(e) or type(e).__name__) from e
 
@@ -132,10 +132,15 @@ def _without_response(reason: str | BaseException, scheme: str, shown: str) -> E
     """The error to raise when there was no response."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         hint = "name your own certificate authority in SSL_CERT_FILE"
-        return BuildError(f"cannot fetch {shown}: {reason}", hint=hint)
+        return _wrong(shown, reason, hint=hint)
     if scheme == "file":
-        return BuildError(f"cannot fetch {shown}: {reason}", hint="check the URL")
+        return _wrong(shown, reason, hint="check the URL")
     return _TemporaryError(str(reason))
+
+
+def _wrong(shown: str, reason: object, *, hint: str) -> BuildError:
+    """Another attempt would fail in the same way."""
+    return BuildError(f"cannot fetch {shown}: {reason}", hint=hint, retryable=False)
 
 
 def _receive(response: http.client.HTTPResponse, sink: IO[bytes], shown: str) -> None:

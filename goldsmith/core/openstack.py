@@ -6,11 +6,20 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from goldsmith.errors import CloudError, GoldsmithError
+
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_HINTS: Mapping[int, str] = {
+    HTTPStatus.BAD_REQUEST: "correct the value that the cloud names: it refuses the same request again",
+    HTTPStatus.UNAUTHORIZED: "check the credentials in clouds.yaml, or OS_*: they may have expired",
+    HTTPStatus.FORBIDDEN: "leave out what is forbidden, such as a protected property, or ask for the right",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "ask for a larger quota, or delete what is no longer needed",
+}
 
 
 def connect(name: str, *, clouds_yaml: Path | None, error: type[GoldsmithError]) -> Any:  # noqa: ANN401 - the SDK has no types
@@ -27,9 +36,27 @@ def connect(name: str, *, clouds_yaml: Path | None, error: type[GoldsmithError])
             config_files=None if clouds_yaml is None else [str(clouds_yaml)],
             load_envvars=clouds_yaml is None, load_yaml_config=True,
         )  # fmt: skip
-        sdk = openstack.connection.Connection(config=config.get_one(cloud=name or None))
-        sdk.authorize()
+        chosen = config.get_one(cloud=name or None)
+        sdk = openstack.connection.Connection(config=chosen)
+        try:
+            sdk.authorize()
+        except openstack.exceptions.SDKException as e:
+            if _status(e) == HTTPStatus.UNAUTHORIZED:
+                what = f"the cloud {chosen.name} rejects our login: {_reason(e)}"
+                raise error(what, hint=_login(chosen), retryable=False) from e
+            raise
     return sdk
+
+
+def _login(chosen: Any) -> str:  # noqa: ANN401 - the SDK has no types
+    """What to do about credentials of this kind that a cloud rejects."""
+    auth = {**chosen.config, **(chosen.config.get("auth") or {})}
+    where = f"the entry {chosen.name} of clouds.yaml, or OS_*"
+    if any(key.startswith("application_credential") and value for key, value in auth.items()):
+        return f"make a new application credential if this one has expired or is deleted; set it in {where}"
+    if auth.get("token") and not auth.get("password"):
+        return f"get a new token if this one has expired; set it in {where}"
+    return f"check user, password, project and domains in {where}"
 
 
 @contextlib.contextmanager
@@ -49,7 +76,11 @@ def translated(what: str, error: type[GoldsmithError] = CloudError) -> Iterator[
         OSError,
     ) as e:
         reason = _reason(e)
-        raise error(f"{what} (after {time.monotonic() - start:.0f} s): {reason}", hint=_hint(reason)) from e
+        status = _status(e)
+        raise error(
+            f"{what} (after {time.monotonic() - start:.0f} s): {reason}",
+            hint=_hint(reason, status), retryable=_may_pass(status, reason),
+        ) from e  # fmt: skip
 
 
 def raise_for(response: Any) -> None:  # noqa: ANN401 - the SDK has no types
@@ -61,9 +92,23 @@ def raise_for(response: Any) -> None:  # noqa: ANN401 - the SDK has no types
 
 def status_of(error: BaseException | None) -> int | None:
     """The HTTP status behind an error that translated() raised; None if there was no response."""
-    cause = error.__cause__ if error else None
+    return _status(error.__cause__ if error else None)
+
+
+def _status(cause: BaseException | None) -> int | None:
     status = getattr(cause, "status_code", None) or getattr(cause, "http_status", None)
+    if not status and (text := re.search(r"\(HTTP (\d{3})\)", str(cause))):  # the SDK wraps it so
+        status = text[1]
     return int(status) if status else None
+
+
+def _may_pass(status: int | None, reason: str) -> bool | None:
+    """Whether the same call may succeed later; None: not known."""
+    if status is None:
+        return None if "not trusted" in reason or "was not found" in reason else True
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
+        return True
+    return False if status in _HINTS else None
 
 
 def _reason(e: Exception) -> str:
@@ -75,13 +120,11 @@ def _reason(e: Exception) -> str:
     return re.split(r": HTTPS?ConnectionPool\(|: \('Connection aborted|: \[Errno", text)[0]
 
 
-def _hint(reason: str) -> str | None:
+def _hint(reason: str, status: int | None) -> str | None:
     if "certificate is not trusted" in reason:
         return "name the certificate authority of the cloud in clouds.yaml (key cacert)"
     if "was not found" in reason and "Cloud" in reason:
         return "see: openstack config show, and the clouds in clouds.yaml"
-    if "HTTP 401" in reason:
-        return "check user and password of this cloud in clouds.yaml"
     if "No endpoint data found" in reason:
         return "the cloud has no such service, or it does not answer"
-    return None
+    return _HINTS.get(status or 0)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NoReturn
 
+from goldsmith.core import terminal
 from goldsmith.errors import CommandError, CommandTimeout, HostError
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ def capture(
     with process, _stopping_on_error(process, shown, 2):  # the process closes the pipes
         out, err = process.communicate(stdin, timeout_s)
     if process.returncode != 0:
-        lines = redact(err.decode(errors="backslashreplace"), secrets).splitlines()
+        lines = redact(terminal.plain(err.decode(errors="backslashreplace")), secrets).splitlines()
         raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
     return out.decode(errors="backslashreplace")
 
@@ -268,7 +269,7 @@ def _shown(argv: Sequence[Arg], secrets: Sequence[str]) -> str:
 
 
 def _not_installed(name: str) -> HostError:
-    return HostError(f"{name} is not installed", hint="run: scripts/inv doctor")
+    return HostError(f"{name} is not installed", hint="run: scripts/inv doctor", retryable=False)
 
 
 @contextlib.contextmanager
@@ -312,7 +313,9 @@ class _Output:
     def copy(self, stream: IO[bytes]) -> None:
         with stream, contextlib.suppress(ValueError):  # the sink is closed when a child outlives its parent
             for raw in stream:
-                line = redact(raw.decode(errors="backslashreplace").rstrip("\r\n"), self.secrets)
+                line = redact(terminal.plain(raw.decode(errors="backslashreplace")), self.secrets).rstrip(
+                    "\n"
+                )
                 self.tail.append(line)
                 if self.error is None:
                     try:

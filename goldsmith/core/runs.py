@@ -12,7 +12,7 @@ from pathlib import Path
 
 from goldsmith.core import build_folders, cache, locks, ownership, paths, proc, reaper, removal
 from goldsmith.core.ownership import Cleaned
-from goldsmith.errors import CommandError, HostError
+from goldsmith.errors import CommandError, GoldsmithError, HostError
 
 _KIND, _RUN = "run", "run-"
 _NEW = "new-"  # prefix of a run's folder until its lock exists
@@ -50,6 +50,9 @@ def run(*, out: Path | None = None) -> Iterator[Run]:
                 yield Run(folder=folder)
             except OSError as e:
                 paths.raise_if_full(e, paths.roots(out))
+                raise
+            except GoldsmithError as e:
+                e.forget(folder)
                 raise
             finally:
                 _remove_run(folder)

@@ -17,6 +17,7 @@ from goldsmith.heat.acceptance import Options
 from goldsmith.heat.report import HeatVerdict
 from goldsmith.host import accelerator
 from goldsmith.provenance import release_check
+from goldsmith.spec import load
 
 _NETWORK = "golden"  # of every test cloud
 _NAME = "verify-"  # of the clouds that live as long as one verification
@@ -31,7 +32,7 @@ def verify(
     signed the build. Raises what acceptance.run() raises, ProvenanceError, and HostError if a test cloud
     cannot run.
     """
-    build = build_folders.find_build(out, name)
+    build = build_folders.find_build(out, load.name_of(name))
     signer = None if signed_by is None else release_check.require(build, signed_by, otherwise="verified")
     if cloud:
         return acceptance.run(build, client.connect(cloud), options, signed_by=signer).verdict()

@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -16,11 +16,13 @@ from goldsmith.core import paths, privilege, proc, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import GoldsmithError, HostError
-from goldsmith.host import accelerator, docker_engine, partitions, tools
+from goldsmith.host import accelerator, docker_engine, package_check, partitions, tools
 from goldsmith.spec import load
+from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import DiskFormat, Distribution, ImageSpec, KubeletSource
 
 _MIB = 1024 * 1024
+_MIRRORS = "mirrors"
 _MIRROR_TIMEOUT_S = 15
 _BUILD_IN_MEMORY_MIB = 5120
 _MEMINFO = Path("/proc/meminfo")
@@ -46,9 +48,14 @@ class DoctorReport(Document):
     checks: Annotated[tuple[Check, ...], about("The checks, in their order.")]
 
 
-def doctor(name: str) -> DoctorReport:
-    """Every check of this host, for the needs of a spec."""
-    checks = tuple(host_checks(load.load(name, {}).spec))
+def doctor(name: str, *, further: Mapping[str, Callable[[ImageSpec], None]] | None = None) -> DoctorReport:
+    """Every check of this host, for the needs of a spec. further: checks by name, which raise."""
+    loaded = load.load(name, {})
+    checks = tuple(host_checks(loaded.spec))
+    if loaded.spec.packages:
+        checks = (*checks, _guarded("packages", lambda: check_packages(loaded)))
+    for title, call in (further or {}).items():
+        checks = (*checks, _guarded(title, lambda title=title, call=call: _passed(title, call, loaded.spec)))  # type: ignore[misc]
     return DoctorReport(ok=all(check.ok for check in checks), checks=checks)
 
 
@@ -62,7 +69,8 @@ def host_checks(
     """
     try:
         with runs.run_folder(run) as folder:
-            return list(_all_checks(spec, folder, out or paths.out_root()))
+            checks = list(_all_checks(spec, folder, out or paths.out_root()))
+            return [replace(each, remedy="") if str(folder) in each.remedy else each for each in checks]
     except OSError as e:
         return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
     except HostError as e:
@@ -84,7 +92,10 @@ def require(
     bad = [check for check in checks if not check.ok and check.name not in left_out]
     if bad:
         listed = "".join(f"\n  {check.name}: {check.found}\n    {check.remedy}" for check in bad)
-        raise HostError(f"this host cannot build {spec.name}{listed}", hint="run: scripts/inv doctor")
+        raise HostError(
+            f"this host cannot build {spec.name}{listed}", hint="run: scripts/inv doctor",
+            retryable=all(check.name == _MIRRORS for check in bad),
+        )  # fmt: skip
     return checks
 
 
@@ -105,7 +116,18 @@ def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Che
     yield check_memory(spec)
     yield check_output(out)
     if needs_mirror(spec):
-        yield _guarded("mirrors", lambda: check_mirrors(spec))
+        yield _guarded(_MIRRORS, lambda: check_mirrors(spec))
+
+
+def _passed(name: str, check: Callable[[ImageSpec], None], spec: ImageSpec) -> Check:
+    check(spec)
+    return Check(name=name, ok=True, found="passed")
+
+
+def check_packages(loaded: LoadedSpec) -> Check:
+    """Debian has the packages that the spec names. Raises SpecError, and HostError without a mirror."""
+    package_check.require(loaded)
+    return Check(name="packages", ok=True, found=f"{len(loaded.spec.packages)} named by the spec")
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -270,7 +292,7 @@ def check_mirrors(spec: ImageSpec | None) -> Check:
                 answer.read(1)
         except (OSError, ValueError) as e:
             return Check(
-                name="mirrors", ok=False, found=f"cannot read {url}: {e}",
+                name=_MIRRORS, ok=False, found=f"cannot read {url}: {e}",
                 remedy=f"set {mirror.DEBIAN_VARIABLE} and {mirror.SECURITY_VARIABLE} to mirrors that answer",
             )  # fmt: skip
-    return Check(name="mirrors", ok=True, found=found)
+    return Check(name=_MIRRORS, ok=True, found=found)

@@ -17,7 +17,13 @@ from goldsmith.errors import BuildError, CommandError
 from goldsmith.image.dib_plan import DibPlan
 
 _CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  # lines after the error
-_HOOK = re.compile(r"dib-run-parts (Running) \S*/([\w-]+)\.d/(\S+)")
+_HOOK = re.compile(r"dib-run-parts Running \S*/([\w-]+\.d/\S+)")
+_DONE = re.compile(r"dib-run-parts \S+ completed")
+_APT_LACKS = re.compile(r"E: (?:Unable to locate package \S+|Package '\S+' has no installation candidate)")
+_NETWORK = re.compile(
+    r"Temporary failure resolving|Could not connect|Connection (?:failed|refused|reset|timed out)"
+    r"|Network is unreachable|\b50[0234] +[A-Z][a-z]+",
+)
 
 
 def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = None) -> Path:
@@ -35,9 +41,10 @@ def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = N
     try:
         proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
     except CommandError as e:
-        where = f" in {watch.hook}" if watch.hook else ""
-        message = f"diskimage-builder failed{where}" + "".join(f"\n  | {line}" for line in watch.tail)
-        raise BuildError(message, hint=e.hint) from e
+        tail = "".join(f"\n  | {line}" for line in watch.tail)
+        raise BuildError(
+            f"diskimage-builder failed{watch.where}{tail}", hint=e.hint, retryable=watch.may_pass
+        ) from e
     if not plan.image.exists():
         raise BuildError(
             f"diskimage-builder succeeded but wrote no image {plan.image}", hint=f"see {log_path}"
@@ -62,7 +69,8 @@ class _Watch:
     """Follows the output of dib-run-parts and shows the current hook."""
 
     def __init__(self) -> None:
-        self.hook: str | None = None
+        self.hook: str | None = None  # the one that runs, or the last one
+        self._is_done = False
         self._count = 0
         self.tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
         self._start = time.monotonic()
@@ -71,8 +79,24 @@ class _Watch:
         if not _CLEANUP.search(line):
             self.tail.append(line)
         if match := _HOOK.search(line):
-            self.hook = f"{match[2]}.d/{match[3]}"
+            self.hook, self._is_done = match[1], False
             self._count += 1
+        elif _DONE.search(line):
+            self._is_done = True
         if self.hook is not None:
             elapsed_s = time.monotonic() - self._start
             progress.live(f"{self.hook} ({self._count}) {elapsed_s:.0f} s")
+
+    @property
+    def where(self) -> str:
+        """' in HOOK' that failed, ' after HOOK' if it had ended; and the package that apt does not find."""
+        lacks = next((match[0] for line in self.tail if (match := _APT_LACKS.search(line))), "")
+        place = "" if self.hook is None else f" {'after' if self._is_done else 'in'} {self.hook}"
+        return f"{place}: {lacks.removeprefix('E: ')}" if lacks else place
+
+    @property
+    def may_pass(self) -> bool | None:
+        """Whether another attempt may succeed; None: not known."""
+        if any(map(_APT_LACKS.search, self.tail)):
+            return False
+        return True if any(map(_NETWORK.search, self.tail)) else None

@@ -45,8 +45,9 @@ class Verdict:
             return
         shown = "".join(f"\n  | {line}" for line in self.failed)
         raise VerificationError(
-            f"{len(self.failed)} of {self.tests} tests failed{shown}", hint=f"see {out / 'junit.xml'}"
-        )
+            f"{len(self.failed)} of {self.tests} tests failed{shown}",
+            hint=f"see {out / 'junit.xml'}", failed=self.failed,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from goldsmith.image import finished_build, manifest, packages
 from goldsmith.image.packages import PackageList
 from goldsmith.provenance import dsse, glance_signature, statement
 from goldsmith.provenance.glance_signature import ImageSignature, ImageSignatures
+from goldsmith.spec import load
 
 FILE = "provenance.intoto.json"
 BUNDLE = "provenance.sigstore.json"  # the same envelope, as cosign takes it
@@ -65,7 +66,7 @@ def sign_build(
             "no builder is given: a statement names who built it, by a URI",
             hint=f"add --builder https://ci.example.org/nightly, or set {BUILDER}",
         )
-    folder = build_folders.find_build(out, name, build)
+    folder = build_folders.find_build(out, load.name_of(name), build)
     private = dsse.private_key(key)
     disks = finished_build.read(folder, error=ProvenanceError).manifest.disks
     properties = {

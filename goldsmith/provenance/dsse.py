@@ -23,7 +23,7 @@ from securesystemslib import dsse
 from securesystemslib.exceptions import VerificationError as BadSignature
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from goldsmith.errors import ProvenanceError
+from goldsmith.errors import ProvenanceError, SpecError
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PHRASE_VARIABLE = "GOLDSMITH_KEY_PASSPHRASE"
@@ -32,7 +32,7 @@ _MAKE_PUBLIC = "extract the public key: openssl pkey -in release.key -pubout -ou
 
 
 def private_key(path: Path) -> PrivateKeyTypes:
-    """Read a private key from a PEM file. Raises ProvenanceError.
+    """Read a private key from a PEM file. Raises SpecError and ProvenanceError.
 
     Its passphrase is the environment's GOLDSMITH_KEY_PASSPHRASE; else a terminal is asked for it.
     """
@@ -46,7 +46,7 @@ def private_key(path: Path) -> PrivateKeyTypes:
 
 
 def public_key(path: Path) -> SSlibKey:
-    """Read a public key from a PEM file (SubjectPublicKeyInfo). Raises ProvenanceError."""
+    """Read a public key from a PEM file (SubjectPublicKeyInfo). Raises SpecError and ProvenanceError."""
     data = _read(path, "public key", _MAKE_PUBLIC)
     if b"PRIVATE" in data:
         raise ProvenanceError(f"{path} is a private key, not a public one", hint=_MAKE_PUBLIC)
@@ -136,7 +136,7 @@ def _read(path: Path, what: str, hint: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as e:
-        raise ProvenanceError(f"cannot read the {what} {path}: {e.strerror}", hint=hint) from e
+        raise SpecError(f"cannot read the {what} {path}: {e.strerror}", hint=hint) from e
 
 
 def _passphrase(path: Path, ask: Callable[[str], str] = getpass.getpass) -> bytes:

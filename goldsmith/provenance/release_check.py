@@ -13,7 +13,7 @@ from securesystemslib.signer import Key
 
 from goldsmith.core import files
 from goldsmith.core.documents import Document, about
-from goldsmith.errors import ProvenanceError
+from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.image import manifest, packages
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.packages import PackageList
@@ -22,6 +22,7 @@ from goldsmith.provenance.attestation import FILE
 from goldsmith.provenance.statement import Statement
 
 _READ_ERRORS = (ProvenanceError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+_ABSENT = "there is no statement "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,22 +62,26 @@ class ReleaseCheck(Document):
         """Raise ProvenanceError, naming all failed checks, unless there is none."""
         if self.failed:
             shown = "".join(f"\n  | {check.name}: {check.detail}" for check in self.failed)
+            is_unsigned = self.failed[0].detail.startswith(_ABSENT)
             raise ProvenanceError(
                 f"{len(self.failed)} of {len(self.checks)} checks of the release failed{shown}",
-                hint="do not use this release; get its files again from the signer",
-            )
+                hint=f"name the folder that holds {FILE}, or --statement FILE" if is_unsigned
+                else "do not use this release; get its files again from the signer",
+            )  # fmt: skip
 
 
 def check(release: Path, key: Key, *, signed: Path | None = None) -> ReleaseCheck:
     """Check a release: its folder, or one of its files with the others beside.
 
-    signed: path of the statement, by default beside the files. Raises ProvenanceError where there is no
+    signed: path of the statement, by default beside the files. Raises SpecError where there is no
     release; whatever is wrong with a release is a failed check.
     """
     folder = release if release.is_dir() else release.parent
     if not release.exists():
-        raise ProvenanceError(f"there is no {release}", hint="name the image, or its folder")
+        raise SpecError(f"there is no {release}", hint="name the image, or its folder")
     path = signed or folder / FILE
+    if not path.exists():
+        return ReleaseCheck.of(Check(name="statement", ok=False, detail=f"{_ABSENT}{path}"))
     try:
         found = _statement(path, key)
         digests = found.subjects
@@ -96,17 +101,28 @@ def check(release: Path, key: Key, *, signed: Path | None = None) -> ReleaseChec
 def require(folder: Path, public: Path, *, otherwise: str) -> str:
     """The ID of the public key by which the build in folder is signed.
 
-    Raises ProvenanceError for an unsigned build and for another signer; otherwise: what is then refused.
+    otherwise: what is refused where it is not. Raises SpecError without the key's file, ProvenanceError for
+    an unsigned build and for another signer.
     """
+    key = dsse.public_key(public)
+    found = check(folder, key)
     try:
-        key = dsse.public_key(public)
-        check(folder, key).require()
+        found.require()
     except ProvenanceError as e:
         raise ProvenanceError(
-            f"{folder.name} may not be {otherwise}: {e}",
-            hint=f"sign it: scripts/inv sign {folder.parent.name} --build {folder.name} --key FILE",
+            f"{folder.name} may not be {otherwise}: {e}", hint=_remedy(folder, found, public)
         ) from e
     return str(key.keyid)
+
+
+def _remedy(folder: Path, found: ReleaseCheck, public: Path) -> str:
+    """What to do about a build that is not signed as it has to be."""
+    sign = f"scripts/inv sign {folder.parent.name} --build {folder.name} --key FILE"
+    if not (folder / FILE).exists():
+        return f"sign it: {sign}"
+    if found.failed[0].name == "signature":
+        return f"name its signer's public key instead of {public}, or sign it with the private one: {sign}"
+    return "build again, and sign that build: this one differs from what was signed"
 
 
 def _statement(path: Path, key: Key) -> Statement:

@@ -84,7 +84,7 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
         session.verify(subject, run=vm, log_path=folder / "verify.log").require(folder)
     except GoldsmithError as e:
         raise PublishError(
-            f"{where} fails verification: {e}", hint="see the log of this run; nothing was published"
+            f"{where} fails verification: {e}", hint="correct what the tests name; nothing was published"
         ) from e
     finally:
         copy.unlink()

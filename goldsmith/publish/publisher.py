@@ -268,8 +268,17 @@ def require(results: Sequence[CloudResult]) -> None:
         return
     if len(results) == 1 and failed[0].error:
         raise failed[0].error
-    rows = "".join(f"\n  | {r.cloud:<16} {r.error or 'done'}" for r in results)
+    errors = [result.error for result in failed if result.error]
+    verdicts = {error.retryable for error in errors}
+    retryable = False if False in verdicts else True if verdicts == {True} else None
     raise PublishError(
-        f"{len(failed)} of {len(results)} clouds failed{rows}",
-        hint="run this again when they answer: it does what is missing",
-    )
+        f"{len(failed)} of {len(results)} clouds failed{''.join(map(_row, results))}",
+        hint="run this again when they answer: it does what is missing" if retryable
+        else "correct what each cloud names, then run this again: it does what is missing",
+        retryable=retryable,
+    )  # fmt: skip
+
+
+def _row(result: CloudResult) -> str:
+    hint = f" ({result.error.hint})" if result.error and result.error.hint else ""
+    return f"\n  | {result.cloud:<16} {result.error or 'done'}{hint}"

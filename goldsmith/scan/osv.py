@@ -18,7 +18,7 @@ from cvss import CVSS3, CVSS4
 from cvss.exceptions import CVSSError
 from debian.debian_support import NativeVersion
 
-from goldsmith.errors import ProvenanceError
+from goldsmith.errors import ProvenanceError, SpecError
 
 LEVELS = ("unknown", "low", "medium", "high", "critical")  # ascending
 _WORDS = {"moderate": "medium", "unimportant": "low", "none": "low"}
@@ -68,7 +68,9 @@ class Database:
 
 
 def load(path: Path) -> Database:
-    """Read a database. Raises ProvenanceError where there is none, or none of its files is a record."""
+    """Read a database. Raises SpecError where there is none, ProvenanceError where no file is a record."""
+    if not path.exists():
+        raise SpecError(f"there is no vulnerability database {path}", hint=_HINT)
     entries: dict[tuple[str, str], tuple[_Entry, ...]] = {}
     count = 0
     try:

@@ -17,6 +17,7 @@ from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.scan import go_buildinfo, osv, sbom
 from goldsmith.scan.components import KUBELET, KUBERNETES, STDLIB, UNKNOWN
 from goldsmith.scan.osv import Database
+from goldsmith.spec import load
 
 FILE = "vulnerabilities.json"
 VARIABLE = "GOLDSMITH_VULNERABILITIES"
@@ -226,5 +227,14 @@ def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> 
         raise SpecError(
             "no database of known vulnerabilities is given", hint=f"add --database PATH, or set {VARIABLE}"
         )
-    bill = Path(name) if Path(name).is_file() else build_folders.find_build(out, name, build) / sbom.FILE
-    return find(bill, osv.load(path))
+    return find(_bill(name, out, build), osv.load(path))
+
+
+def _bill(name: str, out: Path, build: str) -> Path:
+    given = Path(name)
+    if name.endswith(load.SUFFIX) or not ("/" in name or given.is_file() or given.suffix == ".json"):
+        return build_folders.find_build(out, load.name_of(name), build) / sbom.FILE
+    if not given.is_file():
+        hint = "name a spec, or the file sbom.cdx.json of a build"
+        raise SpecError(f"there is no bill of materials {given}", hint=hint)
+    return given

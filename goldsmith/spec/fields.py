@@ -136,7 +136,7 @@ def reference(container: Mapping[str, Any]) -> str:
 
 
 def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSpec:
-    """The ImageSpec of checked data; find() gives the path of a folder that the spec names."""
+    """The ImageSpec of checked data; find() gives the path of a file or folder that the spec names."""
     disk = DiskSpec(**_fields(data.get("disk", {}), "disk.", DiskSpec))
     verify = _fields(data.get("verify", {}), "verify.", VerifySpec)
     if "tests" in verify:
@@ -151,13 +151,20 @@ def build(data: Mapping[str, Any], find: Callable[[str], Path | str]) -> ImageSp
         **_fields(data.get("cloud-init", {}), "cloud-init.", ImageSpec),
         **_fields(data.get("vulnerabilities", {}), "vulnerabilities.", ImageSpec),
     }
+    if "policy" in top:
+        top["policy"] = str(find(top["policy"]))
+    base, publish = top.get("base_image"), _publish(data.get("publish", {}))
+    if base is not None and base.keyring is not None:
+        top["base_image"] = dataclasses.replace(base, keyring=str(find(base.keyring)))
+    if publish.signed_by is not None:
+        publish = dataclasses.replace(publish, signed_by=str(find(publish.signed_by)))
     return ImageSpec(
         **top,
         disk=disk,
         verify=VerifySpec(**verify),
         kubelet=_kubelet(data.get("kubelet")),
         heat_agent=_heat_agent(data.get("heat-agent")),
-        publish=_publish(data.get("publish", {})),
+        publish=publish,
         containers=tuple(_container(container, find) for container in data["containers"]),
     )
 

@@ -2,15 +2,15 @@
 """Load image-specs/NAME.yaml.j2 as an ImageSpec, or report all problems at once with file and line.
 
 NAME is a file of image-specs/, or the path of a file NAME.yaml.j2 elsewhere. Partials, variables/ and
-elements/ may lie beside such a file. Folders that it names are looked for beside it first, then in the
-checkout.
+elements/ may lie beside such a file. Folders and files that it names are looked for beside it first, then in
+the checkout.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from goldsmith.spec.problem import Problem
 
 SUFFIX = ".yaml.j2"
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NO_DOCUMENT = YamlDocument(origin=lambda line: ("spec", line))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +37,19 @@ class LoadedSpec:
     path: Path
     sha256: str  # of the rendered text
     elements: tuple[Path, ...]  # folders of elements besides diskimage-builder's; the first one wins
-    document: YamlDocument  # knows where each key was written
+    # for problems that only a later look at the host or at a mirror shows, with the line of their key
+    document: YamlDocument = field(default_factory=lambda: _NO_DOCUMENT, repr=False, compare=False)
 
 
 def names(*, root: Path | None = None) -> list[str]:
     """The specs of image-specs/, sorted."""
     folder = (root or paths.project_root()) / "image-specs"
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
+
+
+def name_of(given: str) -> str:
+    """The name of a spec that is given by its name or its path. Raises SpecError for a path without one."""
+    return load(given).spec.name if given.endswith(SUFFIX) else given
 
 
 def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> str:
@@ -128,12 +135,13 @@ class _Location:
 
     @property
     def bases(self) -> tuple[Path, ...]:
-        """Where folders that the spec names may lie."""
+        """Where folders and files that the spec names may lie."""
         return (self.beside, self.root) if self.own else (self.root,)
 
     def find(self, folder: str) -> Path | None:
-        """A folder that the spec names."""
-        return next((base / folder for base in self.bases if (base / folder).is_dir()), None)
+        """A folder or file that the spec names: beside it, in the checkout, or in the current folder."""
+        places = (*self.bases, Path.cwd())
+        return next((base / folder for base in places if (base / folder).exists()), None)
 
     def named(self, folder: str) -> Path | str:
         """The folder as the spec writes it if that is relative to the checkout, else absolute."""

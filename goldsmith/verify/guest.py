@@ -10,14 +10,16 @@ from pathlib import Path
 
 from goldsmith.core import build_folders, paths, proc, progress, runs, wait
 from goldsmith.core.runs import Run
-from goldsmith.errors import CommandError
+from goldsmith.errors import CommandError, SpecError
 from goldsmith.host import accelerator
 from goldsmith.image import mount, qemu_img
+from goldsmith.spec import load
 from goldsmith.spec.model import VerifySpec
 from goldsmith.verify import config_drive, qemu
 
 GROW_MIB = 2048  # the machine's disk is larger than the image by this
 HOSTNAME = "golden"
+_DISK_SUFFIXES = (*build_folders.DISK_SUFFIXES, ".img", ".vmdk", ".vhd", ".iso")
 _USERS = {"debian": "debian", "fedora": "fedora"}
 
 
@@ -109,11 +111,19 @@ def booted(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[Gue
         yield guest
 
 
+def _spec_of(name: str) -> str:
+    """The name of the spec that boot was given, where there is no such file. Raises SpecError."""
+    if not name.endswith(load.SUFFIX) and ("/" in name or Path(name).suffix in _DISK_SUFFIXES):
+        hint = "name the disk image in that folder" if Path(name).is_dir() else "check the path"
+        raise SpecError(f"there is no disk image {name}", hint=hint)
+    return load.name_of(name)
+
+
 def boot_shell(name: str, *, memory_mib: int) -> int:
     """Open a shell in a VM of a disk image or of a spec's latest build; return the shell's exit status."""
     image = Path(name)
     if not image.is_file():
-        image = build_folders.find_qcow2(paths.out_root(), name)
+        image = build_folders.find_qcow2(paths.out_root(), _spec_of(name))
     with runs.run() as run, booted(image, run=run, memory_mib=memory_mib, cpus=2) as vm:
         progress.note(f"console: {vm.vm.console}; leave the shell to end the VM")
         return proc.interactive(["ssh", "-t", "-F", vm.ssh_config, "guest"])

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_OURS = "  | "  # at the beginning of a message's further lines
+_WIDTH = 300
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """Number of tests in a report; failed and skipped ones as 'suite: test: first line of the message'."""
+    """Number of tests in a report; failed and skipped ones as 'suite: test: message'."""
 
     tests: int = 0
     failed: tuple[str, ...] = ()
@@ -37,7 +41,7 @@ def count(report: Path) -> Counts:
             tests += 1
             label = f"{suite.get('name')}: {case.get('name')}"
             if (bad := _first(case, ("failure", "error"))) is not None:
-                failed.append(f"{label}: {_first_line(bad)}")
+                failed.append(f"{label}: {_message(bad)}")
             elif (skip := case.find("skipped")) is not None:
                 skipped.append(f"{label}: {_first_line(skip)}")
     return Counts(tests=tests, failed=tuple(failed), skipped=tuple(skipped))
@@ -60,5 +64,16 @@ def _first(case: ET.Element, tags: Sequence[str]) -> ET.Element | None:
     return next((found for tag in tags if (found := case.find(tag)) is not None), None)
 
 
+def _message(element: ET.Element) -> str:
+    """The first line, and those below it that our suites have written for people."""
+    lines = _text(element).splitlines()
+    more = itertools.takewhile(lambda line: line.startswith(_OURS), lines[1:])
+    return "\n".join([_first_line(element), *(line[:_WIDTH] for line in more)])
+
+
 def _first_line(element: ET.Element) -> str:
-    return (element.get("message") or element.text or "").strip().split("\n", 1)[0][:300]
+    return _text(element).split("\n", 1)[0][:_WIDTH]
+
+
+def _text(element: ET.Element) -> str:
+    return (element.get("message") or element.text or "").strip()

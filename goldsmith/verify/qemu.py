@@ -12,7 +12,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import proc, progress, wait
+from goldsmith.core import proc, progress, terminal, wait
 from goldsmith.errors import BootError, EmulatorError
 from goldsmith.verify.config_drive import Instance, Nic
 
@@ -36,7 +36,6 @@ _FATAL = re.compile(
 # With several emulated CPUs, QEMU (without KVM) may execute a breakpoint that the guest's kernel has just
 # removed while patching itself: https://bugzilla.redhat.com/2216496
 _STALE_BREAKPOINT = re.compile(r"^\S*\s*\[[^\]]*\] (?:Oops: )?int3: 0000 \[#\d+\]", re.MULTILINE)
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Za-z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +166,7 @@ def running(vm: VmPlan, *, log: Path) -> Iterator[Vm]:
 def read_console(console: Path) -> str:
     """The text of the console so far, without escape sequences."""
     try:
-        return _ESCAPES.sub("", console.read_text(errors="replace").replace("\r", ""))
+        return terminal.plain(console.read_text(errors="replace"))
     except FileNotFoundError:
         return ""
 

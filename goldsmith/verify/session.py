@@ -17,7 +17,7 @@ from pathlib import Path
 from goldsmith.core import progress, runs
 from goldsmith.core.files import sha256_of
 from goldsmith.core.runs import Run
-from goldsmith.errors import EmulatorError, SpecError, VerificationError
+from goldsmith.errors import BootError, EmulatorError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image import mount
 from goldsmith.image.manifest import Manifest
@@ -50,7 +50,7 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     """
     missing = [folder for folder in subject.tests if not folder.is_dir()]
     if missing:
-        raise VerificationError(
+        raise SpecError(
             f"the folder of test suites {missing[0]} does not exist",
             hint="correct verify.tests in the spec, or --tests",
         )
@@ -60,6 +60,10 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
         expected = session.inspect_offline(before)
         if not session.is_over():
             _test_booted(session, expected)
+    except BootError as e:
+        if e.hint is not None:  # it names the console in the scratch folder
+            e.hint = f"see {subject.out / 'console.log'}"
+        raise
     finally:
         counts = session.keep()
     if sha256_of(subject.image) != before:
@@ -127,6 +131,8 @@ class _Session:
                 guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
         with self._powered_on(machine, "reboot", boot_deadline_s) as guest:
             self._phase("rebooted", expected, guest, (*folders, SUITES / "rebooted"))
+            if self.is_over():
+                return
             self._phase("collected", expected, guest, (SUITES / "collected",))
 
     def start_over(self) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,14 @@ from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, paths
 from goldsmith.core.documents import as_data
 from goldsmith.core.runs import Run
-from goldsmith.errors import BuildError, HostError, ProvenanceError, SpecError
+from goldsmith.errors import (
+    BuildError,
+    CommandError,
+    HostError,
+    ProvenanceError,
+    SpecError,
+    VerificationError,
+)
 from goldsmith.image import prepare
 from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes import kubelet
@@ -127,6 +135,20 @@ def test_pods_are_checked_before_anything_is_built_even_if_their_schema_cannot_b
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.programs("git")
+def test_an_error_names_the_folder_of_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_context: BuildContext) -> None:
+        raise BuildError("the stage failed")
+
+    monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
+    monkeypatch.setattr(pipeline, "_make", fail)
+
+    with pytest.raises(BuildError) as e:
+        pipeline.build("debian-kubelet", Options(out=tmp_path / "out"))
+
+    assert [e.value.build] == list((tmp_path / "out/debian-kubelet").iterdir())
+
+
 def test_an_unknown_stage_is_an_error_of_the_user() -> None:
     with pytest.raises(SpecError, match="no stage is called 'boott'") as e:
         pipeline.build("debian-kubelet", Options(start="boott"))
@@ -160,6 +182,55 @@ def test_a_spec_without_containers_has_nothing_to_export(tmp_path: Path) -> None
         bundler.export_images(str(spec), {}, tmp_path / "target", refresh=False)
 
     assert not (tmp_path / "target").exists()
+
+
+REGISTRY_IMAGE = f"registry.test/app:1@sha256:{'a' * 64}"
+
+
+def disallowed(folder: Path) -> Path:
+    spec = folder / "mine.yaml.j2"
+    shipped = (paths.project_root() / "image-specs/debian-kubelet.yaml.j2").read_text()
+    spec.write_text(shipped.replace("containers:\n", f"containers:\n  - registry: {REGISTRY_IMAGE}\n", 1))
+    variables = folder / "variables/mine.yaml"
+    variables.parent.mkdir()
+    shutil.copy(paths.project_root() / "image-specs/variables/debian-kubelet.yaml", variables)
+    return spec
+
+
+def test_an_image_that_the_policy_does_not_allow_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    spec = str(disallowed(tmp_path))
+
+    with pytest.raises(ProvenanceError, match="the policy does not allow"):
+        pipeline.build(spec, Options(out=tmp_path / "out"))
+    with pytest.raises(ProvenanceError, match="the policy does not allow"):
+        bundler.export_images(spec, {}, None, refresh=False)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_log_of_a_failed_export_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def export(_containers: object, *, log_path: Path, **_options: object) -> None:
+        log_path.write_text("why\n")
+        raise CommandError("skopeo copy", 1, ["why"], log_path)
+
+    monkeypatch.setattr(bundler, "export", export)
+    monkeypatch.setattr(bundler, "require_allowed", lambda _spec: None)
+
+    with pytest.raises(CommandError) as e:
+        bundler.export_images(str(disallowed(tmp_path)), {}, tmp_path / "target", refresh=False)
+
+    assert e.value.hint == f"full log: {tmp_path / 'target/export.log'}"
+    assert (tmp_path / "target/export.log").read_text() == "why\n"
+
+
+def test_a_policy_and_its_keys_may_lie_beside_the_spec(tmp_path: Path) -> None:
+    spec = disallowed(tmp_path)
+    spec.write_text(spec.read_text() + "policy: rules/policy.yaml\n")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/app.pub").write_text("a key")
+    (tmp_path / "rules/policy.yaml").write_text("registries: {registry.test: {sigstore-key: app.pub}}\n")
+
+    bundler.require_allowed(load.load(str(spec)).spec)
 
 
 def test_the_record_of_the_kubelet_can_be_written_as_yaml(tmp_path: Path) -> None:
@@ -237,7 +308,35 @@ def test_a_shell_needs_a_build() -> None:
     with pytest.raises(SpecError, match="no verified build of never") as e:
         guest.boot_shell("never", memory_mib=512)
 
-    assert e.value.hint == "run: scripts/inv build-image never"
+    assert str(e.value.hint).startswith("run: scripts/inv build-image never, or name the folder")
+
+
+@pytest.mark.parametrize("keep_going", [True, False])
+def test_a_build_ends_at_the_first_failed_phase_unless_it_keeps_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_going: bool
+) -> None:
+    asked = []
+
+    def verify(subject: session.Subject, **_options: object) -> None:
+        asked.append(subject.fail_fast)
+        raise VerificationError("1 of 2 tests failed")
+
+    monkeypatch.setattr(session, "verify", verify)
+    context = context_of(tmp_path, None)
+    context = dataclasses.replace(context, options=Options(keep_going=keep_going))
+
+    with pytest.raises(VerificationError):
+        pipeline._verify(context, samples.parsed(verification=None, stages_s=None))
+
+    assert asked == [not keep_going]
+
+
+@pytest.mark.parametrize("name", ["nosuch.qcow2", "some/folder/disk", "nosuch.img"])
+def test_a_disk_image_that_is_not_there_is_no_spec_to_build(name: str) -> None:
+    with pytest.raises(SpecError, match=f"there is no disk image {name}") as e:
+        guest.boot_shell(name, memory_mib=512)
+
+    assert e.value.hint == "check the path"
 
 
 def test_a_custom_distribution_needs_no_debian_mirror(

@@ -110,6 +110,17 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("verify-image", "no-such.qcow2"), 2, "there is no disk image"),
         (("boot", "never-built"), 2, "no verified build of never-built"),
         (("sign", "never-built"), 2, "no private key is given"),
+        (("verify-image", "x", "--fail-fast", "--keep-going"), 2, "exclude each other"),
+        (("no-such-task",), 2, "there is no task no-such-task"),
+        (("build-imag",), 2, "did you mean build-image?"),
+        (("--help", "build-imag"), 2, "did you mean build-image?"),
+        (("plan", "--vars", "a=b"), 2, "plan has no option --vars\nhint: did you mean --var?"),
+        (("build-image", "--no-such"), 2, "build-image has no option --no-such"),
+        (("render", "a", "b"), 2, "render does not take the word 'b'"),
+        (("diff", "old"), 2, "diff needs NEW"),
+        (("boot", "--memory", "much"), 2, "--memory takes a whole number, got 'much'"),
+        (("clean", "--cache-older-than=x"), 2, "--cache-older-than takes a number, got 'x'"),
+        (("sign", "--key"), 2, "--key needs a value"),
     ],
 )
 def test_mistakes_end_with_a_message_and_their_code(
@@ -131,7 +142,7 @@ def test_options_that_may_be_repeated_are_lists_of_whole_words() -> None:
 
 
 def test_every_option_has_a_default() -> None:
-    """Lists are empty by default; cli.common.make_optional has defaults of positional arguments."""
+    """Lists are empty by default; cli.collection has defaults of positional arguments."""
     without = {
         f"{name} {a.name}"
         for name, found in arguments().items()
@@ -154,6 +165,24 @@ def test_a_mistake_is_json_for_programs(invoke: Invoke) -> None:
     assert json.loads(out)["code"] == code == 2
 
 
+@pytest.mark.parametrize(
+    "words", [("plan", "--json", "--no-such"), ("no-such-task", "--json"), ("diff", "--json", "old")]
+)
+def test_a_mistake_in_the_words_is_json_too(invoke: Invoke, words: tuple[str, ...]) -> None:
+    code, out, err = invoke(*words)
+
+    answer = json.loads(out)
+    assert (answer["code"], answer["retryable"], code) == (2, False, 2)
+    assert answer["message"] in err
+
+
+def test_words_that_only_look_like_options_are_values(invoke: Invoke) -> None:
+    code, out, err = invoke("render", "--var", "--release=sid")
+
+    assert (code, out) == (2, "")
+    assert "'--release'" in err
+
+
 def test_cleaning_an_empty_host_reports_that_there_is_nothing_to_remove(invoke: Invoke) -> None:
     assert invoke("clean")[1] == "nothing to remove\n"
 
@@ -164,12 +193,12 @@ def test_out_is_an_option_of_the_build_and_changes_no_environment(
     before, asked = dict(os.environ), []
 
     def refuse(_name: str, options: pipeline.Options) -> None:
-        asked.append((options.out, dict(os.environ)))
+        asked.append((options.out, options.keep_going, dict(os.environ)))
         raise HostError("no loop device")
 
     monkeypatch.setattr(pipeline, "build", refuse)
 
-    code, _, _ = invoke("build-image", "--out", str(tmp_path / "elsewhere"))
+    code, _, _ = invoke("build-image", "--keep-going", "--out", str(tmp_path / "elsewhere"))
 
     assert code == 3
-    assert asked == [(tmp_path / "elsewhere", before)]
+    assert asked == [(tmp_path / "elsewhere", True, before)]

@@ -104,7 +104,7 @@ def index_of(date: str) -> IndexState:
 def lock(folder: Path, index: IndexState) -> None:
     about: dict[str, Any] = {
         "schema": Lock.SCHEMA, "version": 1, "name": "mine", "distribution": "debian", "release": "trixie",
-        "arch": "amd64", "build": {"id": GREEN, "commit": "c" * 40}, "index": spec_lock.about(index),
+        "arch": "amd64", "build": {"id": GREEN, "commit": "c" * 40}, "index": spec_lock.about([index]),
         "spec": "5" * 64, "python": {}, "elements": {}, "base-image": None, "contexts": {}, "kubelet": None,
         "containers": {"images": []},
         "packages": [{"name": "bash", "version": "5.2-1", "architecture": "amd64", "sha256": "a" * 64}],

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -16,7 +18,7 @@ from goldsmith.clean import CleanAnswer
 from goldsmith.cli import build, common, provenance
 from goldsmith.cli.common import ErrorAnswer
 from goldsmith.core import documents
-from goldsmith.errors import BootError, SpecError
+from goldsmith.errors import BootError, BuildError, EmulatorError, SpecError, VerificationError
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +53,75 @@ def test_programs_get_the_error_as_json_on_standard_output(capsys: pytest.Captur
 
     assert json.loads(capsys.readouterr().out) == {
         "schema": "goldsmith.error", "version": 1, "code": 2, "message": "bad", "hint": "fix it",
-        "problems": [],
+        "problems": [], "retryable": False, "build": None, "folder": None, "failed": [],
     }  # fmt: skip
+
+
+def answer_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    with pytest.raises((Exit, type(error))), common.reported(as_json=True):
+        raise error
+    answer = json.loads(capsys.readouterr().out)
+    jsonschema.validate(answer, documents.json_schema(ErrorAnswer))
+    return dict(answer)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (BuildError("cannot fetch"), 4, None),
+        (BuildError("cannot fetch", retryable=True), 4, True),
+        (VerificationError("1 of 2 tests failed"), 6, False),
+        (EmulatorError("lost"), 5, True),
+        (KeyboardInterrupt(), 130, None),
+        (ZeroDivisionError("division by zero"), 1, None),
+        (PermissionError(errno.EACCES, "Permission denied", "/etc/shadow"), 3, None),
+    ],
+)
+def test_programs_learn_of_every_failure_whether_another_attempt_can_help(
+    error: BaseException, code: int, retryable: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = answer_of(error, capsys)
+
+    assert (answer["code"], answer["retryable"]) == (code, retryable)
+
+
+def test_programs_learn_which_build_failed_and_in_which_tests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = VerificationError("1 of 2 tests failed", failed=["booted: ssh: no answer"])
+    error.build = tmp_path / "20261129T000000Z-abc"
+
+    answer = answer_of(error, capsys)
+
+    assert (answer["build"], answer["folder"]) == ("20261129T000000Z-abc", str(error.build))
+    assert answer["failed"] == ["booted: ssh: no answer"]
+
+
+def test_what_the_host_refuses_is_an_error_of_the_host() -> None:
+    with pytest.raises(Exit) as e, common.reported():
+        raise PermissionError(errno.EACCES, "Permission denied", "/etc/shadow")
+
+    assert (e.value.code, str(e.value).splitlines()[0]) == (
+        3, "error: cannot use /etc/shadow: Permission denied",
+    )  # fmt: skip
+
+
+def test_a_reader_that_leaves_ends_the_task_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+
+        with pytest.raises(Exit) as e, common.reported():
+            print("a line that fits into the buffer")
+
+        assert (e.value.code, e.value.message) == (141, None)
+        print("and what comes later is discarded", flush=True)
+
+
+def test_a_broken_connection_elsewhere_is_a_bug() -> None:
+    with pytest.raises(BrokenPipeError), common.reported():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 @pytest.mark.parametrize("task", [build.build_image, build.plan, build.export_images, provenance.lock])

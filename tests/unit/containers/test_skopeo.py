@@ -35,21 +35,22 @@ def manifest(run: Run, name: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("stderr", "message", "hint"),
+    ("stderr", "message", "hint", "retryable"),
     [
-        ("unauthorized: authentication required", "denies access", "docker login host.test"),
-        ("manifest unknown: manifest unknown", "has no image", "check name and digest"),
-        ("Manifest does not match provided manifest digest", "serves other content", "do not use"),
-        ("dial tcp: lookup host.test: no such host", "cannot reach host.test", "check the network"),
+        ("unauthorized: authentication required", "denies access", "docker login host.test", False),
+        ("manifest unknown: manifest unknown", "has no image", "check name and digest", False),
+        ("Manifest does not match provided manifest digest", "serves other content", "do not use", False),
+        ("dial tcp: lookup host.test: no such host", "cannot reach host.test", "check the network", True),
     ],
 )
 def test_a_failure_of_skopeo_becomes_a_message_with_a_hint(
-    run: Run, fake: Callable[..., Path], stderr: str, message: str, hint: str
+    run: Run, fake: Callable[..., Path], stderr: str, message: str, hint: str, retryable: bool
 ) -> None:
     fake("skopeo", f"echo '{stderr}' >&2; exit 1")
     with pytest.raises(BuildError, match=message) as e:
         manifest(run, "host.test/app")
     assert hint in (e.value.hint or "")
+    assert e.value.retryable is retryable
 
 
 def test_plain_http_is_for_loopback_alone(run: Run, fake: Callable[..., Path]) -> None:

@@ -18,6 +18,22 @@ def build(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_missing_build_has_a_hint_about_those_that_are_there(tmp_path: Path) -> None:
+    failed = tmp_path / "mine/20261128T000000Z-abc"
+    failed.mkdir(parents=True)
+
+    with pytest.raises(SpecError) as none_verified:
+        build_folders.find_build(tmp_path, "mine")
+    verified = tmp_path / "mine/20261129T000000Z-abc"
+    verified.mkdir()
+    (verified / "manifest.json").write_text('{"verification": {"result": "passed"}}')
+    with pytest.raises(SpecError) as another:
+        build_folders.find_build(tmp_path, "mine", "20261127T000000Z-abc")
+
+    assert str(none_verified.value.hint).endswith(f"the newest build was not verified, see {failed}")
+    assert another.value.hint == f"there are: {verified.name}"
+
+
 def test_two_builds_of_one_second_get_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([1, 1, 2])  # the second build looks again
     now = types.SimpleNamespace(
@@ -53,4 +69,4 @@ def test_build_without_a_good_verdict_is_not_verified(build: Path, text: str) ->
 def test_a_missing_build_is_reported_with_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no verified build of mine") as caught:
         build_folders.find_build(tmp_path, "mine")
-    assert caught.value.hint == "run: scripts/inv build-image mine"
+    assert str(caught.value.hint).startswith("run: scripts/inv build-image mine, or name the folder")

@@ -167,18 +167,21 @@ def test_a_connection_that_stalls_is_given_up(
 def test_a_missing_file_is_not_requested_again(server: Server, tmp_path: Path) -> None:
     server.faults = ["404"]
 
-    with pytest.raises(BuildError, match="404 Not Found"):
+    with pytest.raises(BuildError, match="404 Not Found") as e:
         fetch(f"{server.url}/a", tmp_path)
 
     assert len(server.ranges) == 1
+    assert e.value.retryable is False
 
 
 def test_a_host_that_refuses_is_named_after_four_attempts(tmp_path: Path) -> None:
     with Server(("127.0.0.1", 0), Handler) as gone:
         url = gone.url
 
-    with pytest.raises(BuildError, match=f"cannot fetch {url}/a, tried 4 times: .*refused"):
+    with pytest.raises(BuildError, match=f"cannot fetch {url}/a, tried 4 times: .*refused") as e:
         fetch(f"{url}/a", tmp_path)
+
+    assert e.value.retryable is True
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,13 @@ def test_an_exit_status_that_the_caller_expects_is_no_failure(log: Path) -> None
         proc.run(sh("exit 0"), log_path=log, success_exit_status=(33,))
 
 
+def test_colours_of_a_program_reach_neither_log_nor_message(log: Path) -> None:
+    with pytest.raises(CommandError, match=r"\| error: no such image$"):
+        proc.run(["sh", "-c", r"printf '\033[1;31merror:\033[0m no such image\r\n'; exit 1"], log_path=log)
+
+    assert log.read_text().endswith("\nerror: no such image\n")
+
+
 def test_a_failure_by_a_signal_names_the_signal(log: Path) -> None:
     with pytest.raises(CommandError, match="ended by SIGKILL"):
         proc.run(sh("kill -9 $$"), log_path=log)

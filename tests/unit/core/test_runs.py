@@ -14,7 +14,7 @@ import pytest
 
 from goldsmith.core import ownership, paths, proc, reaper, removal, runs
 from goldsmith.core.ownership import Cleaned
-from goldsmith.errors import HostError
+from goldsmith.errors import BuildError, HostError
 
 
 @pytest.fixture
@@ -46,6 +46,16 @@ def test_run_has_its_own_folder_and_removes_it_at_the_end() -> None:
 
     assert not run.folder.exists()
     assert proc.RUN_MARKER not in proc.environment()
+
+
+def test_no_hint_names_a_log_that_goes_with_its_run(tmp_path: Path) -> None:
+    with pytest.raises(BuildError) as gone, runs.run() as run:
+        raise BuildError("mkfs failed", hint=f"full log: {run.folder / 'log'}")
+    with pytest.raises(BuildError) as stays, runs.run():
+        raise BuildError("mkfs failed", hint=f"full log: {tmp_path / 'build.log'}")
+
+    assert gone.value.hint is None
+    assert stays.value.hint == f"full log: {tmp_path / 'build.log'}"
 
 
 def test_runs_may_be_nested() -> None:

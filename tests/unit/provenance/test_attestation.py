@@ -424,7 +424,7 @@ def test_a_missing_passphrase_is_asked_for_at_a_terminal_alone(
 
 def test_a_file_that_is_no_key_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    with pytest.raises(ProvenanceError, match="No such file"):
+    with pytest.raises(SpecError, match="No such file"):
         dsse.public_key(path)
     path.write_text("no key")
     with pytest.raises(ProvenanceError, match="it is no PEM private key"):
@@ -433,6 +433,21 @@ def test_a_file_that_is_no_key_is_an_error(tmp_path: Path) -> None:
         dsse.public_key(path)
     with pytest.raises(ProvenanceError, match="is a private key"):
         dsse.public_key(key_file(tmp_path, ED25519, NoEncryption()))
+
+
+def test_a_spec_is_named_by_its_path_too(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(attestation.BUILDER, BUILDER)
+    key = key_file(tmp_path, ED25519, NoEncryption())
+    spec = tmp_path / "any.yaml.j2"
+    spec.write_text("name: mine\ndistribution: debian\nrelease: trixie\nkubelet: null\ncontainers: []\n")
+
+    done = attestation.sign_build(
+        build.parents[1], str(spec), build.name, key, builder="", accepted="", certificate=""
+    )
+
+    assert done.statement == str(build / FILE)
 
 
 def test_a_signature_without_a_builder_is_not_made(build: Path, tmp_path: Path) -> None:

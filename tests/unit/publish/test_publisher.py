@@ -34,7 +34,7 @@ def test_one_failed_cloud_raises_its_own_error_and_several_a_table() -> None:
     with pytest.raises(PublishError, match="a: no room") as one:
         publisher.require([bad])
     assert one.value.hint == "make some"
-    with pytest.raises(PublishError, match=r"1 of 2 clouds failed\n  \| a +a: no room\n  \| b +done"):
+    with pytest.raises(PublishError, match=r"failed\n  \| a +a: no room \(make some\)\n  \| b +done"):
         publisher.require([bad, good])
 
 
@@ -58,3 +58,23 @@ def test_a_build_differs_in_nothing_from_itself(spec: Path, tmp_path: Path) -> N
 def test_a_build_that_nobody_knows_is_named(spec: Path, tmp_path: Path, builds: tuple[str, str]) -> None:
     with pytest.raises(SpecError, match="there is no record of the build b9 of mine"):
         publisher.difference(str(spec), Options(out=tmp_path / "out"), *builds)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "hint", "retryable"),
+    [
+        ((True, True), "run this again when they answer", True),
+        ((True, False), "correct what each cloud names", False),
+        ((None, True), "correct what each cloud names", None),
+    ],
+)
+def test_clouds_that_refuse_are_not_only_asked_again(
+    verdicts: tuple[bool | None, ...], hint: str, retryable: bool | None
+) -> None:
+    errors = [PublishError("refused", retryable=verdict) for verdict in verdicts]
+
+    with pytest.raises(PublishError) as e:
+        publisher.require([publisher.CloudResult(cloud="a", error=error) for error in errors])
+
+    assert hint in str(e.value.hint)
+    assert e.value.retryable is retryable

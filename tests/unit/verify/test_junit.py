@@ -55,6 +55,13 @@ def test_missing_empty_and_truncated_reports_have_no_test(tmp_path: Path) -> Non
     assert junit.merge(reports, tmp_path / "junit.xml") == Counts()
 
 
+def test_lines_that_our_suites_wrote_for_people_stay_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.xml"
+    path.write_text(REPORT.replace("2&#10;more", "pod web&#10;  | last lines&#10;  | boom&#10;assert False"))
+
+    assert junit.count(path).failed[0] == "pytest: test_bad: assert 1 == pod web\n  | last lines\n  | boom"
+
+
 def test_a_long_message_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     path.write_text(REPORT.replace("assert 1 == 2", "x" * 1000))

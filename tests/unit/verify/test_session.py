@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from goldsmith.core import files, proc, runs
-from goldsmith.errors import BootError, VerificationError
+from goldsmith.errors import BootError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image.verdict import Verdict
 from goldsmith.verify import qemu, session
@@ -166,7 +166,14 @@ def test_one_failed_test_in_any_phase_is_a_failed_image(lab: Lab, phase: str) ->
         verdict.require(lab.out)
 
 
-@pytest.mark.parametrize(("phase", "run"), [("sealed", ["sealed"]), ("booted", ["sealed", "booted"])])
+@pytest.mark.parametrize(
+    ("phase", "run"),
+    [
+        ("sealed", ["sealed"]),
+        ("booted", ["sealed", "booted"]),
+        ("rebooted", ["sealed", "booted", "rebooted"]),
+    ],
+)
 def test_a_verification_can_end_at_the_first_failure(lab: Lab, phase: str, run: list[str]) -> None:
     lab.reports(phase, BAD)
 
@@ -271,9 +278,10 @@ def test_a_lost_vm_is_a_boot_error_and_no_failed_test(
     )
     lab.reports("booted", BAD)
 
-    with pytest.raises(BootError, match=rf"(?s)lost in phase booted.*{panic}"):
+    with pytest.raises(BootError, match=rf"(?s)lost in phase booted.*{panic}") as e:
         lab.run()
 
+    assert e.value.hint == f"see {lab.out / 'console.log'}"
     assert panic in (lab.out / "console.log").read_text()
 
 
@@ -338,7 +346,7 @@ def test_a_vm_that_does_not_come_back_is_lost(
 
 
 def test_a_missing_folder_of_suites_is_an_error(lab: Lab, tmp_path: Path) -> None:
-    with pytest.raises(VerificationError, match="typo"):
+    with pytest.raises(SpecError, match="typo"):
         lab.run(tests=[tmp_path / "typo"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pod_failures
 import pytest
 from guest import (
     OF_SUITES,
@@ -26,8 +27,9 @@ pytestmark = pytest.mark.needs("kubelet")
 
 @pytest.mark.needs("pods")
 def test_every_pod_is_running_and_ready(host: Host, settled: list[Key]) -> None:
-    states = {(namespace, name): find_pod(host, name, namespace) for namespace, name in settled}
-    assert {key: bool(p and is_ready(p)) for key, p in states.items()} == dict.fromkeys(settled, True), states
+    unready = pod_failures.report(host, settled)
+    if unready:
+        pytest.fail(unready, pytrace=False)
 
 
 @pytest.mark.needs("pods")

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build checks before it makes anything: the host, the policy, names of packages, pods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from goldsmith.containers import bundler
+from goldsmith.core import progress
+from goldsmith.errors import BuildError, HostError, SpecError
+from goldsmith.host import package_check, preflight
+from goldsmith.kubernetes import kubelet, pod_check
+from goldsmith.scan import vulnerabilities
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import Arch, ImageSpec
+
+
+def require(loaded: LoadedSpec, *, out: Path, locked: bool, resumed: bool) -> None:
+    """Raise an error of what is wrong if the spec cannot be built here. out: the build's output folder.
+
+    locked: all packages may be in the cache, so no mirror is asked. resumed: nothing is fetched.
+    """
+    spec = loaded.spec
+    _require_buildable(spec)
+    bundler.require_allowed(spec)
+    vulnerabilities.needed(spec.fail_on)
+    preflight.require(spec, out=out, left_out=("mirrors",) if locked else ())
+    if not locked:
+        package_check.require(loaded)
+    pod_check.check(loaded, _pod_schema(spec, fetch=not locked and not resumed))
+
+
+def _require_buildable(spec: ImageSpec) -> None:
+    """Refuse specs that goldsmith can plan but not build yet."""
+    if spec.arch is not Arch.amd64:
+        raise SpecError(
+            f"{spec.name}: {spec.arch} images can be planned but not built yet",
+            hint=f"run: scripts/inv plan {spec.name}",
+        )
+
+
+def _pod_schema(spec: ImageSpec, *, fetch: bool) -> Path | None:
+    if spec.kubelet is None or not spec.verify.pods:
+        return None
+    found = kubelet.cached_pod_schema(spec.kubelet)
+    if found is not None or not fetch:
+        return found
+    try:
+        return kubelet.pod_schema(spec.kubelet)
+    except (BuildError, HostError) as e:
+        progress.note(f"pods are checked by {pod_check.RULES} alone: {e}")
+        return None

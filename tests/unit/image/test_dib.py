@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a failure of diskimage-builder is blamed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from goldsmith.image.dib import _Watch
+
+PRE_INSTALL = "2026-11-29 10:00:00.000 | dib-run-parts Running /tmp/in_target.d/pre-install.d/04-dib-init"
+DONE = "2026-11-29 10:00:01.000 | dib-run-parts 04-dib-init completed"
+
+
+def watched(*lines: str) -> _Watch:
+    watch = _Watch()
+    for line in lines:
+        watch.line(line)
+    return watch
+
+
+def test_a_failure_within_a_hook_is_blamed_on_it() -> None:
+    assert watched(PRE_INSTALL, "sh: foo: not found").where == " in pre-install.d/04-dib-init"
+
+
+def test_a_failure_after_a_hook_is_not_blamed_on_it() -> None:
+    assert watched(PRE_INSTALL, DONE, "no space").where == " after pre-install.d/04-dib-init"
+    assert watched("no such element").where == ""
+
+
+def test_a_missing_package_is_named() -> None:
+    watch = watched(PRE_INSTALL, DONE, "E: Unable to locate package tcpdmp")
+
+    assert watch.where == " after pre-install.d/04-dib-init: Unable to locate package tcpdmp"
+
+
+@pytest.mark.parametrize(
+    ("line", "may_pass"),
+    [
+        ("E: Unable to locate package tcpdmp", False),
+        ("E: Package 'foo' has no installation candidate", False),
+        ("Err:1 http://m trixie InRelease  Temporary failure resolving 'm'", True),
+        ("E: Failed to fetch http://m/x.deb  502  Bad Gateway [IP: 127.0.0.1 80]", True),
+        ("mkfs.ext4: invalid option", None),
+    ],
+)
+def test_a_failure_of_the_network_may_pass(line: str, may_pass: bool | None) -> None:
+    assert watched(line).may_pass is may_pass
