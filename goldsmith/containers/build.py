@@ -93,25 +93,37 @@ def keys(resources: BuildResources, contexts: Sequence[Context]) -> dict[str, st
 
 
 def make(
-    resources: BuildResources, contexts: Sequence[Context], by_ref: Mapping[str, str], refs: Iterable[str]
+    resources: BuildResources,
+    contexts: Sequence[Context],
+    by_ref: Mapping[str, str],
+    refs: Iterable[str],
+    *,
+    again: bool = False,
 ) -> None:
-    """Build the images refs, and those of their parents that the store lacks. Raises BuildError."""
-    todo = set(refs)
+    """Build the images refs, and those of their parents that the store lacks; again: build all of contexts.
+
+    What another process builds meanwhile is not built again. An image stays in the store until its successor
+    is complete. Raises BuildError.
+    """
+    todo = set(by_ref if again else refs)
     for context in reversed(contexts):  # children before parents
         if context.ref in todo:
             missing = [x for x in context.parents if not is_there(by_ref[x])]
             todo.update(missing)
-    fresh: dict[str, str] = {}
-    for context in contexts:
-        if context.ref not in todo:
-            continue
-        with progress.step(f"build {context.ref}"):
-            if context.rootfs:
-                _make_rootfs(resources, context, by_ref[context.ref])
-            else:
-                _provide(resources, context, by_ref, fresh)
-                fresh[context.ref] = _docker_build(resources, context)
-    _keep(resources, fresh, by_ref)
+    if not todo:
+        return
+    with store.making([by_ref[ref] for ref in todo]):
+        fresh: dict[str, str] = {}
+        for context in contexts:
+            if context.ref not in todo or (not again and is_there(by_ref[context.ref])):
+                continue
+            with progress.step(f"build {context.ref}"):
+                if context.rootfs:
+                    _make_rootfs(resources, context, by_ref[context.ref])
+                else:
+                    _provide(resources, context, by_ref, fresh)
+                    fresh[context.ref] = _docker_build(resources, context)
+        _keep(resources, fresh, by_ref)
 
 
 def load(client: docker.DockerClient, ref: str, built: Built, folder: Path) -> None:
