@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def index(update: str) -> IndexState:
     })  # fmt: skip
 
 
-TODAY = index("Sat, 28 Nov 2026 09:00:00 UTC")
+TODAY, TOMORROW = index("Sat, 28 Nov 2026 09:00:00 UTC"), index("Sun, 29 Nov 2026 09:00:00 UTC")
 
 
 @pytest.fixture
@@ -63,6 +64,20 @@ def export(tmp_path: Path, *, name: str = "run", state: IndexState = TODAY, refr
         [SPEC], layers=Layers.uncompressed, run=Run(folder=tmp_path / name), log_path=tmp_path / "log",
         root=tmp_path, index={"trixie": state}, refresh=refresh,
     )  # fmt: skip
+
+
+def test_a_root_of_another_day_and_host_has_the_same_digest(
+    bootstrap: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap("mkdir -p b var/log; echo x > a; date +%N > var/log/dpkg.log")
+    first = export(tmp_path)
+    shutil.rmtree(tmp_path / "r")
+    monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache of another host"))
+
+    again = export(tmp_path, state=TOMORROW)
+
+    assert not again.reused
+    assert again.images == first.images
 
 
 def test_builds_side_by_side_make_an_image_once(bootstrap: Callable[[str], Path], tmp_path: Path) -> None:
@@ -95,3 +110,17 @@ def test_a_refresh_that_fails_leaves_the_earlier_image(
 
     again = export(tmp_path)
     assert (again.reused, again.sha256) == (True, first.sha256)
+
+
+def test_a_refresh_names_what_differs_from_the_earlier_image(
+    bootstrap: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bootstrap("mkdir -p etc; echo x > etc/same; echo 1 > etc/key")
+    first = export(tmp_path)
+    bootstrap("echo 2 > etc/key")
+
+    again = export(tmp_path, refresh=True)
+
+    assert again.images != first.images
+    assert "in 1 paths of its layers\n" in (shown := capsys.readouterr().err)
+    assert [line.strip() for line in shown.splitlines() if "|" in line] == ["| /etc/key"]
