@@ -51,6 +51,11 @@ class IndexState:
         """The date of the newest index, in seconds since 1970: for SOURCE_DATE_EPOCH."""
         return max(_date(text, path) for path, text in self.releases.items())
 
+    def released(self, suite: str) -> int:
+        """The date of the suite itself, in seconds since 1970; new updates for it do not change it."""
+        path = f"debian/dists/{suite}/InRelease"
+        return _date(self.releases[path], path)
+
 
 def current(suite: str, mirrors: Mirrors) -> IndexState:
     """The state that the mirrors serve, with all signatures checked; without a network the last known one.

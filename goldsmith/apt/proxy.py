@@ -26,6 +26,8 @@ from goldsmith.errors import BuildError
 
 SERVED = b"!"  # the response to a port that was passed to us
 _PASS_PORT_S = 10
+_DEBIAN = ".debian.org"
+_ARCHIVES = ("archive", "snapshot")  # what these servers of Debian have is on no mirror
 
 
 @contextlib.contextmanager
@@ -34,6 +36,8 @@ def serve(
 ) -> Iterator[str]:
     """The address, e.g. http://127.0.0.1:40001: /debian/... and /security/... are the two mirrors.
 
+    It is an HTTP proxy, too: requests for the servers of Debian and for the mirrors lead to /debian and
+    /security, those for other servers are forwarded.
     The index is state's; the files that it lists come from the cache if they are there. A BuildError of the
     block is raised again with the names of the files that the mirror no longer has.
     proxy_socket: a Unix socket to make, through which a network namespace passes its own port (netns.py).
@@ -104,6 +108,22 @@ def _lost(error: BuildError, paths: list[str]) -> BuildError:
     )
 
 
+def _local(url: str, upstream: Mapping[str, str]) -> str | None:
+    """The path here of a URL on a server of Debian or on a mirror; None for any other server."""
+    for area, base in upstream.items():
+        if url.startswith(f"{base}/"):
+            return f"/{area}/{url.removeprefix(f'{base}/')}"
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    server = host.removesuffix(_DEBIAN)
+    if server == host or server in _ARCHIVES:
+        return None
+    for folder, area in (("/debian/", "debian"), ("/debian-security/", "security")):
+        if parts.path.startswith(folder):
+            return f"/{area}/{parts.path.removeprefix(folder)}"
+    return f"/security{parts.path}" if server == "security" else None
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
@@ -114,6 +134,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     forwards = True  # requests for files that the index does not list
 
     def do_GET(self) -> None:
+        if self.path.startswith("http://"):
+            found = _local(self.path, self.upstream)
+            if found is None:
+                self._forward(self.path)
+                return
+            self.path = found
         path = urllib.parse.unquote(self.path.lstrip("/"))  # apt writes + as %2b
         if path in self.memory:
             self._head(HTTPStatus.OK, len(self.memory[path]))
@@ -146,10 +172,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_GATEWAY)
             return
         if file is None:
-            if self.forwards:
-                self._forward(url)
-            else:
-                self._refuse(HTTPStatus.NOT_FOUND)
+            self._forward(url)
             return
         self.gone.pop(sha256 or "", None)  # it was found under another name
         with contextlib.suppress(BrokenPipeError), file.open("rb") as source:
@@ -157,6 +180,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             shutil.copyfileobj(source, self.wfile, 1 << 18)
 
     def _forward(self, url: str) -> None:
+        if not self.forwards:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
         try:
             with open_url(url) as response:
                 length = response.headers.get("Content-Length")

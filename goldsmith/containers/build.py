@@ -5,30 +5,51 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
+import tarfile
 import tempfile
+import urllib.parse
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
-from goldsmith.apt import indexes, mirror, proxy
-from goldsmith.containers import build_context, docker_save, oci, registry, rootfs, store
+from goldsmith.apt import build_files, indexes, mirror, proxy
+from goldsmith.containers import (
+    build_context,
+    docker_save,
+    dockerfile,
+    oci,
+    registry,
+    reproducible,
+    rootfs,
+    store,
+)
 from goldsmith.containers.build_context import Context
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.store import Built
 from goldsmith.core import proc, progress, terminal
 from goldsmith.core.runs import Run
-from goldsmith.errors import BuildError
+from goldsmith.errors import BuildError, HostError
 from goldsmith.host import tools
 from goldsmith.host.docker_engine import engine
 
-_FORMAT = "1"  # raise it when the same context gives another image
+_FORMAT = "2"  # raise it when the same context gives another image
+_SHOWN = 20  # paths of a difference
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An image in the engine whose last layer is apt's configuration for a build; None: it has no such."""
+
+    name: str
+    layer: str | None
 
 
 @dataclass(kw_only=True)
@@ -43,7 +64,8 @@ class BuildResources:
     policy: Policy
     states: dict[str, indexes.IndexState] = field(default_factory=dict)  # by suite
     _client: docker.DockerClient | None = None
-    _source: str | None = None
+    _sources: dict[frozenset[str], str] = field(default_factory=dict)  # by the suites that it serves
+    prepared: dict[tuple[str, str], Prepared] = field(default_factory=dict)  # by image ID and source
 
     @property
     def client(self) -> docker.DockerClient:
@@ -62,12 +84,18 @@ class BuildResources:
 
     @property
     def source(self) -> str:
-        """Address of the local package proxy; it serves the indexes that index() returned."""
-        if self._source is None:
+        """Address of the local package proxy; it serves the indexes that index() returned so far."""
+        suites = frozenset(self.states)
+        if suites not in self._sources:
             releases = {path: text for state in self.states.values() for path, text in state.releases.items()}
             state = indexes.IndexState(releases=releases)
-            self._source = self.stack.enter_context(proxy.serve(self.mirrors, state, self.arch))
-        return self._source
+            self._sources[suites] = self.stack.enter_context(proxy.serve(self.mirrors, state, self.arch))
+        return self._sources[suites]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """HOST:PORT of the package proxy, as builds have seen it."""
+        return tuple(urllib.parse.urlsplit(source).netloc for source in self._sources.values())
 
     def folder(self) -> Path:
         path = Path(tempfile.mkdtemp(prefix="containers-", dir=self.run.folder))
@@ -93,25 +121,35 @@ def keys(resources: BuildResources, contexts: Sequence[Context]) -> dict[str, st
 
 
 def make(
-    resources: BuildResources, contexts: Sequence[Context], by_ref: Mapping[str, str], refs: Iterable[str]
-) -> None:
-    """Build the images refs, and those of their parents that the store lacks. Raises BuildError."""
-    todo = set(refs)
+    resources: BuildResources, contexts: Sequence[Context], by_ref: Mapping[str, str], refs: Iterable[str],
+    *, again: bool = False,
+) -> None:  # fmt: skip
+    """Build the images refs, and those of their parents that the store lacks; again: build all of contexts.
+
+    What another process builds meanwhile is not built again. An image stays in the store until its successor
+    is complete. Raises BuildError.
+    """
+    todo = set(by_ref if again else refs)
     for context in reversed(contexts):  # children before parents
         if context.ref in todo:
             missing = [x for x in context.parents if not is_there(by_ref[x])]
             todo.update(missing)
-    fresh: dict[str, str] = {}
-    for context in contexts:
-        if context.ref not in todo:
-            continue
-        with progress.step(f"build {context.ref}"):
-            if context.rootfs:
-                _make_rootfs(resources, context, by_ref[context.ref])
-            else:
-                _provide(resources, context, by_ref, fresh)
-                fresh[context.ref] = _docker_build(resources, context)
-    _keep(resources, fresh, by_ref)
+    if not todo:
+        return
+    with store.making([by_ref[ref] for ref in todo]):
+        built: dict[str, _Made] = {}
+        for context in contexts:
+            if context.ref not in todo or (not again and is_there(by_ref[context.ref])):
+                continue
+            if built.keys() & set(context.parents):
+                _keep(resources, built, by_ref)
+                built = {}
+            with progress.step(f"build {context.ref}"):
+                if context.rootfs:
+                    _make_rootfs(resources, context, by_ref[context.ref])
+                else:
+                    built[context.ref] = _docker_build(resources, context, by_ref)
+        _keep(resources, built, by_ref)
 
 
 def load(client: docker.DockerClient, ref: str, built: Built, folder: Path) -> None:
@@ -184,48 +222,142 @@ def _from_store(resources: BuildResources, image: str) -> str:
 
 
 def _make_rootfs(resources: BuildResources, context: Context, key: str) -> None:
-    epoch = resources.index(rootfs.read(context.folder).suite).epoch
+    suite = rootfs.read(context.folder).suite
+    epoch = resources.index(suite).released(suite)
     work = resources.folder()
-    target = work / "root.tar"
+    made, target = work / "root.tar", work / "layer.tar"
     rootfs.make(
-        context.folder, target, arch=resources.arch, epoch=epoch, source=resources.source, work=work,
+        context.folder, made, arch=resources.arch, epoch=epoch, source=resources.source, work=work,
         log_path=resources.log_path,
     )  # fmt: skip
-    with target.open("rb") as source:
-        diff_id = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
+    diff_id = reproducible.layer(made, target, reproducible.Rules(ref=context.ref, epoch=epoch))
+    made.unlink()
     config = rootfs.config(context.folder, arch=resources.arch, epoch=epoch, diff_id=diff_id)
-    store.keep(key, oci.canonical(config), {diff_id: target})
+    _replace(context.ref, key, oci.canonical(config), {diff_id: target})
 
 
-def _provide(
-    resources: BuildResources, context: Context, by_ref: Mapping[str, str], fresh: Mapping[str, str]
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    """An image in the engine. kept, dropped: see reproducible.image()."""
+
+    id: str
+    rules: reproducible.Rules
+    kept: frozenset[str]
+    dropped: frozenset[str]
+
+
+def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[str, str]) -> _Made:
     for parent in context.parents:
-        if parent not in fresh:
-            built = store.lookup(by_ref[parent])
-            assert built is not None
-            load(resources.client, parent, built, resources.folder())
-
-
-def _docker_build(resources: BuildResources, context: Context) -> str:
-    """The ID of the image that the engine built."""
-    arguments = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
-    foreign_arch = tools.host_arch() != resources.arch
+        built = store.lookup(by_ref[parent])
+        assert built is not None
+        load(resources.client, parent, built, resources.folder())
+    text = (context.folder / "Dockerfile").read_text()
+    instructions = dockerfile.parse(text)
     local = {image: _from_store(resources, image) for image in context.foreign if registry.is_pinned(image)}
+    used = [(each.keyword, image) for each, image in dockerfile.images(instructions)]
+    about = [docker_save.inspect(resources.client, local.get(image, image)) for _, image in used]
+    runs = any(each.keyword == "RUN" for each in instructions)
+    prepared = {
+        image: _with_build_files(resources, local.get(image, image))
+        for keyword, image in used
+        if runs and keyword == "FROM"
+    }
+    names = {("FROM", image): made.name for image, made in prepared.items()}
+    names = {(keyword, image): local.get(image, image) for keyword, image in used} | names
+    made = f"{build_context.LOCAL}built:{by_ref[context.ref]}"
+    arguments = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
+    arguments |= dockerfile.platform_arguments(
+        instructions, arch=resources.arch, host_arch=tools.host_arch() or resources.arch
+    )
+    arguments["ftp_proxy"] = resources.source
     with tempfile.TemporaryFile(dir=resources.run.folder) as packed:
-        build_context.pack(context.folder, packed, dockerfile=build_context.pinned_to(context.folder, local))
-        packed.seek(0)
-        answer = resources.client.api.build(
-            fileobj=packed, custom_context=True, tag=context.ref, decode=True, rm=True, forcerm=True,
-            nocache=True, network_mode="host", buildargs={**arguments, "ftp_proxy": resources.source},
-            platform=f"linux/{resources.arch}" if foreign_arch else None,
-        )  # fmt: skip
+        build_context.pack(context.folder, packed, instead=dockerfile.rewritten(text, names))
+        image = _engine_build(resources, packed, made, shown=context.ref, arguments=arguments)
+    return _Made(
+        id=image,
+        rules=reproducible.Rules(
+            ref=context.ref,
+            epoch=max((reproducible.epoch_of(each["Created"] or "") for each in about), default=0),
+            discarded=dockerfile.discarded(instructions),
+            addresses=resources.addresses,
+        ),
+        kept=frozenset(layer for each in about for layer in each["RootFS"].get("Layers") or ()),
+        dropped=frozenset(each.layer for each in prepared.values() if each.layer),
+    )
+
+
+def _with_build_files(resources: BuildResources, image: str) -> Prepared:
+    about = docker_save.inspect(resources.client, image)
+    if (about.get("Config") or {}).get("OnBuild"):  # its triggers are for the user's build
+        return Prepared(name=image, layer=None)
+    suite, has_sources = _debian(resources.client, image)
+    if suite is not None:
         try:
-            return _follow(answer, context.ref, resources.log_path)
-        except APIError as e:
-            raise BuildError(
-                f"cannot build {context.ref}: {e.explanation or e}", hint=f"full log: {resources.log_path}"
-            ) from e
+            resources.index(suite)
+        except HostError as e:
+            progress.note(f"apt alone checks the package indexes of {image}: {e}")
+    key = (str(about["Id"]), resources.source)
+    if key in resources.prepared:
+        return resources.prepared[key]
+    https_proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    files = build_files.archive(resources.source, None if has_sources else suite, https_proxy)
+    name = f"{build_context.LOCAL}prepared:{hashlib.sha256(files + image.encode()).hexdigest()}"
+    with tempfile.TemporaryFile(dir=resources.run.folder) as packed:
+        lines = f"FROM {image}\nADD files.tar /\n"
+        build_context.pack_files({"Dockerfile": lines.encode(), "files.tar": files}, packed)
+        made = _engine_build(resources, packed, name, shown=f"the base {image}", arguments={})
+    layer = docker_save.inspect(resources.client, made)["RootFS"]["Layers"][-1]
+    resources.prepared[key] = Prepared(name=name, layer=layer)
+    return resources.prepared[key]
+
+
+def _debian(client: docker.DockerClient, image: str) -> tuple[str | None, bool]:
+    """The suite of an image of Debian, otherwise None; whether it has sources for apt."""
+    alone = client.api.create_host_config(network_mode="none")
+    container = client.api.create_container(image, command=["none"], host_config=alone)["Id"]
+    try:
+        release = "".join(text for _, text in _files_of(client, container, "/usr/lib/os-release"))
+        sources = [*_files_of(client, container, "/etc/apt")]
+    finally:
+        client.api.remove_container(container, force=True)
+    return build_files.suite(release), build_files.have_sources(sources)
+
+
+def _files_of(client: docker.DockerClient, container: str, path: str) -> Iterator[tuple[str, str]]:
+    """Names and contents of a file or of a small folder in a container; none if it is missing."""
+    try:
+        pieces, _ = client.api.get_archive(container, path)
+    except NotFound:
+        return
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+        for entry in archive:
+            if entry.isreg() and (content := archive.extractfile(entry)):
+                yield entry.name, content.read().decode(errors="replace")
+
+
+def _engine_build(
+    resources: BuildResources, packed: IO[bytes], name: str, *, shown: str, arguments: Mapping[str, str]
+) -> str:
+    """The ID of the image that the engine built from a packed context. name: until the export ends."""
+    resources.stack.callback(_remove, resources.client, name)
+    foreign_arch = tools.host_arch() != resources.arch
+    packed.seek(0)
+    answer = resources.client.api.build(
+        fileobj=packed, custom_context=True, tag=name, decode=True, rm=True, forcerm=True, nocache=True,
+        network_mode="host", buildargs=dict(arguments),
+        platform=f"linux/{resources.arch}" if foreign_arch else None,
+    )  # fmt: skip
+    try:
+        return _follow(answer, shown, resources.log_path)
+    except APIError as e:
+        raise BuildError(
+            f"cannot build {shown}: {e.explanation or e}", hint=f"full log: {resources.log_path}"
+        ) from e
+
+
+def _remove(client: docker.DockerClient, name: str) -> None:
+    with contextlib.suppress(APIError):  # its build failed
+        client.api.remove_image(name, force=True)
 
 
 def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> str:
@@ -248,11 +380,29 @@ def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> st
     return image
 
 
-def _keep(resources: BuildResources, fresh: Mapping[str, str], by_ref: Mapping[str, str]) -> None:
+def _keep(resources: BuildResources, made: Mapping[str, _Made], by_ref: Mapping[str, str]) -> None:
     """Save the new images to the store in one stream, so that layers they share come once."""
-    if not fresh:
+    if not made:
         return
-    for ref, saved in zip(
-        fresh, docker_save.save(resources.client, list(fresh.values()), resources.folder()), strict=True
-    ):
-        store.keep(by_ref[ref], saved.config, dict(saved.layers))
+    saved = docker_save.save(resources.client, [each.id for each in made.values()], resources.folder())
+    for (ref, each), found in zip(made.items(), saved, strict=True):
+        config, files = reproducible.image(
+            found.config, found.layers, each.rules, resources.folder(), kept=each.kept, dropped=each.dropped
+        )
+        _replace(ref, by_ref[ref], config, files)
+
+
+def _replace(ref: str, key: str, config: bytes, files: Mapping[str, Path]) -> None:
+    """Store an image; name what differs from one that the same inputs gave before."""
+    before = store.lookup(key)
+    old = store.layers(before) if before is not None and before.id != oci.sha256(config) else None
+    if old is not None:
+        other = reproducible.differing(
+            [path for digest, path in old.items() if digest not in files],
+            [path for digest, path in files.items() if digest not in old],
+        )
+        shown = "".join(f"\n  | {path}" for path in other[:_SHOWN]) + "\n  | ..." * (len(other) > _SHOWN)
+        progress.note(
+            f"{ref} differs from what the same inputs gave before, in {len(other)} paths of its layers{shown}"
+        )
+    store.keep(key, config, files)

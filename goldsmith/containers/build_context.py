@@ -6,16 +6,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
 from docker.utils.build import exclude_paths
 
+from goldsmith.containers import dockerfile
 from goldsmith.core.paths import project_root
 from goldsmith.errors import BuildError
 from goldsmith.spec.model import ContainerSpec
@@ -65,20 +65,27 @@ def collect(containers: Sequence[ContainerSpec], root: Path) -> tuple[Context, .
     return tuple(done.values())
 
 
-def pack(folder: Path, sink: Sink, *, mtime: int = 0, dockerfile: str | None = None) -> None:
+def pack(folder: Path, sink: Sink, *, mtime: int = 0, instead: str | None = None) -> None:
     """Write folder as a tar archive that depends on names, contents and x bits alone; obeys .dockerignore.
 
-    dockerfile: text that replaces the Dockerfile.
+    instead: text that replaces the Dockerfile.
     """
     ignore = folder / ".dockerignore"
     patterns = ignore.read_text().splitlines() if ignore.is_file() else []
     patterns = [line.strip() for line in patterns if line.strip() and not line.startswith("#")]
     with tarfile.open(fileobj=cast(IO[bytes], sink), mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(exclude_paths(os.fspath(folder), patterns, dockerfile="Dockerfile")):
-            if dockerfile is not None and name == "Dockerfile":
-                _add_text(archive, dockerfile, name, mtime)
+            if instead is not None and name == "Dockerfile":
+                _add_data(archive, instead.encode(), name, mtime)
             else:
                 _add(archive, folder / name, name, mtime)
+
+
+def pack_files(files: Mapping[str, bytes], sink: Sink) -> None:
+    """Write a context of these files (content by name)."""
+    with tarfile.open(fileobj=cast(IO[bytes], sink), mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in sorted(files.items()):
+            _add_data(archive, data, name, 0)
 
 
 def digest(folder: Path) -> str:
@@ -97,37 +104,21 @@ class _Hash:
         return len(data)
 
 
-def pinned_to(folder: Path, local: Mapping[str, str]) -> str | None:
-    """The Dockerfile of folder with names of images (keys of local) replaced; None if there are none.
-
-    Raises BuildError for a name that does not appear there literally, but is composed of arguments.
-    """
-    if not local:
-        return None
-    text = (folder / "Dockerfile").read_text()
-    for image, name in local.items():
-        if image not in text:
-            raise BuildError(
-                f"{folder / 'Dockerfile'} composes the image name {image} from arguments",
-                hint="write name and digest in the FROM line itself",
-            )
-        text = text.replace(image, name)
-    return text
-
-
 def location(folder: Path, image: str) -> str:
     """DOCKERFILE:LINE of the first line that names image; without a line if it is composed of arguments."""
     path = folder / "Dockerfile"
     lines = path.read_text().splitlines()
     found = (number for number, line in enumerate(lines, 1) if image in line.replace("=", " ").split())
     number = next(found, None)
-    shown = path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
-    return f"{shown}:{number}" if number else str(shown)
+    return f"{_shown(path)}:{number}" if number else str(_shown(path))
 
 
-def _add_text(archive: tarfile.TarFile, text: str, name: str, mtime: int) -> None:
+def _shown(path: Path) -> Path:
+    return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
+
+
+def _add_data(archive: tarfile.TarFile, data: bytes, name: str, mtime: int) -> None:
     entry = tarfile.TarInfo(name)
-    data = text.encode()
     entry.mtime, entry.mode, entry.size = mtime, 0o644, len(data)
     archive.addfile(entry, io.BytesIO(data))
 
@@ -163,7 +154,9 @@ def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
             f"cannot build {ref}: {folder} has no Dockerfile",
             hint="correct the key 'build' of this container in the spec",
         ) from e
-    images = tuple(dict.fromkeys(_images(text)))
+    instructions = dockerfile.parse(text)
+    dockerfile.require_buildable(_shown(folder / "Dockerfile"), instructions)
+    images = tuple(dict.fromkeys(image for _, image in dockerfile.images(instructions)))
     ours = tuple(image for image in images if _folder(image, folders, root) is not None)
     foreign = tuple(image for image in images if image not in ours)
     return Context(ref=ref, folder=folder, rootfs=False, parents=ours, foreign=foreign)
@@ -176,39 +169,3 @@ def _folder(ref: str, folders: Mapping[str, Path], root: Path) -> Path | None:
         return None
     shipped = root / "containers" / ref.removeprefix(LOCAL).partition(":")[0]
     return shipped if shipped.is_dir() else None
-
-
-def _images(dockerfile: str) -> Iterator[str]:
-    """The images that a Dockerfile uses, without its own stages (Dockerfile reference, FROM, COPY)."""
-    arguments: dict[str, str] = {}
-    stages: set[str] = {"scratch"}
-    for words in _instructions(dockerfile):
-        match words[0].upper(), [word for word in words[1:] if not word.startswith("--")]:
-            case "ARG", [argument, *_]:
-                name, _, default = argument.partition("=")
-                arguments.setdefault(name, default.strip("\"'"))
-            case "FROM", [image, *alias]:
-                image = _expand(image, arguments)
-                if image.lower() not in stages:
-                    yield image
-                stages.update(name.lower() for name in alias[1:2])
-            case "COPY" | "ADD", _:
-                for option in words[1:]:
-                    source = option.removeprefix("--from=")
-                    if source != option and not source.isdigit() and source.lower() not in stages:
-                        yield source
-
-
-def _instructions(dockerfile: str) -> Iterator[list[str]]:
-    lines = (line for line in dockerfile.splitlines() if not line.lstrip().startswith("#"))
-    for line in re.sub(r"\\[ \t]*\n", " ", "\n".join(lines)).splitlines():
-        if words := line.split():
-            yield words
-
-
-def _expand(text: str, arguments: Mapping[str, str]) -> str:
-    return re.sub(
-        r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))",
-        lambda m: arguments.get(m[1] or m[3]) or m[2] or "",
-        text,
-    )

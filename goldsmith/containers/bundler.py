@@ -108,8 +108,6 @@ def export(
         )  # fmt: skip
         contexts = build_context.collect(containers, root or paths.project_root())
         keys = build.keys(resources, contexts)
-        if refresh:
-            store.forget(*keys.values())
         try:
             return _bundle(resources, containers, contexts, keys, layers, refresh=refresh)
         except _LostLayersError as lost:
@@ -160,7 +158,8 @@ def _bundle(
     refresh: bool,
 ) -> Bundle:
     listed = [c.ref for c in containers if c.build is not None]
-    build.make(resources, contexts, keys, [ref for ref in listed if store.lookup(keys[ref]) is None])
+    lost = [ref for ref in listed if store.lookup(keys[ref]) is None]
+    build.make(resources, contexts, keys, lost, again=refresh)
     origins = _origins(resources, containers, keys, refresh=refresh)
     parts = {"format": _FORMAT, "layers": layers.value, "images": [origin.identity for origin in origins]}
     fresh = []

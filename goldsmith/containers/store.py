@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,19 +64,25 @@ def layer(diff_id: str) -> Path:
 
 
 def keep(key: str, config: bytes, files: Mapping[str, Path]) -> Built:
-    """Store an image; moves or copies its layer files (by diff ID, verified by the caller)."""
+    """Store an image in the place of an earlier one; moves or copies its layer files (by diff ID).
+
+    The caller has verified them.
+    """
     for diff_id, path in files.items():
         cache.cached("layer", _hex(diff_id), functools.partial(_move, path, "layer.tar"))
-    forget(key)
-    cache.cached(_KIND, key, lambda new: _write(new / "config.json", config))
+    cache.cached(_KIND, key, lambda new: _write(new / "config.json", config), again=True)
     built = lookup(key)
     assert built is not None
     return built
 
 
-def forget(*keys: str) -> None:
-    for key in keys:
-        shutil.rmtree(paths.cache_root() / _KIND / key, ignore_errors=True)
+def forget(key: str) -> None:
+    shutil.rmtree(paths.cache_root() / _KIND / key, ignore_errors=True)
+
+
+def making(keys: Collection[str]) -> contextlib.AbstractContextManager[None]:
+    """Let no other process build the images of these keys meanwhile; waits for those that do."""
+    return cache.making(_KIND, keys)
 
 
 def gzipped(diff_id: str) -> tuple[Path, oci.Layer]:

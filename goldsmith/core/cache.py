@@ -10,10 +10,10 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from goldsmith.core import locks, ownership, paths, removal
+from goldsmith.core import locks, ownership, paths, progress, removal
 from goldsmith.core.files import sha256_of
 from goldsmith.core.ownership import Cleaned
 from goldsmith.errors import HostError
@@ -30,23 +30,18 @@ _RECORDS: list[set[tuple[str, str]]] = []  # of recorded(), for all threads
 _RECORDING = threading.Lock()
 
 
-def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+def cached(kind: str, key: str, make: Callable[[Path], None], *, again: bool = False) -> Path:
     """The cache entry KIND/KEY, a folder; make(folder) fills it if it is missing or broken.
 
     The entry is locked meanwhile, and each of its files is hashed before it is returned.
+    again: fill it in any case; an intact entry stays until the new one is complete.
     """
-    if key in ("", ".", "..") or "/" in key:
-        raise ValueError(f"not a valid name of a cache entry: {key!r}")
-    root = paths.cache_root()
-    entry = root / kind / key
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        ownership.claim_root(root, _ROOT, _is_known)
-    except OSError as e:
-        raise HostError(f"cannot write to {entry.parent}: {e.strerror}", hint="set GOLDSMITH_CACHE") from e
+    entry = _place(kind, key)
     with locks.locked(entry.with_name(f".{key}.lock"), wait=True):
-        if not is_intact(entry):
+        intact = is_intact(entry)
+        if not intact:
             shutil.rmtree(entry, ignore_errors=True)
+        if again or not intact:
             _fill(entry, make)
     os.utime(entry)  # the age of an entry counts from its last use
     with _RECORDING:
@@ -81,6 +76,21 @@ def sealed(kind: str, key: str) -> Mapping[str, str] | None:
         return None
     found: dict[str, str] = json.loads((entry / _SEAL).read_text())
     return found
+
+
+@contextlib.contextmanager
+def making(kind: str, keys: Collection[str]) -> Iterator[None]:
+    """Let no other process make these entries: for entries that are made before cached() is called.
+
+    Waits for others that do, in an order that lets none wait for each other.
+    """
+    with contextlib.ExitStack() as held:
+        for key in sorted(set(keys)):
+            lock = _place(kind, key).with_name(f".{key}.making.lock")
+            if locks.is_held(lock):
+                progress.note(f"waiting for another process that makes the same {kind}")
+            held.enter_context(locks.locked(lock, wait=True))
+        yield
 
 
 def is_intact(entry: Path) -> bool:
@@ -126,6 +136,20 @@ def clean_unfinished_entries() -> Cleaned:
     return done
 
 
+def _place(kind: str, key: str) -> Path:
+    """The path of an entry, in a folder that exists. Raises HostError if it cannot be made."""
+    if key in ("", ".", "..") or "/" in key:
+        raise ValueError(f"not a valid name of a cache entry: {key!r}")
+    root = paths.cache_root()
+    entry = root / kind / key
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        ownership.claim_root(root, _ROOT, _is_known)
+    except OSError as e:
+        raise HostError(f"cannot write to {entry.parent}: {e.strerror}", hint="set GOLDSMITH_CACHE") from e
+    return entry
+
+
 def _entries(pattern: str) -> list[Path]:
     """Folders that we made in the folders of kinds; none where others use the root for something else."""
     root = paths.cache_root()
@@ -154,17 +178,20 @@ def _is_known(kind: Path) -> bool:
 
 
 def _fill(entry: Path, make: Callable[[Path], None]) -> None:
-    new = Path(tempfile.mkdtemp(prefix=f".new-{entry.name}-", dir=entry.parent))
+    work = Path(tempfile.mkdtemp(prefix=f".new-{entry.name}-", dir=entry.parent))
+    new = work / "new"
     try:
+        new.mkdir()
         make(new)
         (new / _SEAL).write_text(json.dumps(_hashes(new)))
-        new.chmod(0o755)
+        if entry.exists():
+            entry.rename(work / "old")
         new.rename(entry)
     except OSError as e:
         paths.raise_if_full(e, paths.roots())
         raise
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _hashes(entry: Path) -> dict[str, str]:

@@ -196,6 +196,49 @@ def test_nothing_of_the_build_host_is_in_the_images(plain: Bundle) -> None:
     assert not [name for name in names if re.match(bad, name) and not name.endswith("/")]
 
 
+ORDINARY = """\
+# syntax=docker/dockerfile:1
+ARG BASE=goldsmith.local/base TAG=13
+FROM --platform=$BUILDPLATFORM ${BASE}:${TAG} AS build
+ARG TARGETARCH
+RUN --mount=type=cache,target=/var/cache/apt <<EOF
+set -e
+apt-get update
+apt-get install -y --no-install-recommends catatonit passwd
+useradd --create-home joe
+echo "for ${TARGETARCH}" > /arch
+EOF
+FROM goldsmith.local/base:13
+RUN apt update && apt install -y catatonit && rm -rf /var/lib/apt/lists/*
+COPY --link --from=build --chown=33:33 /arch /usr/bin/catatonit /opt/
+COPY --from=build /etc /from-build
+"""
+
+
+def test_the_ordinary_words_of_a_dockerfile_give_the_same_image_in_two_engines(
+    plain: Bundle, run: Run, log: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(paths.project_root() / "containers", tmp_path / "containers")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/Dockerfile").write_text(ORDINARY)
+    spec = ContainerSpec(ref="example.test/app:1", build="app")
+    images = paths.cache_root() / "container"
+    before = {path for path in images.iterdir() if path.is_dir()}
+
+    one = bundler.export([spec], layers=Layers.uncompressed, run=run, log_path=log, root=tmp_path)
+    (made,) = {path for path in images.iterdir() if path.is_dir()} - before
+    shutil.rmtree(made)
+    other = bundler.export([spec], layers=Layers.uncompressed, run=run, log_path=log, root=tmp_path)
+
+    assert made.exists(), "it was not built again"
+    assert one.images == other.images
+    names, found = _scan(one, re.compile(rb"127\.0\.0\.1:\d+"))
+    assert {"opt/arch", "opt/catatonit", "usr/bin/catatonit", "from-build/passwd"} <= set(names)
+    assert not found
+    assert not [name for name in names if "goldsmith-build" in name]
+    assert not [name for name in names if re.match(r"var/lib/apt/lists/(?!\.wh\.).*[^/]$", name)]
+
+
 def _scan(bundle: Bundle, pattern: re.Pattern[bytes]) -> tuple[list[str], list[str]]:
     names, found = [], []
     with tarfile.open(bundle.path) as archive:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import http.server
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from goldsmith.apt import proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 
+DEBIAN = "debian.org"
 PINNED = {"debian/dists/x/InRelease": b"the one that was checked"}
 
 
@@ -54,3 +57,55 @@ def test_a_missing_file_is_404_and_an_unreachable_mirror_is_502(address: str) ->
     assert status(f"{address}/elsewhere/a") == 404
     assert status(f"{address}/debian/../a") == 404
     assert status(f"{address}/debian/pool/b.deb") == 502
+
+
+@pytest.mark.parametrize(
+    ("url", "content"),
+    [
+        (f"http://deb.{DEBIAN}/debian/pool/a.deb", b"a" * 3_000_000),
+        (f"http://ftp.de.{DEBIAN}/debian/dists/x/InRelease", b"the one that was checked"),
+        (f"http://deb.{DEBIAN}/debian-security/dists/x-security/InRelease", b"s"),
+        (f"http://security.{DEBIAN}/debian-security/dists/x-security/InRelease", b"s"),
+        (f"http://security.{DEBIAN}/dists/x-security/InRelease", b"s"),
+    ],
+)
+def test_as_a_proxy_it_is_the_mirror_for_all_of_debians_servers(
+    address: str, url: str, content: bytes
+) -> None:
+    assert get_through(address, url) == content
+
+
+def test_as_a_proxy_it_forwards_requests_for_other_servers(address: str) -> None:
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        answer = get_through(address, f"http://127.0.0.1:{server.server_port}/debian/a%2bb")
+        thread.join()
+
+    assert answer == b"/debian/a%2bb"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://snapshot.{DEBIAN}/debian/a", f"http://archive.{DEBIAN}/debian/a",
+        f"http://deb.{DEBIAN}.test/debian/a", "http://other.test/debian/a", f"http://deb.{DEBIAN}/else/a",
+    ],
+)  # fmt: skip
+def test_other_servers_are_no_mirror(url: str) -> None:
+    assert proxy._local(url, {"debian": "http://mirror.test/debian"}) is None
+
+
+def get_through(proxy: str, url: str) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy}))
+    with opener.open(url, timeout=10) as answer:
+        return bytes(answer.read())

@@ -121,11 +121,16 @@ def test_a_changed_context_is_built_again(spec: ContainerSpec, run: Run, tmp_pat
         export(run, tmp_path, spec)
 
 
-def test_refresh_builds_what_is_cached(spec: ContainerSpec, run: Run, tmp_path: Path) -> None:
+def test_refresh_builds_what_is_cached_and_keeps_it_if_that_fails(
+    spec: ContainerSpec, run: Run, tmp_path: Path
+) -> None:
+    before = export(run, tmp_path, spec)
     with pytest.raises(HostError, match="no Docker engine answers"):
         bundler.export(
             [spec], layers=Layers.gzip, run=run, log_path=tmp_path / "log", root=tmp_path, refresh=True
         )
+    after = export(run, tmp_path, spec)
+    assert (after.reused, after.sha256) == (True, before.sha256)
 
 
 def test_the_order_of_the_spec_is_the_order_of_the_lock(

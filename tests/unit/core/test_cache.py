@@ -119,6 +119,42 @@ def test_second_caller_of_an_entry_waits_for_the_first(tmp_path: Path) -> None:
     assert (paths.cache_root() / "kind" / "key" / "file").read_text() == "first"
 
 
+def test_an_entry_that_is_made_again_stays_until_its_successor_is_complete() -> None:
+    entry = cache.cached("kind", "key", filler("old"))
+
+    def fail(folder: Path) -> None:
+        assert (entry / "file").read_text() == "old"
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cache.cached("kind", "key", fail, again=True)
+    assert cache.is_intact(entry)
+    cache.cached("kind", "key", filler("new"), again=True)
+
+    assert (entry / "file").read_text() == "new"
+    assert cache.is_intact(entry)
+    assert sorted(path.name for path in entry.parent.iterdir()) == [".key.lock", "key"]
+
+
+def test_entries_that_are_made_side_by_side_are_made_once(capsys: pytest.CaptureFixture[str]) -> None:
+    made: list[str] = []
+
+    def make(*keys: str) -> None:
+        with cache.making("kind", keys):
+            if "a" not in made:
+                time.sleep(0.2)
+                made.append("a")
+
+    others = [threading.Thread(target=make, args=keys) for keys in (("b", "a"), ("a", "b"), ("a",))]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(10)
+
+    assert made == ["a"]
+    assert "waiting for another process that makes the same kind" in capsys.readouterr().err
+
+
 @pytest.fixture
 def unfinished() -> Path:
     folder = paths.cache_root() / "kubelet" / ".new-a-key-x1y2z3"

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dockerfiles: the images that they use, and what is BuildKit's alone, rewritten or refused before a build.
+
+goldsmith builds with the builder that every Docker engine has without BuildKit.
+Format: https://docs.docker.com/reference/dockerfile/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.errors import BuildError
+
+_SHELL = '["/bin/sh", "-c"]'
+_COMMENT = re.compile(r"[ \t]*(#.*)?")
+_FLAG = re.compile(r"--[a-z-]+(=\S*)?")
+_HEREDOC = re.compile(r"(?:^|(?<=[\s;|&(]))\d*<<(-?)([\"']?)([A-Za-z_]\w*)\2(?=$|[\s;|&)>])")
+_PLATFORM_ARGUMENT = re.compile(r"(TARGET|BUILD)(PLATFORM|OS|ARCH|VARIANT)")
+_WAYS_OUT = {  # by flag, of COPY and ADD if not of RUN
+    "--chmod": "set the mode in a RUN line; the x bit of a file in the context is kept",
+    "--parents": "name each target folder in a COPY line",
+    "--exclude": "exclude the files in .dockerignore",
+    "--checksum": "put the file into the context, or check its hash in a RUN line",
+    "--keep-git-dir": "put the files into the context",
+    "--unpack": "unpack the archive in a RUN line",
+    "--network": "remove it: builds use the host's network",
+    "--security": "remove it: the builder has no privileged mode",
+    "--device": "remove it: the builder passes no devices",
+}
+_MOUNTS = {
+    "bind": "copy the files with COPY, in a stage of their own if the image must not have them",
+    "secret": "put nothing secret into a build: give it to the container when it runs",
+    "ssh": "put the files into the context",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heredoc:
+    """body: its lines as they stand in the file. opening: the word that begins it."""
+
+    opening: str
+    name: str
+    strip_tabs: bool
+    body: str
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"^\t+", "", self.body, flags=re.MULTILINE) if self.strip_tabs else self.body
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instruction:
+    """line, end: its first and last line, counted from 1. rest: without flags, continued lines joined."""
+
+    line: int
+    end: int
+    keyword: str
+    flags: tuple[str, ...]
+    rest: str
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+def parse(text: str) -> tuple[Instruction, ...]:
+    """The instructions of a Dockerfile."""
+    lines = text.splitlines()
+    escape = _escape(lines)
+    found = []
+    number = 0
+    while number < len(lines):
+        start = number
+        if _COMMENT.fullmatch(lines[number]):
+            number += 1
+            continue
+        joined, number = _joined(lines, number, escape)
+        keyword, rest = [*joined.split(None, 1), ""][:2]
+        heredocs, number = _heredocs(keyword.upper(), rest, lines, number)
+        flags, rest = _split_flags(rest)
+        found.append(
+            Instruction(
+                line=start + 1, end=number, keyword=keyword.upper(), flags=flags, rest=rest, heredocs=heredocs
+            )
+        )
+    return tuple(found)
+
+
+def images(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, str]]:
+    """The images that a Dockerfile uses and the FROM, COPY or ADD that does, without its own stages."""
+    arguments: dict[str, str] = {}
+    stages: set[str] = {"scratch"}
+    for each in instructions:
+        match each.keyword, each.rest.split():
+            case "ARG", words:
+                for name, _, default in (word.partition("=") for word in words):
+                    arguments.setdefault(name, default.strip("\"'"))
+            case "FROM", [image, *alias]:
+                image = _expand(image, arguments)
+                if image.lower() not in stages:
+                    yield each, image
+                stages.update(name.lower() for name in alias[1:2])
+            case "COPY" | "ADD", _:
+                for flag in each.flags:
+                    source = flag.removeprefix("--from=")
+                    if source != flag and not source.isdigit() and source.lower() not in stages:
+                        yield each, source
+
+
+def require_buildable(path: Path, instructions: Sequence[Instruction]) -> None:
+    """Raise BuildError for what only BuildKit builds and rewritten() does not replace. path: to show."""
+    for each in instructions:
+        for flag in each.flags:
+            way_out = _way_out(each.keyword, flag)
+            if way_out is not None:
+                raise BuildError(
+                    f"{path}:{each.line}: {each.keyword} {flag.partition(',')[0]} needs BuildKit,"
+                    " which goldsmith does not use",
+                    hint=way_out,
+                )
+        if each.heredocs and (each.keyword != "RUN" or each.heredocs[0].text.startswith("#!")):
+            raise BuildError(
+                f"{path}:{each.line}: this here-document of {each.keyword} needs BuildKit,"
+                " which goldsmith does not use",
+                hint=f"put the text into a file beside {path.name} and COPY it",
+            )
+
+
+def rewritten(text: str, names: Mapping[tuple[str, str], str]) -> str:
+    """text for the builder: images by other names, here-documents as exec form, without mounts of caches.
+
+    names: the name to use by keyword (FROM, COPY or ADD) and image.
+    """
+    instructions = parse(text)
+    used = {id(each): image for each, image in images(instructions)}
+    shell = _SHELL
+    lines = text.splitlines()
+    for each in instructions:
+        if each.keyword in ("SHELL", "FROM"):
+            shell = each.rest if each.keyword == "SHELL" else _SHELL
+        image = used.get(id(each), "")
+        new = _rewritten(each, image, names.get((each.keyword, image)), shell)
+        if new is not None:  # the number of lines stays: messages of the builder count them
+            lines[each.line - 1 : each.end] = [new, *[""] * (each.end - each.line)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def discarded(instructions: Sequence[Instruction]) -> frozenset[str]:
+    """Folders that RUN mounts and no layer keeps: targets of cache and tmpfs, without a leading /."""
+    mounts = [_mount(flag) for each in instructions for flag in each.flags if flag.startswith("--mount=")]
+    return frozenset(_target(mount).strip("/") for mount in mounts)
+
+
+def platform_arguments(instructions: Sequence[Instruction], *, arch: str, host_arch: str) -> dict[str, str]:
+    """Values of the platform's predefined arguments that the Dockerfile declares with ARG."""
+    declared = {word for each in instructions if each.keyword == "ARG" for word in each.rest.split()}
+    found = {}
+    for name in sorted(declared):
+        if match := _PLATFORM_ARGUMENT.fullmatch(name):
+            own = arch if match[1] == "TARGET" else host_arch
+            values = {"PLATFORM": f"linux/{own}", "OS": "linux", "ARCH": own, "VARIANT": ""}
+            found[name] = values[match[2]]
+    return found
+
+
+def _escape(lines: Sequence[str]) -> str:
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        if found := re.fullmatch(r"#\s*escape\s*=\s*([\\`])\s*", line, re.IGNORECASE):
+            return found[1]
+    return "\\"
+
+
+def _joined(lines: Sequence[str], number: int, escape: str) -> tuple[str, int]:
+    """An instruction without line breaks, and the number of the line after it."""
+    parts: list[str] = []
+    more = True
+    while more and number < len(lines):
+        line = lines[number]
+        number += 1
+        if parts and _COMMENT.fullmatch(line):
+            continue
+        more = line.rstrip().endswith(escape)
+        parts.append(line.rstrip().removesuffix(escape) if more else line)
+    return "".join(parts), number
+
+
+def _heredocs(keyword: str, rest: str, lines: Sequence[str], number: int) -> tuple[tuple[Heredoc, ...], int]:
+    """The here-documents that an instruction opens; only what a later line ends is one."""
+    found: list[Heredoc] = []
+    for match in _HEREDOC.finditer(rest) if keyword in ("RUN", "COPY", "ADD") else ():
+        strip = bool(match[1])
+        ends = (
+            i for i in range(number, len(lines)) if (lines[i].lstrip("\t") if strip else lines[i]) == match[3]
+        )
+        end = next(ends, None)
+        if end is None:
+            break
+        body = "".join(f"{line}\n" for line in lines[number:end])
+        found.append(Heredoc(opening=match[0], name=match[3], strip_tabs=strip, body=body))
+        number = end + 1
+    return tuple(found), number
+
+
+def _split_flags(rest: str) -> tuple[tuple[str, ...], str]:
+    flags = []
+    rest = rest.strip()
+    while found := _FLAG.match(rest):
+        flags.append(found[0])
+        rest = rest[found.end() :].lstrip()
+    return tuple(flags), rest
+
+
+def _way_out(keyword: str, flag: str) -> str | None:
+    """What to write instead of a flag; None if the builder has it, or if it is left out."""
+    name = flag.partition("=")[0]
+    if keyword == "RUN" and name == "--mount":
+        mount = _mount(flag)
+        kind = mount.get("type", "bind")
+        if kind not in ("cache", "tmpfs"):
+            return _MOUNTS.get(kind, "remove it")
+        target = _target(mount)
+        if "from" in mount or not target.startswith("/") or "$" in target or not target.strip("/"):
+            return "write the mount's target as an absolute path, without from and without arguments"
+        return None
+    return _WAYS_OUT.get(name) if keyword in ("RUN", "COPY", "ADD") else None
+
+
+def _mount(flag: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in flag.partition("=")[2].split(","))
+    return {key: value for key, _, value in pairs}
+
+
+def _target(mount: Mapping[str, str]) -> str:
+    return mount.get("target") or mount.get("dst") or mount.get("destination") or ""
+
+
+def _rewritten(each: Instruction, image: str, name: str | None, shell: str) -> str | None:
+    """The instruction for the builder; None if it stays."""
+    flags = [flag for flag in each.flags if not _is_left_out(flag)]
+    if each.heredocs:
+        return f"RUN {shell.rstrip().removesuffix(']')}, {json.dumps(_script(each))}]"
+    rest = each.rest
+    if name is not None and each.keyword == "FROM":
+        rest = " ".join([name, *rest.split()[1:]])
+    elif name is not None:
+        flags = [f"--from={name}" if flag == f"--from={image}" else flag for flag in flags]
+    elif len(flags) == len(each.flags):
+        return None
+    return " ".join([each.keyword, *flags, rest])
+
+
+def _is_left_out(flag: str) -> bool:
+    """The builder does not have it, or (a platform of predefined arguments) cannot expand it."""
+    return flag.startswith(("--mount=", "--link")) or (flag.startswith("--platform=") and "$" in flag)
+
+
+def _script(each: Instruction) -> str:
+    """What the shell runs: the here-document itself if the line has nothing else, or the line with it."""
+    if each.rest == each.heredocs[0].opening:
+        return each.heredocs[0].text
+    documents = "".join(f"{document.body}{document.name}\n" for document in each.heredocs)
+    return f"{each.rest}\n{documents}"
+
+
+def _expand(text: str, arguments: Mapping[str, str]) -> str:
+    return re.sub(
+        r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))",
+        lambda m: arguments.get(m[1] or m[3]) or m[2] or "",
+        text,
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from goldsmith.containers import dockerfile
+from goldsmith.errors import BuildError
+
+SHOWN = Path("app/Dockerfile")
+
+
+def rewritten(text: str, names: dict[tuple[str, str], str] | None = None) -> list[str]:
+    dockerfile.require_buildable(SHOWN, dockerfile.parse(text))
+    return [line for line in dockerfile.rewritten(text, names or {}).splitlines() if line]
+
+
+def test_lines_are_continued_as_the_builder_does() -> None:
+    text = "# escape=`\nFROM a\n\nrun x `\n  # why\n\n  y `  \n  z\nCOPY a\\ b /c\n"
+
+    found = [(each.line, each.end, each.keyword, each.rest) for each in dockerfile.parse(text)]
+
+    assert found == [(2, 2, "FROM", "a"), (4, 8, "RUN", "x   y   z"), (9, 9, "COPY", "a\\ b /c")]
+
+
+@pytest.mark.parametrize(
+    ("line", "named", "hint"),
+    [
+        ("RUN --mount=type=bind,source=a,target=/a \\\n  cat /a", "RUN --mount=type=bind", "COPY"),
+        ("RUN --mount=target=/a cat /a", "RUN --mount=target=/a", "COPY"),
+        ("RUN --mount=type=secret,id=token x", "RUN --mount=type=secret", "secret"),
+        ("RUN --mount=type=ssh git clone x", "RUN --mount=type=ssh", "context"),
+        ("RUN --mount=type=cache,target=.npm npm ci", "RUN --mount=type=cache", "absolute"),
+        ("RUN --network=none x", "RUN --network=none", "host's network"),
+        ("COPY --chown=1:1 --chmod=755 a /a", "COPY --chmod=755", "RUN"),
+        ("ADD --checksum=sha256:00 http://x.test/a /a", "ADD --checksum=sha256:00", "hash"),
+        ("COPY <<EOF /etc/a\nx\nEOF", "here-document of COPY", "COPY it"),
+        ("RUN <<EOF\n#!/usr/bin/python3\nprint()\nEOF", "here-document of RUN", "COPY it"),
+    ],
+)
+def test_what_only_buildkit_builds_is_refused_with_its_line_and_a_way_out(
+    line: str, named: str, hint: str
+) -> None:
+    with pytest.raises(BuildError) as e:
+        rewritten(f"# a comment\nFROM scratch\n{line}\n")
+
+    assert str(e.value).startswith("app/Dockerfile:3: ")
+    assert named in str(e.value)
+    assert hint in str(e.value.hint)
+
+
+def test_mounts_of_caches_are_left_out_and_their_content_is_not_kept() -> None:
+    text = (
+        "FROM scratch\n"
+        "RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \\\n"
+        "    --mount=type=tmpfs,dst=/tmp/ apt-get update\n"
+        "COPY --link --chown=1:1 a /a\n"
+    )
+
+    assert rewritten(text) == ["FROM scratch", "RUN apt-get update", "COPY --chown=1:1 a /a"]
+    assert dockerfile.discarded(dockerfile.parse(text)) == {"var/cache/apt", "tmp"}
+
+
+def test_a_platform_of_arguments_is_that_of_the_build() -> None:
+    text = "FROM --platform=$BUILDPLATFORM scratch AS a\nFROM --platform=linux/arm64 a\n"
+
+    assert rewritten(text) == ["FROM scratch AS a", "FROM --platform=linux/arm64 a"]
+
+
+def test_here_documents_of_run_are_given_to_the_shell() -> None:
+    text = (
+        "FROM scratch\nRUN <<EOF\napt-get update\nFROM here\nEOF\n"
+        'SHELL ["/bin/bash", "-ec"]\nRUN python3 <<-\'A\' > /a && cat <<B\n\tprint(1 << 2)\n\tA\nb\nB\n'
+        'FROM scratch\nRUN <<X\necho "a"\nX\nRUN cat <<< EOF; echo $((1<<N))\n'
+    )
+
+    lines = rewritten(text)
+
+    assert [line for line in lines if not line.startswith("RUN [")] == [
+        "FROM scratch", 'SHELL ["/bin/bash", "-ec"]', "FROM scratch", "RUN cat <<< EOF; echo $((1<<N))",
+    ]  # fmt: skip
+    assert [json.loads(line.removeprefix("RUN ")) for line in lines if line.startswith("RUN [")] == [
+        ["/bin/sh", "-c", "apt-get update\nFROM here\n"],
+        ["/bin/bash", "-ec", "python3 <<-'A' > /a && cat <<B\n\tprint(1 << 2)\nA\nb\nB\n"],
+        ["/bin/sh", "-c", 'echo "a"\n'],
+    ]
+
+
+def test_images_get_other_names_also_where_arguments_compose_them() -> None:
+    text = (
+        "ARG NAME=x.test/a TAG=1\nFROM --platform=linux/amd64 $NAME:${TAG} AS one\nFROM one\n"
+        "COPY --from=x.test/a:1 --chown=1 /b /c\nCOPY --from=one /d /e\n"
+    )
+
+    lines = rewritten(text, {("FROM", "x.test/a:1"): "new:1", ("COPY", "x.test/a:1"): "other:1"})
+
+    assert lines[1:] == [
+        "FROM --platform=linux/amd64 new:1 AS one", "FROM one", "COPY --from=other:1 --chown=1 /b /c",
+        "COPY --from=one /d /e",
+    ]  # fmt: skip
+
+
+def test_platform_arguments_have_the_values_that_buildkit_gives_them() -> None:
+    instructions = dockerfile.parse("ARG BUILDARCH\nFROM scratch\nARG TARGETARCH A=1\nARG TARGETPLATFORM\n")
+
+    found = dockerfile.platform_arguments(instructions, arch="arm64", host_arch="amd64")
+
+    assert found == {"BUILDARCH": "amd64", "TARGETARCH": "arm64", "TARGETPLATFORM": "linux/arm64"}
