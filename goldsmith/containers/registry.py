@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.containers import blobs, manifests, oci, signatures
+from goldsmith.containers import blobs, manifests, oci
 from goldsmith.containers.manifests import Config, Manifest, Platform
 from goldsmith.containers.policy import Policy
+from goldsmith.containers.signing import signatures
 from goldsmith.containers.skopeo import Skopeo
 from goldsmith.core import cache
 from goldsmith.core.runs import Run

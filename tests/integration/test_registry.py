@@ -23,9 +23,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from goldsmith.containers import bundler, cosign, oci, referrers
+from goldsmith.containers import bundler, oci
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy, Rule
+from goldsmith.containers.signing import cosign, referrers
 from goldsmith.core import proc, runs, wait
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError

@@ -24,9 +24,11 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in relative.with_suffix("").parts if part != "__init__")
 
 
+# of packages within a room; its suites are none
+_INNER = [path for folder in PACKAGE.glob("*/*/__init__.py") for path in folder.parent.glob("*.py")]
 PATHS = {
     name: path
-    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py"), ROOT / "tasks.py"]
+    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py"), *_INNER, ROOT / "tasks.py"]
     if (name := name_of(path))
 }
 MODULES = sorted(PATHS)

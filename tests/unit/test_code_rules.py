@@ -159,9 +159,8 @@ def test_functions_are_short_or_have_a_reason() -> None:
 
 
 def test_folders_are_small() -> None:
-    crowded = {
-        room for room in ROOMS if len(list((PACKAGE / room).glob("*.py"))) - 1 > MOST_MODULES_OF_A_ROOM
-    }
+    packages = [path.parent for path in PACKAGE.glob("**/__init__.py") if path.parent != PACKAGE]
+    crowded = [path for path in packages if len(list(path.glob("*.py"))) - 1 > MOST_MODULES_OF_A_ROOM]
     folders = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
 
     assert not crowded
@@ -171,12 +170,12 @@ def test_folders_are_small() -> None:
 
 def test_unit_tests_mirror_the_package() -> None:
     """tests/unit/ROOM/test_MODULE.py, or test_MODULE_SUBJECT.py; a data folder may have modules as well."""
-    files = sorted((ROOT / "tests/unit").glob("*/test_*.py"))
+    files = sorted((ROOT / "tests/unit").glob("*/**/test_*.py"))
     assert len(files) > 50
     wrong = []
     for path in files:
-        room = path.parent.name
-        folders = (PACKAGE / room, ROOT / room) if room in ROOMS else (ROOT / "tests" / room,)
+        room = path.parent.relative_to(ROOT / "tests/unit")
+        folders = (PACKAGE / room, ROOT / room) if room.parts[0] in ROOMS else (ROOT / "tests" / room,)
         subject = path.stem.removeprefix("test_")
         modules = [module.stem for folder in folders for module in folder.glob("*.py")]
         if not any(subject == module or subject.startswith(f"{module}_") for module in modules):

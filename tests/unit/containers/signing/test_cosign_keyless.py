@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from goldsmith.containers import bundles, cosign_keyless
-from goldsmith.containers.bundles import NotAcceptedError
+from goldsmith.containers.signing import bundles, cosign_keyless
+from goldsmith.containers.signing.bundles import NotAcceptedError
 from goldsmith.errors import ProvenanceError
 from tests.support.sigstore_ca import IDENTITY, ISSUER, Sigstore
 

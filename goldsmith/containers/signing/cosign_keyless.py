@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sigstore.verify import Verifier
 
-from goldsmith.containers import bundles
-from goldsmith.containers.bundles import NotAcceptedError
+from goldsmith.containers.signing import bundles
+from goldsmith.containers.signing.bundles import NotAcceptedError
 from goldsmith.errors import ProvenanceError
 
 

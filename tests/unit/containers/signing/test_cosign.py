@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa,
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from goldsmith.containers import bundles, cosign, oci
-from goldsmith.containers.bundles import NotAcceptedError
+from goldsmith.containers import oci
 from goldsmith.containers.manifests import Descriptor
+from goldsmith.containers.signing import bundles, cosign
+from goldsmith.containers.signing.bundles import NotAcceptedError
 from goldsmith.errors import ProvenanceError
 from tests.support import cosign_3
 from tests.support.sigstore_ca import BUNDLE, Sigstore

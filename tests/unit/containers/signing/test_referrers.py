@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from goldsmith.containers import oci, referrers
-from goldsmith.containers.referrers import NotListedError
+from goldsmith.containers import oci
+from goldsmith.containers.signing import referrers
+from goldsmith.containers.signing.referrers import NotListedError
 from tests.support.sigstore_ca import Sigstore
 from tests.support.small_registry import Answer, SmallRegistry, small_registry
 

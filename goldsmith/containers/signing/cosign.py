@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from securesystemslib import dsse
 
-from goldsmith.containers import bundles
-from goldsmith.containers.bundles import Bundle, NotAcceptedError
 from goldsmith.containers.manifests import Descriptor
+from goldsmith.containers.signing import bundles
+from goldsmith.containers.signing.bundles import Bundle, NotAcceptedError
 from goldsmith.errors import ProvenanceError
 
 KIND = "application/vnd.dev.cosign.simplesigning.v1+json"

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goldsmith.containers import blobs, bundles, cosign, cosign_keyless, manifests, oci, referrers, skopeo
+from goldsmith.containers import blobs, manifests, oci, skopeo
 from goldsmith.containers.manifests import Descriptor, Manifest
 from goldsmith.containers.policy import Rule
+from goldsmith.containers.signing import bundles, cosign, cosign_keyless, referrers
 from goldsmith.containers.skopeo import Skopeo
 from goldsmith.core import cache, progress
 from goldsmith.errors import BuildError, ProvenanceError

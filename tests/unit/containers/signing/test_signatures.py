@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from goldsmith.containers import bundles, cosign, oci, referrers, signatures
+from goldsmith.containers import oci
 from goldsmith.containers.policy import Rule
+from goldsmith.containers.signing import bundles, cosign, referrers, signatures
 from goldsmith.containers.skopeo import Skopeo
 from goldsmith.core.runs import Run
 from goldsmith.errors import ProvenanceError
