@@ -15,8 +15,8 @@ from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.core import build_folders, progress
 from goldsmith.errors import GoldsmithError
 from goldsmith.image import base_image, dib_plan, element_hashes
-from goldsmith.image import packages as package_list
 from goldsmith.image.manifest import FILE, Manifest
+from goldsmith.image.packages import FILE as PACKAGES_FILE
 from goldsmith.image.packages import PackageList
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.provenance import lockfile, outdated, spec_lock
@@ -60,7 +60,7 @@ def note_packages(loaded: LoadedSpec, folder: Path, index: IndexState | None) ->
 
 def unfinished(loaded: LoadedSpec, folder: Path) -> Contents:
     """The contents of a build without a manifest: what its spec and its checkout say, and what it made."""
-    spec, images, listed = loaded.spec, folder / images_lock.FILE, folder / package_list.FILE
+    spec, images, listed = loaded.spec, folder / images_lock.FILE, folder / PACKAGES_FILE
     elements = element_hashes.files(dib_plan.elements(spec), loaded.elements)
     found = PackageList.read(listed) if listed.exists() else None
     return Contents(
@@ -95,7 +95,7 @@ def _kubelet(spec: ImageSpec) -> KubeletRecord | None:
 
 def _finished(folder: Path) -> Contents:
     return contents.of_records(
-        Manifest.read(folder / FILE), PackageList.read(folder / package_list.FILE),
+        Manifest.read(folder / FILE), PackageList.read(folder / PACKAGES_FILE),
         spec=spec_keys.of_build(folder), inside=contents.container_packages(folder),
     )  # fmt: skip
 

@@ -10,20 +10,20 @@ import os
 import tarfile
 import tempfile
 import urllib.parse
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import docker
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import ImageNotFound, NotFound
 
 from goldsmith.apt import build_files, indexes, mirror, proxy
 from goldsmith.containers import (
     build_context,
     docker_save,
     dockerfile,
+    engine_build,
     oci,
     registry,
     reproducible,
@@ -33,7 +33,7 @@ from goldsmith.containers import (
 from goldsmith.containers.build_context import Context
 from goldsmith.containers.policy import Policy
 from goldsmith.containers.store import Built
-from goldsmith.core import proc, progress, terminal
+from goldsmith.core import progress
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, HostError
 from goldsmith.host import tools
@@ -339,45 +339,11 @@ def _engine_build(
     resources: BuildResources, packed: IO[bytes], name: str, *, shown: str, arguments: Mapping[str, str]
 ) -> str:
     """The ID of the image that the engine built from a packed context. name: until the export ends."""
-    resources.stack.callback(_remove, resources.client, name)
-    foreign_arch = tools.host_arch() != resources.arch
-    packed.seek(0)
-    answer = resources.client.api.build(
-        fileobj=packed, custom_context=True, tag=name, decode=True, rm=True, forcerm=True, nocache=True,
-        network_mode="host", buildargs=dict(arguments),
-        platform=f"linux/{resources.arch}" if foreign_arch else None,
+    resources.stack.callback(engine_build.remove, resources.client, name)
+    return engine_build.build(
+        resources.client, packed, name,
+        shown=shown, arguments=arguments, arch=resources.arch, log_path=resources.log_path,
     )  # fmt: skip
-    try:
-        return _follow(answer, shown, resources.log_path)
-    except APIError as e:
-        raise BuildError(
-            f"cannot build {shown}: {e.explanation or e}", hint=f"full log: {resources.log_path}"
-        ) from e
-
-
-def _remove(client: docker.DockerClient, name: str) -> None:
-    with contextlib.suppress(APIError):  # its build failed
-        client.api.remove_image(name, force=True)
-
-
-def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> str:
-    image, failed = "", False
-    tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
-    with log_path.open("a", encoding="utf-8") as log:
-        for event in answer:
-            for line in terminal.plain(str(event.get("stream", event.get("error", "")))).splitlines():
-                log.write(f"{line}\n")
-                if line.strip():
-                    tail.append(line)
-                    progress.live(f"{ref}: {line}")
-            image = (event.get("aux") or {}).get("ID", image)
-            failed = failed or "error" in event  # read on: a half-read response keeps its socket open
-    if failed:
-        shown = "".join(f"\n  | {line}" for line in tail)
-        raise BuildError(f"cannot build {ref}{shown}", hint=f"full log: {log_path}")
-    if not image:
-        raise BuildError(f"the Docker engine reported no image ID for {ref}", hint=f"see {log_path}")
-    return image
 
 
 def _keep(resources: BuildResources, made: Mapping[str, _Made], by_ref: Mapping[str, str]) -> None:

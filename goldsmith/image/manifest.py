@@ -111,18 +111,13 @@ def of_build(
     """The manifest of the build in a folder, still without verdict and timings. elements: files of each."""
     listed, started = PackageList.read(folder / packages.FILE), build_folders.started(identity.build_id)
     return Manifest(
-        name=identity.name,
-        build_id=identity.build_id,
+        name=identity.name, build_id=identity.build_id,
         started=_time(started) if started else None,
         created=_time(datetime.datetime.now(datetime.UTC)),
-        commit=identity.commit,
-        checkout=identity.checkout,
-        dirty=identity.dirty,
+        commit=identity.commit, checkout=identity.checkout, dirty=identity.dirty,
         spec_sha256=identity.spec_sha256,
         tools=tool_versions(),
-        distribution=spec.distribution.value,
-        release=spec.release,
-        arch=spec.arch.value,
+        distribution=spec.distribution.value, release=spec.release, arch=spec.arch.value,
         base_image=base_image,
         packages=PackagesRef(file=packages.FILE, count=len(listed.packages)),
         kernels=listed.kernels,
@@ -133,10 +128,14 @@ def of_build(
         elements={name: element_hashes.sha256_of_tree(tree) for name, tree in elements.items()},
         element_files=elements,
         disks=tuple(disks),
-        min_disk_gib=math.ceil(max(disk.virtual_size for disk in disks) / 1024**3),
+        min_disk_gib=_gib(disks),
         min_ram_mib=spec.min_ram_mib,
         files=_hashed_files(folder),
-    )
+    )  # fmt: skip
+
+
+def _gib(disks: Sequence[Disk]) -> int:
+    return math.ceil(max(disk.virtual_size for disk in disks) / 1024**3)
 
 
 def _time(moment: datetime.datetime) -> str:

@@ -272,4 +272,4 @@ def _fill(opened: OpenedArchive, entry: ArchivedEntry, done: list[Path], folder:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         opened.unpack(lock_archive.member(entry.kind, entry.key, path), file, target)
-    done.append(folder.with_name(entry.key))
+    done.append(paths.cache_root() / entry.kind / entry.key)

@@ -30,7 +30,7 @@ pytestmark = syntax.ONE_PROCESS
 LAYERS = (
     {"errors"}, {"core"}, {"spec", "apt"}, {"host"}, {"kubernetes", "containers"}, {"image"}, {"scan"},
     {"verify", "provenance"}, {"changes"}, {"publish", "devcloud"}, {"heat"}, {"clean"}, {"resume"},
-    {"pipeline"}, {"cli"}, {"tasks"},
+    {"build_checks"}, {"pipeline"}, {"cli"}, {"tasks"},
 )  # fmt: skip
 
 LEVEL = {place: level for level, places in enumerate(LAYERS) for place in places}

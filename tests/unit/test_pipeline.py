@@ -124,8 +124,10 @@ def test_pods_are_checked_before_anything_is_built_even_if_their_schema_cannot_b
     spec = tmp_path / "mine.yaml.j2"
     spec.write_text(
         "{name: mine, distribution: debian, release: trixie, kubelet: {version: '1.35.4'},\n"
-        "containers: [{ref: 'a.b/pause:1'}], verify: {pods: [{apiVersion: v1, kind: Pod,\n"
-        "metadata: {name: p}, spec: {serviceAccount: x, containers: [{name: a, image: 'a.b/pause:1'}]}}]}}"
+        "containers: [{ref: 'goldsmith.local/pause:1', build: containers/pause}],\n"
+        "verify: {pods: [{apiVersion: v1, kind: Pod,\n"
+        "metadata: {name: p}, spec: {serviceAccount: x, containers:\n"
+        "[{name: a, image: 'goldsmith.local/pause:1'}]}}]}}"
     )
 
     with pytest.raises(SpecError, match="serviceAccount needs an API server"):
@@ -141,6 +143,7 @@ def test_an_error_names_the_folder_of_its_build(tmp_path: Path, monkeypatch: pyt
         raise BuildError("the stage failed")
 
     monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
+    monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: None)
     monkeypatch.setattr(pipeline, "_make", fail)
 
     with pytest.raises(BuildError) as e:

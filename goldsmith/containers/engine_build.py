@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Have a Docker engine build an image from a packed context, and follow its output."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+from docker.errors import APIError
+
+from goldsmith.core import proc, progress, terminal
+from goldsmith.errors import BuildError
+from goldsmith.host import tools
+
+
+def build(
+    client: docker.DockerClient,
+    packed: IO[bytes],
+    name: str,
+    *,
+    shown: str,
+    arguments: Mapping[str, str],
+    arch: str,
+    log_path: Path,
+) -> str:
+    """The ID of the image, which the engine calls name. shown: what messages call it. Raises BuildError."""
+    packed.seek(0)
+    answer = client.api.build(
+        fileobj=packed, custom_context=True, tag=name, decode=True, rm=True, forcerm=True, nocache=True,
+        network_mode="host", buildargs=dict(arguments),
+        platform=f"linux/{arch}" if tools.host_arch() != arch else None,
+    )  # fmt: skip
+    try:
+        return _follow(answer, shown, log_path)
+    except APIError as e:
+        raise BuildError(f"cannot build {shown}: {e.explanation or e}", hint=f"full log: {log_path}") from e
+
+
+def remove(client: docker.DockerClient, name: str) -> None:
+    """Remove an image if it is there."""
+    with contextlib.suppress(APIError):  # its build failed
+        client.api.remove_image(name, force=True)
+
+
+def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path) -> str:
+    image, failed = "", False
+    tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
+    with log_path.open("a", encoding="utf-8") as log:
+        for event in answer:
+            for line in terminal.plain(str(event.get("stream", event.get("error", "")))).splitlines():
+                log.write(f"{line}\n")
+                if line.strip():
+                    tail.append(line)
+                    progress.live(f"{ref}: {line}")
+            image = (event.get("aux") or {}).get("ID", image)
+            failed = failed or "error" in event  # read on: a half-read response keeps its socket open
+    if failed:
+        shown = "".join(f"\n  | {line}" for line in tail)
+        raise BuildError(f"cannot build {ref}{shown}", hint=f"full log: {log_path}")
+    if not image:
+        raise BuildError(f"the Docker engine reported no image ID for {ref}", hint=f"see {log_path}")
+    return image
