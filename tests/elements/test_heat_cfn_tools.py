@@ -86,7 +86,8 @@ def run(tmp_path: Path, fake: Callable[..., Path], heat: CfnHeat) -> Run:
     fake("python3", f'exec {sys.executable} "$@"')
     folder = tmp_path / "opt/aws/bin"
     folder.mkdir(parents=True)
-    tool = (FILES / "cfn-tool").read_text().replace("/usr/lib/heat-config", str(FILES))
+    (tmp_path / "files").symlink_to(FILES)  # a path without spaces, as it is in the image
+    tool = (FILES / "cfn-tool").read_text().replace("/usr/lib/heat-config", str(tmp_path / "files"))
     for name in ("cfn-signal", "cfn-get-metadata", "cfn-hup", "cfn-init"):
         (folder / name).write_text(tool)
         (folder / name).chmod(0o755)

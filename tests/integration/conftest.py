@@ -27,6 +27,7 @@ _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 _FIRST = ("test_main_job.py", "test_mutation.py", "test_publish.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, too, does it, and needs the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, then what matters most: the main job, and whether its verification finds faults.
 

@@ -178,7 +178,7 @@ def test_what_its_owner_has_signed_is_published_alone(
         assert done.status == 0, done.stderr
 
     try:
-        assert "cannot read the statement" in place.publish(tiny_build, status=9).stderr
+        assert "statement: there is no" in place.publish(tiny_build, status=9).stderr
         sign(keys["theirs"])
         assert "not by the key" in place.publish(tiny_build, status=9).stderr
         assert images_of(Glance(NAME), place.alias) == []

@@ -24,6 +24,7 @@ def run(junit: Path) -> None:
     junit.parent.mkdir(parents=True, exist_ok=True)
     argv = [
         sys.executable, "-m", "pytest", *SUITES, "--junitxml", os.fspath(junit), "--durations=40",
+        "--no-loadscope-reorder",
         "-o", "junit_family=xunit2", "-v",
     ]  # fmt: skip
     with progress.step("tests"):
