@@ -7,6 +7,7 @@ A test that needs a real program says so: @pytest.mark.programs("openssl"). Test
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import os
@@ -28,6 +29,7 @@ from goldsmith.core import wait
 _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
 _FOLDER = pytest.StashKey[Path]()  # of a test
 _NUMBERS = itertools.count()
+_OF_TINY = re.compile(r"\b(make_place|tiny_place|tiny_build|twins)\b")  # fixtures of tests/integration
 _OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")
 
 
@@ -44,16 +46,27 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Send whole files to the workers, and groups: a message for each test costs as much as many a test."""
+    """Send whole files to the workers, and groups: a message for each test costs as much as many a test.
+
+    Integration tests are two groups, which are each run by one worker: both wait for their VMs and servers
+    more than they work. xdist's own marks of groups have no effect with pytest 9.2.
+    """
     if config.getoption("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadGroupScheduling
 
     class ByFileOrGroup(LoadGroupScheduling):  # type: ignore[misc] # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
-            return str(super()._split_scope(nodeid)).partition("::")[0]
+            file = str(super()._split_scope(nodeid)).partition("::")[0]
+            return _group_of(config.rootpath / file) if file.startswith("tests/integration/") else file
 
     return ByFileOrGroup(config, log)
+
+
+@functools.cache
+def _group_of(file: Path) -> str:
+    """Files that build the tiny image share it; the others share the main job and its acceptance test."""
+    return "tiny" if _OF_TINY.search(file.read_text()) else "main"
 
 
 @pytest.fixture

@@ -27,16 +27,11 @@ _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 _FIRST = ("test_main_job.py", "test_mutation.py", "test_publish.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist, too, does it, and needs the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, then what matters most: the main job, and whether its verification finds faults.
 
     Then the acceptance test starts in the background, because its server boots slowly; its tests are last.
-    Files that build the tiny image are one group of tests, all others another one: two processes run them
-    side by side, since both wait for their VMs and servers more than they work.
     """
-    integration = [item for item in items if item.get_closest_marker("integration")]
-    tiny = {item.path for item in integration if "make_place" in getattr(item, "fixturenames", ())}
 
     def turn(item: pytest.Item) -> int:
         if not item.get_closest_marker("integration"):
@@ -47,8 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.path.name in _FIRST else 2 if "acceptance" in fixtures else 3
 
     items.sort(key=turn)
-    for item in integration:
-        item.add_marker(pytest.mark.xdist_group("tiny" if item.path in tiny else "main"))
 
 
 @pytest.fixture(scope="session")
