@@ -25,9 +25,10 @@ def require(loaded: LoadedSpec, *, out: Path, locked: bool, resumed: bool) -> No
     bundler.require_allowed(spec)
     vulnerabilities.needed(spec.fail_on)
     preflight.require(spec, out=out, left_out=("mirrors",) if locked else ())
-    if not locked:
+    fetch = not locked and not resumed
+    if fetch:
         package_check.require(loaded)
-    pod_check.check(loaded, _pod_schema(spec, fetch=not locked and not resumed))
+    pod_check.check(loaded, _pod_schema(spec, fetch=fetch))
 
 
 def _require_buildable(spec: ImageSpec) -> None:

@@ -190,7 +190,7 @@ def _verify(context: BuildContext, made: Manifest) -> BuildResult:
         report = vulnerabilities.of_build(folder, known) if verdict.passed else None
     if report is not None and report.fails(spec.fail_on):
         verdict = dataclasses.replace(verdict, result="failed", failed=(OVER_BUDGET,))
-    boot_s = verdict.durations_s["boot"]
+    boot_s = verdict.durations_s.get("boot", 0.0)  # no VM ran if the offline image failed
     timings.stages["boot"] = boot_s
     timings.stages["verify"] = round(time.monotonic() - start - boot_s, 2)
     timings.record().write(folder / "timings.json")

@@ -23,7 +23,9 @@ PAGES = sorted(
         *(ROOT / "elements").glob("*/README.rst"),
     }
 )  # fmt: skip
-TOP = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "docs"))
+TOP = "|".join(
+    sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("docs", "out"))
+)
 OF_THE_READER = {  # examples of files that a project of its own would have
     "elements/motd/", "image-specs/my-image.yaml.j2", "image-specs/policy.yaml",
     "image-specs/policy-lab.yaml", "tests/site", "tests/site/test_site.py",

@@ -334,6 +334,16 @@ def test_a_build_ends_at_the_first_failed_phase_unless_it_keeps_going(
     assert asked == [not keep_going]
 
 
+def test_an_image_that_fails_before_a_vm_boots_is_a_failed_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = samples.judged(result="failed", failed=["sealed: test_x: found"], durations_s={"sealed": 1.0})
+    monkeypatch.setattr(session, "verify", lambda _subject, **_options: failed)
+
+    with pytest.raises(VerificationError, match="test_x"):
+        pipeline._verify(context_of(tmp_path, None), samples.parsed(verification=None, stages_s=None))
+
+
 @pytest.mark.parametrize("name", ["nosuch.qcow2", "some/folder/disk", "nosuch.img"])
 def test_a_disk_image_that_is_not_there_is_no_spec_to_build(name: str) -> None:
     with pytest.raises(SpecError, match=f"there is no disk image {name}") as e:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 SERVED_PORT = 8080  # of the suites' own servers
 SERVER = "server"  # the pod of the suites with one
 OF_SUITES = "goldsmith-verify"  # namespace of the pods that the suites bring themselves
+_COMMAND_MAX = 16_000  # of one that gets another file: the limit is 128 KiB, and quotes are escaped
 Key = tuple[str, str]  # namespace and name of a pod
 Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
 
@@ -29,7 +30,7 @@ if port == 10250:
         context.load_cert_chain("/etc/kubernetes/pki/client.crt", "/etc/kubernetes/pki/client.key")
     peer = context.wrap_socket(peer, server_hostname="localhost")
 peer.sendall(f"GET {path} HTTP/1.0\\r\\n\\r\\n".encode())
-answer = b"".join(iter(lambda: peer.recv(65536), b"")).decode()
+answer = b"".join(iter(lambda: peer.recv(65536), b"")).decode(errors="replace")
 head, _, body = answer.partition("\\r\\n\\r\\n")
 print(json.dumps({"status": int(head.split()[1]), "body": body}))
 """
@@ -120,9 +121,14 @@ def wait_for(probe: Callable[[], T], timeout_s: float, *, every_s: float = 2.0) 
 
 
 def put(host: Host, texts: Mapping[str, str]) -> None:
-    """Write files of the VM, given as path -> text."""
-    command = " && ".join(["printf %%s %s > %s"] * len(texts))
-    host.check_output(command, *(word for path, text in texts.items() for word in (text, path)))
+    """Write files of the VM, given as path -> text: few commands, none of them longer than Linux takes."""
+    waiting: list[tuple[str, str]] = []
+    for number, (path, text) in enumerate(texts.items(), 1):
+        waiting.append((text, path))
+        if number == len(texts) or sum(len(text) for text, _ in waiting) > _COMMAND_MAX:
+            command = " && ".join(["printf %%s %s > %s"] * len(waiting))
+            host.check_output(command, *(word for pair in waiting for word in pair))
+            waiting.clear()
 
 
 def ready_since(pod: Pod) -> float:

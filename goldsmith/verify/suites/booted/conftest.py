@@ -128,9 +128,13 @@ def neighbour(guest: Host, server: Pod, settled: list[Key]) -> Pod:
 
 
 def bridged(guest: Host, keys: list[Key]) -> Pod | None:
-    """A running one of these pods that is not in the host's network."""
+    """A running one of these pods that is not in the host's network, and does not end by itself."""
     found = (find_pod(guest, name, namespace) for namespace, name in keys)
-    return next((p for p in found if p and is_running(p) and not p["spec"].get("hostNetwork")), None)
+    return next((p for p in found if p and is_running(p) and _is_bridged_service(p["spec"])), None)
+
+
+def _is_bridged_service(spec: Mapping[str, Any]) -> bool:
+    return not spec.get("hostNetwork") and spec.get("restartPolicy", "Always") == "Always"
 
 
 def hand_over(guest: Host, prefix: str, pods: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from guest import SERVED_PORT, Pod, in_network_of, inside_of, is_ready
+from guest import SERVED_PORT, Pod, in_network_of, inside_of, is_ready, wait_for
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -49,9 +49,9 @@ pytestmark = pytest.mark.needs("kubelet")
 
 @pytest.fixture(scope="module")
 def nameserver(host: Host, server: Pod) -> str:
-    """What the pod's resolv.conf names first."""
+    """The first IPv4 server that the pod's resolv.conf names."""
     text = host.check_output(f"{inside_of(host, server)} cat /etc/resolv.conf")
-    found = re.search(r"^nameserver\s+(\S+)", text, re.MULTILINE)
+    found = re.search(r"^nameserver\s+([\d.]+)$", text, re.MULTILINE)
     assert found, f"the pod's resolv.conf names no server: {text}"
     return found[1]
 
@@ -79,6 +79,8 @@ def outer(host: Host, nameserver: str) -> Iterator[str]:
         f"ip netns exec {OUTER} setsid python3 -IS -c %s {FAR} {nameserver} > /dev/null 2>&1 < /dev/null &",
         _OUTER_SERVERS,
     )
+    listening = f"ip netns exec {OUTER} ss -Hln 'sport = :53 or sport = :{SERVED_PORT}'"
+    assert wait_for(lambda: len(host.check_output(listening).splitlines()) == 2, 60)
     yield FAR
     host.check_output(f"ip netns pids {OUTER} | xargs -r kill; ip netns delete {OUTER}")
 

@@ -63,6 +63,8 @@ def test_pod_whose_image_is_not_embedded_does_not_start(
 @pytest.mark.needs("host-networked-pods")
 def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, settled: list[Key]) -> None:
     found = [find_pod(host, name, namespace) for namespace, name in settled]
-    pod = next(p for p in found if p and is_running(p) and p["spec"].get("hostNetwork"))
+    pod = next((p for p in found if p and is_running(p) and p["spec"].get("hostNetwork")), None)
+    if pod is None:
+        pytest.skip("each pod of the spec in the host's network has ended")
     answer = kubelet_get(host, "/pods", certificate=False, prefix=in_network_of(host, pod))
     assert answer["status"] == 401

@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from guest import pods, wait_for
+from guest import OF_SUITES, SERVER, find_pod, wait_for
 from testinfra.host import Host
 
 from goldsmith.spec.model import Embed
@@ -31,10 +31,10 @@ def test_nothing_was_imported_again(host: Host, expected: Expectations) -> None:
 def test_containers_outlive_a_restart_of_containerd(host: Host, expected: Expectations) -> None:
     def containers() -> set[str]:
         try:
-            found = pods(host)
+            server = find_pod(host, SERVER, OF_SUITES)
         except AssertionError:  # the kubelet, which is restarted with containerd, does not listen yet
             return set()
-        statuses = [status for pod in found for status in pod["status"].get("containerStatuses") or []]
+        statuses = server["status"].get("containerStatuses") or [] if server else []
         return {status["containerID"] for status in statuses if "running" in status["state"]}
 
     before = containers()

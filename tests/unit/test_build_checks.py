@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build asks of the network before it makes anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goldsmith import build_checks
+from goldsmith.errors import SpecError
+from goldsmith.host import package_check, preflight
+from goldsmith.kubernetes import kubelet
+from goldsmith.spec import load
+
+
+@pytest.mark.parametrize(
+    ("locked", "resumed", "asked"),
+    [(False, False, ["packages", "pods"]), (True, False, []), (False, True, [])],
+)
+def test_a_locked_or_resumed_build_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: bool, resumed: bool, asked: list[str]
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(preflight, "require", lambda _spec, **_options: [])
+    monkeypatch.setattr(package_check, "require", lambda _loaded: calls.append("packages"))
+    monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: calls.append("pods"))
+
+    build_checks.require(load.load("debian-kubelet"), out=tmp_path, locked=locked, resumed=resumed)
+
+    assert calls == asked
+
+
+def test_an_architecture_that_cannot_be_built_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="arm64 images can be planned but not built"):
+        build_checks.require(
+            load.load("debian-kubelet", {"arch": "arm64"}), out=tmp_path, locked=False, resumed=False
+        )
