@@ -423,7 +423,7 @@ def refused(place: PubPlace, build: Path, *said: str, cloud: str = "", words: tu
 
 
 def test_a_wrong_password(place: PubPlace, tiny_build: Path) -> None:
-    refused(place, tiny_build, "requires authentication", "check user and password", cloud="wrong-password")
+    refused(place, tiny_build, "rejects our login", "check user, password", cloud="wrong-password")
 
 
 def test_a_certificate_that_is_not_trusted(place: PubPlace, tiny_build: Path) -> None:
