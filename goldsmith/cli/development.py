@@ -44,6 +44,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "heat-transports: verify-heat with each transport (old name: heat-roads); "
         "publish: kill -9 publications; publish-names: publish while clients look images up; "
         "shapes: build specs of other shapes; "
+        "upstream: others' tests against our hooks, others' programs against signatures and bills; "
         "rebuild: build the default image twice from the same inputs and compare; "
         "offline: build the default image from its lock without network",
         "times": "number of trials", "seed": "seed of the random choices",

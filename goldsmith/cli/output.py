@@ -87,11 +87,12 @@ def show_images(results: Sequence[CloudResult], *, as_json: bool) -> None:
     found = {result.cloud: result.listing for result in results if result.listing is not None}
     if as_json:
         clouds = {cloud: listing.rows for cloud, listing in found.items()}
-        common.print_document(ImagesAnswer(clouds=clouds, errors=_errors(results)))
+        used_up = {cloud: listing.used_up for cloud, listing in found.items() if listing.used_up}
+        common.print_document(ImagesAnswer(clouds=clouds, used_up=used_up, errors=_errors(results)))
         return
     for cloud, listing in found.items():
         print(f"{cloud}:")
-        print(listing.table() or "  no releases")
+        print(listing.as_text())
 
 
 def show_orphans(results: Sequence[CloudResult], *, cleaned: bool, as_json: bool) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -66,9 +66,18 @@ class Listing:
 
     now: datetime.datetime
     rows: tuple[ReleaseRow, ...]
+    used_up: tuple[int, ...] = ()
+
+    def as_text(self) -> str:
+        """For people: the table, and which numbers are missing in it."""
+        lines = [self.table() or "  no releases"]
+        if self.used_up:
+            numbers = ", ".join(str(number) for number in self.used_up)
+            lines.append(f"  interrupted publications used up the release numbers {numbers}")
+        return "\n".join(lines)
 
     def table(self) -> str:
-        """For people; empty where there are no releases."""
+        """Empty where there are no releases."""
         lines = [_COLUMNS, *(row.cells(self.now) for row in self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
         text = [
@@ -86,6 +95,13 @@ class ImagesAnswer(Document):
     clouds: Annotated[
         Mapping[str, tuple[ReleaseRow, ...]], about("Name of a cloud -> its releases, the newest first.")
     ]
+    used_up: Annotated[
+        Mapping[str, tuple[int, ...]],
+        about(
+            "Name of a cloud -> numbers of which it has no image, and no release is known: those of "
+            "interrupted publications. Clouds without any are left out."
+        ),
+    ] = field(default_factory=dict)
     errors: Annotated[Mapping[str, str], about("Name of a cloud that did not answer -> why.")] = field(
         default_factory=dict
     )
@@ -128,14 +144,32 @@ class ResolvedImage(Document):
     build_id: Annotated[str, about("ID of the build.")]
 
 
-def releases(glance: Glance, line: ReleaseLine, records: Records) -> Listing:
+def releases(glance: Glance, line: ReleaseLine, records: Records, kept: journal.Journal) -> Listing:
     """Releases and staged images, the newest first."""
     state = observe.current_state(glance, line)
     known = records.of_cloud(glance, state)
     holder = release.holder(state.images, line.alias)
     ordered = sorted(state.images, key=lambda image: image.number, reverse=True)
     rows = tuple(_row(image, state, known, line, is_holder=image == holder) for image in ordered)
-    return Listing(now=state.now, rows=rows)
+    return Listing(now=state.now, rows=rows, used_up=used_up(state, line, kept.released()))
+
+
+def used_up(state: CurrentState, line: ReleaseLine, known: Collection[int] = ()) -> tuple[int, ...]:
+    """Numbers below the newest that no image has, without those of deleted releases as far as they are known.
+
+    known: numbers of releases. Another one was released if it held the alias before an image that is still
+    there, or is below the first release of which that is known.
+    """
+    numbers = {image.number for image in state.images}
+    ids = {release.image_id(state.project, line.alias, n): n for n in range(1, max(numbers, default=0))}
+    released = [image for image in state.images if image.is_released]
+    if not released:
+        return ()
+    before = {image.number: image.properties.get(release.PREVIOUS) for image in released}
+    oldest = before[min(before)]
+    start = ids.get(oldest, min(before)) if oldest else 0
+    others = {*numbers, *known, *(ids.get(each or "") for each in before.values())}
+    return tuple(number for number in ids.values() if number > start and number not in others)
 
 
 def orphans(glance: Glance, line: ReleaseLine, kept: journal.Journal, *, everything: bool) -> list[Orphan]:

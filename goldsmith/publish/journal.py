@@ -69,10 +69,13 @@ class Journal:
         Not the ID of its image: another machine may have created that one since. The first releases of
         goldsmith noted no word; their leftovers count as interrupted by their age.
         """
-        entries = (self._read(path) for path in self.folder.glob(f"*/{self._file}"))
         return frozenset(
-            entry.run for entry in entries if entry and entry.state is EntryState.begun and entry.run
+            entry.run for entry in self._entries() if entry.state is EntryState.begun and entry.run
         )
+
+    def released(self) -> frozenset[int]:
+        """Numbers of the releases that were published here, of builds that are still here."""
+        return frozenset(entry.release for entry in self._entries() if entry.release is not None)
 
     def begin(self, build: str, image: str, run: str) -> None:
         """Note a publication, before its image is created."""
@@ -108,6 +111,10 @@ class Journal:
     def end_rollback(self) -> None:
         """It is complete."""
         self._rollback.unlink(missing_ok=True)
+
+    def _entries(self) -> Iterator[JournalEntry]:
+        found = (self._read(path) for path in self.folder.glob(f"*/{self._file}"))
+        return (entry for entry in found if entry)
 
     @property
     def _file(self) -> str:

@@ -122,7 +122,8 @@ class Publisher:
         return inventory.resolve(Glance(self.clouds[0].name), self.line, project=project, build=build)
 
     def _images(self, cloud: PublishCloud) -> CloudResult:
-        listing = inventory.releases(Glance(cloud.name), self.line, self.records)
+        glance = Glance(cloud.name)
+        listing = inventory.releases(glance, self.line, self.records, self._journal(cloud, glance))
         return CloudResult(cloud=cloud.name, listing=listing)
 
     def _orphans(self, cloud: PublishCloud, *, clean: bool, force: bool) -> CloudResult:

@@ -9,10 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import tarfile
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,60 +25,16 @@ from goldsmith.containers import bundler, oci
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy, Rule
 from goldsmith.containers.signing import cosign, referrers
-from goldsmith.core import proc, runs, wait
+from goldsmith.core import proc, runs
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, GoldsmithError, ProvenanceError
 from goldsmith.provenance import spec_lock
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, Layers
-from tests.support import cosign_3, sigstore_ca
+from tests.support import cosign_3, docker_registry, sigstore_ca
+from tests.support.docker_registry import Pushed, Registry
 from tests.support.sigstore_ca import Sigstore
 
 pytestmark = pytest.mark.integration
-
-USER, PASSWORD = "builder", "a 'quoted' pass:word"
-CONFIG = """\
-version: 0.1
-log: {{level: warn}}
-storage: {{filesystem: {{rootdirectory: "{root}"}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-auth: {{htpasswd: {{realm: test, path: "{passwords}"}}}}
-"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Registry:
-    host: str
-    root: Path
-    auth: str
-
-    def put(self, name: str, what: str, data: bytes, media_type: str) -> str:
-        """Upload a blob (what: blobs) or a manifest under a tag (what: manifests/TAG); its digest."""
-        digest = oci.sha256(data)
-        if what == "blobs":
-            start = self._call("POST", f"{name}/blobs/uploads/", b"", "application/octet-stream")
-            mark = "&" if "?" in start else "?"
-            self._call("PUT", f"{start}{mark}digest={digest}", data, "application/octet-stream")
-        else:
-            self._call("PUT", f"{name}/{what}", data, media_type)
-        return digest
-
-    def _call(self, method: str, path: str, data: bytes, media_type: str) -> str:
-        url = path if path.startswith("http://") else f"http://{self.host}/v2/{path}"
-        request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - our own, on loopback
-        request.add_header("Authorization", f"Basic {self.auth}")
-        request.add_header("Content-Type", media_type)
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return str(answer.headers.get("Location") or "")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pushed:
-    """Digests of one small image: as OCI, as docker schema 2, and of an index over two architectures."""
-
-    oci: str
-    docker: str
-    index: str
-    layer: str
 
 
 @pytest.fixture(autouse=True)
@@ -93,24 +47,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    line = proc.capture(["htpasswd", "-niB", USER], stdin=PASSWORD.encode())
-    (folder / "passwords").write_text(line)
-    config = CONFIG.format(root=folder / "store", port=port, passwords=folder / "passwords")
-    (folder / "config.yml").write_text(config)
-
-    def answers() -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
-
-    argv: list[proc.Arg] = ["docker-registry", "serve", folder / "config.yml"]
-    with proc.background(argv, log_path=folder / "log") as process:
-        wait.wait_until(answers, timeout_s=20, alive=lambda: process.poll() is None)
-        auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        yield Registry(host=f"127.0.0.1:{port}", root=folder / "store", auth=auth)
+    with docker_registry.serving(tmp_path_factory.mktemp("registry")) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -120,50 +58,7 @@ def pushed(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Push
     with tarfile.open(folder / "layer.tar", "w") as archive:
         archive.add(folder / "hello", "hello")
     layer = (folder / "layer.tar").read_bytes()
-    return _push(registry, layer)
-
-
-def _push(registry: Registry, layer: bytes, architecture: str = "amd64") -> Pushed:
-    diff_id = registry.put("team/app", "blobs", layer, "")
-    config = oci.canonical(
-        {
-            "architecture": architecture,
-            "os": "linux",
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-        }
-    )
-    config_digest = registry.put("team/app", "blobs", config, "")
-    parts = [
-        oci.Layer(digest=d, size=n, diff_id=d)
-        for d, n in ((config_digest, len(config)), (diff_id, len(layer)))
-    ]
-    manifest = oci.manifest_of(parts[0], parts[1:])
-    types = {
-        oci.OCI_MANIFEST: oci.DOCKER_MANIFEST,
-        oci.OCI_CONFIG: "application/vnd.docker.container.image.v1+json",
-        oci.OCI_LAYER: "application/vnd.docker.image.rootfs.diff.tar",
-    }
-    docker = json.loads(
-        manifest, object_hook=lambda x: {k: types.get(v, v) if k == "mediaType" else v for k, v in x.items()}
-    )
-    docker_bytes = json.dumps(docker, indent=3).encode()
-    oci_digest = registry.put("team/app", "manifests/oci", manifest, oci.OCI_MANIFEST)
-    docker_digest = registry.put("team/app", "manifests/docker", docker_bytes, oci.DOCKER_MANIFEST)
-    entry = {"mediaType": oci.OCI_MANIFEST, "digest": oci_digest, "size": len(manifest)}
-    other = {"mediaType": oci.DOCKER_MANIFEST, "digest": docker_digest, "size": len(docker_bytes)}
-    index = oci.canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": oci.OCI_INDEX,
-            "manifests": [
-                {**other, "platform": {"os": "linux", "architecture": "arm64"}},
-                {**entry, "platform": {"os": "linux", "architecture": "amd64"}},
-            ],
-        }
-    )
-    index_digest = registry.put("team/app", "manifests/1.0", index, oci.OCI_INDEX)
-    return Pushed(oci=oci_digest, docker=docker_digest, index=index_digest, layer=diff_id)
+    return docker_registry.push(registry, layer)
 
 
 def log_in(registry: Registry, tmp_path: Path, auth: str | None = None) -> None:
@@ -250,7 +145,7 @@ def test_an_unknown_digest_is_reported(registry: Registry, pushed: Pushed, run: 
 
 
 def test_a_tampered_layer_is_refused(registry: Registry, run: Run, tmp_path: Path) -> None:
-    own = _push(registry, b"\0" * 10240)
+    own = docker_registry.push(registry, b"\0" * 10240)
     log_in(registry, tmp_path)
     stored = registry.root / f"docker/registry/v2/blobs/sha256/{own.layer[7:9]}/{own.layer[7:]}/data"
     stored.write_bytes(b"\1" * 10240)
@@ -267,7 +162,7 @@ def _refused(registry: Registry, digest: str, run: Run, tmp_path: Path) -> Golds
 
 def test_an_image_of_another_architecture_is_refused(registry: Registry, run: Run, tmp_path: Path) -> None:
     log_in(registry, tmp_path)
-    foreign = _push(registry, b"\2" * 10240, architecture="arm64")
+    foreign = docker_registry.push(registry, b"\2" * 10240, architecture="arm64")
     error = _refused(registry, foreign.oci, run, tmp_path)
     assert "is an image for arm64, not for amd64" in str(error)
 
@@ -276,7 +171,7 @@ def test_a_tag_that_moved_is_found(
     registry: Registry, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log_in(registry, tmp_path)
-    first = _push(registry, b"\3" * 10240)
+    first = docker_registry.push(registry, b"\3" * 10240)
     name = f"{registry.host}/team/app"
     spec = ImageSpec(
         name="tags", distribution=Distribution.debian, release="trixie",
@@ -290,7 +185,7 @@ def test_a_tag_that_moved_is_found(
     assert list(spec_lock.find(dataclasses.replace(spec, containers=(by_image, unknown)), run)) == []
     assert f"cannot check the tag {name}:gone" in capsys.readouterr().err
     before = {move.what for move in spec_lock.find(spec, run)}
-    second = _push(registry, b"\4" * 10240)
+    second = docker_registry.push(registry, b"\4" * 10240)
 
     moved = {(move.what, move.locked, move.found) for move in spec_lock.find(spec, run)}
 
@@ -347,7 +242,7 @@ def signer(registry: Registry, tmp_path: Path) -> Signer:
 
 def fresh(registry: Registry) -> Pushed:
     """An unsigned image."""
-    return _push(registry, os.urandom(512))
+    return docker_registry.push(registry, os.urandom(512))
 
 
 @pytest.mark.parametrize("pinned", ["index", "oci"])
@@ -591,7 +486,7 @@ def test_a_base_image_reaches_the_engine_only_through_our_store(
     monkeypatch.delenv("DOCKER_HOST")
     with (tmp_path / "layer.tar").open("wb") as sink, tarfile.open(fileobj=sink, mode="w") as archive:
         archive.add(tmp_path / "docker/config.json", "base-file")
-    base = _push(registry, (tmp_path / "layer.tar").read_bytes())
+    base = docker_registry.push(registry, (tmp_path / "layer.tar").read_bytes())
     signer.sign(base.index)
     (tmp_path / "app").mkdir()
     (tmp_path / "app/more").write_text("more\n")

@@ -31,6 +31,7 @@ from tests.soak import (
     publish,
     rebuild,
     shapes,
+    upstream,
 )
 
 SCHEMA, SCHEMA_VERSION = "goldsmith.soak", 1
@@ -67,6 +68,7 @@ KINDS: dict[str, Callable[[Path], Trials]] = {
     "publish-names": publish.Watched,
     "rebuild": rebuild.Rebuild,
     "shapes": shapes.Shapes,
+    "upstream": upstream.Upstream,
 }
 
 ALIASES = {"heat-roads": "heat-transports"}  # an earlier name, also in reports

@@ -106,7 +106,7 @@ def test_the_answer_of_a_build_has_its_image() -> None:
 
 
 def test_clouds_that_answer_are_listed_beside_one_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:
-    listing = Listing(now=datetime.datetime.now(datetime.UTC), rows=())
+    listing = Listing(now=datetime.datetime.now(datetime.UTC), rows=(), used_up=(1, 3))
     results = [
         CloudResult(cloud="away", error=CloudError("away: no answer")),
         CloudResult(cloud="here", listing=listing, orphans=()),
@@ -114,9 +114,11 @@ def test_clouds_that_answer_are_listed_beside_one_that_does_not(capsys: pytest.C
 
     output.show_images(results, as_json=False)
     output.show_orphans(results, cleaned=False, as_json=False)
-    assert capsys.readouterr().out == "here:\n  no releases\nhere: no leftovers\n"
+    used_up = "  interrupted publications used up the release numbers 1, 3\n"
+    assert capsys.readouterr().out == f"here:\n  no releases\n{used_up}here: no leftovers\n"
     for show in (output.show_images, functools.partial(output.show_orphans, cleaned=False)):
         show(results, as_json=True)
         answer = json.loads(capsys.readouterr().out)
         assert list(answer["clouds"]) == ["here"]
         assert answer["errors"] == {"away": "away: no answer"}
+        assert answer.get("used_up") == ({"here": [1, 3]} if show is output.show_images else None)

@@ -75,7 +75,7 @@ def test_a_rollback_has_no_diff() -> None:
     "answer",
     [
         answers.published(RESULTS), answers.rolled_back(RESULTS), answers.planned(RESULTS),
-        ImagesAnswer(clouds={"prod": (ROW,)}), build_diff.answer(DIFF),
+        ImagesAnswer(clouds={"prod": (ROW,)}, used_up={"prod": (1,)}), build_diff.answer(DIFF),
         OrphansAnswer(cleaned=True, clouds={"prod": (Orphan(id="i1", kind="server", name="x"),)}),
         ResolvedImage(cloud="prod", alias="a", image="i1", release=2, name="a-b2", build_id="b2"),
     ],

@@ -87,6 +87,17 @@ def test_a_rollback_of_an_older_goldsmith_is_resumed(tmp_path: Path) -> None:
     assert journal_.unfinished_rollback("20261123T190000Z-aaaaaaa") == "20261124T190000Z-82d28e4"
 
 
+def test_numbers_of_releases_are_kept_those_of_begun_publications_are_not(build: Path) -> None:
+    mine = Journal(folder=build.parent, cloud="prod", project="p1")
+    mine.begin(build.name, "i7", "word")
+    assert mine.released() == frozenset()
+
+    mine.end(build.name, "i7", 7)
+
+    assert mine.released() == {7}
+    assert dataclasses.replace(mine, project="p2").released() == frozenset()
+
+
 def test_an_entry_of_a_newer_goldsmith_is_refused(build: Path) -> None:
     mine = Journal(folder=build.parent, cloud="prod", project="p1")
     mine.begin(build.name, "i1", "word")

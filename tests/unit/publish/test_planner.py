@@ -530,6 +530,46 @@ def test_orphans_are_interrupted_publications_and_records_without_a_release(mode
     assert len(inventory.leftovers(alive, everything=True)) == 3
 
 
+def interrupt(model: Model, build: str) -> int:
+    """A publication is interrupted, and its leftover deleted; the number that Glance never gives again."""
+    plan = planner.publish(model.state(), desired(build))
+    model.do(plan.actions[0], plan)
+    model.images.pop(plan.target.id)
+    return plan.target.number
+
+
+def publish_after(model: Model, number: int, build: str) -> None:
+    plan = planner.publish(model.state(), desired(build), number=number + 1)
+    for action in plan.actions:
+        model.do(action, plan)
+
+
+def test_numbers_that_interrupted_publications_used_up_are_named(model: Model) -> None:
+    publish_after(model, interrupt(model, "b1"), "b1")  # the very first publication
+    publish_after(model, interrupt(model, "b2"), "b3")
+    staged = planner.publish(model.state(), desired("b4"))
+    model.do(staged.actions[0], staged)
+
+    assert sorted(image.number for image in model.images.values()) == [2, 4, 5]
+    assert inventory.used_up(model.state(), LINE) == (1, 3)
+
+
+def test_numbers_of_deleted_releases_were_not_used_up(model: Model) -> None:
+    for build in ("b1", "b2", "b3", "b4", "b5"):
+        model.publish(desired(build))
+    assert sorted(image.number for image in model.images.values()) == [3, 4, 5]
+
+    assert inventory.used_up(model.state(), LINE) == ()
+    model.images = {key: image for key, image in model.images.items() if image.number != 4}
+    assert inventory.used_up(model.state(), LINE) == ()  # held the alias before 5
+    model.set(next(key for key, image in model.images.items() if image.number == 5), properties={
+        **model.images[release.image_id(PROJECT, "golden", 5)].properties, release.PREVIOUS: "",
+    })  # fmt: skip
+    assert inventory.used_up(model.state(), LINE) == (4,)
+    assert inventory.used_up(model.state(), LINE, known={4}) == ()
+    assert inventory.used_up(Model().state(), LINE) == ()
+
+
 def test_a_plan_reads_as_a_diff(model: Model) -> None:
     model.publish(desired("b1"))
     plan = planner.publish(model.state(), desired("b2"))
