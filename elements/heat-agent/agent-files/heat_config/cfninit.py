@@ -274,10 +274,12 @@ def main(words: Sequence[str]) -> int:
     try:
         metadata, where = _metadata(given, state)
         init = cfnmetadata.init_of(metadata, where)
-        for name, config in cfnmetadata.configs(init, given.configsets.split(",")):
+        sets = given.configsets.split(",")
+        for name, config in cfnmetadata.configs(init, sets):
             _say(f"config {name}")
             apply(config)
         if given.resource and not given.file:
+            state.add_sets(given.resource, sets)
             state.put_metadata(given.resource, metadata)
     except RefusedError as e:
         print(f"cfn-init: {e}; nothing was changed", file=sys.stderr)
