@@ -563,9 +563,7 @@ def test_services_of_the_sets_that_cfn_init_applied_are_started(
 ) -> None:
     """Metadata without a set `default` are no failure."""
     calls = fake("systemctl", 'case "$1" in is-active) echo inactive; exit 3 ;; esac')
-    configs = {
-        name: {"services": {"systemd": {name: {"ensureRunning": "true"}}}} for name in ("one", "two")
-    }
+    configs = {name: {"services": {"systemd": {name: {"ensureRunning": "true"}}}} for name in ("one", "two")}
     sets = {"a": ["one"], "b": ["two"]}
     launch(machine, heat, {INIT: {"configSets": {**sets, "gone": []}, **configs}})
     for each in applied:

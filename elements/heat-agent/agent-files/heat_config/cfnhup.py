@@ -135,7 +135,7 @@ def _services(hooks: Sequence[Hook], metadata: Mapping[str, Any], state: State) 
 
 
 def _applied(init: Mapping[str, Any], sets: Sequence[str]) -> list[str]:
-    """The configSets that cfn-init has applied, without those that are gone; the default one if none is known."""
+    """The configSets that cfn-init has applied and that still are there; without any applied, `default`."""
     known = init.get("configSets")
     if not isinstance(known, Mapping):
         return [cfnmetadata.DEFAULT_SET]

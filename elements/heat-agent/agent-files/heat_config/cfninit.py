@@ -190,7 +190,10 @@ def _commands(commands: Mapping[str, Any], _changed: Changed) -> set[str]:
 
 def _ran(name: str, command: Mapping[str, Any]) -> bool:
     env = {key: str(value) for key, value in command.get("env", {}).items()}
-    where = str(Path(command["cwd"]).expanduser()) if command.get("cwd") else None
+    try:
+        where = str(Path(command["cwd"]).expanduser()) if command.get("cwd") else None
+    except RuntimeError as e:
+        raise FailedError(f"command {name}: {command['cwd']}: {e}") from None
     test = command.get("test")
     if test and subprocess.run(_words(test), env={**os.environ, **env}, cwd=where, check=False).returncode:
         _say(f"command {name} not needed, as its test says")

@@ -25,7 +25,7 @@ FOLDER = Path("/var/lib/heat-config/cfn")
 
 
 class State:
-    """A folder with the last known metadata of each resource, the configSets applied, and what cfn-hup's hooks have seen."""
+    """A folder with what is known of resources: metadata, sets applied, what cfn-hup's hooks have seen."""
 
     def __init__(self, folder: Path | None = None, launched: Path | None = None) -> None:
         self.folder, self._launched = folder or FOLDER, launched or LAUNCHED
