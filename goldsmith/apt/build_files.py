@@ -16,18 +16,19 @@ POLICY = "usr/sbin/policy-rc.d"  # README.policy-rc.d of init-system-helpers
 POLICY_TEXT = b"#!/bin/sh\n# goldsmith: no package starts a service while an image is built\nexit 101\n"
 
 
-def archive(proxy: str, suite: str | None, https_proxy: str | None = None) -> bytes:
+def archive(proxy: str, suite: str | None, https_proxy: str | None = None, *, pinned: bool = False) -> bytes:
     """A tar archive to unpack at the root of an image before its RUN lines.
 
     proxy: address of proxy.serve(). suite: for an image without sources, which then gets Debian's.
-    https_proxy: for sources with https; without it they are asked directly.
+    https_proxy: for sources with https; without it they are asked directly. pinned: a lock names the index,
+    which may have expired; otherwise apt checks the age of all indexes.
     """
     files = {
         CONFIGURATION: (
             f'Acquire::http::Proxy "{proxy}";\nAcquire::http::Proxy::127.0.0.1 "DIRECT";\n'
             f'Acquire::https::Proxy "{https_proxy or "DIRECT"}";\n'  # otherwise it is that of http
-            'Acquire::Check-Valid-Until "false";\n'  # see indexes.current(): a locked index may have expired
-            'Acquire::Retries "2";\nAcquire::Languages "none";\nDPkg::Use-Pty "0";\n'
+            + ('Acquire::Check-Valid-Until "false";\n' if pinned else "")
+            + 'Acquire::Retries "2";\nAcquire::Languages "none";\nDPkg::Use-Pty "0";\n'
         ).encode(),
         POLICY: POLICY_TEXT,
     }

@@ -27,10 +27,9 @@ _UNORDERED = frozenset({
     "containers", "elements", "heat-agent.hooks", "packages", "publish.clouds", "publish.share",
     "publish.tags", "verify.allow-secrets", "verify.pods", "verify.tests",
 })  # fmt: skip
-_SECRET = rf"\w*(?:{secret_words.WORDS})\w*"
-_ASSIGNED = re.compile(  # PASSWORD=x, "password": "x", --password x; not the image token:1
-    rf"""{_SECRET}(["']?\s*=|["']\s*:|:\s|,\s)\s*\S|-{_SECRET}\s+\S""", re.IGNORECASE
-)
+# After a word of secrets: PASSWORD=x, "password": "x"; after an option: --password x. Not token:1.
+_ASSIGNED = re.compile(r"""(["']?\s*=|["']\s*:|:\s|,\s)\s*\S""")
+_GIVEN = re.compile(r"\s+\S")
 
 
 def of_build(folder: Path) -> dict[str, str] | None:
@@ -122,6 +121,18 @@ def _hidden(word: str, value: str) -> str:
     """The value without the secrets that may be in it."""
     shown = secret_words.LOGIN_IN_URL.sub(f"://{HIDDEN}@", value)
     is_text = value not in {"true", "false", "null"} and not value.isdigit()
-    if is_text and (secret_words.WORD.search(word) or _ASSIGNED.search(shown) or secrets.in_text(shown)):
+    if is_text and (secret_words.WORD.search(word) or _is_assigned(shown) or secrets.in_text(shown)):
         return HIDDEN
     return shown
+
+
+def _is_assigned(text: str) -> bool:
+    """A value follows a word of secrets. Words first: one pattern for both takes quadratic time."""
+    return any(
+        secret_words.WORD.search(word[0])
+        and (
+            _ASSIGNED.match(text, word.end())
+            or (text.startswith("-", max(word.start() - 1, 0)) and _GIVEN.match(text, word.end()))
+        )
+        for word in re.finditer(r"\w+", text)
+    )

@@ -300,7 +300,11 @@ def _with_build_files(resources: BuildResources, image: str) -> Prepared:
     if key in resources.prepared:
         return resources.prepared[key]
     https_proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
-    files = build_files.archive(resources.source, None if has_sources else suite, https_proxy)
+    state = resources.states.get(suite or "")
+    files = build_files.archive(
+        resources.source, None if has_sources else suite, https_proxy,
+        pinned=state is not None and state.pinned,
+    )  # fmt: skip
     name = f"{build_context.LOCAL}prepared:{hashlib.sha256(files + image.encode()).hexdigest()}"
     with tempfile.TemporaryFile(dir=resources.run.folder) as packed:
         lines = f"FROM {image}\nADD files.tar /\n"

@@ -25,6 +25,7 @@ KINDS = frozenset({
 })  # fmt: skip
 ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
 _ROOT = "cache"
+_OLD = ".old-"  # begins the name of an entry that is being replaced
 _SEAL = ".files.json"  # paths and hashes of an entry's files
 _RECORDS: list[set[tuple[str, str]]] = []  # of recorded(), for all threads
 _RECORDING = threading.Lock()
@@ -38,6 +39,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None], *, again: bool = F
     """
     entry = _place(kind, key)
     with locks.locked(entry.with_name(f".{key}.lock"), wait=True):
+        _take_back(entry)
         intact = is_intact(entry)
         if not intact:
             shutil.rmtree(entry, ignore_errors=True)
@@ -120,7 +122,10 @@ def clean_cache(*, older_than_days: float | None = None) -> Cleaned:
 
 
 def clean_unfinished_entries() -> Cleaned:
-    """Remove unfinished entries whose lock nobody holds, unless others use the root for something else."""
+    """Remove unfinished entries whose lock nobody holds; end interrupted replacements.
+
+    Does nothing where others use the root for something else.
+    """
     root, done = paths.cache_root(), Cleaned()
     if why := ownership.claim_root(root, _ROOT, _is_known):
         done.left.append(ownership.shared(root, why, "GOLDSMITH_CACHE"))
@@ -133,6 +138,13 @@ def clean_unfinished_entries() -> Cleaned:
         ):
             if removal.remove_tree(new):
                 done.removed.append(f"removed {new}")
+    for old in _entries(f"{_OLD}*"):
+        entry = old.with_name(old.name.removeprefix(_OLD))
+        with (
+            contextlib.suppress(BlockingIOError, FileNotFoundError),
+            locks.locked(entry.with_name(f".{entry.name}.lock")),
+        ):
+            _take_back(entry)
     return done
 
 
@@ -182,16 +194,34 @@ def _fill(entry: Path, make: Callable[[Path], None]) -> None:
     new = work / "new"
     try:
         new.mkdir()
+        new.chmod(0o755)  # whatever the umask
         make(new)
         (new / _SEAL).write_text(json.dumps(_hashes(new)))
         if entry.exists():
-            entry.rename(work / "old")
+            entry.rename(_aside(entry))
         new.rename(entry)
     except OSError as e:
         paths.raise_if_full(e, paths.roots())
         raise
     finally:
+        _take_back(entry)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _aside(entry: Path) -> Path:
+    """Where an entry is between the two renames that replace it."""
+    return entry.with_name(f"{_OLD}{entry.name}")
+
+
+def _take_back(entry: Path) -> None:
+    """End a replacement that was interrupted: with the old entry unless the new one has its place."""
+    old = _aside(entry)
+    if not old.exists():
+        return
+    if entry.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.rename(entry)
 
 
 def _hashes(entry: Path) -> dict[str, str]:

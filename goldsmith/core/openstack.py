@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
+import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -14,6 +17,7 @@ from typing import Any
 from goldsmith.errors import CloudError, GoldsmithError
 
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 _HINTS: Mapping[int, str] = {
     HTTPStatus.BAD_REQUEST: "correct the value that the cloud names: it refuses the same request again",
     HTTPStatus.UNAUTHORIZED: "check the credentials in clouds.yaml, or OS_*: they may have expired",
@@ -79,7 +83,7 @@ def translated(what: str, error: type[GoldsmithError] = CloudError) -> Iterator[
         status = _status(e)
         raise error(
             f"{what} (after {time.monotonic() - start:.0f} s): {reason}",
-            hint=_hint(reason, status), retryable=_may_pass(status, reason),
+            hint=_hint(reason, status), retryable=_may_pass(e, status),
         ) from e  # fmt: skip
 
 
@@ -102,13 +106,35 @@ def _status(cause: BaseException | None) -> int | None:
     return int(status) if status else None
 
 
-def _may_pass(status: int | None, reason: str) -> bool | None:
+def _may_pass(e: BaseException, status: int | None) -> bool | None:
     """Whether the same call may succeed later; None: not known."""
     if status is None:
-        return None if "not trusted" in reason or "was not found" in reason else True
+        return True if _is_unreachable(e) else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
         return True
     return False if status in _HINTS else None
+
+
+def _is_unreachable(e: BaseException | None) -> bool:
+    """A connection or a wait failed, also below another error of the SDK. A certificate does not pass."""
+    import keystoneauth1.exceptions
+    import openstack.exceptions
+    import requests.exceptions
+
+    certificates = (
+        keystoneauth1.exceptions.SSLError,
+        requests.exceptions.SSLError,
+        ssl.SSLCertVerificationError,
+    )
+    passing = (
+        keystoneauth1.exceptions.RetriableConnectionFailure, openstack.exceptions.ResourceTimeout,
+        requests.exceptions.ConnectionError, requests.exceptions.Timeout,
+        requests.exceptions.ChunkedEncodingError, ConnectionError, TimeoutError, socket.gaierror,
+    )  # fmt: skip
+    if e is None or isinstance(e, certificates):
+        return False
+    is_passing = isinstance(e, passing) or (isinstance(e, OSError) and e.errno in _UNREACHABLE)
+    return is_passing or _is_unreachable(e.__cause__ or e.__context__)
 
 
 def _reason(e: Exception) -> str:

@@ -7,4 +7,4 @@ import re
 
 WORDS = r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE_?KEY|API_?KEY"
 WORD = re.compile(WORDS, re.IGNORECASE)
-LOGIN_IN_URL = re.compile(r"://[^/\s@]+:[^/\s@]+@")
+LOGIN_IN_URL = re.compile(r"://[^/\s@:]*:[^/\s@]+@")

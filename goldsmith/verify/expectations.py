@@ -71,15 +71,31 @@ class Expectations(Document):
     @property
     def host_port(self) -> int:
         """A port of the VM for a pod of the suites; no pod of the spec names it."""
-        specs = [pod.get("spec") or {} for pod in self.info.verify.pods]
         ports = {
             number
-            for spec in specs
-            for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-            for port in container.get("ports") or []
+            for pod in self.info.verify.pods
+            for kind in ("initContainers", "containers")
+            for container in containers_of(pod, kind)
+            for port in _mappings(container.get("ports"))
             for number in (port.get("hostPort"), port.get("containerPort"))
+            if isinstance(number, int)
         }
         return next(port for port in range(18080, 65536) if port not in ports)
+
+
+def spec_of(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec of a pod of a foreign image; empty if it is no mapping."""
+    spec = pod.get("spec")
+    return spec if isinstance(spec, Mapping) else {}
+
+
+def containers_of(pod: Mapping[str, Any], kind: str = "containers") -> list[Mapping[str, Any]]:
+    """The containers of a pod of a foreign image, without what is no mapping."""
+    return _mappings(spec_of(pod).get(kind))
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 
 from goldsmith.errors import VerificationError
 from goldsmith.spec.model import HeatHook, Into
-from goldsmith.verify.expectations import Expectations
+from goldsmith.verify.expectations import Expectations, spec_of
 
 
 def _hooks(expected: Expectations) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ _FEATURES: dict[str, Callable[[Expectations], bool]] = {
     "containers-for-docker": lambda expected: any(i.into is Into.docker for i in expected.images),
     "pods": lambda expected: bool(expected.info.verify.pods),
     "host-networked-pods": lambda expected: any(
-        (pod.get("spec") or {}).get("hostNetwork") for pod in expected.info.verify.pods
+        spec_of(pod).get("hostNetwork") for pod in expected.info.verify.pods
     ),
     "heat-agent": lambda expected: HeatHook.script in _hooks(expected),
     "kubelet-hook": lambda expected: HeatHook.kubelet in _hooks(expected),

@@ -22,7 +22,7 @@ from goldsmith.host import accelerator
 from goldsmith.image import mount
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict
-from goldsmith.verify.expectations import Expectations
+from goldsmith.verify.expectations import Expectations, containers_of
 from goldsmith.verify.guest import Guest, Machine
 from goldsmith.verify.junit import Counts
 from goldsmith.verify.offline import Inspector
@@ -190,7 +190,8 @@ class _Session:
 
 def _uncovered(expected: Expectations) -> tuple[str, ...]:
     """Embedded images that no pod of the spec runs; every pod runs the sandbox image."""
-    used = {c["image"] for pod in expected.info.verify.pods for c in pod["spec"]["containers"]}
+    containers = [c for pod in expected.info.verify.pods for c in containers_of(pod)]
+    used = {str(container.get("image")) for container in containers}
     images = [image for image in expected.images if not _SANDBOX.search(image.ref)]
     return tuple(i.ref for i in images if not used.intersection([i.ref, *i.names]))
 

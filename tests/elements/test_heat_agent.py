@@ -462,6 +462,18 @@ def test_heat_is_not_asked_where_it_is_polled_by_other_means(paths: Paths) -> No
     assert metadata.current_ids(paths.agent) is None
 
 
+@pytest.mark.parametrize("text", ["heat", "[heat]\nno value\n", "[heat", "\udcff", "[heat]\n"])
+def test_a_broken_configuration_of_the_collector_ends_no_other_deployment(
+    paths: Paths, heat: Heat, text: str
+) -> None:
+    paths.agent.write_text(text, errors="surrogateescape")
+
+    assert run(paths, entry("a", heat), entry("b")) == 1
+    assert len(calls(paths)) == 2
+    assert run(paths, entry("a", heat), entry("b")) == 1
+    assert len(calls(paths)) == 2
+
+
 def test_outputs_too_large_for_heat_are_a_failure_that_names_them() -> None:
     body = json.loads(signalling.fitted({"deploy_stdout": "x", "small": 1, "large": "y" * 1_200_000}))
 

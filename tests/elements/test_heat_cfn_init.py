@@ -233,6 +233,10 @@ def test_config_sets_are_followed(
 FIRST = {"commands": {"1": {"command": "touch TOUCHED"}}}
 
 
+def with_first(section: str, entry: dict[str, Any]) -> dict[str, Any]:
+    return config(**{**FIRST, section: {**FIRST.get(section, {}), "x": entry}})
+
+
 @pytest.mark.parametrize(
     ("metadata", "words", "reason"),
     [
@@ -243,6 +247,30 @@ FIRST = {"commands": {"1": {"command": "touch TOUCHED"}}}
         (config(files={"/a": {"content": "x", "encoding": "gzip"}}), (), "plain or base64, not 'gzip'"),
         (config(commands={"1": {"test": "true"}}), (), "commands: 1: there is no command"),
         (config(services={"systemd": {"x": ["a"]}}), (), "services: x: a mapping is needed"),
+        *(
+            (with_first(section, {**least, key: value}), (), f"{section}: x: {key}: ")
+            for section, least, key, value in [
+                ("commands", {"command": "true"}, "env", []),
+                ("commands", {"command": "true"}, "env", "A=b"),
+                ("commands", {"command": "true"}, "env", {"A": {}}),
+                ("commands", {"command": "true"}, "cwd", 5),
+                ("commands", {"command": "true"}, "test", {}),
+                ("commands", {}, "command", {"a": "b"}),
+                ("commands", {}, "command", ["a", ["b"]]),
+                ("files", {"content": ""}, "mode", "rw"),
+                ("files", {"content": ""}, "owner", ["root"]),
+                ("files", {}, "source", ["http://x.test"]),
+                ("files", {"content": ""}, "encoding", []),
+                ("users", {}, "groups", "wheel"),
+                ("users", {}, "homeDir", 3),
+                ("groups", {}, "gid", [1]),
+            ]
+        ),
+        (config(**FIRST, services={"systemd": {"x": {"files": "/a"}}}), (), "services: x: files: a list"),
+        (config(**FIRST, services={"systemd": {"x": {"packages": ["a"]}}}), (), "x: packages: a mapping of"),
+        (config(**FIRST, services={"systemd": {"x": {"enabled": []}}}), (), "services: x: enabled: text or"),
+        (config(**FIRST, packages={"apt": {"vim": {"a": 1}}}), (), "packages: vim: a list of versions"),
+        (config(**FIRST, sources={"/a": None}), (), "sources: /a: text is needed, not null"),
         ({"config": ["x"]}, (), "config: a mapping is needed"),
         ({}, (), "there is no config 'config'"),
         ("{no json", (), "no JSON"),
@@ -261,6 +289,29 @@ def test_what_is_not_known_is_refused_before_anything_is_changed(
     assert f"{reason}" in (said := capsys.readouterr().err)
     assert "nothing was changed" in said
     assert not (tmp_path / "TOUCHED").exists()
+
+
+def test_a_key_that_is_null_is_as_if_not_there(init: Init, tmp_path: Path, fake: Callable[..., Path]) -> None:
+    calls = fake("systemctl", "exit 0")
+    no_command = {"env": None, "cwd": None, "test": None, "ignoreErrors": None}
+    no_file = {"source": None, "encoding": None, "owner": None, "group": None, "mode": None}
+    service = {"ensureRunning": "true", "enabled": None, "files": None, "packages": None, "commands": None}
+
+    status = init(config(
+        files={str(tmp_path / "a"): {**no_file, "content": "x", **MINE}},
+        commands={"1": {**no_command, "command": f"touch {tmp_path}/b"}},
+        services={"systemd": {"x": service}},
+    ))  # fmt: skip
+
+    assert status == 0
+    assert (tmp_path / "a").read_text() == "x"
+    assert (tmp_path / "b").exists()
+    assert calls.read_text().splitlines() == ["start x"]
+
+
+def test_a_home_that_is_not_known_is_a_failure(init: Init, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(config(commands={"1": {"command": "true", "cwd": "~no-such-user/x"}})) == 1
+    assert "command 1: ~no-such-user/x: " in capsys.readouterr().err
 
 
 def test_metadata_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

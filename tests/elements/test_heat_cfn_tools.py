@@ -527,7 +527,7 @@ def test_what_is_known_is_for_root_alone(machine: Path) -> None:
 
     modes = {path.name: path.stat().st_mode & 0o77 for path in (machine / "state").iterdir()}
     assert modes.pop("lock") is not None
-    assert modes == {"metadata-server.json": 0, "hooks.json": 0}
+    assert modes == {"metadata-server.json": 0, "sets-server.json": 0, "hooks.json": 0}
     assert (machine / "state").stat().st_mode & 0o777 == 0o700
 
 
@@ -552,6 +552,29 @@ def test_the_configuration_of_the_template_with_high_availability_runs(
     assert cfnhup.main(["-f"]) == 0
     assert ran(machine) == ["restarted"]
     assert calls.read_text().splitlines() == ["is-active httpd", "start httpd", "is-active crond"]
+
+
+@pytest.mark.parametrize(
+    ("applied", "started"),
+    [(["a"], ["one"]), (["a", "b"], ["one", "two"]), (["a,gone"], ["one"]), (["gone"], []), ([], [])],
+)
+def test_services_of_the_sets_that_cfn_init_applied_are_started(
+    heat: CfnHeat, machine: Path, fake: Callable[..., Path], applied: list[str], started: list[str]
+) -> None:
+    """Metadata without a set `default` are no failure."""
+    calls = fake("systemctl", 'case "$1" in is-active) echo inactive; exit 3 ;; esac')
+    configs = {name: {"services": {"systemd": {name: {"ensureRunning": "true"}}}} for name in ("one", "two")}
+    sets = {"a": ["one"], "b": ["two"]}
+    launch(machine, heat, {INIT: {"configSets": {**sets, "gone": []}, **configs}})
+    for each in applied:
+        assert cfninit.main([*SERVER, "-c", each]) == 0
+    launched = calls.read_text() if calls.exists() else ""
+    heat.metadata["server"] = {INIT: {"configSets": sets, **configs}}
+    hook(machine, triggers="service.restarted", path="Resources.server.Metadata")
+
+    assert cfnhup.main(["-f"]) == 0
+    said = (calls.read_text() if calls.exists() else "").removeprefix(launched).splitlines()
+    assert [line for line in said if line.startswith("start ")] == [f"start {name}" for name in started]
 
 
 def test_an_action_runs_as_its_user(heat: CfnHeat, machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,13 @@ def test_only_an_image_without_sources_gets_debians(suite: str | None) -> None:
     ])  # fmt: skip
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_apt_takes_an_expired_index_only_where_a_lock_names_it(pinned: bool) -> None:
+    data = build_files.archive("http://127.0.0.1:1", None, pinned=pinned)
+
+    assert (b"Acquire::Check-Valid-Until" in data) is pinned
+
+
 def test_no_package_starts_a_service() -> None:
     assert unpacked("http://127.0.0.1:1", None)[build_files.POLICY].endswith("exit 101\n")
 

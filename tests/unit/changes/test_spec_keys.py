@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from goldsmith.changes import spec_keys
 from goldsmith.changes.spec_keys import HIDDEN
-from goldsmith.spec import load
+from goldsmith.spec import load, secret_words
 
 ONE = """
 # a comment
@@ -132,6 +133,17 @@ def test_a_login_is_hidden_and_the_rest_of_the_address_is_not() -> None:
     assert keys("mirror: http://me:hunter2@mirror.test/debian") == {
         "mirror": "http://(hidden)@mirror.test/debian"
     }
+
+
+@pytest.mark.parametrize("unit", ["a", "token", "-token ", "token,", "a_"])
+def test_words_of_secrets_are_found_in_linear_time(unit: str) -> None:
+    text = unit * (200_000 // len(unit)) + "."
+    start = time.process_time()
+
+    spec_keys._is_assigned(text)
+    secret_words.LOGIN_IN_URL.sub("", f"://{':a' * 100_000}")
+
+    assert time.process_time() - start < 1
 
 
 def test_words_of_secrets_in_names_hide_no_settings() -> None:

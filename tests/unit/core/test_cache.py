@@ -4,6 +4,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -134,6 +136,48 @@ def test_an_entry_that_is_made_again_stays_until_its_successor_is_complete() -> 
     assert (entry / "file").read_text() == "new"
     assert cache.is_intact(entry)
     assert sorted(path.name for path in entry.parent.iterdir()) == [".key.lock", "key"]
+
+
+_KILLED = """
+import os, pathlib, sys
+from goldsmith.core import cache
+
+rename = pathlib.Path.rename
+
+def killed(source, target):
+    if source.name == "new":
+        os._exit(9)
+    return rename(source, target)
+
+pathlib.Path.rename = killed
+cache.cached("kubelet", "key", lambda folder: (folder / "file").write_text("new"), again=True)
+"""
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_an_entry_is_not_lost_when_its_replacement_is_killed(clean: bool) -> None:
+    entry = cache.cached("kubelet", "key", filler("old"))
+    done = subprocess.run([sys.executable, "-c", _KILLED], cwd=paths.project_root(), check=False)
+    assert (done.returncode, entry.exists()) == (9, False)
+
+    if clean:
+        cache.clean_unfinished_entries()
+    else:
+        cache.cached("kubelet", "key", lambda _: pytest.fail("made again"))
+
+    assert (entry / "file").read_text() == "old"
+    cache.clean_unfinished_entries()
+    assert sorted(path.name for path in entry.parent.iterdir()) == [".key.lock", "key"]
+
+
+def test_others_may_read_an_entry_whatever_the_umask() -> None:
+    before = os.umask(0o077)
+    try:
+        entry = cache.cached("kind", "key", filler())
+    finally:
+        os.umask(before)
+
+    assert entry.stat().st_mode & 0o777 == 0o755
 
 
 def test_entries_that_are_made_side_by_side_are_made_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keystoneauth1.exceptions
 import openstack.exceptions
 import pytest
+import requests.exceptions
 import yaml
 
 from goldsmith.core.openstack import connect, translated
@@ -99,8 +103,43 @@ def test_what_a_cloud_refuses_is_not_tried_again(
     assert e.value.retryable is retryable
 
 
-def test_a_cloud_that_does_not_answer_may_answer_later() -> None:
-    with pytest.raises(CloudError) as e, translated("Glance does not answer"):
-        raise ConnectionRefusedError(111, "Connection refused")
+def discovery_failure(cause: Exception) -> Exception:
+    """As keystoneauth1 makes it of another error: the other one is its context."""
+    made = keystoneauth1.exceptions.DiscoveryFailure("Could not find versioned identity endpoints")
+    made.__context__ = cause
+    return made
 
-    assert e.value.retryable is True
+
+@pytest.mark.parametrize(
+    ("cause", "retryable"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), True),
+        (socket.gaierror(-3, "Temporary failure in name resolution"), True),
+        (keystoneauth1.exceptions.ConnectFailure("x"), True),
+        (keystoneauth1.exceptions.ConnectTimeout("x"), True),
+        (discovery_failure(keystoneauth1.exceptions.ConnectFailure("x")), True),
+        (openstack.exceptions.ResourceTimeout("x"), True),
+        (requests.exceptions.ChunkedEncodingError("x"), True),
+        (requests.exceptions.ReadTimeout("x"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.qcow2"), None),
+        (PermissionError(errno.EACCES, "Permission denied", "ca.pem"), None),
+        (OSError(errno.ENOSPC, "No space left on device"), None),
+        (keystoneauth1.exceptions.MissingRequiredOptions([]), None),
+        (keystoneauth1.exceptions.NoMatchingPlugin("v9"), None),
+        (openstack.exceptions.ConfigException("clouds.yaml is broken"), None),
+        (openstack.exceptions.ConfigException("Cloud mine was not found."), None),
+        (keystoneauth1.exceptions.EmptyCatalog("x"), None),
+        (keystoneauth1.exceptions.SSLError("certificate verify failed: x"), None),
+        (requests.exceptions.SSLError("x"), None),
+        (discovery_failure(keystoneauth1.exceptions.SSLError("x")), None),
+        (requests.exceptions.InvalidURL("x"), None),
+    ],
+)
+def test_without_a_status_only_a_cloud_that_does_not_answer_may_answer_later(
+    cause: Exception, retryable: bool | None
+) -> None:
+    with pytest.raises(CloudError) as e, translated("it failed"):
+        raise cause
+
+    assert e.value.retryable is retryable

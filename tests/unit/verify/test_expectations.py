@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from goldsmith.image.build_info import BuildInfo
-from goldsmith.verify import expectations
+from goldsmith.verify import expectations, plugin, session
 from tests.support import samples
 
 GOOD = {"schema": "goldsmith.build", "version": 1, "name": "mine", "verify": {"memory_mib": 777}}
@@ -72,6 +72,28 @@ def test_the_port_of_the_suites_is_none_of_the_specs(tmp_path: Path, ports: Any,
     of = expectations.of(found, tmp_path, image_sha256="1", manifest=None, user="root", slowness=1.0)
 
     assert of.host_port == expected
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "x", ["x"], None, {"containers": "x"}, {"containers": ["a", None]}, {"initContainers": {"a": 1}},
+        {"containers": [{"ports": ["80"]}]}, {"containers": [{"ports": 80}]},
+        {"containers": [{"ports": [{"hostPort": [18080]}, {"containerPort": "18080"}]}]},
+    ],
+)  # fmt: skip
+def test_pods_of_any_form_are_read_as_far_as_they_are_pods(tmp_path: Path, spec: Any) -> None:
+    found = claims(
+        tmp_path,
+        {**GOOD, "verify": {"pods": [{"spec": spec}, {}]}},
+        samples.images_lock(samples.image("a.test/a:1")),
+    )
+
+    of = expectations.of(found, tmp_path, image_sha256="1", manifest=None, user="root", slowness=1.0)
+
+    assert of.host_port == 18080
+    assert session._uncovered(of) == ("a.test/a:1",)
+    assert not plugin._FEATURES["host-networked-pods"](of)
 
 
 def test_a_lock_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:

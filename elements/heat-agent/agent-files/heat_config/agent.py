@@ -9,6 +9,7 @@ that Heat has replaced meanwhile has another id, and its old answer is never sen
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import fcntl
 import json
@@ -35,7 +36,7 @@ _FROM_HEAT = frozenset(("heat.json", "cfn.json", "request.json"))
 # The greatest age of Heat's metadata if it cannot be read again before the next poll.
 _LONG_S = 5
 # What data of an unexpected form raise: the other deployments go on.
-_ODD = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_ODD = (AttributeError, LookupError, RecursionError, TypeError, ValueError, configparser.Error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -72,7 +72,7 @@ def _alone(config: Config, state: State, *, is_verbose: bool) -> int:
                 good = False
                 continue
             good = _changes(hooks, metadata, state, is_verbose=is_verbose) and good
-            good = _services(hooks, metadata) and good
+            good = _services(hooks, metadata, state) and good
         return 0 if good else 1
 
 
@@ -114,14 +114,14 @@ def _event(before: str | None, now: str | None) -> str | None:
     return cfnhooks.ADD if before is None else cfnhooks.REMOVE if now is None else cfnhooks.UPDATE
 
 
-def _services(hooks: Sequence[Hook], metadata: Mapping[str, Any]) -> bool:
+def _services(hooks: Sequence[Hook], metadata: Mapping[str, Any], state: State) -> bool:
     """Start services that cfn-init was to keep running, for the hooks that want to know of it."""
     wanting = [hook for hook in hooks if cfnhooks.RESTARTED in hook.triggers]
     if not wanting or cfnmetadata.KEY not in metadata:
         return True
     try:
         init = cfnmetadata.init_of(metadata, f"the metadata of {hooks[0].resource}")
-        configs = cfnmetadata.configs(init, [cfnmetadata.DEFAULT_SET])
+        configs = cfnmetadata.configs(init, _applied(init, state.sets(hooks[0].resource)))
     except RefusedError as e:
         print(f"cfn-hup: {e}", file=sys.stderr)
         return False
@@ -132,6 +132,14 @@ def _services(hooks: Sequence[Hook], metadata: Mapping[str, Any]) -> bool:
                 good = _started(name) and good
                 good = all([_ran(hook, cfnhooks.RESTARTED) for hook in wanting]) and good
     return good
+
+
+def _applied(init: Mapping[str, Any], sets: Sequence[str]) -> list[str]:
+    """The configSets that cfn-init has applied and that still are there; without any applied, `default`."""
+    known = init.get("configSets")
+    if not isinstance(known, Mapping):
+        return [cfnmetadata.DEFAULT_SET]
+    return [name for name in sets or [cfnmetadata.DEFAULT_SET] if name in known]
 
 
 def _is_running(service: str) -> bool:

@@ -190,7 +190,10 @@ def _commands(commands: Mapping[str, Any], _changed: Changed) -> set[str]:
 
 def _ran(name: str, command: Mapping[str, Any]) -> bool:
     env = {key: str(value) for key, value in command.get("env", {}).items()}
-    where = str(Path(command["cwd"]).expanduser()) if command.get("cwd") else None
+    try:
+        where = str(Path(command["cwd"]).expanduser()) if command.get("cwd") else None
+    except RuntimeError as e:
+        raise FailedError(f"command {name}: {command['cwd']}: {e}") from None
     test = command.get("test")
     if test and subprocess.run(_words(test), env={**os.environ, **env}, cwd=where, check=False).returncode:
         _say(f"command {name} not needed, as its test says")
@@ -274,10 +277,12 @@ def main(words: Sequence[str]) -> int:
     try:
         metadata, where = _metadata(given, state)
         init = cfnmetadata.init_of(metadata, where)
-        for name, config in cfnmetadata.configs(init, given.configsets.split(",")):
+        sets = given.configsets.split(",")
+        for name, config in cfnmetadata.configs(init, sets):
             _say(f"config {name}")
             apply(config)
         if given.resource and not given.file:
+            state.add_sets(given.resource, sets)
             state.put_metadata(given.resource, metadata)
     except RefusedError as e:
         print(f"cfn-init: {e}; nothing was changed", file=sys.stderr)

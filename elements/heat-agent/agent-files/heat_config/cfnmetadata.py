@@ -9,24 +9,58 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 KEY = "AWS::CloudFormation::Init"
 DEFAULT_SET = "default"
 _ONLY_CONFIG = "config"  # the one that is meant where there are no sets
 
-# The sections of a config and the keys of their entries; an empty set: the entry is not a mapping.
-_ENTRIES: Mapping[str, frozenset[str]] = {
-    "packages": frozenset(),
-    "groups": frozenset({"gid"}),
-    "users": frozenset({"groups", "uid", "homeDir"}),
-    "sources": frozenset(),
-    "files": frozenset({"content", "source", "encoding", "owner", "group", "mode"}),
-    "commands": frozenset({"command", "env", "cwd", "test", "ignoreErrors"}),
-    "services": frozenset({"ensureRunning", "enabled", "packages", "sources", "files", "commands"}),
-}
+
+class _Form(NamedTuple):
+    """What a value must be, in words and as a test."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (str, int, float))
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_scalar, value))
+
+
+_ANY = _Form("anything", lambda _: True)
+_TEXT = _Form("text", lambda value: isinstance(value, str))
+_SCALAR = _Form("text or a number", _is_scalar)
+_LIST = _Form("a list of text", _is_list)
+_WORDS = _Form("text or a list of it", lambda value: _is_scalar(value) or _is_list(value))
+_MODE = _Form("octal digits", lambda value: re.fullmatch("[0-7]*", str(value)) is not None)
+_ENV = _Form(
+    "a mapping of text", lambda value: isinstance(value, Mapping) and all(map(_is_scalar, value.values()))
+)
+_LISTS = _Form(
+    "a mapping of lists", lambda value: isinstance(value, Mapping) and all(map(_is_list, value.values()))
+)
+
+# The sections of a config and the keys of their entries, or the form of an entry that is no mapping.
+_ENTRIES: Mapping[str, Mapping[str, _Form] | _Form] = {
+    "packages": _Form("a list of versions", lambda value: not value or _is_scalar(value) or _is_list(value)),
+    "groups": {"gid": _SCALAR},
+    "users": {"groups": _LIST, "uid": _SCALAR, "homeDir": _TEXT},
+    "sources": _TEXT,
+    "files": {
+        "content": _ANY, "source": _TEXT, "encoding": _TEXT, "owner": _SCALAR, "group": _SCALAR, "mode": _MODE
+    },
+    "commands": {"command": _WORDS, "env": _ENV, "cwd": _TEXT, "test": _WORDS, "ignoreErrors": _SCALAR},
+    "services": {
+        "ensureRunning": _SCALAR, "enabled": _SCALAR, "packages": _LISTS, "sources": _LIST, "files": _LIST,
+        "commands": _LIST,
+    },
+}  # fmt: skip
 _KINDS: Mapping[str, tuple[str, ...]] = {"packages": ("apt",), "services": ("systemd", "sysvinit")}
 
 _ONE_KEY = re.compile(r"(?:'([^']+)'|([^.]+))(?:\.|$)")
@@ -113,29 +147,47 @@ def _members(sets: Mapping[str, Any], name: str, outer: tuple[str, ...]) -> Iter
 
 
 def _checked(config: object, where: str) -> Config:
+    """The config without keys whose value is null: they are as if not there."""
     sections = _mapping(config, where)
     _only(sections, set(_ENTRIES), where)
-    for section, entries in sections.items():
-        kinds = _mapping(entries, f"{where}: {section}")
-        if section in _KINDS:
-            _only(kinds, set(_KINDS[section]), f"{where}: {section}")
-        groups = kinds.values() if section in _KINDS else [kinds]
-        for name, entry in ((n, e) for group in groups for n, e in _mapping(group, section).items()):
-            _check_entry(section, entry, f"{where}: {section}: {name}")
-    return sections
+    return {name: _section(name, entries, f"{where}: {name}") for name, entries in sections.items()}
 
 
-def _check_entry(section: str, entry: object, where: str) -> None:
-    if section not in {"packages", "sources"}:
-        _only(_mapping(entry, where), set(_ENTRIES[section]), where)
-    if section == "commands" and not _mapping(entry, where).get("command"):
+def _section(section: str, entries: object, where: str) -> Mapping[str, Any]:
+    found = _mapping(entries, where)
+    if section not in _KINDS:
+        return {name: _entry(section, entry, f"{where}: {name}") for name, entry in found.items()}
+    _only(found, set(_KINDS[section]), where)
+    return {
+        kind: {
+            name: _entry(section, entry, f"{where}: {name}") for name, entry in _mapping(named, where).items()
+        }
+        for kind, named in found.items()
+    }
+
+
+def _entry(section: str, value: object, where: str) -> object:
+    known = _ENTRIES[section]
+    if isinstance(known, _Form):
+        _require(known, value, where)
+        return value
+    entry = {key: each for key, each in _mapping(value, where).items() if each is not None}
+    _only(entry, set(known), where)
+    for key, each in entry.items():
+        _require(known[key], each, f"{where}: {key}")
+    if section == "commands" and not entry.get("command"):
         raise RefusedError(f"{where}: there is no command")
     if section == "files":
-        file = _mapping(entry, where)
-        if ("content" in file) == ("source" in file):
+        if ("content" in entry) == ("source" in entry):
             raise RefusedError(f"{where}: it needs either content or source")
-        if file.get("encoding", "plain") not in ("plain", "base64"):
-            raise RefusedError(f"{where}: encoding is plain or base64, not {file['encoding']!r}")
+        if entry.get("encoding", "plain") not in ("plain", "base64"):
+            raise RefusedError(f"{where}: encoding is plain or base64, not {entry['encoding']!r}")
+    return entry
+
+
+def _require(form: _Form, value: object, where: str) -> None:
+    if not form.fits(value):
+        raise RefusedError(f"{where}: {form.words} is needed, not {json.dumps(value)[:40]}")
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:

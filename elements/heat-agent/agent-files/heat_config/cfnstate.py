@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -25,7 +25,7 @@ FOLDER = Path("/var/lib/heat-config/cfn")
 
 
 class State:
-    """A folder with the last known metadata of each resource, and what cfn-hup's hooks have seen."""
+    """A folder with what is known of resources: metadata, sets applied, what cfn-hup's hooks have seen."""
 
     def __init__(self, folder: Path | None = None, launched: Path | None = None) -> None:
         self.folder, self._launched = folder or FOLDER, launched or LAUNCHED
@@ -38,6 +38,15 @@ class State:
     def put_metadata(self, resource: str, metadata: Mapping[str, Any]) -> None:
         """Raises OSError."""
         self._put(self._path_of(resource), metadata)
+
+    def sets(self, resource: str) -> list[str]:
+        """The configSets of the resource that cfn-init has applied here, in the order of their first time."""
+        found = self._get(self._path_of(resource, "sets"))
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+    def add_sets(self, resource: str, sets: Sequence[str]) -> None:
+        """Raises OSError."""
+        self._put(self._path_of(resource, "sets"), list(dict.fromkeys([*self.sets(resource), *sets])))
 
     def seen(self) -> dict[str, str | None]:
         """Hook -> the digest of what it last acted on, None for nothing."""
@@ -55,8 +64,8 @@ class State:
             raise RefusedError(f"{self._launched} has no metadata")
         return found
 
-    def _path_of(self, resource: str) -> Path:
-        return self.folder / f"metadata-{quote(resource, safe='')}.json"
+    def _path_of(self, resource: str, what: str = "metadata") -> Path:
+        return self.folder / f"{what}-{quote(resource, safe='')}.json"
 
     def _get(self, path: Path) -> object:
         try:
@@ -66,7 +75,7 @@ class State:
         is_of_here = isinstance(stored, dict) and stored.get("launched") == self._server()
         return stored.get("value") if is_of_here else None
 
-    def _put(self, path: Path, value: Mapping[str, Any]) -> None:
+    def _put(self, path: Path, value: Mapping[str, Any] | Sequence[str]) -> None:
         if self._get(path) != value:
             make_folder_durably(self.folder, mode=0o700)
             write_durably(path, json.dumps({"launched": self._server(), "value": value}))
