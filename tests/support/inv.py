@@ -15,7 +15,7 @@ from tests.support import published
 INV = paths.project_root() / "scripts" / "inv"
 
 
-def inv(*words: str, out: Path, timeout_s: float = 1800, **environment: str) -> dict[str, Any]:
+def inv(*words: str, out: Path, timeout_s: float = 3600, **environment: str) -> dict[str, Any]:
     """The answer of `scripts/inv WORDS --json`, which has to succeed and to be what its schema says."""
     env = {**os.environ, "CI": "true", "GOLDSMITH_OUT": str(out), **environment}
     done = subprocess.run(
