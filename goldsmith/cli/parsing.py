@@ -77,7 +77,7 @@ class _Machine(ParseMachine):
         if token in options or token in initial.flags:
             return
         if token.startswith("-") and len(token) > 1:
-            if context.name is None and token.partition("=")[0] in self._options_of_tasks():
+            if context.name is None and token in self._options_of_tasks():
                 raise SpecError(f"{token} belongs after a task", hint=f"write: scripts/inv TASK {token}")
             what = f"{context.name} has no option {token}" if context.name else f"there is no option {token}"
             raise self._mistake(what, token, options)
