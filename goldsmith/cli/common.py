@@ -110,9 +110,10 @@ def _refused_by_the_host() -> Iterator[None]:
         raise HostError(f"cannot use {e.filename}: {e.strerror}", hint="use another file or folder") from e
 
 
-def _hint(error: OSError) -> str | None:
-    full = error.errno == errno.ENOSPC
-    return "free space; GOLDSMITH_SCRATCH, GOLDSMITH_CACHE and --out name other folders" if full else None
+def _hint(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "free space; GOLDSMITH_SCRATCH, GOLDSMITH_CACHE and --out name other folders"
+    return "look at the folders that GOLDSMITH_SCRATCH, GOLDSMITH_CACHE and --out name"
 
 
 class _NamedOutput:

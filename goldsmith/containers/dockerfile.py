@@ -86,7 +86,7 @@ def read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        raise BuildError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from e
+        raise BuildError(f"{path} is not UTF-8 text", hint="write it as UTF-8") from e
 
 
 def parse(text: str) -> tuple[Instruction, ...]:

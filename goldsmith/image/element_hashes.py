@@ -47,7 +47,7 @@ def files(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Tree]:
     try:
         found = element_dependencies.get_elements(names, ":".join(map(str, places)))
     except element_dependencies.MissingElementException as e:
-        raise _missing(names, places) or SpecError(str(e)) from e
+        raise _missing(names, places) or SpecError(str(e), hint="correct element-deps") from e
     return {name: tree(Path(path)) for name, path in sorted(found)}
 
 
@@ -59,9 +59,7 @@ def _missing(names: Sequence[str], places: Sequence[Path]) -> SpecError | None:
     for name in (queue := list(asked)):
         if name not in known and name not in provided:
             close = get_close_matches(name, known, n=1)
-            hint = (
-                f"did you mean '{close[0]}'?" if close else "elements lie in elements/ and diskimage-builder"
-            )
+            hint = f"did you mean '{close[0]}'?" if close else "correct its name, or add the element"
             return SpecError(f"{asked[name]} names the element '{name}', which does not exist", hint=hint)
         for dependency in _words(known[name] / "element-deps") if name in known else ():
             if dependency not in asked:
