@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, ClassVar, Protocol, cast
+from typing import Annotated, Any, ClassVar, Protocol, TextIO, cast
 
 from invoke.exceptions import Exit
 
@@ -76,7 +76,8 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with _refused_by_the_host(), _flushed():
+        output = cast("TextIO", _NamedOutput(sys.stdout))
+        with _refused_by_the_host(), contextlib.redirect_stdout(output), _flushed():
             yield
     except GoldsmithError as e:
         _answer(ErrorAnswer.of(e), as_json=as_json)
@@ -104,8 +105,41 @@ def _refused_by_the_host() -> Iterator[None]:
     except OSError as e:
         if e.errno not in _REFUSALS:
             raise
-        where = e.filename or "standard output"
-        raise HostError(f"cannot use {where}: {e.strerror}", hint="use another file or folder") from e
+        if e.filename is None:
+            raise HostError(f"this host refused to write or read: {e.strerror}", hint=_hint(e)) from e
+        raise HostError(f"cannot use {e.filename}: {e.strerror}", hint="use another file or folder") from e
+
+
+def _hint(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "free space; GOLDSMITH_SCRATCH, GOLDSMITH_CACHE and --out name other folders"
+    return "look at the folders that GOLDSMITH_SCRATCH, GOLDSMITH_CACHE and --out name"
+
+
+class _NamedOutput:
+    """A stream whose errors name it, as those of other files do."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._named():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._named():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            e.filename = "standard output"
+            raise
 
 
 @contextlib.contextmanager

@@ -77,6 +77,8 @@ class _Machine(ParseMachine):
         if token in options or token in initial.flags:
             return
         if token.startswith("-") and len(token) > 1:
+            if context.name is None and token in self._options_of_tasks():
+                raise SpecError(f"{token} belongs after a task", hint=f"write: scripts/inv TASK {token}")
             what = f"{context.name} has no option {token}" if context.name else f"there is no option {token}"
             raise self._mistake(what, token, options)
         if context.missing_positional_args or token in self.contexts:
@@ -84,6 +86,10 @@ class _Machine(ParseMachine):
         if context.name is None:
             raise self._mistake(f"there is no task {token}", token, self.contexts)
         raise self._mistake(f"{context.name} does not take the word {token!r}")
+
+    def _options_of_tasks(self) -> set[str]:
+        contexts = self.contexts.values()
+        return {flag for context in contexts for flag in (*context.flags, *context.inverse_flags)}
 
     def _mistake(self, message: str, word: str = "", known: Iterable[str] = ()) -> SpecError:
         name = self.context.name if self.context else None

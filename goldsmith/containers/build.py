@@ -251,7 +251,7 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
         built = store.lookup(by_ref[parent])
         assert built is not None
         load(resources.client, parent, built, resources.folder())
-    text = (context.folder / "Dockerfile").read_text()
+    text = dockerfile.read(context.folder / "Dockerfile")
     instructions = dockerfile.parse(text)
     local = {image: _from_store(resources, image) for image in context.foreign if registry.is_pinned(image)}
     used = [(each.keyword, image) for each, image in dockerfile.images(instructions)]

@@ -148,7 +148,7 @@ def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
     if (folder / ROOTFS).is_file():
         return Context(ref=ref, folder=folder, rootfs=True)
     try:
-        text = (folder / "Dockerfile").read_text()
+        text = dockerfile.read(folder / "Dockerfile")
     except OSError as e:
         raise BuildError(
             f"cannot build {ref}: {folder} has no Dockerfile",

@@ -16,8 +16,21 @@ from pathlib import Path
 from goldsmith.errors import BuildError
 
 _SHELL = '["/bin/sh", "-c"]'
-_COMMENT = re.compile(r"[ \t]*(#.*)?")
-_FLAG = re.compile(r"--[a-z-]+(=\S*)?")
+# What Go's unicode.IsSpace takes, which Docker's parser skips at the beginning of a line.
+_SPACES = " \t\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_WORD = re.compile(r"([^\t\v\f\r ]*)[\t\v\f\r ]*(.*)", re.DOTALL)
+_DIRECTIVE = re.compile(r"#\s*([a-z][a-z0-9]*)\s*=\s*(.+?)\s*", re.IGNORECASE | re.ASCII)
+_FLAG = re.compile(r"--\S+")
+_PLAIN_FLAG = re.compile(r"--[a-z-]+(=[!-~]*)?")
+_PLAIN_FROM = re.compile(r"[!-~]+([ \t]+AS[ \t]+[!-~]+)?", re.IGNORECASE | re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_KEYWORDS = frozenset(
+    (
+        "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
+        "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    )
+)  # fmt: skip
+_LIKE_HEREDOC = re.compile(r"""(?:^|(?<=\s))\d*<<-?((?:"[^"]*"|'[^']*'|\\.|[^\s<"'\\])+)""")
 _HEREDOC = re.compile(r"(?:^|(?<=[\s;|&(]))\d*<<(-?)([\"']?)([A-Za-z_]\w*)\2(?=$|[\s;|&)>])")
 _PLATFORM_ARGUMENT = re.compile(r"(TARGET|BUILD)(PLATFORM|OS|ARCH|VARIANT)")
 _WAYS_OUT = {  # by flag, of COPY and ADD if not of RUN
@@ -54,7 +67,10 @@ class Heredoc:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instruction:
-    """line, end: its first and last line, counted from 1. rest: without flags, continued lines joined."""
+    """line, end: its first and last line, counted from 1. rest: without flags, continued lines joined.
+
+    unclear: why Docker engines may read it otherwise; None if they cannot.
+    """
 
     line: int
     end: int
@@ -62,28 +78,44 @@ class Instruction:
     flags: tuple[str, ...]
     rest: str
     heredocs: tuple[Heredoc, ...] = ()
+    unclear: str | None = None
+
+
+def read(path: Path) -> str:
+    """The text of a Dockerfile. Raises OSError, and BuildError if it is no text."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise BuildError(f"{path} is not UTF-8 text", hint="write it as UTF-8") from e
 
 
 def parse(text: str) -> tuple[Instruction, ...]:
     """The instructions of a Dockerfile."""
-    lines = text.splitlines()
-    escape = _escape(lines)
+    lines = _lines(text)
+    escape, unclear = _escape(lines)
     found = []
     number = 0
     while number < len(lines):
         start = number
-        if _COMMENT.fullmatch(lines[number]):
+        if _is_skipped(lines[number]):
             number += 1
             continue
         joined, number = _joined(lines, number, escape)
-        keyword, rest = [*joined.split(None, 1), ""][:2]
-        heredocs, number = _heredocs(keyword.upper(), rest, lines, number)
+        keyword, rest = _split(joined)
+        heredocs, number = _heredocs(keyword, rest, lines, number)
+        unclear = (
+            unclear
+            or _unclear(keyword, joined, rest, escape)
+            or _other_heredoc(keyword, rest, heredocs, lines[number:])
+        )
         flags, rest = _split_flags(rest)
         found.append(
             Instruction(
-                line=start + 1, end=number, keyword=keyword.upper(), flags=flags, rest=rest, heredocs=heredocs
+                line=start + 1, end=number, keyword=keyword, flags=flags, rest=rest, heredocs=heredocs,
+                unclear=unclear,
             )
-        )
+        )  # fmt: skip
+        unclear = None
     return tuple(found)
 
 
@@ -91,16 +123,18 @@ def images(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, s
     """The images that a Dockerfile uses and the FROM, COPY or ADD that does, without its own stages."""
     arguments: dict[str, str] = {}
     stages: set[str] = {"scratch"}
+    current: set[str] | None = None  # name of the stage that has begun, and is none to copy from yet
     for each in instructions:
         match each.keyword, each.rest.split():
-            case "ARG", words:
+            case "ARG", words if current is None:
                 for name, _, default in (word.partition("=") for word in words):
-                    arguments.setdefault(name, default.strip("\"'"))
+                    arguments[name] = _expand(default.strip("\"'"), arguments)
             case "FROM", [image, *alias]:
+                stages |= current or set()
                 image = _expand(image, arguments)
                 if image.lower() not in stages:
                     yield each, image
-                stages.update(name.lower() for name in alias[1:2])
+                current = {name.lower() for name in alias[1:2]}
             case "COPY" | "ADD", _:
                 for flag in each.flags:
                     source = flag.removeprefix("--from=")
@@ -111,6 +145,11 @@ def images(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, s
 def require_buildable(path: Path, instructions: Sequence[Instruction]) -> None:
     """Raise BuildError for what only BuildKit builds and rewritten() does not replace. path: to show."""
     for each in instructions:
+        if each.unclear is not None:
+            raise BuildError(
+                f"{path}:{each.line}: {each.unclear}",
+                hint="write it as https://docs.docker.com/reference/dockerfile/ does",
+            )
         for flag in each.flags:
             way_out = _way_out(each.keyword, flag)
             if way_out is not None:
@@ -135,7 +174,7 @@ def rewritten(text: str, names: Mapping[tuple[str, str], str]) -> str:
     instructions = parse(text)
     used = {id(each): image for each, image in images(instructions)}
     shell = _SHELL
-    lines = text.splitlines()
+    lines = _lines(text)
     for each in instructions:
         if each.keyword in ("SHELL", "FROM"):
             shell = each.rest if each.keyword == "SHELL" else _SHELL
@@ -164,27 +203,101 @@ def platform_arguments(instructions: Sequence[Instruction], *, arch: str, host_a
     return found
 
 
-def _escape(lines: Sequence[str]) -> str:
+def _lines(text: str) -> list[str]:
+    """The lines as Docker counts them: only LF and CR LF end one."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _is_skipped(line: str) -> bool:
+    """It is empty or a comment, also between continued lines."""
+    return line.lstrip(_SPACES)[:1] in ("", "#")
+
+
+def _escape(lines: Sequence[str]) -> tuple[str, str | None]:
+    """The character that continues a line, and why engines may take another one.
+
+    Directives end at the first line that is none.
+    """
+    escape, only_newer = "\\", False
     for line in lines:
-        if not line.startswith("#"):
+        found = _DIRECTIVE.fullmatch(line.lstrip(_SPACES))
+        if found is None or (name := found[1].lower()) not in ("syntax", "check", "escape"):
             break
-        if found := re.fullmatch(r"#\s*escape\s*=\s*([\\`])\s*", line, re.IGNORECASE):
-            return found[1]
-    return "\\"
+        only_newer |= name == "check"
+        if name == "escape":
+            escape = found[2]
+            if escape not in ("\\", "`"):
+                return "\\", "the directive escape above must be \\ or `"
+            if only_newer:
+                return escape, "only newer engines honour the directive escape above, after check"
+    return escape, None
 
 
 def _joined(lines: Sequence[str], number: int, escape: str) -> tuple[str, int]:
-    """An instruction without line breaks, and the number of the line after it."""
+    """An instruction without line breaks, and the number of the line after it.
+
+    It ends with two characters of escape if one of its lines does: engines disagree whether that goes on.
+    """
     parts: list[str] = []
     more = True
     while more and number < len(lines):
         line = lines[number]
         number += 1
-        if parts and _COMMENT.fullmatch(line):
+        if parts and _is_skipped(line):
             continue
-        more = line.rstrip().endswith(escape)
-        parts.append(line.rstrip().removesuffix(escape) if more else line)
+        bare = line.rstrip(" \t")
+        more = bare.endswith(escape) and not bare.endswith(2 * escape)
+        parts.append(bare.removesuffix(escape) if more else line)
     return "".join(parts), number
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The keyword, in upper case, and the rest."""
+    found = _WORD.fullmatch(line.strip(_SPACES))
+    assert found is not None  # it takes every text
+    return found[1].upper(), found[2]
+
+
+def _unclear(keyword: str, joined: str, rest: str, escape: str) -> str | None:
+    """Why engines may read an instruction otherwise, or find another image in it."""
+    if joined.rstrip(" \t").endswith(2 * escape):
+        return f"engines disagree whether a line that ends with {2 * escape} goes on"
+    if _CONTROL.search(joined):
+        return f"{keyword[:20]!r} has a control character"
+    if keyword not in _KEYWORDS:
+        return f"{keyword[:20]!r} is no instruction"
+    flags, words = _split_flags(rest)
+    if keyword == "ONBUILD":
+        return _unclear_trigger(joined, words, escape)
+    if keyword not in ("FROM", "COPY", "ADD"):
+        return None
+    if any(not _PLAIN_FLAG.fullmatch(flag) or re.search(r"[\"'\\]", flag) for flag in flags):
+        return f"an option of {keyword} must be --NAME=VALUE in plain letters, without quotes"
+    if keyword == "FROM" and not _PLAIN_FROM.fullmatch(words):
+        return "FROM must be an image, or IMAGE AS NAME, in plain letters"
+    return None
+
+
+def _unclear_trigger(joined: str, trigger: str, escape: str) -> str | None:
+    """Triggers run in a later build, which would pull their images unseen."""
+    keyword, rest = _split(trigger)
+    flags, _ = _split_flags(rest)
+    if keyword == "FROM" or any(flag.partition("=")[0] == "--from" for flag in flags):
+        return f"ONBUILD {keyword} must not name an image"
+    if _LIKE_HEREDOC.search(rest):
+        return "ONBUILD cannot have a here-document"
+    return _unclear(keyword, joined, rest, escape)
+
+
+def _other_heredoc(keyword: str, rest: str, heredocs: Sequence[Heredoc], later: Sequence[str]) -> str | None:
+    """Why an engine may see a here-document, and no instructions in it, where _heredocs() sees none."""
+    ours = {heredoc.name for heredoc in heredocs}
+    for found in _LIKE_HEREDOC.finditer(rest) if keyword in ("RUN", "COPY", "ADD") else ():
+        name = re.sub(r"[\"'\\]", "", found[1])
+        if name not in ours and ("${" in name or any(line.lstrip("\t") == name for line in later)):
+            return f"the name of the here-document {found[0]} must be letters, digits and _"
+    return None
 
 
 def _heredocs(keyword: str, rest: str, lines: Sequence[str], number: int) -> tuple[tuple[Heredoc, ...], int]:

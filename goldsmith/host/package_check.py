@@ -8,22 +8,29 @@ from pathlib import Path
 
 from goldsmith.apt import indexes, mirror, names
 from goldsmith.apt.store import OtherContent
-from goldsmith.core import progress
+from goldsmith.core import paths, progress
 from goldsmith.errors import SpecError
+from goldsmith.spec.checks import dib_elements
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution
 from goldsmith.spec.problem import Problem
 
 _SETS_SOURCES = ("DIB_APT_", "DIB_DEBIAN_", "DIB_DISTRIBUTION_MIRROR")
-_SOURCES = b"sources.list"  # also sources.list.d
-_TOO_LATE = frozenset(("post-install.d", "finalise.d", "cleanup.d"))  # the packages are installed by then
-_LARGEST = 1 << 20
+_SHIPPED = frozenset(
+    (
+        "docker-engine", "goldsmith-fedora", "goldsmith-guest", "goldsmith-identity", "goldsmith-seal",
+        "heat-agent", "heat-config-docker-cmd", "heat-config-kubelet", "kubelet",
+    )
+)  # fmt: skip
+_ALWAYS = ("debian-minimal", "vm")  # diskimage-builder's, which an element of the user's own may replace
+# What diskimage-builder runs or reads until the packages of a spec are installed.
+_EARLY = ("environment.d", "bin", "root.d", "extra-data.d", "pre-install.d", "install.d")
 
 
 def require(loaded: LoadedSpec) -> None:
     """Raise SpecError, with the line of each package that no index has.
 
-    Where an element or dib-env may add sources of packages, it is a note.
+    Where dib-env or an element of the user's own may add sources of packages, it is a note.
     """
     spec = loaded.spec
     if not spec.packages or spec.distribution is not Distribution.debian:
@@ -57,15 +64,30 @@ def _problems(loaded: LoadedSpec, known: frozenset[str]) -> Iterator[Problem]:
 def _adds_sources(loaded: LoadedSpec) -> bool:
     if any(name.startswith(_SETS_SOURCES) for name in loaded.spec.dib_env):
         return True
-    own = [folder / name for name in loaded.spec.elements for folder in loaded.elements]
-    there = [folder for folder in own if folder.is_dir()]
-    others = {*loaded.spec.elements} - {folder.name for folder in there}  # diskimage-builder's
-    return any(name.startswith("apt-") for name in others) or any(map(_writes_sources, there))
+    own, others = _elements(loaded)
+    return any(name.startswith("apt-") for name in others) or any(map(_runs_early, own))
 
 
-def _writes_sources(element: Path) -> bool:
-    for path in element.rglob("*"):
-        early = not _TOO_LATE.intersection(path.relative_to(element).parts)
-        if early and path.is_file() and path.stat().st_size < _LARGEST and _SOURCES in path.read_bytes():
-            return True
-    return False
+def _elements(loaded: LoadedSpec) -> tuple[list[Path], set[str]]:
+    """Folders of the user's own elements, and names of the others, with those that they depend on."""
+    shipped = paths.project_root() / "elements"
+    own, others = [], set()
+    queue = [*loaded.spec.elements, *_SHIPPED, *_ALWAYS]
+    for name in queue:
+        there = [folder / name for folder in (*loaded.elements, dib_elements()) if (folder / name).is_dir()]
+        if not there:
+            continue
+        folder = there[0]
+        if folder.parent == dib_elements() or (folder.parent == shipped and name in _SHIPPED):
+            others.add(name)
+        else:
+            own.append(folder)
+        deps = folder / "element-deps"
+        words = deps.read_text().split() if deps.is_file() else []
+        queue += [word for word in dict.fromkeys(words) if word not in queue]
+    return own, others
+
+
+def _runs_early(element: Path) -> bool:
+    """It has a file of a phase in which sources can be added, whatever program does so."""
+    return any(path.is_file() for phase in _EARLY for path in (element / phase).rglob("*"))

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from diskimage_builder import element_dependencies
 
 from goldsmith.core.documents import about
 from goldsmith.core.files import sha256_of
+from goldsmith.errors import SpecError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,16 +30,46 @@ Tree = Mapping[str, ElementFile]  # path from the element's folder -> file, by p
 
 
 def hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
-    """Element -> hex sha256 over its files (path, mode, content), for names and all their dependencies."""
+    """Element -> hex sha256 over its files (path, mode, content), for names and all their dependencies.
+
+    Raises SpecError as files() does.
+    """
     return {name: sha256_of_tree(tree) for name, tree in files(names, folders).items()}
 
 
 def files(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Tree]:
-    """Element -> its files, for names and all their dependencies."""
-    builtin = Path(str(element_dependencies.__file__)).parent / "elements"
-    path = ":".join(str(folder) for folder in [*folders, builtin])
-    found = element_dependencies.get_elements(list(names), path)
+    """Element -> its files, for names and all their dependencies.
+
+    Raises SpecError if one is missing.
+    """
+    names, builtin = list(names), Path(str(element_dependencies.__file__)).parent / "elements"
+    places = [*folders, builtin]
+    try:
+        found = element_dependencies.get_elements(names, ":".join(map(str, places)))
+    except element_dependencies.MissingElementException as e:
+        raise _missing(names, places) or SpecError(str(e), hint="correct element-deps") from e
     return {name: tree(Path(path)) for name, path in sorted(found)}
+
+
+def _missing(names: Sequence[str], places: Sequence[Path]) -> SpecError | None:
+    """The first missing element, who names it, and the closest one."""
+    known = {path.name: path for place in reversed(places) for path in place.iterdir() if path.is_dir()}
+    provided = {name for path in known.values() for name in _words(path / "element-provides")}
+    asked = dict.fromkeys(names, "the spec")
+    for name in (queue := list(asked)):
+        if name not in known and name not in provided:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "correct its name, or add the element"
+            return SpecError(f"{asked[name]} names the element '{name}', which does not exist", hint=hint)
+        for dependency in _words(known[name] / "element-deps") if name in known else ():
+            if dependency not in asked:
+                asked[dependency] = f"element-deps of {name}"
+                queue.append(dependency)
+    return None
+
+
+def _words(path: Path) -> list[str]:
+    return sorted(path.read_text().split()) if path.is_file() else []
 
 
 def tree(folder: Path) -> Tree:

@@ -45,7 +45,7 @@ def _ports_of(path: KeyPath, pod: object) -> Iterator[_HostPort]:
     for at, port in _lists(spec, (*path, "spec"), "containers", "ports"):
         number = port.get("hostPort") or (port.get("containerPort") if spec.get("hostNetwork") is True else 0)
         address = str(port.get("hostIP") or "")
-        if isinstance(number, int) and number:
+        if isinstance(number, int) and not isinstance(number, bool) and number:
             yield _HostPort(
                 path=at, protocol=str(port.get("protocol") or "TCP"), number=number,
                 address="" if address in ("0.0.0.0", "::") else address,  # noqa: S104 - as the kubelet reads it

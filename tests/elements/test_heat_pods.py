@@ -621,6 +621,38 @@ def test_what_cannot_run_is_refused(place: Place, config: object, line: str) -> 
     assert files(place) == before
 
 
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (pod("web", env=["A=1"]), "spec.containers[0].env must be a list of mappings, got \"['A=1']\""),
+        (pod("web", env={"A": 1}), "spec.containers[0].env must be a list of mappings"),
+        (
+            pod("web", env=[{"name": "A", "valueFrom": "x"}]),
+            "containers[0].env[0].valueFrom must be a mapping",
+        ),
+        (pod("web", env=[{"name": "A", "valueFrom": 5}]), "containers[0].env[0].valueFrom must be a mapping"),
+        (pod("web", envFrom=[5]), "spec.containers[0].envFrom must be a list of mappings"),
+        (pod("web", ports="x"), "spec.containers[0].ports must be a list of mappings, got 'x'"),
+        (pod("web", volumeMounts=["data"]), "spec.containers[0].volumeMounts must be a list of mappings"),
+        (pod("web", ports=[{"hostPort": ["1"]}]), "spec.containers[0].ports[0].hostPort must be a number"),
+        (
+            {**NGINX, "metadata": {"name": "a", "annotations": ["x"]}},
+            "metadata.annotations must be a mapping",
+        ),
+        (pod_with(volumes=["data"]), "spec.volumes must be a list of mappings"),
+        (pod_with(volumes="data"), "spec.volumes must be a list of mappings, got 'data'"),
+        (pod_with(initContainers=5), "spec.initContainers must be a list of mappings, got '5'"),
+        (pod_with(initContainers=["x", {"name": "a"}]), "spec.initContainers[1].image must be text"),
+        (pod_with(containers=[5]), "spec.containers must be a list of mappings"),
+    ],
+)
+def test_wrong_forms_are_said_also_without_the_kubelets_schema(
+    place: Place, config: object, line: str
+) -> None:
+    assert line in deploy(place, config)["deploy_stderr"]
+    assert files(place) == {}
+
+
 def test_options_are_refused_and_the_inputs_named(place: Place) -> None:
     values = [{"name": "deploy_action", "value": "DELETE"}]
     asked = {"id": "a", "name": "pods", "config": [NGINX], "options": {"containers_timeout": 9}}

@@ -114,6 +114,8 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("no-such-task",), 2, "there is no task no-such-task"),
         (("build-imag",), 2, "did you mean build-image?"),
         (("--help", "build-imag"), 2, "did you mean build-image?"),
+        (("--var=a=b", "plan"), 2, "--var belongs after a task\nhint: write: scripts/inv TASK --var"),
+        (("--vars", "plan"), 2, "there is no option --vars"),
         (("plan", "--vars", "a=b"), 2, "plan has no option --vars\nhint: did you mean --var?"),
         (("build-image", "--no-such"), 2, "build-image has no option --no-such"),
         (("render", "a", "b"), 2, "render does not take the word 'b'"),
@@ -174,6 +176,12 @@ def test_a_mistake_in_the_words_is_json_too(invoke: Invoke, words: tuple[str, ..
     answer = json.loads(out)
     assert (answer["code"], answer["retryable"], code) == (2, False, 2)
     assert answer["message"] in err
+
+
+def test_json_belongs_after_a_task(invoke: Invoke) -> None:
+    _, out, _ = invoke("--json")
+
+    assert json.loads(out)["message"] == "--json belongs after a task"
 
 
 def test_words_that_only_look_like_options_are_values(invoke: Invoke) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -104,6 +105,30 @@ def test_what_the_host_refuses_is_an_error_of_the_host() -> None:
     assert (e.value.code, str(e.value).splitlines()[0]) == (
         3, "error: cannot use /etc/shadow: Permission denied",
     )  # fmt: skip
+
+
+def test_a_full_disk_elsewhere_is_not_standard_output() -> None:
+    with pytest.raises(Exit) as e, common.reported():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert (e.value.code, str(e.value)) == (
+        3,
+        "error: this host refused to write or read: No space left on device\n"
+        "hint: free space; GOLDSMITH_SCRATCH, GOLDSMITH_CACHE and --out name other folders",
+    )
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_a_standard_output_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    stdout = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails too
+    monkeypatch.setattr("sys.stdout", stdout)
+
+    with pytest.raises(Exit) as e, common.reported():
+        print("x" * size)
+
+    assert str(e.value).startswith("error: cannot use standard output: No space left on device")
+    with contextlib.suppress(OSError):
+        stdout.close()
 
 
 def test_a_reader_that_leaves_ends_the_task_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,12 @@ def test_stages_are_not_images_and_copied_from_images_are(tmp_path: Path) -> Non
     assert collect(tmp_path, app="app")["a.test/app:1"].foreign == ("x.test/one:2", "y.test/two@sha256:00")
 
 
+def test_an_image_after_a_byte_order_mark_is_one(tmp_path: Path) -> None:
+    context(tmp_path, "app", "\ufeffFROM x.test/one:2\n")
+
+    assert collect(tmp_path, app="app")["a.test/app:1"].foreign == ("x.test/one:2",)
+
+
 def test_a_circle_is_named(tmp_path: Path) -> None:
     context(tmp_path, "a", "FROM a.test/b:1\n")
     context(tmp_path, "b", "FROM a.test/a:1\n")

@@ -108,3 +108,81 @@ def test_platform_arguments_have_the_values_that_buildkit_gives_them() -> None:
     found = dockerfile.platform_arguments(instructions, arch="arm64", host_arch="amd64")
 
     assert found == {"BUILDARCH": "amd64", "TARGETARCH": "arm64", "TARGETPLATFORM": "linux/arm64"}
+
+
+def images(text: str) -> list[str]:
+    """The images that a Dockerfile which may be built uses."""
+    instructions = dockerfile.parse(text)
+    dockerfile.require_buildable(SHOWN, instructions)
+    return [image for _, image in dockerfile.images(instructions)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# why\n# escape=`\nFROM a\nRUN x `\nFROM evil\n", ["a", "evil"]),
+        ("  # syntax=x\n # Escape = `\nFROM `\n  a\nRUN x \\\nFROM evil\n", ["a", "evil"]),
+        ("FROM a\nRUN x \\\u00a0\nFROM evil\n", ["a", "evil"]),
+        ("FROM a\nRUN x \\\u0085\nFROM evil\n", ["a", "evil"]),
+        ("FROM a\n# \u2028FROM shown\n\u00a0# \\\nFROM evil\n", ["a", "evil"]),
+        ("FROM a\nRUN x \\\n\u00a0\n \u3000# c\nFROM shown AS b\nCOPY --from=b /x /\n", ["a", "b"]),
+        ("FROM \\\r\n# a comment\r\n\r\n  # and one\r\n  a \\\r\n  AS b\r\nFROM b\r\n", ["a"]),
+        ("FROM a AS b\nCOPY --from=b /x /\n", ["a", "b"]),
+        ("ARG A=x A=a\nARG B=$A:1\nFROM $B\nARG C=shown\nFROM ${C:-evil}\n", ["a:1", "evil"]),
+        ("FROM a\nRUN echo 'x <<foo bar' $((1 <<N)) \u00a0\nCOPY --from=a b /c\n", ["a", "a"]),
+        ("FROM a\nONBUILD RUN x\nONBUILD COPY --chown=1 a /b\n", ["a"]),
+    ],
+)
+def test_images_are_those_that_the_engine_would_use(text: str, found: list[str]) -> None:
+    assert images(text) == found
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("ONBUILD COPY --chown=1 --from=evil /x /", "ONBUILD COPY must not name an image"),
+        ("onbuild from evil", "ONBUILD FROM must not name an image"),
+        ("ONBUILD RUN <<EOF\nFROM a AS evil\nEOF", "ONBUILD cannot have a here-document"),
+        ("COPY --fr\\om=evil /x /", "an option of COPY must be --NAME=VALUE"),
+        ('COPY --from="evil" /x /', "an option of COPY must be --NAME=VALUE"),
+        ("ADD --fr\u00f6m=evil /x /", "an option of ADD must be --NAME=VALUE"),
+        ("FROM a AS b c", "FROM must be an image, or IMAGE AS NAME"),
+        ("FROM\u00a0evil", "is no instruction"),
+        ("RUN x \\\\\nFROM evil", "engines disagree whether a line that ends with"),
+        ("RUN x \\\r\r\nFROM evil", "'RUN' has a control character"),
+        ('RUN cat <<"RUN x"\nFROM a AS evil\nRUN x', "the name of the here-document"),
+        ("RUN cat <<E\\OF\nFROM a AS evil\nEOF", "the name of the here-document"),
+    ],
+)
+def test_what_engines_may_read_otherwise_is_refused_with_its_line(lines: str, message: str) -> None:
+    with pytest.raises(BuildError) as e:
+        images(f"FROM a\n{lines}\nCOPY --from=evil /x /\n")
+
+    assert str(e.value).startswith("app/Dockerfile:2: ")
+    assert message in str(e.value)
+
+
+def test_a_line_that_is_continued_by_nothing_is_refused() -> None:
+    with pytest.raises(BuildError, match="app/Dockerfile:2: '' is no instruction"):
+        images("FROM a\n\\\n")
+
+
+@pytest.mark.parametrize("directives", ["# check=skip=all\n# escape=`", "# escape=!"])
+def test_directives_that_engines_read_differently_are_refused(directives: str) -> None:
+    with pytest.raises(BuildError, match="the directive escape above"):
+        images(f"{directives}\nFROM a\n")
+
+
+def test_a_byte_order_mark_hides_no_instruction(tmp_path: Path) -> None:
+    path = tmp_path / "Dockerfile"
+    path.write_bytes(b"\xef\xbb\xbfFROM evil\r\nRUN a\rb\n")
+
+    assert dockerfile.read(path) == "FROM evil\r\nRUN a\rb\n"
+
+
+def test_a_dockerfile_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "Dockerfile"
+    path.write_bytes(b"FROM a\n# \xff\n")
+
+    with pytest.raises(BuildError, match="Dockerfile is not UTF-8 text"):
+        dockerfile.read(path)

@@ -69,26 +69,56 @@ def test_a_package_that_debian_lacks_is_named_with_its_line_and_a_suggestion(che
     assert str(second).endswith("mine.yaml.j2:10: Debian trixie has no package 'qqqq'")
 
 
-@pytest.mark.parametrize("adds", ["element", "dib-env"])
-def test_where_sources_may_be_added_it_is_a_note(
-    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str], adds: str
+NOTE = "no package 'vendor-agent'; an element or dib-env may add its source"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_where_dib_env_may_add_sources_it_is_a_note(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    check("vendor-agent", more="dib-env:\n  DIB_DEBIAN_COMPONENTS: main,contrib\n")
+
+    assert NOTE in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pre-install.d/10-vendor", "echo deb https://vendor.test a main > /etc/apt/sources.list.d/v.list\n"),
+        ("pre-install.d/10-vendor", "curl -fsS https://vendor.test/setup | bash\n"),
+        ("install.d/10-vendor", "extrepo enable vendor\n"),
+        ("environment.d/10-vendor.bash", "export DIB_DEBIAN_COMPONENTS=main,contrib\n"),
+        ("element-deps", "apt-sources\n"),
+    ],
+)
+@pytest.mark.parametrize("elements", ["vendor", "outer"])
+def test_where_an_own_element_or_one_that_it_depends_on_may_add_sources_it_is_a_note(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, text: str, elements: str
 ) -> None:
-    hook = tmp_path / "elements/vendor/pre-install.d/10-vendor"
-    hook.parent.mkdir(parents=True)
-    hook.write_text("echo deb https://vendor.test stable main > /etc/apt/sources.list.d/vendor.list\n")
+    write(tmp_path / "elements/vendor" / file, text)
+    write(tmp_path / "elements/outer/element-deps", "package-installs\nmiddle\nno-such\n")
+    write(tmp_path / "elements/middle/element-deps", "vendor\nouter\n")
 
-    if adds == "element":
-        check("vendor-agent", elements="vendor")
-    else:
-        check("vendor-agent", more="dib-env:\n  DIB_DEBIAN_COMPONENTS: main,contrib\n")
+    check("vendor-agent", elements=elements)
 
-    assert "no package 'vendor-agent'; an element or dib-env may add its source" in capsys.readouterr().err
+    assert NOTE in capsys.readouterr().err
 
 
-def test_an_element_that_adds_sources_too_late_excuses_nothing(check: Check, tmp_path: Path) -> None:
-    hook = tmp_path / "elements/vendor/cleanup.d/10-vendor"
-    hook.parent.mkdir(parents=True)
-    hook.write_text("rm /etc/apt/sources.list\n")
+def test_an_own_element_may_stand_for_one_that_goldsmith_ships(check: Check, tmp_path: Path) -> None:
+    write(tmp_path / "elements/goldsmith-guest/pre-install.d/10-vendor", "vendor-setup\n")
+
+    check("vendor-agent")
+
+
+@pytest.mark.parametrize("elements", ["", "heat-agent, kubelet", "vendor"])
+def test_elements_that_goldsmith_ships_or_that_run_too_late_excuse_nothing(
+    check: Check, tmp_path: Path, elements: str
+) -> None:
+    write(tmp_path / "elements/vendor/cleanup.d/10-vendor", "rm /etc/apt/sources.list\n")
+    write(tmp_path / "elements/vendor/element-deps", "heat-agent\n")
+    write(tmp_path / "elements/unused/pre-install.d/10-vendor", "vendor-setup\n")
 
     with pytest.raises(SpecError, match="has no package 'vendor-agent'"):
-        check("vendor-agent", elements="vendor")
+        check("vendor-agent", elements=elements)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.core.paths import project_root
+from goldsmith.errors import SpecError
 from goldsmith.image import dib_plan, element_hashes
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, VerifySpec
 
@@ -52,6 +53,19 @@ def test_the_first_folder_with_an_element_counts(tmp_path: Path) -> None:
 
     assert element_hashes.hashes(["twice"], [mine, theirs]) == element_hashes.hashes(["twice"], [mine])
     assert element_hashes.hashes(["twice"], [mine]) != element_hashes.hashes(["twice"], [theirs])
+
+
+def test_a_missing_element_is_named_with_the_one_that_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/element-deps").write_text("package-installs\nyours\n")
+    (tmp_path / "yours").mkdir()
+    (tmp_path / "yours/element-deps").write_text("package-instals\noperating-system\n")
+
+    with pytest.raises(SpecError) as e:
+        element_hashes.files(["debian-minimal", "mine"], [tmp_path])
+
+    assert str(e.value) == "element-deps of yours names the element 'package-instals', which does not exist"
+    assert e.value.hint == "did you mean 'package-installs'?"
 
 
 def test_a_trees_hash_sees_names_contents_and_what_is_executable(tmp_path: Path) -> None:

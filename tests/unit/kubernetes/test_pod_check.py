@@ -108,6 +108,22 @@ def test_what_no_schema_finds_is_found_by_the_rules_of_the_hook(
     assert message in found
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "            env: [A=1]\n", "            env: {A: 1}\n", "            volumeMounts: [data]\n",
+        "            ports: x\n", "            ports: [8080]\n", "        volumes: [data]\n",
+        "        volumes: data\n",
+        "        initContainers: 5\n",
+    ],
+)  # fmt: skip
+def test_lists_of_another_form_are_found_without_a_schema(tmp_path: Path, more: str) -> None:
+    [(line, message)] = problems(loaded(tmp_path, more), None)
+
+    assert line == 9
+    assert "must be a list of mappings, got " in message
+
+
 def test_null_is_a_missing_key(tmp_path: Path, schema: Path) -> None:
     assert "schema of kubelet 1.35.4" in pod_check.check(
         loaded(tmp_path, "            ports: null\n        volumes: null\n"), schema

@@ -52,6 +52,11 @@ def test_the_later_of_two_is_named(pods: tuple[Any, ...]) -> None:
         (pod({"containerPort": 80}), pod({"containerPort": 80})),
         (pod({"containerPort": 80}), pod({"containerPort": 80}, hostNetwork=True)),
         (pod({"hostPort": "8080"}), pod({"hostPort": "8080"})),  # the schema refuses these
+        (
+            {"spec": {"containers": 5}},
+            {"spec": {"containers": [{"ports": {"a": 1}}, {"ports": [8080, None]}]}},
+        ),
+        ({"spec": {"containers": [{"ports": [{"hostPort": [1]}, {"hostPort": True}]}] * 2}}, 5, "x"),
         ({"spec": None}, {"spec": {"containers": [{"ports": "none"}, None]}}, None),
     ],
 )

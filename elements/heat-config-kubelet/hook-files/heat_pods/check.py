@@ -89,16 +89,46 @@ def _form(pod: Pod) -> Iterator[str]:
     name = name_of(pod)[1]
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         yield f"metadata.name must be lower case letters, digits, '-' and '.', got {name!r}"
+    metadata = pod.get("metadata")
+    if isinstance(metadata, dict) and not isinstance(metadata.get("annotations") or {}, dict):
+        yield "metadata.annotations must be a mapping"
     spec = pod.get("spec")
     if not isinstance(spec, dict) or not isinstance(spec.get("containers"), list) or not spec["containers"]:
         yield "spec.containers must be a list with a container in it"
         return
+    yield from _not_mappings(spec, "volumes", "spec.")
     for key in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(key) or []):
-            for field in ("name", "image"):
-                value = container.get(field) if isinstance(container, dict) else None
-                if not isinstance(value, str) or not value:
-                    yield f"spec.{key}[{index}].{field} must be text"
+        yield from _not_mappings(spec, key, "spec.")
+        for index, container in _mappings(spec, key):
+            yield from _container_form(container, f"spec.{key}[{index}].")
+
+
+def _container_form(container: Mapping[str, Any], where: str) -> Iterator[str]:
+    for field in ("name", "image"):
+        value = container.get(field)
+        if not isinstance(value, str) or not value:
+            yield f"{where}{field} must be text"
+    for field in ("env", "envFrom", "ports", "volumeMounts"):
+        yield from _not_mappings(container, field, where)
+    for index, variable in _mappings(container, "env"):
+        if not isinstance(variable.get("valueFrom") or {}, dict):
+            yield f"{where}env[{index}].valueFrom must be a mapping"
+    for index, port in _mappings(container, "ports"):
+        for field in ("hostPort", "containerPort"):
+            if not isinstance(port.get(field) or 0, int):
+                yield f"{where}ports[{index}].{field} must be a number"
+
+
+def _not_mappings(parent: Mapping[str, Any], key: str, where: str) -> Iterator[str]:
+    value = parent.get(key)
+    if value is not None and (not isinstance(value, list) or len(_mappings(parent, key)) < len(value)):
+        yield f"{where}{key} must be a list of mappings, got {str(value)[:60]!r}"
+
+
+def _mappings(parent: Mapping[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
+    value = parent.get(key)
+    each = enumerate(value if isinstance(value, list) else [])
+    return [(index, item) for index, item in each if isinstance(item, dict)]
 
 
 def _needs_api(pod: Pod) -> Iterator[str]:
