@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import io
 import re
 import tarfile
 import tempfile
@@ -84,7 +85,17 @@ class OpenedArchive:
 
     def unpack(self, name: str, file: ArchivedFile, target: Path) -> None:
         """Write a member to a new file. Raises ProvenanceError if it is no longer what was checked."""
-        with self.path.open("rb") as source, target.open("xb") as sink:
+        with target.open("xb") as sink:
+            self._write(name, file, sink)
+
+    def content(self, name: str, file: ArchivedFile) -> bytes:
+        """The bytes of a small member. Raises ProvenanceError as unpack()."""
+        sink = io.BytesIO()
+        self._write(name, file, sink)
+        return sink.getvalue()
+
+    def _write(self, name: str, file: ArchivedFile, sink: IO[bytes]) -> None:
+        with self.path.open("rb") as source:
             source.seek(self.offsets[name])
             if _copy(source, sink, file.size) != file.sha256:
                 raise ProvenanceError(f"{self.path} changed while it was read: {name}", hint=_AGAIN)

@@ -17,14 +17,20 @@ from goldsmith.core.progress import human_bytes
 from goldsmith.errors import HostError, ProvenanceError
 from goldsmith.image import manifest
 from goldsmith.image.manifest import Manifest
-from goldsmith.provenance import build_inputs, checkout_bundle, lock_archive, lockfile, spec_lock
+from goldsmith.provenance import (
+    archive_content,
+    build_inputs,
+    checkout_bundle,
+    lock_archive,
+    lockfile,
+    spec_lock,
+)
 from goldsmith.provenance.build_inputs import BuildInputs, InputEntry
 from goldsmith.provenance.lock_archive import ArchivedEntry, ArchivedFile, LockArchive, OpenedArchive
 from goldsmith.provenance.lockfile import Lock
 from goldsmith.spec.load import LoadedSpec
 
 _NO_COMMIT = "nogit"
-_BY_HASH = {"debian": "content", "registry": "manifest.json", "registry-manifest": "manifest.json"}
 _SPARE = 64 << 20  # bytes of the disk that an import leaves free
 
 
@@ -106,7 +112,7 @@ def take_in(loaded: LoadedSpec, source: Path) -> ImportedLock:
     with progress.step(f"check {source.name}"):
         opened = lock_archive.read(source)
         locked, text = _lock_of(opened, loaded)
-        _require_content(opened, locked)
+        archive_content.require(opened, locked, loaded.spec)
     path = spec_lock.path_of(loaded)
     if path.exists() and path.read_bytes() != text:
         raise ProvenanceError(
@@ -219,26 +225,6 @@ def _checkout_hint(opened: OpenedArchive, locked: Lock) -> str:
         return f"use the checkout of build {locked.build.id}, and the same --var"
     file = lock_archive.CHECKOUT
     return f"import from its checkout: tar -xf {opened.path} {file} && git clone {file} (and the same --var)"
-
-
-def _require_content(opened: OpenedArchive, locked: Lock) -> None:
-    """Entries whose key is the hash of their content have it, and the kubelet is the lock's."""
-    for entry in opened.listed.entries:
-        known, expected = _by_hash(entry), entry.key
-        if entry.kind == "kubelet" and locked.kubelet is not None:
-            known, expected = entry.files.get("kubelet"), locked.kubelet["sha256"]
-        if known is not None and known.sha256 != expected:
-            raise ProvenanceError(
-                f"{opened.path} holds something else as {entry.kind}/{entry.key}",
-                hint="do not use this archive; export again where the lock was made",
-            )
-
-
-def _by_hash(entry: ArchivedEntry) -> ArchivedFile | None:
-    """The file whose hash is the entry's key; None for kinds with other keys."""
-    if entry.kind == "download":
-        return next(iter(entry.files.values()), None)
-    return entry.files.get(_BY_HASH[entry.kind]) if entry.kind in _BY_HASH else None
 
 
 def _require_space(new: list[ArchivedEntry]) -> None:

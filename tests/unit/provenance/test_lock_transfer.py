@@ -7,7 +7,9 @@ import dataclasses
 import errno
 import hashlib
 import json
+import lzma
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from goldsmith.spec.model import ContainerSpec
 from tests.support import samples
 
 SPEC = "name: mine\ndistribution: debian\nrelease: trixie\ncontainers: []\nkubelet: null\n"
-INDEX, DEB, CLOUD, KUBELET = b"an index", b"a package", b"a cloud image", b"a program"
+INDEX, DEB, KUBELET = b"an index", b"a package", b"a program"
 BUILD = "20260301T120000Z-nogit"
 
 
@@ -34,9 +36,10 @@ def sha(data: bytes) -> str:
 
 ENTRIES = {
     ("debian", sha(INDEX)): {"content": INDEX}, ("debian", sha(DEB)): {"content": DEB},
-    ("download", sha(CLOUD)): {"cloud.qcow2": CLOUD}, ("allowed", "a" * 64): {},
+    ("download", sha(KUBELET)): {"kubelet": KUBELET}, ("allowed", "a" * 64): {},
     ("kubelet", "k" * 32): {"kubelet": KUBELET, "kubelet.json": b"{}"},
 }  # fmt: skip
+Entries = Mapping[tuple[str, str], dict[str, bytes]]
 
 
 def keep(kind: str, key: str, files: dict[str, bytes]) -> Path:
@@ -70,7 +73,8 @@ def locked(loaded: LoadedSpec) -> Lock:
         "release": "trixie", "arch": "amd64", "build": {"id": BUILD, "commit": "nogit"},
         "index": {"debian/dists/trixie/InRelease": {"sha256": sha(INDEX), "date": "today"}},
         **spec_lock.checkout(loaded), "kubelet": {"version": "1.35.4", "sha256": sha(KUBELET)},
-        "containers": {"images": []}, "packages": [],
+        "containers": {"images": []},
+        "packages": [{"name": "a", "version": "1", "architecture": "amd64", "sha256": sha(DEB)}],
     }  # fmt: skip
     made = Lock.parse(data, "mine.lock.yaml")
     lockfile.write(spec_lock.path_of(loaded), made)
@@ -209,22 +213,110 @@ def test_another_lock_beside_the_spec_stays(loaded: LoadedSpec, archive: Path) -
     assert held() == set()
 
 
-@pytest.mark.parametrize("kind", ["debian", "download", "registry", "registry-manifest", "kubelet"])
-def test_content_under_the_hash_of_other_content_is_refused(
-    loaded: LoadedSpec, out: Path, locked: Lock, tmp_path: Path, kind: str
-) -> None:
-    """As a forger writes it: all sums of the archive are right."""
-    name = {"debian": "content", "kubelet": "kubelet"}.get(kind, "manifest.json")
-    keep(kind, "9" * 64, {name: b"forged"})
-    folder = out / "mine" / BUILD
-    BuildInputs.of(before=(), image=[(kind, "9" * 64)]).write(folder / build_inputs.FILE)
-    lock_transfer.export(loaded, out, tmp_path / "forged.tar")
+def forge(loaded: LoadedSpec, out: Path, target: Path, entries: Entries) -> None:
+    """An archive with these entries, as a forger writes it: all of its sums are right."""
+    for (kind, key), files in entries.items():
+        keep(kind, key, files)
+    BuildInputs.of(before=(), image=entries).write(out / "mine" / BUILD / build_inputs.FILE)
+    lock_transfer.export(loaded, out, target)
     shutil.rmtree(paths.cache_root())
 
-    with pytest.raises(ProvenanceError, match=f"holds something else as {kind}/9999"):
-        lock_transfer.take_in(loaded, tmp_path / "forged.tar")
 
+def refuse(loaded: LoadedSpec, archive: Path, message: str) -> None:
+    """The import fails with this message, and the cache stays empty."""
+    with pytest.raises(ProvenanceError, match=message):
+        lock_transfer.take_in(loaded, archive)
     assert held() == set()
+
+
+@pytest.mark.parametrize("kind", ["debian", "download", "registry", "registry-manifest", "kubelet"])
+def test_content_under_the_hash_of_other_content_is_refused(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, kind: str
+) -> None:
+    name = {"debian": "content", "kubelet": "kubelet"}.get(kind, "manifest.json")
+    forge(loaded, out, tmp_path / "a.tar", {(kind, "9" * 64): {name: b"forged"}})
+    refuse(loaded, tmp_path / "a.tar", f"holds something else as {kind}/9999")
+
+
+GOOD = b"good"
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("download", {"z.qcow2": GOOD, "a.qcow2": b"evil"}), ("download", {}),
+        ("debian", {}), ("debian", {"other": GOOD}), ("debian", {"content": GOOD, "more": b"evil"}),
+        ("registry-manifest", {"content": GOOD}), ("registry-manifest", {"manifest.json": GOOD, "a": GOOD}),
+        ("registry", {}), ("registry", {"manifest.json": GOOD, "b" * 64: b"evil"}),
+        ("registry", {"manifest.json": GOOD, sha(GOOD): GOOD, "version": b"evil"}), ("kubelet", {}),
+    ],
+)  # fmt: skip
+def test_an_entry_has_exactly_the_files_that_its_key_names(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, kind: str, files: dict[str, bytes]
+) -> None:
+    forge(loaded, out, tmp_path / "a.tar", {(kind, sha(GOOD)): files})
+    refuse(loaded, tmp_path / "a.tar", f"holds something else as {kind}/{sha(GOOD)}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("download", "other.qcow2"), ("debian", "content"), ("registry", "manifest.json"),
+        ("registry-manifest", "manifest.json"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_the_lock_does_not_name_is_refused(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    forge(loaded, out, tmp_path / "a.tar", {(kind, sha(GOOD)): {name: GOOD}})
+    refuse(loaded, tmp_path / "a.tar", f"holds {kind}/{sha(GOOD)}, which its lock does not name")
+
+
+def test_a_package_that_the_locked_index_lists_may_come(
+    loaded: LoadedSpec, out: Path, locked: Lock, tmp_path: Path
+) -> None:
+    """Also one that the image no longer has; others not."""
+    listed = lzma.compress(f"Package: a\nSHA256: {sha(GOOD)}\n".encode())
+    index = f"SHA256:\n {sha(listed)} {len(listed)} main/binary-amd64/Packages.xz\n".encode()
+    about = {"debian/dists/trixie/InRelease": {"sha256": sha(index), "date": "today"}}
+    for path in (spec_lock.path_of(loaded), out / "mine" / BUILD / spec_lock.FILE):
+        lockfile.write(path, dataclasses.replace(locked, index=about))
+    mine = {("debian", sha(data)): {"content": data} for data in (index, listed, GOOD)}
+
+    forge(loaded, out, tmp_path / "a.tar", mine)
+    lock_transfer.take_in(loaded, tmp_path / "a.tar")
+
+    assert held() == set(mine)
+    forge(loaded, out, tmp_path / "b.tar", {**mine, ("debian", sha(b"evil")): {"content": b"evil"}})
+    refuse(loaded, tmp_path / "b.tar", f"holds debian/{sha(b'evil')}, which its lock does not name")
+
+
+def test_images_of_a_registry_come_whole_or_not_at_all(
+    loaded: LoadedSpec, out: Path, locked: Lock, tmp_path: Path
+) -> None:
+    blobs = {sha(data): data for data in (b"a config", b"a layer")}
+    config, layer = ({"digest": f"sha256:{digest}", "size": 9} for digest in blobs)
+    image = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode()
+    index = json.dumps({"schemaVersion": 2, "manifests": [{"digest": f"sha256:{sha(image)}"}]}).encode()
+    pinned = ContainerSpec(ref="a.test/app:1", registry=f"a.test/app@sha256:{sha(index)}")
+    loaded = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, containers=(pinned,)))
+    changed = dataclasses.replace(locked, elements=spec_lock.checkout(loaded)["elements"])
+    for path in (spec_lock.path_of(loaded), out / "mine" / BUILD / spec_lock.FILE):
+        lockfile.write(path, changed)
+    mine = {
+        ("registry-manifest", sha(index)): {"manifest.json": index},
+        ("registry", sha(image)): {"manifest.json": image, "signature-1": b"s", **blobs},
+    }
+
+    forge(loaded, out, tmp_path / "a.tar", mine)
+    lock_transfer.take_in(loaded, tmp_path / "a.tar")
+
+    assert held() == {*mine, ("debian", sha(INDEX))}
+    shutil.rmtree(paths.cache_root())
+    keep("debian", sha(INDEX), {"content": INDEX})
+    del mine["registry", sha(image)][sha(b"a layer")]
+    forge(loaded, out, tmp_path / "b.tar", mine)
+    refuse(loaded, tmp_path / "b.tar", f"does not hold all of registry/{sha(image)}")
 
 
 def test_without_a_build_that_has_its_inputs_an_export_says_what_to_run(
@@ -253,7 +345,7 @@ def test_without_a_build_that_has_its_inputs_an_export_says_what_to_run(
 
 def test_an_entry_that_the_cache_lost_is_named(loaded: LoadedSpec, out: Path, tmp_path: Path) -> None:
     shutil.rmtree(paths.cache_root() / "download")
-    with pytest.raises(ProvenanceError, match=f"the cache no longer has download/{sha(CLOUD)}"):
+    with pytest.raises(ProvenanceError, match=f"the cache no longer has download/{sha(KUBELET)}"):
         lock_transfer.export(loaded, out, tmp_path / "b.tar")
     assert not (tmp_path / "b.tar").exists()
 
