@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from goldsmith.containers import build_context, policy, registry
 from goldsmith.core import build_folders, cache, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
@@ -133,11 +134,15 @@ def take_in(loaded: LoadedSpec, source: Path) -> ImportedLock:
 
 def _require_portable(loaded: LoadedSpec) -> None:
     """A Docker engine's images have no content that the cache knows by a name of the spec."""
-    found = [c.ref for c in loaded.spec.containers if c.build is None and c.registry is None]
+    containers = loaded.spec.containers
+    found = [c.ref for c in containers if c.build is None and c.registry is None]
+    for context in build_context.collect(containers, paths.project_root()):
+        unpinned = [image for image in context.foreign if not registry.is_pinned(image)]
+        found += [f"{image} ({build_context.location(context.folder, image)})" for image in unpinned]
     if found:
         raise ProvenanceError(
             f"cannot export images of this host's Docker engine: {', '.join(found)}",
-            hint="build them from a folder (build), or pin them in a registry (registry)",
+            hint="build them from a folder (build), or pin them by digest (registry, FROM)",
         )
 
 
@@ -168,8 +173,22 @@ def _not_carried(loaded: LoadedSpec, made: Path) -> Iterator[str]:
     elif about_build.dirty:
         yield "uncommitted changes of the checkout"
     root = paths.project_root()
-    outside = [loaded.path, *loaded.elements]
-    yield from (str(path) for path in outside if not path.resolve().is_relative_to(root))
+    named = dict.fromkeys(_named_by(loaded))
+    yield from (str(path) for path in named if not path.resolve().is_relative_to(root))
+
+
+def _named_by(loaded: LoadedSpec) -> Iterator[Path]:
+    """A spec, and the files and folders that it names, which may lie beside it or in the checkout."""
+    spec, root = loaded.spec, paths.project_root()
+    yield from (loaded.path, *loaded.elements)
+    yield from (context.folder for context in build_context.collect(spec.containers, root))
+    if spec.policy is not None:
+        yield root / spec.policy
+    for rule in policy.of_spec(spec).rules:
+        yield from (key for key in (rule.sigstore_key, rule.trusted_root, rule.gpg_key) if key is not None)
+    if spec.base_image is not None and spec.base_image.keyring is not None:
+        yield root / spec.base_image.keyring
+    yield from (root / folder for folder in spec.verify.tests)
 
 
 def _needed(locked: Lock, made: Path) -> list[InputEntry]:

@@ -22,7 +22,7 @@ from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.provenance.lockfile import Lock
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import ContainerSpec
+from goldsmith.spec.model import BaseImage, ContainerSpec, VerifySpec
 from tests.support import samples
 
 SPEC = "name: mine\ndistribution: debian\nrelease: trixie\ncontainers: []\nkubelet: null\n"
@@ -354,6 +354,40 @@ def test_images_of_an_engine_cannot_be_exported(loaded: LoadedSpec, out: Path, t
     spec = dataclasses.replace(loaded.spec, containers=(ContainerSpec(ref="a.test/app:1"),))
     with pytest.raises(ProvenanceError, match=r"images of this host's Docker engine: a\.test/app:1"):
         lock_transfer.export(dataclasses.replace(loaded, spec=spec), out, tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("line", ["FROM debian:13", "COPY --from=debian:13 /a /b"])
+def test_images_that_are_from_those_of_an_engine_cannot_be_exported(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text(f"FROM a.test/b@sha256:{'1' * 64}\n{line}\n")
+    spec = dataclasses.replace(
+        loaded.spec, containers=(ContainerSpec(ref="a.test/app:1", build=str(tmp_path / "app")),)
+    )
+    with pytest.raises(ProvenanceError, match=r"engine: debian:13 \(.*/app/Dockerfile:2\)"):
+        lock_transfer.export(dataclasses.replace(loaded, spec=spec), out, tmp_path / "b.tar")
+
+
+def test_all_that_lies_outside_of_the_checkout_is_listed(
+    loaded: LoadedSpec, out: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
+    for name in ("a.pub", "ring.gpg"):
+        (tmp_path / name).write_text("a key")
+    (tmp_path / "policy.yaml").write_text("registries: {a.test: {sigstore-key: a.pub}}\n")
+    spec = dataclasses.replace(
+        loaded.spec, policy=str(tmp_path / "policy.yaml"),
+        containers=(ContainerSpec(ref="a.test/app:1", build=str(tmp_path / "app")),),
+        base_image=BaseImage(url="https://a.test/i", sha256="1" * 64, keyring=str(tmp_path / "ring.gpg")),
+        verify=VerifySpec(tests=(str(tmp_path / "tests"),)),
+    )  # fmt: skip
+
+    done = lock_transfer.export(dataclasses.replace(loaded, spec=spec), out, tmp_path / "b.tar")
+
+    named = [tmp_path / name for name in ("app", "policy.yaml", "a.pub", "ring.gpg", "tests")]
+    assert done.missing[1:] == tuple(str(path) for path in (loaded.path, *named))
 
 
 def test_packages_count_for_the_image_stage_and_tools_for_none() -> None:
