@@ -81,7 +81,7 @@ def test_only_what_a_killed_export_of_the_same_file_left_is_removed(
 def test_an_export_holds_a_lock_while_it_writes(
     tmp_path: Path, sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = []
+    held: list[bool] = []
 
     def write_members(*_: object) -> None:
         held.extend(locks.is_held(path) for path in tmp_path.glob(".a.tar.*"))
