@@ -39,7 +39,7 @@ class Store:
         self._lists: dict[str, str] = {
             f"{path.removesuffix('InRelease')}{name}": digest
             for path, text in state.releases.items()
-            for digest, name in _LISTED.findall(text.decode())
+            for name, digest in listed(text.decode()).items()
         }
 
     def holds(self, path: str) -> str | None:
@@ -93,6 +93,11 @@ class Store:
                 found.update({f"{area}/{file}": digest for file, digest in _PACKAGE.findall(text)})
             self._offered[component] = found
         return self._offered[component]
+
+
+def listed(index: str) -> dict[str, str]:
+    """The files that a signed index lists: path beside the index -> hex sha256."""
+    return {name: digest for digest, name in _LISTED.findall(index)}
 
 
 def keep(state: IndexState) -> None:

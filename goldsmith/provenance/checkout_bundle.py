@@ -38,4 +38,5 @@ def write(repository: Path, commit: str, target: Path, scratch: Path) -> None:
 
 
 def _git(folder: Path, *words: str | Path) -> str:
-    return proc.capture(["git", "-C", folder, *words], timeout_s=_TIMEOUT_S).strip()
+    argv = ("git", "-c", "safe.directory=*", "-C", folder, *words)  # it may be another user's checkout
+    return proc.capture(argv, timeout_s=_TIMEOUT_S).strip()

@@ -8,10 +8,14 @@ mode can be in an archive, and any change is found before anything is unpacked.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
+import io
 import json
 import os
 import re
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, ClassVar
 
-from goldsmith.core import paths, progress
+from goldsmith.core import locks, paths, progress
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import HostError, ProvenanceError, SpecError
@@ -31,6 +35,7 @@ _CHUNK = 1 << 20
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _PART = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+~-]{0,254}")  # no hidden file, no .., no control character
+_RANDOM = re.compile(r"[a-z0-9_]{8}")  # of mkstemp()
 _AGAIN = "copy the archive again; if it came like this, do not use it"
 
 
@@ -84,7 +89,17 @@ class OpenedArchive:
 
     def unpack(self, name: str, file: ArchivedFile, target: Path) -> None:
         """Write a member to a new file. Raises ProvenanceError if it is no longer what was checked."""
-        with self.path.open("rb") as source, target.open("xb") as sink:
+        with target.open("xb") as sink:
+            self._write(name, file, sink)
+
+    def content(self, name: str, file: ArchivedFile) -> bytes:
+        """The bytes of a small member. Raises ProvenanceError as unpack()."""
+        sink = io.BytesIO()
+        self._write(name, file, sink)
+        return sink.getvalue()
+
+    def _write(self, name: str, file: ArchivedFile, sink: IO[bytes]) -> None:
+        with self.path.open("rb") as source:
             source.seek(self.offsets[name])
             if _copy(source, sink, file.size) != file.sha256:
                 raise ProvenanceError(f"{self.path} changed while it was read: {name}", hint=_AGAIN)
@@ -104,12 +119,13 @@ def write(target: Path, listed: LockArchive, sources: Mapping[str, Path]) -> str
     if os.path.lexists(target):
         raise SpecError(f"{target} exists already", hint="name another file, or remove this one")
     _require_allowed(listed, target)
+    _remove_unfinished(target)
     try:
         fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as e:
         raise HostError(f"cannot write to {target.parent}: {e.strerror}", hint="name another folder") from e
     try:
-        with os.fdopen(fd, "w+b") as sink:
+        with os.fdopen(fd, "w+b") as sink, locks.locked(Path(temporary)):
             _write_members(sink, listed, sources)
             sink.flush()
             os.fsync(sink.fileno())
@@ -123,6 +139,26 @@ def write(target: Path, listed: LockArchive, sources: Mapping[str, Path]) -> str
     finally:
         Path(temporary).unlink(missing_ok=True)
     return digest
+
+
+def _remove_unfinished(target: Path) -> None:
+    """Remove what writers of target that were killed left; a live one holds a lock before it writes."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        with contextlib.suppress(OSError):
+            if _is_unfinished(path, target) and not locks.is_held(path):
+                path.unlink()
+
+
+def _is_unfinished(path: Path, target: Path) -> bool:
+    """A file of this user, as write() makes it: by its name, its mode and its first member."""
+    about = path.lstat()
+    named = _RANDOM.fullmatch(path.name.removeprefix(f".{target.name}."))
+    if named is None or not stat.S_ISREG(about.st_mode):
+        return False
+    if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) not in (0o600, 0o644):
+        return False
+    with path.open("rb") as source:
+        return source.read(tarfile.BLOCKSIZE).startswith(LIST.encode() + b"\0")
 
 
 def read(path: Path) -> OpenedArchive:

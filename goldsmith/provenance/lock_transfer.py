@@ -11,20 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from goldsmith.containers import build_context, policy, registry
 from goldsmith.core import build_folders, cache, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import HostError, ProvenanceError
 from goldsmith.image import manifest
 from goldsmith.image.manifest import Manifest
-from goldsmith.provenance import build_inputs, checkout_bundle, lock_archive, lockfile, spec_lock
+from goldsmith.provenance import (
+    archive_content,
+    build_inputs,
+    checkout_bundle,
+    lock_archive,
+    lockfile,
+    spec_lock,
+)
 from goldsmith.provenance.build_inputs import BuildInputs, InputEntry
 from goldsmith.provenance.lock_archive import ArchivedEntry, ArchivedFile, LockArchive, OpenedArchive
 from goldsmith.provenance.lockfile import Lock
 from goldsmith.spec.load import LoadedSpec
 
 _NO_COMMIT = "nogit"
-_BY_HASH = {"debian": "content", "registry": "manifest.json", "registry-manifest": "manifest.json"}
 _SPARE = 64 << 20  # bytes of the disk that an import leaves free
 
 
@@ -106,7 +113,7 @@ def take_in(loaded: LoadedSpec, source: Path) -> ImportedLock:
     with progress.step(f"check {source.name}"):
         opened = lock_archive.read(source)
         locked, text = _lock_of(opened, loaded)
-        _require_content(opened, locked)
+        archive_content.require(opened, locked, loaded.spec)
     path = spec_lock.path_of(loaded)
     if path.exists() and path.read_bytes() != text:
         raise ProvenanceError(
@@ -127,11 +134,15 @@ def take_in(loaded: LoadedSpec, source: Path) -> ImportedLock:
 
 def _require_portable(loaded: LoadedSpec) -> None:
     """A Docker engine's images have no content that the cache knows by a name of the spec."""
-    found = [c.ref for c in loaded.spec.containers if c.build is None and c.registry is None]
+    containers = loaded.spec.containers
+    found = [c.ref for c in containers if c.build is None and c.registry is None]
+    for context in build_context.collect(containers, paths.project_root()):
+        unpinned = [image for image in context.foreign if not registry.is_pinned(image)]
+        found += [f"{image} ({build_context.location(context.folder, image)})" for image in unpinned]
     if found:
         raise ProvenanceError(
             f"cannot export images of this host's Docker engine: {', '.join(found)}",
-            hint="build them from a folder (build), or pin them in a registry (registry)",
+            hint="build them from a folder (build), or pin them by digest (registry, FROM)",
         )
 
 
@@ -162,8 +173,22 @@ def _not_carried(loaded: LoadedSpec, made: Path) -> Iterator[str]:
     elif about_build.dirty:
         yield "uncommitted changes of the checkout"
     root = paths.project_root()
-    outside = [loaded.path, *loaded.elements]
-    yield from (str(path) for path in outside if not path.resolve().is_relative_to(root))
+    named = dict.fromkeys(_named_by(loaded))
+    yield from (str(path) for path in named if not path.resolve().is_relative_to(root))
+
+
+def _named_by(loaded: LoadedSpec) -> Iterator[Path]:
+    """A spec, and the files and folders that it names, which may lie beside it or in the checkout."""
+    spec, root = loaded.spec, paths.project_root()
+    yield from (loaded.path, *loaded.elements)
+    yield from (context.folder for context in build_context.collect(spec.containers, root))
+    if spec.policy is not None:
+        yield root / spec.policy
+    for rule in policy.of_spec(spec).rules:
+        yield from (key for key in (rule.sigstore_key, rule.trusted_root, rule.gpg_key) if key is not None)
+    if spec.base_image is not None and spec.base_image.keyring is not None:
+        yield root / spec.base_image.keyring
+    yield from (root / folder for folder in spec.verify.tests)
 
 
 def _needed(locked: Lock, made: Path) -> list[InputEntry]:
@@ -219,26 +244,6 @@ def _checkout_hint(opened: OpenedArchive, locked: Lock) -> str:
         return f"use the checkout of build {locked.build.id}, and the same --var"
     file = lock_archive.CHECKOUT
     return f"import from its checkout: tar -xf {opened.path} {file} && git clone {file} (and the same --var)"
-
-
-def _require_content(opened: OpenedArchive, locked: Lock) -> None:
-    """Entries whose key is the hash of their content have it, and the kubelet is the lock's."""
-    for entry in opened.listed.entries:
-        known, expected = _by_hash(entry), entry.key
-        if entry.kind == "kubelet" and locked.kubelet is not None:
-            known, expected = entry.files.get("kubelet"), locked.kubelet["sha256"]
-        if known is not None and known.sha256 != expected:
-            raise ProvenanceError(
-                f"{opened.path} holds something else as {entry.kind}/{entry.key}",
-                hint="do not use this archive; export again where the lock was made",
-            )
-
-
-def _by_hash(entry: ArchivedEntry) -> ArchivedFile | None:
-    """The file whose hash is the entry's key; None for kinds with other keys."""
-    if entry.kind == "download":
-        return next(iter(entry.files.values()), None)
-    return entry.files.get(_BY_HASH[entry.kind]) if entry.kind in _BY_HASH else None
 
 
 def _require_space(new: list[ArchivedEntry]) -> None:

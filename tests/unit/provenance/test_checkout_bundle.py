@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.core import proc
 from goldsmith.errors import ProvenanceError
 from goldsmith.provenance import checkout_bundle
 
@@ -55,6 +56,19 @@ def test_a_commit_that_no_branch_has_becomes_a_bundle_that_can_be_cloned(
     assert git(tmp_path / "clone", "rev-parse", "HEAD") == commit
     assert len(sums) == 1
     assert git(repository, "for-each-ref") == refs
+
+
+def test_the_checkout_may_be_that_of_another_user(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, or in CI. The variable makes git take all owners for others."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setattr(proc, "_INHERITED", (*proc._INHERITED, "GIT_TEST_ASSUME_DIFFERENT_OWNER"))
+
+    checkout_bundle.write(repository, "HEAD", tmp_path / "b", tmp_path / "scratch")
+
+    assert (tmp_path / "b").stat().st_size > 0
 
 
 def test_a_commit_that_is_nowhere_is_named(repository: Path, tmp_path: Path) -> None:

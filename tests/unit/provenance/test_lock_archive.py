@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from goldsmith.core import locks
 from goldsmith.errors import HostError, ProvenanceError, SpecError
 from goldsmith.provenance import lock_archive
 from goldsmith.provenance.lock_archive import ArchivedEntry, ArchivedFile, LockArchive
@@ -58,6 +59,36 @@ def sources(tmp_path: Path) -> dict[str, Path]:
 def archive(tmp_path: Path, sources: dict[str, Path]) -> Path:
     lock_archive.write(tmp_path / "a.tar", listed(), sources)
     return tmp_path / "a.tar"
+
+
+def test_only_what_a_killed_export_of_the_same_file_left_is_removed(
+    archive: Path, tmp_path: Path, sources: dict[str, Path]
+) -> None:
+    begun = archive.read_bytes()[:2000]
+    names = (".b.tar.killed_1", ".b.tar.living_1", ".b.tar.empty__1", ".b.tar.keep", ".c.tar.killed_1")
+    for name in names:
+        (tmp_path / name).write_bytes(b"" if "empty" in name else begun)
+    (tmp_path / ".b.tar.linked_1").symlink_to(archive)
+
+    with locks.locked(tmp_path / ".b.tar.living_1"):
+        lock_archive.write(tmp_path / "b.tar", listed(), sources)
+
+    left = {path.name for path in tmp_path.glob(".*")}
+    assert left == {*names[1:], ".b.tar.linked_1"}
+    assert (tmp_path / "b.tar").read_bytes() == archive.read_bytes()
+
+
+def test_an_export_holds_a_lock_while_it_writes(
+    tmp_path: Path, sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+
+    def write_members(*_: object) -> None:
+        held.extend(locks.is_held(path) for path in tmp_path.glob(".a.tar.*"))
+
+    monkeypatch.setattr(lock_archive, "_write_members", write_members)
+    lock_archive.write(tmp_path / "a.tar", listed(), sources)
+    assert held == [True]
 
 
 def test_what_was_written_is_read_and_its_hash_is_given(

@@ -7,7 +7,9 @@ import dataclasses
 import errno
 import hashlib
 import json
+import lzma
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,11 @@ from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.provenance.lockfile import Lock
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import ContainerSpec
+from goldsmith.spec.model import BaseImage, ContainerSpec, VerifySpec
 from tests.support import samples
 
 SPEC = "name: mine\ndistribution: debian\nrelease: trixie\ncontainers: []\nkubelet: null\n"
-INDEX, DEB, CLOUD, KUBELET = b"an index", b"a package", b"a cloud image", b"a program"
+INDEX, DEB, KUBELET = b"an index", b"a package", b"a program"
 BUILD = "20260301T120000Z-nogit"
 
 
@@ -34,9 +36,10 @@ def sha(data: bytes) -> str:
 
 ENTRIES = {
     ("debian", sha(INDEX)): {"content": INDEX}, ("debian", sha(DEB)): {"content": DEB},
-    ("download", sha(CLOUD)): {"cloud.qcow2": CLOUD}, ("allowed", "a" * 64): {},
+    ("download", sha(KUBELET)): {"kubelet": KUBELET}, ("allowed", "a" * 64): {},
     ("kubelet", "k" * 32): {"kubelet": KUBELET, "kubelet.json": b"{}"},
 }  # fmt: skip
+Entries = Mapping[tuple[str, str], dict[str, bytes]]
 
 
 def keep(kind: str, key: str, files: dict[str, bytes]) -> Path:
@@ -70,7 +73,8 @@ def locked(loaded: LoadedSpec) -> Lock:
         "release": "trixie", "arch": "amd64", "build": {"id": BUILD, "commit": "nogit"},
         "index": {"debian/dists/trixie/InRelease": {"sha256": sha(INDEX), "date": "today"}},
         **spec_lock.checkout(loaded), "kubelet": {"version": "1.35.4", "sha256": sha(KUBELET)},
-        "containers": {"images": []}, "packages": [],
+        "containers": {"images": []},
+        "packages": [{"name": "a", "version": "1", "architecture": "amd64", "sha256": sha(DEB)}],
     }  # fmt: skip
     made = Lock.parse(data, "mine.lock.yaml")
     lockfile.write(spec_lock.path_of(loaded), made)
@@ -209,22 +213,110 @@ def test_another_lock_beside_the_spec_stays(loaded: LoadedSpec, archive: Path) -
     assert held() == set()
 
 
-@pytest.mark.parametrize("kind", ["debian", "download", "registry", "registry-manifest", "kubelet"])
-def test_content_under_the_hash_of_other_content_is_refused(
-    loaded: LoadedSpec, out: Path, locked: Lock, tmp_path: Path, kind: str
-) -> None:
-    """As a forger writes it: all sums of the archive are right."""
-    name = {"debian": "content", "kubelet": "kubelet"}.get(kind, "manifest.json")
-    keep(kind, "9" * 64, {name: b"forged"})
-    folder = out / "mine" / BUILD
-    BuildInputs.of(before=(), image=[(kind, "9" * 64)]).write(folder / build_inputs.FILE)
-    lock_transfer.export(loaded, out, tmp_path / "forged.tar")
+def forge(loaded: LoadedSpec, out: Path, target: Path, entries: Entries) -> None:
+    """An archive with these entries, as a forger writes it: all of its sums are right."""
+    for (kind, key), files in entries.items():
+        keep(kind, key, files)
+    BuildInputs.of(before=(), image=entries).write(out / "mine" / BUILD / build_inputs.FILE)
+    lock_transfer.export(loaded, out, target)
     shutil.rmtree(paths.cache_root())
 
-    with pytest.raises(ProvenanceError, match=f"holds something else as {kind}/9999"):
-        lock_transfer.take_in(loaded, tmp_path / "forged.tar")
 
+def refuse(loaded: LoadedSpec, archive: Path, message: str) -> None:
+    """The import fails with this message, and the cache stays empty."""
+    with pytest.raises(ProvenanceError, match=message):
+        lock_transfer.take_in(loaded, archive)
     assert held() == set()
+
+
+@pytest.mark.parametrize("kind", ["debian", "download", "registry", "registry-manifest", "kubelet"])
+def test_content_under_the_hash_of_other_content_is_refused(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, kind: str
+) -> None:
+    name = {"debian": "content", "kubelet": "kubelet"}.get(kind, "manifest.json")
+    forge(loaded, out, tmp_path / "a.tar", {(kind, "9" * 64): {name: b"forged"}})
+    refuse(loaded, tmp_path / "a.tar", f"holds something else as {kind}/9999")
+
+
+GOOD = b"good"
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("download", {"z.qcow2": GOOD, "a.qcow2": b"evil"}), ("download", {}),
+        ("debian", {}), ("debian", {"other": GOOD}), ("debian", {"content": GOOD, "more": b"evil"}),
+        ("registry-manifest", {"content": GOOD}), ("registry-manifest", {"manifest.json": GOOD, "a": GOOD}),
+        ("registry", {}), ("registry", {"manifest.json": GOOD, "b" * 64: b"evil"}),
+        ("registry", {"manifest.json": GOOD, sha(GOOD): GOOD, "version": b"evil"}), ("kubelet", {}),
+    ],
+)  # fmt: skip
+def test_an_entry_has_exactly_the_files_that_its_key_names(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, kind: str, files: dict[str, bytes]
+) -> None:
+    forge(loaded, out, tmp_path / "a.tar", {(kind, sha(GOOD)): files})
+    refuse(loaded, tmp_path / "a.tar", f"holds something else as {kind}/{sha(GOOD)}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("download", "other.qcow2"), ("debian", "content"), ("registry", "manifest.json"),
+        ("registry-manifest", "manifest.json"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_the_lock_does_not_name_is_refused(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    forge(loaded, out, tmp_path / "a.tar", {(kind, sha(GOOD)): {name: GOOD}})
+    refuse(loaded, tmp_path / "a.tar", f"holds {kind}/{sha(GOOD)}, which its lock does not name")
+
+
+def test_a_package_that_the_locked_index_lists_may_come(
+    loaded: LoadedSpec, out: Path, locked: Lock, tmp_path: Path
+) -> None:
+    """Also one that the image no longer has; others not."""
+    listed = lzma.compress(f"Package: a\nSHA256: {sha(GOOD)}\n".encode())
+    index = f"SHA256:\n {sha(listed)} {len(listed)} main/binary-amd64/Packages.xz\n".encode()
+    about = {"debian/dists/trixie/InRelease": {"sha256": sha(index), "date": "today"}}
+    for path in (spec_lock.path_of(loaded), out / "mine" / BUILD / spec_lock.FILE):
+        lockfile.write(path, dataclasses.replace(locked, index=about))
+    mine = {("debian", sha(data)): {"content": data} for data in (index, listed, GOOD)}
+
+    forge(loaded, out, tmp_path / "a.tar", mine)
+    lock_transfer.take_in(loaded, tmp_path / "a.tar")
+
+    assert held() == set(mine)
+    forge(loaded, out, tmp_path / "b.tar", {**mine, ("debian", sha(b"evil")): {"content": b"evil"}})
+    refuse(loaded, tmp_path / "b.tar", f"holds debian/{sha(b'evil')}, which its lock does not name")
+
+
+def test_images_of_a_registry_come_whole_or_not_at_all(
+    loaded: LoadedSpec, out: Path, locked: Lock, tmp_path: Path
+) -> None:
+    blobs = {sha(data): data for data in (b"a config", b"a layer")}
+    config, layer = ({"digest": f"sha256:{digest}", "size": 9} for digest in blobs)
+    image = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode()
+    index = json.dumps({"schemaVersion": 2, "manifests": [{"digest": f"sha256:{sha(image)}"}]}).encode()
+    pinned = ContainerSpec(ref="a.test/app:1", registry=f"a.test/app@sha256:{sha(index)}")
+    loaded = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, containers=(pinned,)))
+    changed = dataclasses.replace(locked, elements=spec_lock.checkout(loaded)["elements"])
+    for path in (spec_lock.path_of(loaded), out / "mine" / BUILD / spec_lock.FILE):
+        lockfile.write(path, changed)
+    mine = {
+        ("registry-manifest", sha(index)): {"manifest.json": index},
+        ("registry", sha(image)): {"manifest.json": image, "signature-1": b"s", **blobs},
+    }
+
+    forge(loaded, out, tmp_path / "a.tar", mine)
+    lock_transfer.take_in(loaded, tmp_path / "a.tar")
+
+    assert held() == {*mine, ("debian", sha(INDEX))}
+    shutil.rmtree(paths.cache_root())
+    keep("debian", sha(INDEX), {"content": INDEX})
+    del mine["registry", sha(image)][sha(b"a layer")]
+    forge(loaded, out, tmp_path / "b.tar", mine)
+    refuse(loaded, tmp_path / "b.tar", f"does not hold all of registry/{sha(image)}")
 
 
 def test_without_a_build_that_has_its_inputs_an_export_says_what_to_run(
@@ -253,7 +345,7 @@ def test_without_a_build_that_has_its_inputs_an_export_says_what_to_run(
 
 def test_an_entry_that_the_cache_lost_is_named(loaded: LoadedSpec, out: Path, tmp_path: Path) -> None:
     shutil.rmtree(paths.cache_root() / "download")
-    with pytest.raises(ProvenanceError, match=f"the cache no longer has download/{sha(CLOUD)}"):
+    with pytest.raises(ProvenanceError, match=f"the cache no longer has download/{sha(KUBELET)}"):
         lock_transfer.export(loaded, out, tmp_path / "b.tar")
     assert not (tmp_path / "b.tar").exists()
 
@@ -262,6 +354,40 @@ def test_images_of_an_engine_cannot_be_exported(loaded: LoadedSpec, out: Path, t
     spec = dataclasses.replace(loaded.spec, containers=(ContainerSpec(ref="a.test/app:1"),))
     with pytest.raises(ProvenanceError, match=r"images of this host's Docker engine: a\.test/app:1"):
         lock_transfer.export(dataclasses.replace(loaded, spec=spec), out, tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("line", ["FROM debian:13", "COPY --from=debian:13 /a /b"])
+def test_images_that_are_from_those_of_an_engine_cannot_be_exported(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text(f"FROM a.test/b@sha256:{'1' * 64}\n{line}\n")
+    spec = dataclasses.replace(
+        loaded.spec, containers=(ContainerSpec(ref="a.test/app:1", build=str(tmp_path / "app")),)
+    )
+    with pytest.raises(ProvenanceError, match=r"engine: debian:13 \(.*/app/Dockerfile:2\)"):
+        lock_transfer.export(dataclasses.replace(loaded, spec=spec), out, tmp_path / "b.tar")
+
+
+def test_all_that_lies_outside_of_the_checkout_is_listed(
+    loaded: LoadedSpec, out: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
+    for name in ("a.pub", "ring.gpg"):
+        (tmp_path / name).write_text("a key")
+    (tmp_path / "policy.yaml").write_text("registries: {a.test: {sigstore-key: a.pub}}\n")
+    spec = dataclasses.replace(
+        loaded.spec, policy=str(tmp_path / "policy.yaml"),
+        containers=(ContainerSpec(ref="a.test/app:1", build=str(tmp_path / "app")),),
+        base_image=BaseImage(url="https://a.test/i", sha256="1" * 64, keyring=str(tmp_path / "ring.gpg")),
+        verify=VerifySpec(tests=(str(tmp_path / "tests"),)),
+    )  # fmt: skip
+
+    done = lock_transfer.export(dataclasses.replace(loaded, spec=spec), out, tmp_path / "b.tar")
+
+    named = [tmp_path / name for name in ("app", "policy.yaml", "a.pub", "ring.gpg", "tests")]
+    assert done.missing[1:] == tuple(str(path) for path in (loaded.path, *named))
 
 
 def test_packages_count_for_the_image_stage_and_tools_for_none() -> None:
