@@ -39,7 +39,7 @@ from goldsmith.errors import BuildError, HostError
 from goldsmith.host import tools
 from goldsmith.host.docker_engine import engine
 
-_FORMAT = "2"  # raise it when the same context gives another image
+_FORMAT = "3"  # raise it when the same context gives another image
 _SHOWN = 20  # paths of a difference
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 

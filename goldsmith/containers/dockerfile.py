@@ -94,8 +94,7 @@ def images(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, s
     for each in instructions:
         match each.keyword, each.rest.split():
             case "ARG", words:
-                for name, _, default in (word.partition("=") for word in words):
-                    arguments.setdefault(name, default.strip("\"'"))
+                _declare(arguments, words)
             case "FROM", [image, *alias]:
                 image = _expand(image, arguments)
                 if image.lower() not in stages:
@@ -147,9 +146,9 @@ def rewritten(text: str, names: Mapping[tuple[str, str], str]) -> str:
 
 
 def discarded(instructions: Sequence[Instruction]) -> frozenset[str]:
-    """Folders that RUN mounts and no layer keeps: targets of cache and tmpfs, without a leading /."""
-    mounts = [_mount(flag) for each in instructions for flag in each.flags if flag.startswith("--mount=")]
-    return frozenset(_target(mount).strip("/") for mount in mounts)
+    """Folders that RUN lines of the image's own stages mount: targets of cache and tmpfs, without a leading /."""
+    flags = (flag for each in _of_image(instructions) for flag in each.flags)
+    return frozenset(_target(_mount(flag)).strip("/") for flag in flags if flag.startswith("--mount="))
 
 
 def platform_arguments(instructions: Sequence[Instruction], *, arch: str, host_arch: str) -> dict[str, str]:
@@ -162,6 +161,27 @@ def platform_arguments(instructions: Sequence[Instruction], *, arch: str, host_a
             values = {"PLATFORM": f"linux/{own}", "OS": "linux", "ARCH": own, "VARIANT": ""}
             found[name] = values[match[2]]
     return found
+
+
+def _of_image(instructions: Sequence[Instruction]) -> list[Instruction]:
+    """The instructions of the last stage and of the stages that it is FROM."""
+    arguments: dict[str, str] = {}
+    stages: dict[str, list[Instruction]] = {}
+    current: list[Instruction] = []
+    for each in instructions:
+        match each.keyword, each.rest.split():
+            case "ARG", words:
+                _declare(arguments, words)
+            case "FROM", [image, *alias]:
+                current = [*stages.get(_expand(image, arguments).lower(), ())]
+                stages.update({name.lower(): current for name in alias[1:2]})
+        current.append(each)
+    return current
+
+
+def _declare(arguments: dict[str, str], words: Sequence[str]) -> None:
+    for name, _, default in (word.partition("=") for word in words):
+        arguments.setdefault(name, default.strip("\"'"))
 
 
 def _escape(lines: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import json
 import re
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -41,6 +41,7 @@ _CONFIG_KEYS = (
     "Healthcheck", "OnBuild", "Shell", "StopTimeout", "ArgsEscaped",
 )  # fmt: skip
 _HISTORY_KEYS = ("author", "comment", "created_by", "empty_layer")
+_OWN_COMMAND = " #(nop) "  # the builder's history has it for each instruction but RUN
 _HASHED_SOURCE = re.compile(r"(file|dir|multi):[0-9a-f]{64}\b")
 
 
@@ -48,7 +49,7 @@ _HASHED_SOURCE = re.compile(r"(file|dir|multi):[0-9a-f]{64}\b")
 class Rules:
     """epoch: the latest time that files have, in seconds since 1970.
 
-    discarded: folders whose content no layer keeps. addresses: HOST:PORT, which no image may hold.
+    discarded: folders whose content no layer of a RUN line keeps. addresses: HOST:PORT, which no image may hold.
     """
 
     ref: str
@@ -76,16 +77,19 @@ def image(
     """
     made: dict[str, Path] = {}
     diff_ids = []
+    old_config = json.loads(config)
+    of_run = _made_by_run(old_config.get("history") or (), len(layers))
     for number, (diff_id, path) in enumerate(layers):
         if diff_id in dropped:
             continue
         if diff_id not in kept:
             target = spool / f"layer-{number}.tar"
-            diff_id, path = layer(path, target, rules), target
+            own = rules if of_run[number] else replace(rules, discarded=())
+            diff_id, path = layer(path, target, own), target
         made[diff_id] = path
         diff_ids.append(diff_id)
     lost = [old in dropped for old, _ in layers]
-    new = _config(json.loads(config), diff_ids, lost, rules.epoch)
+    new = _config(old_config, diff_ids, lost, rules.epoch)
     if rules.holds_address(new):
         raise _address_kept(rules, "its configuration")
     return new, made
@@ -257,6 +261,13 @@ def _config(old: Mapping[str, Any], diff_ids: Sequence[str], lost: Sequence[bool
             "history": _history(old.get("history") or (), lost, created),
         }
     )
+
+
+def _made_by_run(history: Sequence[Mapping[str, Any]], count: int) -> list[bool]:
+    """Of each of count layers: a RUN line may have made it. The last entries are those of the last layers."""
+    commands = [str(entry.get("created_by")) for entry in history if not entry.get("empty_layer")]
+    found = [_OWN_COMMAND not in command for command in commands[max(0, len(commands) - count) :]]
+    return [True] * (count - len(found)) + found
 
 
 def _history(old: Sequence[Mapping[str, Any]], lost: Sequence[bool], created: str) -> list[dict[str, Any]]:

@@ -63,6 +63,20 @@ def test_mounts_of_caches_are_left_out_and_their_content_is_not_kept() -> None:
     assert dockerfile.discarded(dockerfile.parse(text)) == {"var/cache/apt", "tmp"}
 
 
+@pytest.mark.parametrize(
+    ("stages", "found"),
+    [
+        ("FROM a AS build\n{mount}FROM b\nCOPY --from=build /out /app\n", set()),
+        ("ARG X=build\nFROM a AS Build\n{mount}FROM ${{X}} AS more\nFROM b\nFROM more\n", {"app/cache"}),
+        ("FROM a AS build\nFROM build AS more\n{mount}FROM build\n", set()),
+    ],
+)
+def test_mounts_of_stages_that_are_not_in_the_image_leave_it_alone(stages: str, found: set[str]) -> None:
+    text = stages.format(mount="RUN --mount=type=cache,target=/app/cache make\n")
+
+    assert dockerfile.discarded(dockerfile.parse(text)) == found
+
+
 def test_a_platform_of_arguments_is_that_of_the_build() -> None:
     text = "FROM --platform=$BUILDPLATFORM scratch AS a\nFROM --platform=linux/arm64 a\n"
 

@@ -174,6 +174,34 @@ def test_the_configuration_names_nothing_of_the_builder_and_no_dropped_layer(tmp
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("command", "entries"),
+    [
+        ("/bin/sh -c npm ci", []),
+        ("|1 A=1 /bin/bash -c npm ci", []),
+        ("/bin/sh -c #(nop) COPY dir:0 in /root/.cache ", ["root/.cache/a"]),
+        ("/bin/bash -ec #(nop) WORKDIR /root/.cache/a", ["root/.cache/a"]),
+    ],
+)
+def test_only_layers_of_run_lose_the_content_of_mounted_folders(
+    command: str, entries: list[str], tmp_path: Path
+) -> None:
+    own = tar(tmp_path / "own", [("root/.cache/a", b"x")])
+    history = [
+        {"created_by": "ADD base.tar / # buildkit"}, {"created_by": "ENV A=1", "empty_layer": True},
+        {"created_by": command}, {"created_by": "/bin/sh -c true", "empty_layer": True},
+    ]  # fmt: skip
+    config = oci.canonical({"history": history})
+
+    _, files = reproducible.image(
+        config, [("base", own), ("own", own)], RULES, tmp_path, kept={"base"}, dropped=()
+    )
+
+    (_, made) = files.values()
+    with tarfile.open(made) as archive:
+        assert archive.getnames() == entries
+
+
 def test_a_configuration_that_keeps_the_address_of_the_build_is_refused(tmp_path: Path) -> None:
     config = configuration([], Env=[f"A=http://{ADDRESS}"])
 
