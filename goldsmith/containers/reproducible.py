@@ -231,12 +231,15 @@ def _pyc(data: bytes, epoch: int) -> bytes:
 
 
 def _shadow(data: bytes, epoch: int) -> bytes:
-    """shadow(5): the third field is the day of the last change of the password."""
+    """shadow(5): the third field is the day of the last change of the password; 0 asks for a new one."""
+    if epoch == 0:  # the image has no date
+        return data
+    latest = max(1, epoch // _SECONDS_OF_DAY)
     lines = []
     for line in data.split(b"\n"):
         fields = line.split(b":")
         if len(fields) > 2 and fields[2].isdigit():
-            fields[2] = b"%d" % min(int(fields[2]), epoch // _SECONDS_OF_DAY)
+            fields[2] = b"%d" % min(int(fields[2]), latest)
         lines.append(b":".join(fields))
     return b"\n".join(lines)
 

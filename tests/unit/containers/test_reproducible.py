@@ -128,6 +128,18 @@ def test_dates_inside_files_are_not_later_than_those_of_files(layer: Any) -> Non
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("epoch", "day"), [(0, DAY), (1, 1), (86400, 1), (3 * 86400, 3)])
+def test_no_date_of_an_image_asks_for_a_new_password(epoch: int, day: int, tmp_path: Path) -> None:
+    source = tar(tmp_path / "in", [("etc/shadow", f"root:*:{DAY}:0:::::\nnew:!:0:0:::::\n".encode())])
+
+    reproducible.layer(source, tmp_path / "out", Rules(ref="a", epoch=epoch))
+
+    with tarfile.open(tmp_path / "out") as archive:
+        content = archive.extractfile("etc/shadow")
+        assert content is not None
+        assert content.read().decode() == f"root:*:{day}:0:::::\nnew:!:0:0:::::\n"
+
+
 @pytest.mark.parametrize("before", [0, (1 << 14) - 7, 100_000])
 def test_an_image_that_keeps_the_address_of_the_build_is_refused(layer: Any, before: int) -> None:
     with pytest.raises(BuildError, match=r"a\.test/app:1 keeps the address .* in /etc/environment"):
