@@ -29,7 +29,11 @@ _NOISE = re.compile(
     r"|var/cache/apt/(pkgcache|srcpkgcache)\.bin|var/cache/apt/archives/.+|var/cache/ldconfig/aux-cache"
     r"|var/cache/debconf/[^/]+-old|var/lib/dpkg/[^/]+-old|var/lib/dbus/machine-id"
 )
-_OWN = {path.rpartition("/")[2] for path in (build_files.CONFIGURATION, build_files.SOURCES)}
+_OWN = {f"{folder}/{mark}{name}"
+        for folder, _, name in (path.rpartition("/") for path in (build_files.CONFIGURATION, build_files.SOURCES))
+        for mark in ("", ".wh.")}  # fmt: skip
+_OWN_NAMES = {path.rpartition("/")[2] for path in _OWN}
+_OWN_MAX = 4096  # more than our files have
 _POLICY = build_files.POLICY.rpartition("/")[2]
 _XATTR = "SCHILY.xattr."
 _SECONDS_OF_DAY = 86400
@@ -197,24 +201,29 @@ def _is_noise(archive: tarfile.TarFile, entry: tarfile.TarInfo, rules: Rules) ->
     """A trace of the build that no image needs. Deletions (.wh.NAME) stay, except those of our own files."""
     path = _path(entry)
     name = path.rpartition("/")[2]
-    if name.removeprefix(".wh.") in _OWN:  # wherever a COPY of a folder put it
+    if path in _OWN or any(path.startswith(f"{each}/") for each in rules.discarded):
         return True
-    if any(path.startswith(f"{each}/") for each in rules.discarded):
-        return True
-    if entry.isdir() or name.startswith(".wh."):
+    if not (entry.isreg() or entry.islnk()) or name.startswith(".wh."):
         return False
-    if name == _POLICY and entry.isreg():
+    if entry.isreg() and (name == _POLICY or name in _OWN_NAMES):
         content = archive.extractfile(entry)
         assert content is not None
-        return content.read(len(build_files.POLICY_TEXT) + 1) == build_files.POLICY_TEXT
+        return _is_own(name, content.read(_OWN_MAX), rules)
     return _NOISE.fullmatch(path) is not None
 
 
+def _is_own(name: str, data: bytes, rules: Rules) -> bool:
+    """The content is that of our file of this name, wherever a COPY of a folder put it."""
+    return data == build_files.POLICY_TEXT if name == _POLICY else rules.holds_address(data)
+
+
 def _write(out: tarfile.TarFile, entry: tarfile.TarInfo, content: IO[bytes] | None, rules: Rules) -> None:
+    path = _path(entry)
     if content is None:
+        if rules.holds_address(entry.linkname.encode(errors="surrogateescape")):
+            raise _address_kept(rules, f"/{path}")
         out.addfile(entry)
         return
-    path = _path(entry)
     change = _CHANGES.get(path) or (_pyc if path.endswith(".pyc") else None)
     if change is not None:
         data = change(content.read(), rules.epoch)

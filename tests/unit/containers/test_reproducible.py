@@ -20,7 +20,8 @@ DAY = EPOCH // 86400
 ADDRESS = "127.0.0.1:40001"
 RULES = Rules(ref="a.test/app:1", epoch=EPOCH, discarded=("root/.cache",), addresses=(ADDRESS,))
 
-Entry = tuple[str, bytes | str | None]  # path; content, target of a hard link, or a folder
+SYMLINK = "-> "
+Entry = tuple[str, bytes | str | None]  # path; content, target of a link ("-> ": symbolic), or a folder
 
 
 def tar(path: Path, entries: list[Entry], *, now: int = EPOCH + 99, user: str = "builder") -> Path:
@@ -32,7 +33,8 @@ def tar(path: Path, entries: list[Entry], *, now: int = EPOCH + 99, user: str = 
             if content is None:
                 entry.type = tarfile.DIRTYPE
             elif isinstance(content, str):
-                entry.type, entry.linkname = tarfile.LNKTYPE, content
+                entry.type = tarfile.SYMTYPE if content.startswith(SYMLINK) else tarfile.LNKTYPE
+                entry.linkname = content.removeprefix(SYMLINK)
             else:
                 entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content) if isinstance(content, bytes) else None)
@@ -99,10 +101,34 @@ def test_a_link_to_a_trace_keeps_its_content(layer: Any) -> None:
     assert layer([("var/log/dpkg.log", b"x"), ("kept", "var/log/dpkg.log")])[1] == {"kept": b"x"}
 
 
+def test_links_in_the_place_of_a_trace_are_kept(layer: Any) -> None:
+    links: list[Entry] = [
+        ("var/lib/dbus/machine-id", "-> /etc/machine-id"), ("var/log/apt/term.log", "-> /dev/null"),
+        ("var/log/dpkg.log", "-> /dev/null"),
+    ]  # fmt: skip
+
+    assert list(layer(links)[1]) == [name for name, _ in links]
+
+
+def test_files_of_the_user_that_have_a_name_of_ours_are_kept(layer: Any) -> None:
+    entries: list[Entry] = [
+        ("etc/apt/sources.list.d/goldsmith-build.list", b"deb http://x.test a main"),
+        ("srv/.wh.goldsmith-build.list", b""), ("srv/zz-goldsmith-build", b"mine" * 10_000),
+        ("srv/zz-goldsmith-build.d", None), ("usr/share/goldsmith-build.list", "-> other"),
+    ]  # fmt: skip
+
+    assert list(layer(entries)[1]) == [name for name, _ in entries[1:]]
+
+
+def test_a_link_that_keeps_the_address_of_the_build_is_refused(layer: Any) -> None:
+    with pytest.raises(BuildError, match=r"keeps the address .* in /etc/mirror"):
+        layer([("etc/mirror", f"-> http://{ADDRESS}/debian")])
+
+
 def test_files_of_the_build_are_not_kept_wherever_they_were_copied(layer: Any) -> None:
     _, found = layer([
         (build_files.CONFIGURATION, ADDRESS.encode()), ("copy/zz-goldsmith-build", ADDRESS.encode()),
-        (f"rootfs/{build_files.SOURCES}", b"deb"),
+        (f"rootfs/{build_files.SOURCES}", f"deb http://{ADDRESS}/debian".encode()),
         (build_files.POLICY, build_files.POLICY_TEXT), (f"rootfs/{build_files.POLICY}", b"#!/bin/sh\n"),
         ("etc/apt/apt.conf.d/.wh.zz-goldsmith-build", b""), ("etc/apt/apt.conf.d/50other", b"x"),
     ])  # fmt: skip
