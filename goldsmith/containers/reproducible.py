@@ -29,9 +29,7 @@ _NOISE = re.compile(
     r"|var/cache/apt/(pkgcache|srcpkgcache)\.bin|var/cache/apt/archives/.+|var/cache/ldconfig/aux-cache"
     r"|var/cache/debconf/[^/]+-old|var/lib/dpkg/[^/]+-old|var/lib/dbus/machine-id"
 )
-_OWN = {f"{folder}/{mark}{name}"
-        for folder, _, name in (path.rpartition("/") for path in (build_files.CONFIGURATION, build_files.SOURCES))
-        for mark in ("", ".wh.")}  # fmt: skip
+_OWN = (build_files.CONFIGURATION, build_files.SOURCES)
 _OWN_NAMES = {path.rpartition("/")[2] for path in _OWN}
 _OWN_MAX = 4096  # more than our files have
 _POLICY = build_files.POLICY.rpartition("/")[2]
@@ -53,7 +51,8 @@ _HASHED_SOURCE = re.compile(r"(file|dir|multi):[0-9a-f]{64}\b")
 class Rules:
     """epoch: the latest time that files have, in seconds since 1970.
 
-    discarded: folders whose content no layer of a RUN line keeps. addresses: HOST:PORT, which no image may hold.
+    discarded: folders whose content no layer of a RUN line keeps.
+    addresses: HOST:PORT, which no image may hold.
     """
 
     ref: str
@@ -201,7 +200,7 @@ def _is_noise(archive: tarfile.TarFile, entry: tarfile.TarInfo, rules: Rules) ->
     """A trace of the build that no image needs. Deletions (.wh.NAME) stay, except those of our own files."""
     path = _path(entry)
     name = path.rpartition("/")[2]
-    if path in _OWN or any(path.startswith(f"{each}/") for each in rules.discarded):
+    if path.replace("/.wh.", "/") in _OWN or any(path.startswith(f"{each}/") for each in rules.discarded):
         return True
     if not (entry.isreg() or entry.islnk()) or name.startswith(".wh."):
         return False
