@@ -262,6 +262,11 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
         for keyword, image in used
         if runs and keyword == "FROM"
     }
+    shells = {
+        image: shell
+        for (_, image), each in zip(used, about, strict=True)
+        if (shell := (each.get("Config") or {}).get("Shell"))
+    }
     names = {("FROM", image): made.name for image, made in prepared.items()}
     names = {(keyword, image): local.get(image, image) for keyword, image in used} | names
     made = f"{build_context.LOCAL}built:{by_ref[context.ref]}"
@@ -271,7 +276,7 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
     )
     arguments["ftp_proxy"] = resources.source
     with tempfile.TemporaryFile(dir=resources.run.folder) as packed:
-        build_context.pack(context.folder, packed, instead=dockerfile.rewritten(text, names))
+        build_context.pack(context.folder, packed, instead=dockerfile.rewritten(text, names, shells=shells))
         image = _engine_build(resources, packed, made, shown=context.ref, arguments=arguments)
     return _Made(
         id=image,

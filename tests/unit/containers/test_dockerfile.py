@@ -102,6 +102,30 @@ def test_here_documents_of_run_are_given_to_the_shell() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("stages", "shell"),
+    [
+        ('FROM x:1 AS Base\nSHELL ["/bin/bash", "-ec"]\nFROM y:1\nFROM base\n', ["/bin/bash", "-ec"]),
+        ("ARG B=base\nFROM y:1 AS base\nFROM ${B} AS two\nFROM x:1\nFROM two\n", ["/bin/ash", "-c"]),
+        ("FROM --platform=linux/arm64 y:1\n", ["/bin/ash", "-c"]),
+        ('FROM y:1 AS base\nSHELL ["/bin/sh", "-xc"]\nFROM y:1\n', ["/bin/ash", "-c"]),
+        ('FROM x:1\nSHELL ["a"]\nFROM x:1 AS y\n', ["/bin/sh", "-c"]),
+    ],
+)
+def test_here_documents_run_in_the_shell_of_the_stage_or_image_that_a_stage_is_from(
+    stages: str, shell: list[str]
+) -> None:
+    text = f"{stages}RUN <<EOF\nls\nEOF\n"
+
+    (line,) = [
+        line
+        for line in dockerfile.rewritten(text, {}, shells={"y:1": ["/bin/ash", "-c"]}).splitlines()
+        if line.startswith("RUN")
+    ]
+
+    assert json.loads(line.removeprefix("RUN ")) == [*shell, "ls\n"]
+
+
 def test_images_get_other_names_also_where_arguments_compose_them() -> None:
     text = (
         "ARG NAME=x.test/a TAG=1\nFROM --platform=linux/amd64 $NAME:${TAG} AS one\nFROM one\n"
@@ -114,6 +138,14 @@ def test_images_get_other_names_also_where_arguments_compose_them() -> None:
         "FROM --platform=linux/amd64 new:1 AS one", "FROM one", "COPY --from=other:1 --chown=1 /b /c",
         "COPY --from=one /d /e",
     ]  # fmt: skip
+
+
+def test_the_default_of_a_platform_argument_stays_as_with_buildkit() -> None:
+    instructions = dockerfile.parse("FROM scratch\nARG TARGETARCH=riscv64\nARG TARGETOS\n")
+
+    found = dockerfile.platform_arguments(instructions, arch="arm64", host_arch="amd64")
+
+    assert found == {"TARGETOS": "linux"}
 
 
 def test_platform_arguments_have_the_values_that_buildkit_gives_them() -> None:
