@@ -61,7 +61,7 @@ def remove(client: docker.DockerClient, name: str, steps: Sequence[str], before:
         client.api.remove_image(name, force=True, noprune=True)
     for step in reversed(steps):  # children before parents
         with contextlib.suppress(APIError):
-            about = client.api.inspect_image(step)
+            about = client.api.inspect_image(step)  # type: ignore[no-untyped-call]
             if about["Id"] not in before and not about.get("RepoTags"):
                 client.api.remove_image(about["Id"], noprune=True)
 
