@@ -8,7 +8,9 @@ exactly the index whose signature was checked, even if the mirror changes. All p
 from __future__ import annotations
 
 import contextlib
+import http.client
 import http.server
+import io
 import shutil
 import socket
 import socketserver
@@ -18,6 +20,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import IO
 
 from goldsmith.apt.indexes import IndexState, open_url
 from goldsmith.apt.mirror import Mirrors
@@ -109,12 +112,18 @@ def _lost(error: BuildError, paths: list[str]) -> BuildError:
 
 
 def _local(url: str, upstream: Mapping[str, str]) -> str | None:
-    """The path here of a URL on a server of Debian or on a mirror; None for any other server."""
+    """The path here of a URL on a server of Debian or on a mirror; None for any other server.
+
+    Raises ValueError for what is no URL.
+    """
+    bare = _without_login(url)
     for area, base in upstream.items():
-        if url.startswith(f"{base}/"):
-            return f"/{area}/{url.removeprefix(f'{base}/')}"
+        if bare.startswith(f"{(start := _without_login(base))}/"):
+            return f"/{area}/{bare.removeprefix(f'{start}/')}"
     parts = urllib.parse.urlsplit(url)
-    host = parts.hostname or ""
+    host = parts.hostname
+    if not host or parts.port == 0:  # port raises ValueError if it is none
+        raise ValueError(url)
     server = host.removesuffix(_DEBIAN)
     if server == host or server in _ARCHIVES:
         return None
@@ -122,6 +131,11 @@ def _local(url: str, upstream: Mapping[str, str]) -> str | None:
         if parts.path.startswith(folder):
             return f"/{area}/{parts.path.removeprefix(folder)}"
     return f"/security{parts.path}" if server == "security" else None
+
+
+def _without_login(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -134,6 +148,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     forwards = True  # requests for files that the index does not list
 
     def do_GET(self) -> None:
+        try:
+            self._answer()
+        except (ValueError, http.client.InvalidURL):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _answer(self) -> None:
         if self.path.startswith("http://"):
             found = _local(self.path, self.upstream)
             if found is None:
@@ -143,7 +166,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = urllib.parse.unquote(self.path.lstrip("/"))  # apt writes + as %2b
         if path in self.memory:
             self._head(HTTPStatus.OK, len(self.memory[path]))
-            self.wfile.write(self.memory[path])
+            self._send(io.BytesIO(self.memory[path]))
             return
         area, _, rest = path.partition("/")
         index = f"{area}/{rest.rpartition('/')[0]}/InRelease"
@@ -177,7 +200,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.gone.pop(sha256 or "", None)  # it was found under another name
         with contextlib.suppress(BrokenPipeError), file.open("rb") as source:
             self._head(HTTPStatus.OK, file.stat().st_size)
-            shutil.copyfileobj(source, self.wfile, 1 << 18)
+            self._send(source)
 
     def _forward(self, url: str) -> None:
         if not self.forwards:
@@ -187,7 +210,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             with open_url(url) as response:
                 length = response.headers.get("Content-Length")
                 self._head(HTTPStatus.OK, None if length is None else int(length))
-                shutil.copyfileobj(response, self.wfile, 1 << 18)
+                self._send(response)
         except urllib.error.HTTPError as e:
             e.close()
             self._refuse(HTTPStatus(e.code))
@@ -195,6 +218,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         except OSError:
             self._refuse(HTTPStatus.BAD_GATEWAY)
+
+    def _send(self, source: IO[bytes] | http.client.HTTPResponse) -> None:
+        if self.command != "HEAD":
+            shutil.copyfileobj(source, self.wfile, 1 << 18)
 
     def _head(self, status: HTTPStatus, length: int | None) -> None:
         self.send_response(status)

@@ -39,7 +39,7 @@ from goldsmith.errors import BuildError, HostError
 from goldsmith.host import tools
 from goldsmith.host.docker_engine import engine
 
-_FORMAT = "2"  # raise it when the same context gives another image
+_FORMAT = "3"  # raise it when the same context gives another image
 _SHOWN = 20  # paths of a difference
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -262,16 +262,14 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
         for keyword, image in used
         if runs and keyword == "FROM"
     }
+    settings = {image: each.get("Config") or {} for (_, image), each in zip(used, about, strict=True)}
+    shells = {image: each["Shell"] for image, each in settings.items() if each.get("Shell")}
     names = {("FROM", image): made.name for image, made in prepared.items()}
     names = {(keyword, image): local.get(image, image) for keyword, image in used} | names
     made = f"{build_context.LOCAL}built:{by_ref[context.ref]}"
-    arguments = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
-    arguments |= dockerfile.platform_arguments(
-        instructions, arch=resources.arch, host_arch=tools.host_arch() or resources.arch
-    )
-    arguments["ftp_proxy"] = resources.source
+    arguments = _arguments(instructions, resources.arch)
     with tempfile.TemporaryFile(dir=resources.run.folder) as packed:
-        build_context.pack(context.folder, packed, instead=dockerfile.rewritten(text, names))
+        build_context.pack(context.folder, packed, instead=dockerfile.rewritten(text, names, shells=shells))
         image = _engine_build(resources, packed, made, shown=context.ref, arguments=arguments)
     return _Made(
         id=image,
@@ -284,6 +282,12 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
         kept=frozenset(layer for each in about for layer in each["RootFS"].get("Layers") or ()),
         dropped=frozenset(each.layer for each in prepared.values() if each.layer),
     )
+
+
+def _arguments(instructions: Sequence[dockerfile.Instruction], arch: str) -> dict[str, str]:
+    """The host's proxies, which no image keeps, and the platform's arguments."""
+    found = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
+    return found | dockerfile.platform_arguments(instructions, arch=arch, host_arch=tools.host_arch() or arch)
 
 
 def _with_build_files(resources: BuildResources, image: str) -> Prepared:
@@ -323,7 +327,7 @@ def _debian(client: docker.DockerClient, image: str) -> tuple[str | None, bool]:
         release = "".join(text for _, text in _files_of(client, container, "/usr/lib/os-release"))
         sources = [*_files_of(client, container, "/etc/apt")]
     finally:
-        client.api.remove_container(container, force=True)
+        client.api.remove_container(container, v=True, force=True)
     return build_files.suite(release), build_files.have_sources(sources)
 
 
@@ -343,9 +347,11 @@ def _engine_build(
     resources: BuildResources, packed: IO[bytes], name: str, *, shown: str, arguments: Mapping[str, str]
 ) -> str:
     """The ID of the image that the engine built from a packed context. name: until the export ends."""
-    resources.stack.callback(engine_build.remove, resources.client, name)
+    steps: list[str] = []
+    before = engine_build.ids(resources.client)
+    resources.stack.callback(engine_build.remove, resources.client, name, steps, before)
     return engine_build.build(
-        resources.client, packed, name,
+        resources.client, packed, name, steps,
         shown=shown, arguments=arguments, arch=resources.arch, log_path=resources.log_path,
     )  # fmt: skip
 

@@ -127,8 +127,7 @@ def images(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, s
     for each in instructions:
         match each.keyword, each.rest.split():
             case "ARG", words if current is None:
-                for name, _, default in (word.partition("=") for word in words):
-                    arguments[name] = _expand(default.strip("\"'"), arguments)
+                _declare(arguments, words)
             case "FROM", [image, *alias]:
                 stages |= current or set()
                 image = _expand(image, arguments)
@@ -166,18 +165,17 @@ def require_buildable(path: Path, instructions: Sequence[Instruction]) -> None:
             )
 
 
-def rewritten(text: str, names: Mapping[tuple[str, str], str]) -> str:
+def rewritten(
+    text: str, names: Mapping[tuple[str, str], str], *, shells: Mapping[str, Sequence[str]] = {}
+) -> str:
     """text for the builder: images by other names, here-documents as exec form, without mounts of caches.
 
-    names: the name to use by keyword (FROM, COPY or ADD) and image.
+    names: the name to use by keyword (FROM, COPY or ADD) and image. shells: of images with one of their own.
     """
     instructions = parse(text)
     used = {id(each): image for each, image in images(instructions)}
-    shell = _SHELL
     lines = _lines(text)
-    for each in instructions:
-        if each.keyword in ("SHELL", "FROM"):
-            shell = each.rest if each.keyword == "SHELL" else _SHELL
+    for each, shell in _with_shells(instructions, shells):
         image = used.get(id(each), "")
         new = _rewritten(each, image, names.get((each.keyword, image)), shell)
         if new is not None:  # the number of lines stays: messages of the builder count them
@@ -186,9 +184,9 @@ def rewritten(text: str, names: Mapping[tuple[str, str], str]) -> str:
 
 
 def discarded(instructions: Sequence[Instruction]) -> frozenset[str]:
-    """Folders that RUN mounts and no layer keeps: targets of cache and tmpfs, without a leading /."""
-    mounts = [_mount(flag) for each in instructions for flag in each.flags if flag.startswith("--mount=")]
-    return frozenset(_target(mount).strip("/") for mount in mounts)
+    """Targets of the cache and tmpfs mounts of the image's own stages, without a leading /."""
+    flags = (flag for each in _of_image(instructions) for flag in each.flags)
+    return frozenset(_target(_mount(flag)).strip("/") for flag in flags if flag.startswith("--mount="))
 
 
 def platform_arguments(instructions: Sequence[Instruction], *, arch: str, host_arch: str) -> dict[str, str]:
@@ -201,6 +199,54 @@ def platform_arguments(instructions: Sequence[Instruction], *, arch: str, host_a
             values = {"PLATFORM": f"linux/{own}", "OS": "linux", "ARCH": own, "VARIANT": ""}
             found[name] = values[match[2]]
     return found
+
+
+def _of_image(instructions: Sequence[Instruction]) -> list[Instruction]:
+    """The instructions of the last stage and of the stages that it is FROM."""
+    stages: dict[str, list[Instruction]] = {}
+    current: list[Instruction] = []
+    for each, parent, name in _with_stages(instructions):
+        if each.keyword == "FROM":
+            current = stages[name] = [*stages.get(parent.lower(), ())]
+        current.append(each)
+    return current
+
+
+def _with_shells(
+    instructions: Sequence[Instruction], shells: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Instruction, str]]:
+    """Each instruction and the words of the shell, as JSON, that runs its command line."""
+    stages: dict[str, str] = {}
+    shell, current = _SHELL, ""
+    for each, parent, name in _with_stages(instructions):
+        if each.keyword == "FROM":
+            foreign = json.dumps([*shells[parent]]) if shells.get(parent) else _SHELL
+            shell, current = stages.get(parent.lower(), foreign), name
+        elif each.keyword == "SHELL":
+            shell = each.rest
+        stages[current] = shell
+        yield each, shell
+
+
+def _with_stages(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, str, str]]:
+    """Each instruction; what its stage is FROM, and the stage's name in lower case, "" without one."""
+    arguments: dict[str, str] = {}
+    parent = name = ""
+    begun = False
+    for each in instructions:
+        match each.keyword, each.rest.split():
+            case "ARG", words if not begun:
+                _declare(arguments, words)
+            case "FROM", [image, *alias]:
+                parent = _expand(image, arguments)
+                name, begun = alias[1].lower() if len(alias) > 1 else "", True
+        yield each, parent, name
+
+
+def _declare(arguments: dict[str, str], words: Sequence[str]) -> None:
+    """Take what ARG lines before the first FROM say; the last one counts."""
+    for name, _, default in (word.partition("=") for word in words):
+        arguments[name] = _expand(default.strip("\"'"), arguments)
 
 
 def _lines(text: str) -> list[str]:

@@ -15,7 +15,7 @@ import json
 import re
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -29,7 +29,9 @@ _NOISE = re.compile(
     r"|var/cache/apt/(pkgcache|srcpkgcache)\.bin|var/cache/apt/archives/.+|var/cache/ldconfig/aux-cache"
     r"|var/cache/debconf/[^/]+-old|var/lib/dpkg/[^/]+-old|var/lib/dbus/machine-id"
 )
-_OWN = {path.rpartition("/")[2] for path in (build_files.CONFIGURATION, build_files.SOURCES)}
+_OWN = (build_files.CONFIGURATION, build_files.SOURCES)
+_OWN_NAMES = {path.rpartition("/")[2] for path in _OWN}
+_OWN_MAX = 4096  # more than our files have
 _POLICY = build_files.POLICY.rpartition("/")[2]
 _XATTR = "SCHILY.xattr."
 _SECONDS_OF_DAY = 86400
@@ -41,6 +43,7 @@ _CONFIG_KEYS = (
     "Healthcheck", "OnBuild", "Shell", "StopTimeout", "ArgsEscaped",
 )  # fmt: skip
 _HISTORY_KEYS = ("author", "comment", "created_by", "empty_layer")
+_OWN_COMMAND = " #(nop) "  # the builder's history has it for each instruction but RUN
 _HASHED_SOURCE = re.compile(r"(file|dir|multi):[0-9a-f]{64}\b")
 
 
@@ -48,7 +51,8 @@ _HASHED_SOURCE = re.compile(r"(file|dir|multi):[0-9a-f]{64}\b")
 class Rules:
     """epoch: the latest time that files have, in seconds since 1970.
 
-    discarded: folders whose content no layer keeps. addresses: HOST:PORT, which no image may hold.
+    discarded: folders whose content no layer of a RUN line keeps.
+    addresses: HOST:PORT, which no image may hold.
     """
 
     ref: str
@@ -76,16 +80,19 @@ def image(
     """
     made: dict[str, Path] = {}
     diff_ids = []
+    old_config = json.loads(config)
+    of_run = _made_by_run(old_config.get("history") or (), len(layers))
     for number, (diff_id, path) in enumerate(layers):
         if diff_id in dropped:
             continue
         if diff_id not in kept:
             target = spool / f"layer-{number}.tar"
-            diff_id, path = layer(path, target, rules), target
+            own = rules if of_run[number] else replace(rules, discarded=())
+            diff_id, path = layer(path, target, own), target
         made[diff_id] = path
         diff_ids.append(diff_id)
     lost = [old in dropped for old, _ in layers]
-    new = _config(json.loads(config), diff_ids, lost, rules.epoch)
+    new = _config(old_config, diff_ids, lost, rules.epoch)
     if rules.holds_address(new):
         raise _address_kept(rules, "its configuration")
     return new, made
@@ -193,24 +200,29 @@ def _is_noise(archive: tarfile.TarFile, entry: tarfile.TarInfo, rules: Rules) ->
     """A trace of the build that no image needs. Deletions (.wh.NAME) stay, except those of our own files."""
     path = _path(entry)
     name = path.rpartition("/")[2]
-    if name.removeprefix(".wh.") in _OWN:  # wherever a COPY of a folder put it
+    if path.replace("/.wh.", "/") in _OWN or any(path.startswith(f"{each}/") for each in rules.discarded):
         return True
-    if any(path.startswith(f"{each}/") for each in rules.discarded):
-        return True
-    if entry.isdir() or name.startswith(".wh."):
+    if not (entry.isreg() or entry.islnk()) or name.startswith(".wh."):
         return False
-    if name == _POLICY and entry.isreg():
+    if entry.isreg() and (name == _POLICY or name in _OWN_NAMES):
         content = archive.extractfile(entry)
         assert content is not None
-        return content.read(len(build_files.POLICY_TEXT) + 1) == build_files.POLICY_TEXT
+        return _is_own(name, content.read(_OWN_MAX), rules)
     return _NOISE.fullmatch(path) is not None
 
 
+def _is_own(name: str, data: bytes, rules: Rules) -> bool:
+    """The content is that of our file of this name, wherever a COPY of a folder put it."""
+    return data == build_files.POLICY_TEXT if name == _POLICY else rules.holds_address(data)
+
+
 def _write(out: tarfile.TarFile, entry: tarfile.TarInfo, content: IO[bytes] | None, rules: Rules) -> None:
+    path = _path(entry)
     if content is None:
+        if rules.holds_address(entry.linkname.encode(errors="surrogateescape")):
+            raise _address_kept(rules, f"/{path}")
         out.addfile(entry)
         return
-    path = _path(entry)
     change = _CHANGES.get(path) or (_pyc if path.endswith(".pyc") else None)
     if change is not None:
         data = change(content.read(), rules.epoch)
@@ -227,12 +239,15 @@ def _pyc(data: bytes, epoch: int) -> bytes:
 
 
 def _shadow(data: bytes, epoch: int) -> bytes:
-    """shadow(5): the third field is the day of the last change of the password."""
+    """shadow(5): the third field is the day of the last change of the password; 0 asks for a new one."""
+    if epoch == 0:  # the image has no date
+        return data
+    latest = max(1, epoch // _SECONDS_OF_DAY)
     lines = []
     for line in data.split(b"\n"):
         fields = line.split(b":")
         if len(fields) > 2 and fields[2].isdigit():
-            fields[2] = b"%d" % min(int(fields[2]), epoch // _SECONDS_OF_DAY)
+            fields[2] = b"%d" % min(int(fields[2]), latest)
         lines.append(b":".join(fields))
     return b"\n".join(lines)
 
@@ -257,6 +272,13 @@ def _config(old: Mapping[str, Any], diff_ids: Sequence[str], lost: Sequence[bool
             "history": _history(old.get("history") or (), lost, created),
         }
     )
+
+
+def _made_by_run(history: Sequence[Mapping[str, Any]], count: int) -> list[bool]:
+    """Of each of count layers: a RUN line may have made it. The last entries are those of the last layers."""
+    commands = [str(entry.get("created_by")) for entry in history if not entry.get("empty_layer")]
+    found = [_OWN_COMMAND not in command for command in commands[max(0, len(commands) - count) :]]
+    return [True] * (count - len(found)) + found
 
 
 def _history(old: Sequence[Mapping[str, Any]], lost: Sequence[bool], created: str) -> list[dict[str, Any]]:

@@ -44,11 +44,20 @@ def _refuse(_: Path) -> None:
 def lookup(key: str) -> Built | None:
     """The image of this key; does not check that its layers are still there."""
     try:
-        entry = cache.cached(_KIND, key, _refuse)
+        config = _config(key)
     except _MissingError:
         return None
-    config = (entry / "config.json").read_bytes()
     return Built(config=config, diff_ids=tuple(json.loads(config)["rootfs"]["diff_ids"]))
+
+
+def _config(key: str) -> bytes:
+    def read() -> bytes:
+        return (cache.cached(_KIND, key, _refuse) / "config.json").read_bytes()
+
+    try:
+        return read()
+    except FileNotFoundError:  # another process has just replaced the entry
+        return read()
 
 
 def layers(built: Built) -> dict[str, Path] | None:

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
@@ -95,6 +97,43 @@ def test_as_a_proxy_it_forwards_requests_for_other_servers(address: str) -> None
 
 
 @pytest.mark.parametrize(
+    "target",
+    [
+        "http://[::1",
+        "http://x:abc/",
+        "http://x:99999/a",
+        "http://user@[x]:1/",
+        "http:///",
+    ],
+)
+def test_what_is_no_url_is_400_and_keeps_the_connection(address: str, target: str) -> None:
+    answers = asked(address, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n", "GET /no HTTP/1.1\r\n\r\n")
+
+    assert [answer.split()[1] for answer in answers] == ["400", "404"]
+
+
+@pytest.mark.parametrize(
+    ("path", "length"),
+    [("/debian/pool/a.deb", 3_000_000), ("/debian/dists/x/InRelease", 24), ("/debian/dists/x/Release", 0)],
+)
+def test_head_is_answered_as_get_without_the_content(address: str, path: str, length: int) -> None:
+    head, after = asked(address, f"HEAD {path} HTTP/1.1\r\n\r\n", "GET /no HTTP/1.1\r\n\r\n")
+
+    assert f"\r\nContent-Length: {length}\r\n" in head
+    assert " 404 " in after.splitlines()[0]
+
+
+@pytest.mark.parametrize("login", ["", "joe:p%40ss@", "other@"])
+@pytest.mark.parametrize("known", ["", "joe:p%40ss@"])
+def test_a_mirror_is_known_whatever_login_its_address_has(login: str, known: str) -> None:
+    mirrors = {"debian": f"http://{known}mirror.test:81/d", "security": "http://mirror.test:81/d-security"}
+
+    assert proxy._local(f"http://{login}mirror.test:81/d/pool/a?b", mirrors) == "/debian/pool/a?b"
+    assert proxy._local(f"http://{login}mirror.test:81/d-security/a", mirrors) == "/security/a"
+    assert proxy._local(f"http://{login}mirror.test/d/pool/a", mirrors) is None
+
+
+@pytest.mark.parametrize(
     "url",
     [
         f"http://snapshot.{DEBIAN}/debian/a", f"http://archive.{DEBIAN}/debian/a",
@@ -109,3 +148,18 @@ def get_through(proxy: str, url: str) -> bytes:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy}))
     with opener.open(url, timeout=10) as answer:
         return bytes(answer.read())
+
+
+def asked(address: str, *requests: str) -> list[str]:
+    """The heads of the answers to requests on one connection, which have no content."""
+    parts = urllib.parse.urlsplit(address)
+    with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=10) as connection:
+        answers = []
+        with connection.makefile("rb") as lines:
+            for request in requests:
+                connection.sendall(request.encode())
+                head = []
+                while (line := lines.readline()) not in (b"\r\n", b""):
+                    head.append(line.decode())
+                answers.append("".join(head))
+        return answers

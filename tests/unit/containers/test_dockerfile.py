@@ -63,6 +63,20 @@ def test_mounts_of_caches_are_left_out_and_their_content_is_not_kept() -> None:
     assert dockerfile.discarded(dockerfile.parse(text)) == {"var/cache/apt", "tmp"}
 
 
+@pytest.mark.parametrize(
+    ("stages", "found"),
+    [
+        ("FROM a AS build\n{mount}FROM b\nCOPY --from=build /out /app\n", set()),
+        ("ARG X=build\nFROM a AS Build\n{mount}FROM ${{X}} AS more\nFROM b\nFROM more\n", {"app/cache"}),
+        ("FROM a AS build\nFROM build AS more\n{mount}FROM build\n", set()),
+    ],
+)
+def test_mounts_of_stages_that_are_not_in_the_image_leave_it_alone(stages: str, found: set[str]) -> None:
+    text = stages.format(mount="RUN --mount=type=cache,target=/app/cache make\n")
+
+    assert dockerfile.discarded(dockerfile.parse(text)) == found
+
+
 def test_a_platform_of_arguments_is_that_of_the_build() -> None:
     text = "FROM --platform=$BUILDPLATFORM scratch AS a\nFROM --platform=linux/arm64 a\n"
 
@@ -88,6 +102,30 @@ def test_here_documents_of_run_are_given_to_the_shell() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("stages", "shell"),
+    [
+        ('FROM x:1 AS Base\nSHELL ["/bin/bash", "-ec"]\nFROM y:1\nFROM base\n', ["/bin/bash", "-ec"]),
+        ("ARG B=base\nFROM y:1 AS base\nFROM ${B} AS two\nFROM x:1\nFROM two\n", ["/bin/ash", "-c"]),
+        ("FROM --platform=linux/arm64 y:1\n", ["/bin/ash", "-c"]),
+        ('FROM y:1 AS base\nSHELL ["/bin/sh", "-xc"]\nFROM y:1\n', ["/bin/ash", "-c"]),
+        ('FROM x:1\nSHELL ["a"]\nFROM x:1 AS y\n', ["/bin/sh", "-c"]),
+    ],
+)
+def test_here_documents_run_in_the_shell_of_the_stage_or_image_that_a_stage_is_from(
+    stages: str, shell: list[str]
+) -> None:
+    text = f"{stages}RUN <<EOF\nls\nEOF\n"
+
+    (line,) = [
+        line
+        for line in dockerfile.rewritten(text, {}, shells={"y:1": ["/bin/ash", "-c"]}).splitlines()
+        if line.startswith("RUN")
+    ]
+
+    assert json.loads(line.removeprefix("RUN ")) == [*shell, "ls\n"]
+
+
 def test_images_get_other_names_also_where_arguments_compose_them() -> None:
     text = (
         "ARG NAME=x.test/a TAG=1\nFROM --platform=linux/amd64 $NAME:${TAG} AS one\nFROM one\n"
@@ -100,6 +138,14 @@ def test_images_get_other_names_also_where_arguments_compose_them() -> None:
         "FROM --platform=linux/amd64 new:1 AS one", "FROM one", "COPY --from=other:1 --chown=1 /b /c",
         "COPY --from=one /d /e",
     ]  # fmt: skip
+
+
+def test_the_default_of_a_platform_argument_stays_as_with_buildkit() -> None:
+    instructions = dockerfile.parse("FROM scratch\nARG TARGETARCH=riscv64\nARG TARGETOS\n")
+
+    found = dockerfile.platform_arguments(instructions, arch="arm64", host_arch="amd64")
+
+    assert found == {"TARGETOS": "linux"}
 
 
 def test_platform_arguments_have_the_values_that_buildkit_gives_them() -> None:

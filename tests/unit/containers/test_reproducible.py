@@ -20,7 +20,8 @@ DAY = EPOCH // 86400
 ADDRESS = "127.0.0.1:40001"
 RULES = Rules(ref="a.test/app:1", epoch=EPOCH, discarded=("root/.cache",), addresses=(ADDRESS,))
 
-Entry = tuple[str, bytes | str | None]  # path; content, target of a hard link, or a folder
+SYMLINK = "-> "
+Entry = tuple[str, bytes | str | None]  # path; content, target of a link ("-> ": symbolic), or a folder
 
 
 def tar(path: Path, entries: list[Entry], *, now: int = EPOCH + 99, user: str = "builder") -> Path:
@@ -32,7 +33,8 @@ def tar(path: Path, entries: list[Entry], *, now: int = EPOCH + 99, user: str = 
             if content is None:
                 entry.type = tarfile.DIRTYPE
             elif isinstance(content, str):
-                entry.type, entry.linkname = tarfile.LNKTYPE, content
+                entry.type = tarfile.SYMTYPE if content.startswith(SYMLINK) else tarfile.LNKTYPE
+                entry.linkname = content.removeprefix(SYMLINK)
             else:
                 entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content) if isinstance(content, bytes) else None)
@@ -99,10 +101,34 @@ def test_a_link_to_a_trace_keeps_its_content(layer: Any) -> None:
     assert layer([("var/log/dpkg.log", b"x"), ("kept", "var/log/dpkg.log")])[1] == {"kept": b"x"}
 
 
+def test_links_in_the_place_of_a_trace_are_kept(layer: Any) -> None:
+    links: list[Entry] = [
+        ("var/lib/dbus/machine-id", "-> /etc/machine-id"), ("var/log/apt/term.log", "-> /dev/null"),
+        ("var/log/dpkg.log", "-> /dev/null"),
+    ]  # fmt: skip
+
+    assert list(layer(links)[1]) == [name for name, _ in links]
+
+
+def test_files_of_the_user_that_have_a_name_of_ours_are_kept(layer: Any) -> None:
+    entries: list[Entry] = [
+        ("etc/apt/sources.list.d/goldsmith-build.list", b"deb http://x.test a main"),
+        ("srv/.wh.goldsmith-build.list", b""), ("srv/zz-goldsmith-build", b"mine" * 10_000),
+        ("srv/zz-goldsmith-build.d", None), ("usr/share/goldsmith-build.list", "-> other"),
+    ]  # fmt: skip
+
+    assert list(layer(entries)[1]) == [name for name, _ in entries[1:]]
+
+
+def test_a_link_that_keeps_the_address_of_the_build_is_refused(layer: Any) -> None:
+    with pytest.raises(BuildError, match=r"keeps the address .* in /etc/mirror"):
+        layer([("etc/mirror", f"-> http://{ADDRESS}/debian")])
+
+
 def test_files_of_the_build_are_not_kept_wherever_they_were_copied(layer: Any) -> None:
     _, found = layer([
         (build_files.CONFIGURATION, ADDRESS.encode()), ("copy/zz-goldsmith-build", ADDRESS.encode()),
-        (f"rootfs/{build_files.SOURCES}", b"deb"),
+        (f"rootfs/{build_files.SOURCES}", f"deb http://{ADDRESS}/debian".encode()),
         (build_files.POLICY, build_files.POLICY_TEXT), (f"rootfs/{build_files.POLICY}", b"#!/bin/sh\n"),
         ("etc/apt/apt.conf.d/.wh.zz-goldsmith-build", b""), ("etc/apt/apt.conf.d/50other", b"x"),
     ])  # fmt: skip
@@ -126,6 +152,18 @@ def test_dates_inside_files_are_not_later_than_those_of_files(layer: Any) -> Non
         "b.pyc": magic + bytes(4) + early + size,
         "hashed.pyc": magic + b"\x01\0\0\0" + late + late, "short.pyc": b"x",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("epoch", "day"), [(0, DAY), (1, 1), (86400, 1), (3 * 86400, 3)])
+def test_no_date_of_an_image_asks_for_a_new_password(epoch: int, day: int, tmp_path: Path) -> None:
+    source = tar(tmp_path / "in", [("etc/shadow", f"root:*:{DAY}:0:::::\nnew:!:0:0:::::\n".encode())])
+
+    reproducible.layer(source, tmp_path / "out", Rules(ref="a", epoch=epoch))
+
+    with tarfile.open(tmp_path / "out") as archive:
+        content = archive.extractfile("etc/shadow")
+        assert content is not None
+        assert content.read().decode() == f"root:*:{day}:0:::::\nnew:!:0:0:::::\n"
 
 
 @pytest.mark.parametrize("before", [0, (1 << 14) - 7, 100_000])
@@ -172,6 +210,34 @@ def test_the_configuration_names_nothing_of_the_builder_and_no_dropped_layer(tmp
              "created_by": "/bin/sh -c #(nop) COPY --chown=33:33multi in /a "},
         ],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "entries"),
+    [
+        ("/bin/sh -c npm ci", []),
+        ("|1 A=1 /bin/bash -c npm ci", []),
+        ("/bin/sh -c #(nop) COPY dir:0 in /root/.cache ", ["root/.cache/a"]),
+        ("/bin/bash -ec #(nop) WORKDIR /root/.cache/a", ["root/.cache/a"]),
+    ],
+)
+def test_only_layers_of_run_lose_the_content_of_mounted_folders(
+    command: str, entries: list[str], tmp_path: Path
+) -> None:
+    own = tar(tmp_path / "own", [("root/.cache/a", b"x")])
+    history = [
+        {"created_by": "ADD base.tar / # buildkit"}, {"created_by": "ENV A=1", "empty_layer": True},
+        {"created_by": command}, {"created_by": "/bin/sh -c true", "empty_layer": True},
+    ]  # fmt: skip
+    config = oci.canonical({"history": history})
+
+    _, files = reproducible.image(
+        config, [("base", own), ("own", own)], RULES, tmp_path, kept={"base"}, dropped=()
+    )
+
+    (_, made) = files.values()
+    with tarfile.open(made) as archive:
+        assert archive.getnames() == entries
 
 
 def test_a_configuration_that_keeps_the_address_of_the_build_is_refused(tmp_path: Path) -> None:
