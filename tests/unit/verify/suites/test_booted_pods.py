@@ -26,7 +26,7 @@ class Guest:
 
 
 def pod(name: str, namespace: str, *, is_up: bool) -> dict[str, Any]:
-    state = {"running": {}} if is_up else {"waiting": {}}
+    state: dict[str, Any] = {"running": {}} if is_up else {"waiting": {}}
     return {
         "metadata": {"name": name, "namespace": namespace}, "spec": {},
         "status": {
