@@ -44,7 +44,7 @@ class BuildDiff:
               "elements and files of elements -> what changed."),
     ]  # fmt: skip
     not_compared: Annotated[
-        tuple[NotCompared, ...], about("What may have changed too: it was not recorded, or is secret.")
+        tuple[NotCompared, ...], about("What may have changed too, because it was not recorded.")
     ] = ()
 
     @property

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-import http.client
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.apt import mirror, packages
@@ -23,25 +24,22 @@ from goldsmith.provenance import lockfile, outdated, spec_lock
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ImageSpec
 
-_EXPECTED = (GoldsmithError, OSError, ValueError, http.client.HTTPException)
 _CANNOT = "cannot tell what differs from the latest verified build"
 
 
 def note_differences(loaded: LoadedSpec, folder: Path) -> None:
     """Note the differences of the contents, as far as the build in folder came."""
-    try:
+    with _instead_of_raising():
         green = _green(folder)
         if green is None:
             progress.note(f"there is no verified build of {loaded.spec.name} to compare with")
         else:
             progress.note(build_diff.between(_finished(green), unfinished(loaded, folder)).text())
-    except _EXPECTED as e:
-        progress.note(f"{_CANNOT}: {e}")
 
 
 def note_packages(loaded: LoadedSpec, folder: Path, index: IndexState | None) -> None:
     """Note what Debian's index of this build offers instead of the packages of the latest verified one."""
-    try:
+    with _instead_of_raising():
         green = _green(folder)
         if green is None or index is None:
             return
@@ -54,8 +52,17 @@ def note_packages(loaded: LoadedSpec, folder: Path, index: IndexState | None) ->
         progress.note(f"packages of {green.name} that Debian's index has in another version: {len(moved)}")
         for each in moved:
             progress.note(f"  ~ {each.what} {each.locked} -> {each.found}")
-    except _EXPECTED as e:
+
+
+@contextlib.contextmanager
+def _instead_of_raising() -> Iterator[None]:
+    """Note an error of the comparison."""
+    try:
+        yield
+    except GoldsmithError as e:
         progress.note(f"{_CANNOT}: {e}")
+    except Exception as e:  # the build fails with its own error, which no error here may replace
+        progress.note(f"{_CANNOT}: {type(e).__name__}: {e}")
 
 
 def unfinished(loaded: LoadedSpec, folder: Path) -> Contents:

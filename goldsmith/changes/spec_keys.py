@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys of a rendered spec, each with its value as text: what two specs are compared by. No secrets.
+"""The keys of a rendered spec, each with its value as text: what two specs are compared by.
+
+A digest stands for a value that may be secret: environment, arguments and commands of pods, and what its name
+or the text itself says. It has 16 bits: many values have the same, so it says little of which one it was.
 
 A key is a path such as kubelet.version. An entry of a list has its name in it, and is a key itself:
 containers[a.test/web:1], containers[a.test/web:1].build, packages[vim].
@@ -7,6 +10,7 @@ containers[a.test/web:1], containers[a.test/web:1].build, packages[vim].
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,18 +22,24 @@ from goldsmith.spec import secret_words
 from goldsmith.spec.document import parse_document
 
 FILE = "spec.yaml"
-HIDDEN = "(hidden)"
 ORDER = " (order)"  # after the path of a list of named entries: their names in their order
 _ITEM = ", "  # between the items of a list in which the order counts
 _NAMES = ("ref", "name", "path")  # keys that name an entry of a list
+_DIGITS = 4  # of the digest of a hidden value: more of them would tell more of a short password
+_SETTINGS = frozenset({"allow-secrets", "keyring"})  # keys of the spec itself, which hold no secrets
+_POD = ("verify", "pods", "spec")
+_OF_COMMANDS = frozenset({"args", "command", "env", "httpHeaders"})  # anywhere in a pod's spec
 # Lists in which the order has no meaning.
 _UNORDERED = frozenset({
     "containers", "elements", "heat-agent.hooks", "packages", "publish.clouds", "publish.share",
     "publish.tags", "verify.allow-secrets", "verify.pods", "verify.tests",
 })  # fmt: skip
-# After a word of secrets: PASSWORD=x, "password": "x"; after an option: --password x. Not token:1.
+# After a likely word: PASSWORD=x, "password": "x"; after an option: --password x. Not token:1.
 _ASSIGNED = re.compile(r"""(["']?\s*=|["']\s*:|:\s|,\s)\s*\S""")
 _GIVEN = re.compile(r"\s+\S")
+_LIKELY = re.compile(secret_words.LIKELY, re.IGNORECASE)
+_LOGIN = re.compile(r"://[^/\s@]+@")
+_OPTION = re.compile(r"(?<!\S)-(?:p\s*\S|u\s*\S+:\S)")  # mysql -pPASSWORD, curl -u USER:PASSWORD
 
 
 def of_build(folder: Path) -> dict[str, str] | None:
@@ -46,12 +56,7 @@ def of_text(text: str) -> dict[str, str] | None:
     document = parse_document(text, lambda line: (FILE, line), in_c=True)
     if document.broken or not isinstance(document.data, dict):
         return None
-    return dict(sorted((path, _hidden(word, value)) for path, word, value in _flat("", "", document.data)))
-
-
-def is_hidden(value: str | None) -> bool:
-    """A value that is not shown, in whole or in part: two of them may differ though they look alike."""
-    return value is not None and HIDDEN in value
+    return dict(sorted(_shown(*each) for each in _flat("", (), document.data)))
 
 
 def only_order(key: str, old: str | None, new: str | None) -> bool:
@@ -61,44 +66,47 @@ def only_order(key: str, old: str | None, new: str | None) -> bool:
     return old is not None and new is not None and sorted(old.split(_ITEM)) == sorted(new.split(_ITEM))
 
 
-_Flat = Iterator[tuple[str, str, str]]  # path, the word that says what the value is, value
+_Words = tuple[str, ...]  # the keys that lead to a value: they say what it is
+_Flat = Iterator[tuple[str, _Words, str]]  # path, its words, value
 
 
-def _flat(path: str, word: str, value: Any) -> _Flat:  # noqa: ANN401 - YAML holds anything
+def _flat(path: str, words: _Words, value: Any) -> _Flat:  # noqa: ANN401 - YAML holds anything
     if isinstance(value, Mapping) and value:
-        for key, each in value.items():  # {name: A, value: 1} is a variable A
-            yield from _flat(
-                f"{path}.{key}" if path else str(key), word if key == "value" else str(key), each
-            )
+        yield from _flat_members(path, words, _name(value), value)
     elif isinstance(value, list) and value:
-        yield from _flat_list(path, word, value)
+        yield from _flat_list(path, words, value)
     else:
-        yield path, word, _text(value)
+        yield path, words, _text(value)
 
 
-def _flat_list(path: str, word: str, items: Sequence[Any]) -> _Flat:
+def _flat_members(path: str, words: _Words, name: str | None, members: Mapping[Any, Any]) -> _Flat:
+    for key, each in members.items():  # {name: A, value: 1} is a variable A
+        word = name if key == "value" and name else str(key)
+        yield from _flat(f"{path}.{key}" if path else str(key), (*words, word), each)
+
+
+def _flat_list(path: str, words: _Words, items: Sequence[Any]) -> _Flat:
     names = [_name(item) for item in items]
     if all(not isinstance(item, (Mapping, list)) for item in items):
         if path in _UNORDERED:
-            yield from ((f"{path}[{_text(item)}]", word, _text(item)) for item in items)
+            yield from ((f"{path}[{_text(item)}]", words, _text(item)) for item in items)
         else:
-            yield path, word, _ITEM.join(map(_text, items))
+            yield path, words, _ITEM.join(map(_text, items))
     elif all(names) and len(set(names)) == len(names):
         for name, item in zip(names, items, strict=True):
-            yield from _named(f"{path}[{name}]", str(name), item)
+            yield from _named(f"{path}[{name}]", words, str(name), item)
         if path not in _UNORDERED:
-            yield path + ORDER, "", _ITEM.join(map(str, names))
+            yield path + ORDER, (), _ITEM.join(map(str, names))
     else:
         for index, item in enumerate(items):
-            yield from _flat(f"{path}[{index}]", word, item)
+            yield from _flat(f"{path}[{index}]", words, item)
 
 
-def _named(path: str, name: str, item: Mapping[str, Any]) -> _Flat:
+def _named(path: str, words: _Words, name: str, item: Mapping[str, Any]) -> _Flat:
     """An entry of a list, and its keys; the one that names it is in the path already."""
-    yield path, "", name
+    yield path, (), name
     rest = {key: value for key, value in item.items() if not (key in _NAMES and value == name)}
-    if rest:
-        yield from _flat(path, name, rest)
+    yield from _flat_members(path, words, name, rest)
 
 
 def _name(item: Any) -> str | None:  # noqa: ANN401 - YAML holds anything
@@ -117,19 +125,33 @@ def _text(value: Any) -> str:  # noqa: ANN401 - YAML holds anything
     return json.dumps(value, default=str)
 
 
-def _hidden(word: str, value: str) -> str:
-    """The value without the secrets that may be in it."""
-    shown = secret_words.LOGIN_IN_URL.sub(f"://{HIDDEN}@", value)
-    is_text = value not in {"true", "false", "null"} and not value.isdigit()
-    if is_text and (secret_words.WORD.search(word) or _is_assigned(shown) or secrets.in_text(shown)):
-        return HIDDEN
-    return shown
+def _shown(path: str, words: _Words, value: str) -> tuple[str, str]:
+    """Path and value without the secrets that may be in them; an item of a list stands in its path, too."""
+    shown = _LOGIN.sub(lambda login: f"://{_digest(path, login[0])}@", value)
+    if _is_secret(words, shown):
+        shown = _digest(path, value)
+    item = f"[{value}]"
+    return (f"{path.removesuffix(item)}[{shown}]" if path.endswith(item) else path), shown
+
+
+def _is_secret(words: _Words, value: str) -> bool:
+    if words[: len(_POD)] == _POD and not _OF_COMMANDS.isdisjoint(words):
+        return True
+    if value in {"true", "false", "null"}:
+        return False
+    named = any(_LIKELY.search(word) for word in words if word not in _SETTINGS)
+    return bool(named or _is_assigned(value) or _OPTION.search(value) or secrets.in_text(value))
+
+
+def _digest(path: str, value: str) -> str:
+    """What a secret is compared by; its path is the salt, so elsewhere the same one has another."""
+    return f"(hidden {hashlib.sha256(json.dumps([path, value]).encode()).hexdigest()[:_DIGITS]})"
 
 
 def _is_assigned(text: str) -> bool:
     """A value follows a word of secrets. Words first: one pattern for both takes quadratic time."""
     return any(
-        secret_words.WORD.search(word[0])
+        _LIKELY.search(word[0])
         and (
             _ASSIGNED.match(text, word.end())
             or (text.startswith("-", max(word.start() - 1, 0)) and _GIVEN.match(text, word.end()))

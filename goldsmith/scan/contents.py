@@ -214,7 +214,7 @@ def _changes(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes | None]]:
         elif (member.isfile() or member.islnk()) and _DATABASES.fullmatch(path):
             source = archive.extractfile(member)  # none for a link to what is no file
             if source is not None:
-                yield path, source.read()
+                yield path, source.read(_MOST_COPYRIGHT if _LINKS.fullmatch(path) else -1)
         elif member.issym() and _LINKS.fullmatch(path):
             yield path, _IS_LINK + member.linkname.encode(errors="surrogateescape")
 

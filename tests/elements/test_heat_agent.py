@@ -575,7 +575,7 @@ def test_the_unit_sets_the_locale_that_os_collect_config_survives() -> None:
     assert os.access(FILES / "templates/etc/os-collect-config.conf", os.X_OK), "or it is taken for mustache"
 
 
-@pytest.mark.parametrize("configs", [3, [3], [{"actions": None}], [{"actions": 3}], {"a": 1}, "text"])
+@pytest.mark.parametrize("configs", [[], [{}], [{"actions": None}], [{"actions": 3}]])
 def test_a_component_with_odd_tools_has_nothing_to_do(tmp_path: Path, configs: object) -> None:
     entry = {"id": "a", "group": "component", "config": {"configs": configs}}
     (tmp_path / "metadata").write_text(json.dumps([entry]))
@@ -583,6 +583,32 @@ def test_a_component_with_odd_tools_has_nothing_to_do(tmp_path: Path, configs: o
     (found,) = deployment.read(tmp_path / "metadata") or ()
 
     assert found.idle
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ('"configs: [{tool: script}]"', "no mapping"), ("null", "no mapping"), ("[]", "no mapping"),
+        ('{"configs": 3}', "no mapping"), ('{"configs": [3]}', "no mapping"), ("{}", "no mapping"),
+        (DEEP, "no mapping"), (f'{{"configs": {DEEP}}}', "too deeply"),
+        (f'{{"configs": [{{"actions": ["DELETE"]}}, {DEEP}]}}', "too deeply"),
+        (f'{{"configs": [{{"actions": ["CREATE"], "config": {DEEP}}}]}}', "too deeply"),
+    ],
+)  # fmt: skip
+def test_a_component_whose_tools_cannot_be_read_has_a_problem(tmp_path: Path, config: str, why: str) -> None:
+    (tmp_path / "metadata").write_text(f'[{{"id": "a", "group": "component", "config": {config}}}]')
+
+    (found,) = deployment.read(tmp_path / "metadata") or ()
+
+    assert why in found.problem
+    assert not found.idle
+
+
+def test_a_component_whose_tools_cannot_be_read_is_answered(paths: Paths, heat: Heat) -> None:
+    run(paths, {**entry("a", heat), "group": "component", "config": "text"}, entry("b", heat))
+
+    assert [signal["deploy_status_code"] for signal in heat.signals] == [1, 0]
+    assert "no mapping with a list" in heat.signals[0]["deploy_stderr"]
 
 
 # Deployments that cannot be read, beside one that can

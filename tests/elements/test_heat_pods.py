@@ -689,6 +689,24 @@ def test_a_manifest_that_somebody_wrote_as_yaml_has_its_name_too(place: Place) -
     assert "pod web: the name is taken by a manifest of the image" in deploy(place, NGINX)["deploy_stderr"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 50_000 + "]" * 50_000, '{"a":' * 50_000 + "1" + "}" * 50_000, "a: " + "[" * 5000 + "]" * 5000,
+        '{"metadata": {"name": "x", "annotations": {"goldsmith.heat/deployment": [1]}}}',
+        '{"metadata": {"name": ["x"], "annotations": []}}', "a: &a [*a]", "!!python/tuple [1]",
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_an_odd_manifest_of_somebody_else_hides_no_other(place: Place, text: str) -> None:
+    deploy(place, pod("web"), name="first")
+    (place.manifests / "a.yaml").write_text(text)
+    folder = manifests.Folder(place.manifests, place.state)
+
+    assert folder.keys() == {"one/11112222333/first"}
+    assert folder.names_of_others("")["default", "web"] == "one/11112222333/first"
+
+
 def test_names_that_look_alike_are_no_file_of_another_deployment(place: Place) -> None:
     deploy(place, pod("api-x"), name="web")
     deploy(place, pod("x"), name="web-api")

@@ -37,6 +37,8 @@ _CERTIFICATES = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))  
 _ACCEPT = f"{oci.OCI_INDEX}, application/json"
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next\b')
 
+_PATH = re.compile(r"/(?!/)")  # anything else after the name of a host may make it another host
+
 
 class NotListedError(Exception):
     """The registry gives no list of referrers that can be used; the text says why."""
@@ -88,7 +90,7 @@ def listed(name: str, digest: str) -> Iterator[Descriptor]:
         data, links = api.get(path, left)
         left -= len(data)
         yield from _entries(data, host)
-        path = _next(links, path)
+        path = _next(links, path, host)
 
 
 def _entries(data: bytes, host: str) -> tuple[Descriptor, ...]:
@@ -101,12 +103,14 @@ def _entries(data: bytes, host: str) -> tuple[Descriptor, ...]:
     return found
 
 
-def _next(links: str, path: str) -> str:
-    """The next page's path; its host is always the registry, which has our login."""
+def _next(links: str, path: str, host: str) -> str:
+    """The next page's path; its host is always the registry, which has our login. Raises NotListedError."""
     found = _NEXT.search(links)
     if found is None:
         return ""
     target = urllib.parse.urlsplit(urllib.parse.urljoin(path, found[1]))
+    if not _PATH.match(target.path):
+        raise NotListedError(f"{host} names a next page that is no path: {found[1]}")
     return str(target._replace(scheme="", netloc="").geturl())
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from goldsmith.image.packages import PackageList
 from tests.support import samples
 
 SPEC = "name: mine\nembed: content-store\ndib-env: {DIB_X: '1'}\n"
+HIDDEN = re.compile(r"\(hidden [0-9a-f]{4}\)")
 EXECUTABLE = {"sha256": "7" * 64, "executable": True}
 
 
@@ -172,16 +174,16 @@ def test_a_spec_that_an_old_build_did_not_record_is_named_as_such() -> None:
     assert build_diff.between(build(spec=None), same).is_empty
 
 
-def test_a_secret_is_not_shown_and_not_said_to_be_the_same() -> None:
-    text = "publish: {{properties: {{api_key: {}}}}}\n"
+def test_a_secret_that_changed_is_named_and_not_shown() -> None:
+    text = "publish: {{properties: {{api_key: {}, b: {}}}}}\n"
 
-    diff = build_diff.between(build(spec=text.format("one")), build("new", spec=text.format("two")))
+    diff = build_diff.between(build(spec=text.format("one", 1)), build("new", spec=text.format("two", 1)))
+    same = build_diff.between(build(spec=text.format("one", 1)), build("new", spec=text.format("one", 2)))
 
-    assert lines(diff) == [
-        "  no differences in what was compared", "  not compared (1)",
-        "    ? publish.properties.api_key of the spec: its value is secret",
+    assert [HIDDEN.sub("(hidden)", line) for line in lines(diff)] == [
+        "  spec (1)", "    ~ publish.properties.api_key (hidden) -> (hidden)",
     ]  # fmt: skip
-    assert not diff.is_empty
+    assert lines(same) == ["  spec (1)", "    ~ publish.properties.b 1 -> 2"]
 
 
 def test_control_characters_in_a_key_do_not_reach_a_terminal() -> None:

@@ -95,6 +95,26 @@ def test_a_verified_build_that_cannot_be_read_hides_no_failure(
     assert all(line.startswith("cannot tell what differs from the latest verified build: ") for line in lines)
 
 
+def test_an_error_that_nobody_expects_does_not_replace_the_builds_own(
+    loaded: LoadedSpec, red: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MissingElementError(Exception):
+        """As diskimage-builder raises it, which is of no class that we know."""
+
+    def fail(*_: object) -> None:
+        raise MissingElementError("element vm-x not found")
+
+    monkeypatch.setattr("goldsmith.image.element_hashes.files", fail)
+    monkeypatch.setattr("goldsmith.provenance.lockfile.read", fail)
+
+    red_build.note_differences(loaded, red)
+    red_build.note_packages(loaded, red, IndexState(releases={}))
+
+    lines = told(capsys)
+    assert len(lines) == 2
+    assert all(line.endswith("verified build: MissingElementError: element vm-x not found") for line in lines)
+
+
 def index_of(date: str) -> IndexState:
     data = lzma.compress(LISTED.encode())
     listed = f" {hashlib.sha256(data).hexdigest()} {len(data)} main/binary-amd64/Packages.xz\n"

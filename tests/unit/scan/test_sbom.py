@@ -231,6 +231,20 @@ def test_licences_of_an_image_are_read_also_where_their_file_is_a_link(
     assert image.packages[0].licenses == found
 
 
+def test_of_a_long_copyright_file_of_an_image_the_beginning_is_read(
+    root: Path, write_image: WriteImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "_MOST_COPYRIGHT", len(COPYRIGHT))
+    copyright_file = f"{COPYRIGHT}\nFiles: x\nLicense: MIT\n"
+    status = f"{ZLIB_STATUS}\n{STATUS}"
+    write_image(tar({"var/lib/dpkg/status": status, "usr/share/doc/zlib1g/copyright": copyright_file}))
+
+    (image,) = contents.containers(root)
+
+    assert len(image.packages) == 3
+    assert {each for package in image.packages for each in package.licenses} == {"GPL-2.0-or-later"}
+
+
 def test_licences_of_the_host_are_read_also_where_their_folder_is_a_link(root: Path) -> None:
     (root / "usr/share/doc/bash").mkdir(parents=True)
     (root / "usr/share/doc/bash/copyright").write_text(COPYRIGHT)

@@ -18,6 +18,8 @@ from heat_config import given, nested
 COMPONENT = "component"  # OS::Heat::SoftwareComponent: one config with a tool for each action
 _LEVELS = 4  # the list, a deployment, its inputs, one of them: its value may be one that cannot be read
 
+_DEEP = "a part of it is nested too deeply"
+
 
 class MetadataError(Exception):
     """The metadata is not valid, so it is not what Heat sent."""
@@ -83,17 +85,32 @@ def _parse(entry: object) -> Deployment:
     if entry.get("group") == COMPONENT:
         tool = _tool(entry.get("config"), action)
         chosen = {**chosen, "group": (tool or {}).get("tool"), "config": (tool or {}).get("config", "")}
-    problem = ""
-    if not isinstance(given_inputs, list) or len(listed) < len(given_inputs):
-        problem = "its inputs are no list of mappings with a name each"
-    elif not _can_be_written(chosen):
-        problem = "a part of it is nested too deeply"
+    problem = _problem(given_inputs, listed, chosen)
+    if entry.get("group") == COMPONENT:
+        problem = problem or _problem_of_tools(entry.get("config"))
     name = str(entry.get("name") or inputs.get("deploy_resource_name") or entry["id"])
     return Deployment(
         id=entry["id"], key=_key(inputs, name, is_whole=not problem), name=name,
         group=str(chosen.get("group") or ""), action=action, inputs=inputs,
         for_hook={} if problem else chosen, idle=tool is None and not problem, problem=problem,
     )  # fmt: skip
+
+
+def _problem(given_inputs: object, listed: Sequence[object], chosen: Mapping[str, Any]) -> str:
+    if not isinstance(given_inputs, list) or len(listed) < len(given_inputs):
+        return "its inputs are no list of mappings with a name each"
+    return "" if _can_be_written(chosen) else _DEEP
+
+
+def _problem_of_tools(config: object) -> str:
+    """Why it is not known whether a component has something to do."""
+    tools = config.get("configs") if isinstance(config, dict) else None
+    items = tools if isinstance(tools, list) else [tools]
+    if nested.TOO_DEEP in (config, *items):
+        return _DEEP
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        return "the config of a component is no mapping with a list of mappings 'configs'"
+    return ""
 
 
 def _key(inputs: Mapping[str, Any], name: str, *, is_whole: bool) -> str:

@@ -158,8 +158,9 @@ class Folder:
                 text = path.read_text()
                 pod = _parsed(text)
                 notes = pod.get("metadata", {}).get("annotations") or {}
-                found.append((path.name, text, notes.get(KEY_ANNOTATION), name_of(pod)))
-            except (OSError, ValueError, AttributeError, yaml.YAMLError):
+                owner = notes.get(KEY_ANNOTATION)
+                found.append((path.name, text, owner if isinstance(owner, str) else None, name_of(pod)))
+            except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError):
                 continue
         return found
 

@@ -122,9 +122,19 @@ def server(guest: Host, expected: Expectations, settled: list[Key]) -> Pod:
 
 
 @pytest.fixture(scope="session")
-def neighbour(guest: Host, server: Pod, settled: list[Key]) -> Pod:
+def neighbour(guest: Host, expected: Expectations, server: Pod, settled: list[Key]) -> Pod:
     """Another pod in a network of its own: one of the spec if it has such a one that runs."""
-    return bridged(guest, settled) or the_pod(guest, NEIGHBOUR, OF_SUITES)
+    return wait_for_neighbour(guest, settled, expected.info.verify.pods_deadline_s * expected.slowness)
+
+
+def wait_for_neighbour(guest: Host, keys: list[Key], deadline_s: float) -> Pod:
+    """A pod of the spec, or the suites' own once it is ready; own_pods() decided which of them there is."""
+
+    def found() -> Pod | None:
+        own = all_ready(guest, [(OF_SUITES, NEIGHBOUR)]) or []
+        return bridged(guest, keys) or next(iter(own), None)
+
+    return wait_for(found, deadline_s) or the_pod(guest, NEIGHBOUR, OF_SUITES)
 
 
 def bridged(guest: Host, keys: list[Key]) -> Pod | None:

@@ -69,6 +69,20 @@ def test_further_pages_come_from_the_same_registry(registry: SmallRegistry, link
     assert listed(registry) == ["sha256:1", "sha256:2"]
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["http:@evil.test/x", "@evil.test/x", "//@evil.test/x", "http:////evil.test/x", "http:x", "http:.a.test"],
+)
+def test_a_next_page_that_could_lead_to_another_host_is_refused(registry: SmallRegistry, target: str) -> None:
+    registry.answers[PATH] = page("sha256:1", link=f'<{target}>; rel="next"')
+    found = referrers.listed(f"{registry.host}/team/app", DIGEST)
+
+    assert next(found).digest == "sha256:1"
+    with pytest.raises(NotListedError, match=r"names a next page that is no path|HTTP 404"):
+        next(found)
+    assert all(path.startswith("/") for path, _, _ in registry.asked)
+
+
 def test_what_the_first_page_lists_is_known_before_a_later_page_fails(registry: SmallRegistry) -> None:
     registry.answers[PATH] = page("sha256:1", link=f'<{PATH}?n=2>; rel="next"')
     found = referrers.listed(f"{registry.host}/team/app", DIGEST)
