@@ -23,6 +23,7 @@ from goldsmith.containers import (
     build_context,
     docker_save,
     dockerfile,
+    dockerfile_parser,
     engine_build,
     oci,
     registry,
@@ -251,8 +252,8 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
         built = store.lookup(by_ref[parent])
         assert built is not None
         load(resources.client, parent, built, resources.folder())
-    text = dockerfile.read(context.folder / "Dockerfile")
-    instructions = dockerfile.parse(text)
+    text = dockerfile_parser.read(context.folder / "Dockerfile")
+    instructions = dockerfile_parser.parse(text)
     local = {image: _from_store(resources, image) for image in context.foreign if registry.is_pinned(image)}
     used = [(each.keyword, image) for each, image in dockerfile.images(instructions)]
     about = [docker_save.inspect(resources.client, local.get(image, image)) for _, image in used]
@@ -284,7 +285,7 @@ def _docker_build(resources: BuildResources, context: Context, by_ref: Mapping[s
     )
 
 
-def _arguments(instructions: Sequence[dockerfile.Instruction], arch: str) -> dict[str, str]:
+def _arguments(instructions: Sequence[dockerfile_parser.Instruction], arch: str) -> dict[str, str]:
     """The host's proxies, which no image keeps, and the platform's arguments."""
     found = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
     return found | dockerfile.platform_arguments(instructions, arch=arch, host_arch=tools.host_arch() or arch)

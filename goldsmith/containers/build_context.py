@@ -15,7 +15,7 @@ from typing import IO, Protocol, cast
 
 from docker.utils.build import exclude_paths
 
-from goldsmith.containers import dockerfile
+from goldsmith.containers import dockerfile, dockerfile_parser
 from goldsmith.core.paths import project_root
 from goldsmith.errors import BuildError
 from goldsmith.spec.model import ContainerSpec
@@ -148,13 +148,13 @@ def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
     if (folder / ROOTFS).is_file():
         return Context(ref=ref, folder=folder, rootfs=True)
     try:
-        text = dockerfile.read(folder / "Dockerfile")
+        text = dockerfile_parser.read(folder / "Dockerfile")
     except OSError as e:
         raise BuildError(
             f"cannot build {ref}: {folder} has no Dockerfile",
             hint="correct the key 'build' of this container in the spec",
         ) from e
-    instructions = dockerfile.parse(text)
+    instructions = dockerfile_parser.parse(text)
     dockerfile.require_buildable(_shown(folder / "Dockerfile"), instructions)
     images = tuple(dict.fromkeys(image for _, image in dockerfile.images(instructions)))
     ours = tuple(image for image in images if _folder(image, folders, root) is not None)

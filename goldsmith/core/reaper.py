@@ -214,10 +214,18 @@ def _may_have_more(folder: Path) -> bool:
     and of a loop device whose file was in a file system that is gone.
     """
     lost = (Path(each.read_text().strip()) for each in Path("/sys/block").glob("loop*/loop/backing_file"))
-    return any(not path.exists() for path in lost) or any(
+    return any(_is_gone(path) for path in lost) or any(
         not os.access(f"/proc/{pid}/environ", os.R_OK) and os.fsencode(folder) in _bytes(pid, "cmdline")
         for pid in _pids()
     )
+
+
+def _is_gone(path: Path) -> bool:
+    """Nothing is there; a file in somebody else's private folder is not gone."""
+    try:
+        return not path.exists()
+    except PermissionError:
+        return False
 
 
 def _uses(pid: int, folder: Path) -> bool:

@@ -24,7 +24,7 @@ from tests.support.tiny_builds import TinyPlace
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
 
-_FIRST = ("test_main_job.py", "test_mutation.py", "test_publish.py")
+_FIRST = ("test_main_job.py", "test_mutation.py", "test_tiny.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if "verdict" in fixtures:
             return 4
-        return 1 if item.path.name in _FIRST else 2 if "acceptance" in fixtures else 3
+        second = (
+            "acceptance" in fixtures or item.path.name == "test_publish.py"
+        )  # which takes longest of its group
+        return 1 if item.path.name in _FIRST else 2 if second else 3
 
     items.sort(key=turn)
 

@@ -186,6 +186,7 @@ def test_what_its_owner_has_signed_is_published_alone(
         place.publish(tiny_build)
     finally:
         statement.unlink(missing_ok=True)
+        (tiny_build / attestation.BUNDLE).unlink(missing_ok=True)
     assert released(place) == [tiny_build.name]
 
 

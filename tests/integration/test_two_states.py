@@ -41,7 +41,7 @@ Apt = Callable[..., Path]
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A repository in its first state."""
-    made = Repository(tmp_path / "repository")
+    made = Repository(tmp_path / "r")
     made.publish(FIRST)
     monkeypatch.setattr(indexes, "KEYRING", made.keyring)
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))

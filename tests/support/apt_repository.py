@@ -27,7 +27,7 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder, self.keyring = folder / "files", folder / "keyring.gpg"
         self._scratch, self._made, self._until = folder / "made", 0, ""
-        self._home = folder / "gnupg"
+        self._home = folder / "g"  # short: gpg-agent has its sockets there
         self._home.mkdir(mode=0o700, parents=True)
         self._gpg("--quick-gen-key", "Archive of a test <archive@test.invalid>", "ed25519", "sign", "0")
         self._gpg("--output", self.keyring, "--export")

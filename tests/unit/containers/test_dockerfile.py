@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.containers import dockerfile
+from goldsmith.containers import dockerfile, dockerfile_parser
 from goldsmith.errors import BuildError
 
 SHOWN = Path("app/Dockerfile")
 
 
 def rewritten(text: str, names: dict[tuple[str, str], str] | None = None) -> list[str]:
-    dockerfile.require_buildable(SHOWN, dockerfile.parse(text))
+    dockerfile.require_buildable(SHOWN, dockerfile_parser.parse(text))
     return [line for line in dockerfile.rewritten(text, names or {}).splitlines() if line]
 
 
 def test_lines_are_continued_as_the_builder_does() -> None:
     text = "# escape=`\nFROM a\n\nrun x `\n  # why\n\n  y `  \n  z\nCOPY a\\ b /c\n"
 
-    found = [(each.line, each.end, each.keyword, each.rest) for each in dockerfile.parse(text)]
+    found = [(each.line, each.end, each.keyword, each.rest) for each in dockerfile_parser.parse(text)]
 
     assert found == [(2, 2, "FROM", "a"), (4, 8, "RUN", "x   y   z"), (9, 9, "COPY", "a\\ b /c")]
 
@@ -60,7 +60,7 @@ def test_mounts_of_caches_are_left_out_and_their_content_is_not_kept() -> None:
     )
 
     assert rewritten(text) == ["FROM scratch", "RUN apt-get update", "COPY --chown=1:1 a /a"]
-    assert dockerfile.discarded(dockerfile.parse(text)) == {"var/cache/apt", "tmp"}
+    assert dockerfile.discarded(dockerfile_parser.parse(text)) == {"var/cache/apt", "tmp"}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_mounts_of_caches_are_left_out_and_their_content_is_not_kept() -> None:
 def test_mounts_of_stages_that_are_not_in_the_image_leave_it_alone(stages: str, found: set[str]) -> None:
     text = stages.format(mount="RUN --mount=type=cache,target=/app/cache make\n")
 
-    assert dockerfile.discarded(dockerfile.parse(text)) == found
+    assert dockerfile.discarded(dockerfile_parser.parse(text)) == found
 
 
 def test_a_platform_of_arguments_is_that_of_the_build() -> None:
@@ -141,7 +141,7 @@ def test_images_get_other_names_also_where_arguments_compose_them() -> None:
 
 
 def test_the_default_of_a_platform_argument_stays_as_with_buildkit() -> None:
-    instructions = dockerfile.parse("FROM scratch\nARG TARGETARCH=riscv64\nARG TARGETOS\n")
+    instructions = dockerfile_parser.parse("FROM scratch\nARG TARGETARCH=riscv64\nARG TARGETOS\n")
 
     found = dockerfile.platform_arguments(instructions, arch="arm64", host_arch="amd64")
 
@@ -149,7 +149,9 @@ def test_the_default_of_a_platform_argument_stays_as_with_buildkit() -> None:
 
 
 def test_platform_arguments_have_the_values_that_buildkit_gives_them() -> None:
-    instructions = dockerfile.parse("ARG BUILDARCH\nFROM scratch\nARG TARGETARCH A=1\nARG TARGETPLATFORM\n")
+    instructions = dockerfile_parser.parse(
+        "ARG BUILDARCH\nFROM scratch\nARG TARGETARCH A=1\nARG TARGETPLATFORM\n"
+    )
 
     found = dockerfile.platform_arguments(instructions, arch="arm64", host_arch="amd64")
 
@@ -158,7 +160,7 @@ def test_platform_arguments_have_the_values_that_buildkit_gives_them() -> None:
 
 def images(text: str) -> list[str]:
     """The images that a Dockerfile which may be built uses."""
-    instructions = dockerfile.parse(text)
+    instructions = dockerfile_parser.parse(text)
     dockerfile.require_buildable(SHOWN, instructions)
     return [image for _, image in dockerfile.images(instructions)]
 
@@ -223,7 +225,7 @@ def test_a_byte_order_mark_hides_no_instruction(tmp_path: Path) -> None:
     path = tmp_path / "Dockerfile"
     path.write_bytes(b"\xef\xbb\xbfFROM evil\r\nRUN a\rb\n")
 
-    assert dockerfile.read(path) == "FROM evil\r\nRUN a\rb\n"
+    assert dockerfile_parser.read(path) == "FROM evil\r\nRUN a\rb\n"
 
 
 def test_a_dockerfile_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -231,4 +233,4 @@ def test_a_dockerfile_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"FROM a\n# \xff\n")
 
     with pytest.raises(BuildError, match="Dockerfile is not UTF-8 text"):
-        dockerfile.read(path)
+        dockerfile_parser.read(path)

@@ -105,7 +105,7 @@ def test_what_a_cloud_refuses_is_not_tried_again(
 
 def discovery_failure(cause: Exception) -> Exception:
     """As keystoneauth1 makes it of another error: the other one is its context."""
-    made = keystoneauth1.exceptions.DiscoveryFailure("Could not find versioned identity endpoints")
+    made: Exception = keystoneauth1.exceptions.DiscoveryFailure("Could not find versioned identity endpoints")
     made.__context__ = cause
     return made
 

@@ -200,3 +200,15 @@ def test_every_process_has_a_parent_that_is_known() -> None:
     family = reaper.parents()
 
     assert family[os.getpid()] == os.getppid()
+
+
+def test_a_file_in_somebody_elses_private_folder_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    assert reaper._is_gone(tmp_path / "nothing")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        assert not reaper._is_gone(tmp_path / "private" / "disk")

@@ -88,7 +88,9 @@ def test_a_record_has_the_keys_of_the_spec_and_the_packages_in_container_images(
     record = records.of_build(build)
 
     assert (plain.spec, plain.container_packages) == (None, None)
-    assert record.spec == {"dib-env.DB_PASSWORD": "(hidden)", "dib-env.DIB_X": "1"}
+    assert record.spec is not None
+    assert record.spec["dib-env.DIB_X"] == "1"
+    assert record.spec["dib-env.DB_PASSWORD"].startswith("(hidden ")
     assert record.container_packages == {"a/web:1": {"kernel": "1, 2", "nginx": "1.26"}}
     assert b"hunter2" not in gzip.decompress(record.packed())
     jsonschema.validate(json.loads(json.dumps(record.as_dict())), json_schema(ReleaseRecord))

@@ -20,12 +20,12 @@ from tests.soak.upstream_reasons import NOT_RUN, REASONS, Difference
 KNOWN = {"HookTest.test_other": Difference(reason="a path", shows="'/their/path'")}
 REPORT = """\
 <testsuites><testsuite name="pytest" tests="4">
-<testcase classname="tests.test_hook_script.HookScriptTest" name="test_hook" time="0.1"/>
-<testcase classname="tests.test_hook_script.HookScriptTest" name="test_hook_failed" time="0.1">
+<testcase classname="theirs.test_hook_script.HookScriptTest" name="test_hook" time="0.1"/>
+<testcase classname="theirs.test_hook_script.HookScriptTest" name="test_hook_failed" time="0.1">
 <failure message="MismatchError: 1 != 0">Traceback: last line</failure></testcase>
-<testcase classname="tests.test_hook_script.HookScriptTest" name="test_broken" time="0.1">
+<testcase classname="theirs.test_hook_script.HookScriptTest" name="test_broken" time="0.1">
 <error message="no fixtures">ImportError</error></testcase>
-<testcase classname="tests.test_hook_script.HookScriptTest" name="test_left_out" time="0.1">
+<testcase classname="theirs.test_hook_script.HookScriptTest" name="test_left_out" time="0.1">
 <skipped message="not here">why</skipped></testcase>
 </testsuite></testsuites>
 """
