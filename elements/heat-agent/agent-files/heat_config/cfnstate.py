@@ -99,7 +99,7 @@ class Asked(NamedTuple):
 def find(asked: Asked, state: State, *, program: str) -> dict[str, Any]:
     """The metadata: from Heat; else as last known here; else as at launch. Raises RefusedError.
 
-    That Heat was asked in vain is said on standard error.
+    A note on standard error says when Heat did not answer.
     """
     if asked.keys is not None:
         try:
