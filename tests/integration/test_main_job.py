@@ -57,7 +57,8 @@ def test_every_document_of_the_build_matches_its_schema(built: dict[str, Any]) -
     found = published.check_folder(Path(built["folder"]))
 
     assert found == {
-        f"goldsmith.{name}" for name in ("manifest", "images-lock", "packages", "secrets", "timings")
+        f"goldsmith.{name}"
+        for name in ("build-inputs", "images-lock", "manifest", "packages", "secrets", "timings")
     }
 
 
