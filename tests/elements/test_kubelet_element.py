@@ -143,7 +143,76 @@ def test_the_configurations_are_well_formed_and_the_api_is_closed() -> None:
     assert (kubelet["address"], kubelet["readOnlyPort"]) == ("127.0.0.1", 0)
     assert kubelet["authentication"]["anonymous"] == {"enabled": False}
     assert kubelet["authentication"]["x509"]["clientCAFile"] == "/etc/kubernetes/pki/ca.crt"
-    assert json.loads((FILES / "10-pods.conflist").read_text())["plugins"]
+
+
+def test_the_lists_of_plugins_differ_in_ipv6_alone() -> None:
+    dual, ipv4 = (
+        json.loads((FILES / f"pod-network-{name}.conflist").read_text()) for name in ("dual-stack", "ipv4")
+    )
+    bridge, portmap = dual["plugins"][:2]
+
+    assert bridge["ipam"]["ranges"].pop() == [{"subnet": "fd4b:9a1e:c688::/64"}]
+    assert bridge["ipam"]["routes"].pop() == {"dst": "::/0"}
+    assert portmap.pop("conditionsV6") == ["!", "-d", "::1/128"]
+    assert dual == ipv4
+
+
+@pytest.fixture
+def pod_network(installed: Path, tmp_path: Path) -> Callable[[str | None], Path]:
+    """pod_network(SETTING) runs what the kubelet's unit does first; the link for containerd.
+
+    SETTING: what the kernel's disable_ipv6 is for new interfaces; None: it has no IPv6.
+    """
+    assert run(installed / "install.d/50-kubelet").returncode == 0
+    conf = tmp_path / "proc/sys/net/ipv6/conf/default"
+
+    def start(setting: str | None) -> Path:
+        if setting is not None:
+            conf.mkdir(parents=True, exist_ok=True)
+            (conf / "disable_ipv6").write_text(f"{setting}\n")
+        done = subprocess.run(
+            ["sh", str(tmp_path / "root/usr/lib/goldsmith/pod-network")],
+            env={**os.environ, "PROC": str(tmp_path / "proc")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        return tmp_path / "root/etc/cni/net.d/10-pods.conflist"
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"), [("0", "dual-stack"), ("1", "ipv4"), (None, "ipv4"), ("", "ipv4")]
+)
+def test_pods_have_ipv6_where_the_machine_has_it(
+    pod_network: Callable[[str | None], Path], setting: str | None, name: str
+) -> None:
+    link = pod_network(setting)
+
+    assert link.read_bytes() == (FILES / f"pod-network-{name}.conflist").read_bytes()
+    assert [path.name for path in link.parent.iterdir()] == [link.name]
+
+
+def test_ipv6_that_is_switched_on_again_comes_back(pod_network: Callable[[str | None], Path]) -> None:
+    pod_network("1")
+    assert "::/0" in pod_network("0").read_text()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "none"])
+def test_a_pod_network_of_somebody_elses_stays(
+    pod_network: Callable[[str | None], Path], tmp_path: Path, kind: str
+) -> None:
+    link = pod_network("0")
+    link.unlink()
+    if kind == "file":
+        link.write_text("calico")
+    elif kind == "link":
+        link.symlink_to("/opt/cni/own.conflist")
+
+    again = pod_network("1")
+
+    assert not again.is_symlink() if kind != "link" else str(again.readlink()) == "/opt/cni/own.conflist"
+    assert (again.read_text() == "calico") if kind == "file" else not again.exists()
 
 
 def test_units_wait_for_what_they_need() -> None:
@@ -151,6 +220,7 @@ def test_units_wait_for_what_they_need() -> None:
         (FILES / f"{name}.service").read_text() for name in ("kubelet", "kubelet-certificates")
     )
 
+    assert "ExecStartPre=/usr/lib/goldsmith/pod-network\n" in kubelet
     assert re.search(r"^Requires=.*kubelet-certificates\.service", kubelet, re.MULTILINE)
     assert re.search(r"^After=.*kubelet-certificates\.service", kubelet, re.MULTILINE)
     assert "ConditionPathExists=!/etc/kubernetes/pki/client.crt" in certificates

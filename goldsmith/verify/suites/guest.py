@@ -13,6 +13,11 @@ from testinfra.host import Host
 
 T = TypeVar("T")
 SERVED_PORT = 8080  # of the suites' own servers
+# an expression of theirs: a socket that listens for IPv4, and for IPv6 where the kernel has it
+LISTENING = (
+    f'socket.create_server(("", {SERVED_PORT}), dualstack_ipv6=socket.has_dualstack_ipv6(),'
+    " family=socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)"
+)
 SERVER = "server"  # the pod of the suites with one
 OF_SUITES = "goldsmith-verify"  # namespace of the pods that the suites bring themselves
 _COMMAND_MAX = 16_000  # of one that gets another file: the limit is 128 KiB, and quotes are escaped

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import testinfra
 from guest import (
+    LISTENING,
     OF_SUITES,
     SERVED_PORT,
     SERVER,
@@ -36,7 +37,7 @@ NEIGHBOUR = "neighbour"
 _SERVER = f"""
 import signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # process 1 ends by no signal that it does not handle
-listening = socket.create_server(("", {SERVED_PORT}))
+listening = {LISTENING}
 while True:
     peer, _ = listening.accept()
     peer.sendall(b"served")

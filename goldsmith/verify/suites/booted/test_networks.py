@@ -6,25 +6,27 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
-from guest import SERVED_PORT, Pod, in_network_of, inside_of, is_ready, wait_for
+from guest import LISTENING, SERVED_PORT, Pod, in_network_of, inside_of, is_ready, wait_for
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
 
+# what the servers at argv[2:] send first, a line each
 _CONNECT = """
 import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as peer:
-    print(peer.recv(6).decode())
+for address in sys.argv[2:]:
+    with socket.create_connection((address, int(sys.argv[1])), 10) as peer:
+        print(peer.recv(6).decode())
 """
 _RESOLVE = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
 # Two servers of the outer world: one greets; one, at argv[2], answers questions for an address with argv[1]
 # (RFC 1035).
 _OUTER_SERVERS = f"""
 import socket, sys, threading
-greeting = socket.create_server(("", {SERVED_PORT}))
+greeting = {LISTENING}
 def greet():
     while True:
         peer, _ = greeting.accept()
@@ -42,7 +44,9 @@ while True:
     head = asked[:2] + b"\\x85\\0\\0\\1" + count + b"\\0\\0\\0\\0"
     names.sendto(head + question + (answer if kind == b"\\0\\1" else b""), client)
 """
-OUTER, NEAR, FAR = "goldsmith-verify", "192.0.2.1", "192.0.2.2"  # addresses for documentation, RFC 5737
+OUTER = "goldsmith-verify"
+NEAR, FAR = "192.0.2.1", "192.0.2.2"  # addresses for documentation, RFC 5737
+NEAR_6, FAR_6 = "2001:db8::1", "2001:db8::2"  # RFC 3849
 
 pytestmark = pytest.mark.needs("kubelet")
 
@@ -57,12 +61,22 @@ def nameserver(host: Host, server: Pod) -> str:
 
 
 @pytest.fixture(scope="module")
-def outer(host: Host, nameserver: str) -> Iterator[str]:
-    """An address in a network namespace of the guest that stands for the outer world; it knows no pods.
+def has_ipv6(host: Host) -> bool:
+    """Whether new interfaces of the machine have IPv6: somebody may have switched it off."""
+    return bool(host.run("cat /proc/sys/net/ipv6/conf/default/disable_ipv6").stdout.strip() == "0")
+
+
+@pytest.fixture(scope="module")
+def outer(host: Host, nameserver: str, has_ipv6: bool) -> Iterator[list[str]]:
+    """Addresses in a network namespace of the guest that stands for the outer world; it knows no pods.
 
     The pods' name server is there, too.
     """
     inside = f"ip -n {OUTER}"
+    of_ipv6 = (
+        f"ip address add {NEAR_6}/64 dev verify0 nodad",
+        f"{inside} address add {FAR_6}/64 dev verify1 nodad",
+    )
     commands = (
         f"ip netns add {OUTER}",
         f"ip link add verify0 type veth peer name verify1 netns {OUTER}",
@@ -73,6 +87,7 @@ def outer(host: Host, nameserver: str) -> Iterator[str]:
         f"{inside} link set lo up",
         f"{inside} link set verify1 up",
         f"ip route add {nameserver}/32 via {FAR}",
+        *(of_ipv6 if has_ipv6 else ()),
     )
     host.check_output(" && ".join(commands))
     host.check_output(
@@ -81,13 +96,20 @@ def outer(host: Host, nameserver: str) -> Iterator[str]:
     )
     listening = f"ip netns exec {OUTER} ss -Hln 'sport = :53 or sport = :{SERVED_PORT}'"
     assert wait_for(lambda: len(host.check_output(listening).splitlines()) == 2, 60)
-    yield FAR
+    yield [FAR, FAR_6] if has_ipv6 else [FAR]
     host.check_output(f"ip netns pids {OUTER} | xargs -r kill; ip netns delete {OUTER}")
 
 
-def connect(host: Host, address: str, port: int, *, prefix: str = "") -> str:
-    """What a server sends first."""
-    return str(host.check_output(f"{prefix} python3 -IS -c %s %s %s", _CONNECT, address, str(port))).strip()
+def connect(host: Host, addresses: Sequence[str], port: int, *, prefix: str = "") -> list[str]:
+    """What the server at each of the addresses sends first."""
+    words = " ".join(["%s"] * len(addresses))
+    said = host.check_output(f"{prefix} python3 -IS -c %s %s {words}", _CONNECT, str(port), *addresses)
+    return list(said.split())
+
+
+def addresses_of(pod: Pod) -> list[str]:
+    """The pod's addresses: of IPv4, and of IPv6."""
+    return [each["ip"] for each in pod["status"]["podIPs"]]
 
 
 def test_pod_of_the_suites_is_ready(server: Pod) -> None:
@@ -101,23 +123,47 @@ def test_host_port_is_reached_from_outside_the_vm(server: Pod, expected: Expecta
 
 
 def test_host_port_is_reached_from_the_vm_itself(host: Host, server: Pod, expected: Expectations) -> None:
-    assert connect(host, "127.0.0.1", expected.host_port) == "served"
+    assert connect(host, ["127.0.0.1"], expected.host_port) == ["served"]
 
 
-def test_pods_reach_each_other_and_the_host(host: Host, server: Pod, neighbour: Pod) -> None:
+def test_pods_have_ipv6_where_the_machine_has_it(server: Pod, has_ipv6: bool) -> None:
+    versions = [ipaddress.ip_address(address).version for address in addresses_of(server)]
+    assert versions == ([4, 6] if has_ipv6 else [4])
+
+
+def test_pods_reach_each_other_and_the_host(
+    host: Host, server: Pod, neighbour: Pod, expected: Expectations
+) -> None:
     inside = in_network_of(host, neighbour)
-    gateway = host.check_output(f"{inside} ip route show default").split()[2]
+    versions = [ipaddress.ip_address(address).version for address in addresses_of(neighbour)]
+    gateways = [host.check_output(f"{inside} ip -{v} route show default").split()[2] for v in versions]
 
-    assert connect(host, server["status"]["podIP"], SERVED_PORT, prefix=inside) == "served"
-    assert connect(host, gateway, 22, prefix=inside).startswith("SSH-")
+    assert connect(host, addresses_of(server), SERVED_PORT, prefix=inside) == ["served"] * len(versions)
+    assert connect(host, gateways, expected.host_port, prefix=inside) == ["served"] * len(versions)
+    assert all(said.startswith("SSH-") for said in connect(host, gateways, 22, prefix=inside))
+
+
+def test_a_pod_reaches_itself_at_its_host_port(host: Host, server: Pod, expected: Expectations) -> None:
+    inside = inside_of(host, server)
+    gateway = host.check_output(f"{in_network_of(host, server)} ip -4 route show default").split()[2]
+
+    assert connect(host, [gateway], expected.host_port, prefix=inside) == ["served"]
 
 
 def test_pods_ask_a_name_server_that_they_can_reach(nameserver: str) -> None:
     assert not ipaddress.ip_address(nameserver).is_loopback, "which is another one in each pod"
 
 
-def test_pods_resolve_names_and_reach_the_outer_world(host: Host, server: Pod, outer: str) -> None:
+def test_pods_resolve_names_and_reach_the_outer_world(host: Host, server: Pod, outer: list[str]) -> None:
     inside = inside_of(host, server)
 
-    assert host.check_output(f"{inside} python3 -IS -c %s outer.test", _RESOLVE).strip() == outer
-    assert connect(host, outer, SERVED_PORT, prefix=inside) == "outer!"
+    assert host.check_output(f"{inside} python3 -IS -c %s outer.test", _RESOLVE).strip() == FAR
+    assert connect(host, outer, SERVED_PORT, prefix=inside) == ["outer!"] * len(outer)
+
+
+def test_host_port_is_reached_from_the_outer_world(
+    host: Host, server: Pod, outer: list[str], expected: Expectations
+) -> None:
+    near = [NEAR, NEAR_6][: len(outer)]
+    said = connect(host, near, expected.host_port, prefix=f"ip netns exec {OUTER}")
+    assert said == ["served"] * len(near)
