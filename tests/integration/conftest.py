@@ -24,11 +24,11 @@ from tests.support.tiny_builds import TinyPlace
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
 
-_FIRST = ("test_main_job.py", "test_mutation.py", "test_tiny.py")
+_FIRST = ("test_main_job.py", "test_tiny.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first, then what matters most: the main job, and whether its verification finds faults.
+    """Fast tests first, then the main job, which most depends on.
 
     Then the acceptance test starts in the background, because its server boots slowly; its tests are last.
     """
