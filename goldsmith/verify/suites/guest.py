@@ -99,11 +99,6 @@ def in_network_of(host: Host, pod: Pod) -> str:
     return f"nsenter --net --target {_process_of(host, pod)}"
 
 
-def inside_of(host: Host, pod: Pod) -> str:
-    """The same for its network and its files."""
-    return f"nsenter --net --mount --target {_process_of(host, pod)}"
-
-
 def _process_of(host: Host, pod: Pod) -> str:
     """PID of a pod's first container that runs."""
     names = [

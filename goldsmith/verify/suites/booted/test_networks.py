@@ -6,22 +6,22 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
-from guest import LISTENING, SERVED_PORT, Pod, in_network_of, inside_of, is_ready, wait_for
+from guest import LISTENING, SERVED_PORT, Pod, in_network_of, is_ready, wait_for
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
 
-# what the servers at argv[2:] send first, a line each
+# what the servers at argv[1] argv[2], argv[3] argv[4], ... send first, a line each
 _CONNECT = """
 import socket, sys
-for address in sys.argv[2:]:
-    with socket.create_connection((address, int(sys.argv[1])), 10) as peer:
+words = iter(sys.argv[1:])
+for address, port in zip(words, words):
+    with socket.create_connection((address, int(port)), 10) as peer:
         print(peer.recv(6).decode())
 """
-_RESOLVE = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
 # Two servers of the outer world: one greets; one, at argv[2], answers questions for an address with argv[1]
 # (RFC 1035).
 _OUTER_SERVERS = f"""
@@ -52,9 +52,28 @@ pytestmark = pytest.mark.needs("kubelet")
 
 
 @pytest.fixture(scope="module")
-def nameserver(host: Host, server: Pod) -> str:
+def in_network(host: Host, server: Pod) -> str:
+    """The beginning of a command in the network of the suites' server."""
+    return in_network_of(host, server)
+
+
+@pytest.fixture(scope="module")
+def inside(in_network: str) -> str:
+    """The same, with its files too."""
+    return f"{in_network} --mount"
+
+
+@pytest.fixture(scope="module")
+def gateways(host: Host, in_network: str) -> list[str]:
+    """The VM's addresses in the pods' network: of IPv4, and of IPv6."""
+    routes = host.check_output(f"{in_network} sh -c 'ip -4 route show default; ip -6 route show default'")
+    return re.findall(r"via (\S+)", routes)
+
+
+@pytest.fixture(scope="module")
+def nameserver(host: Host, inside: str) -> str:
     """The first IPv4 server that the pod's resolv.conf names."""
-    text = host.check_output(f"{inside_of(host, server)} cat /etc/resolv.conf")
+    text = host.check_output(f"{inside} cat /etc/resolv.conf")
     found = re.search(r"^nameserver\s+([\d.]+)$", text, re.MULTILINE)
     assert found, f"the pod's resolv.conf names no server: {text}"
     return found[1]
@@ -89,22 +108,20 @@ def outer(host: Host, nameserver: str, has_ipv6: bool) -> Iterator[list[str]]:
         f"ip route add {nameserver}/32 via {FAR}",
         *(of_ipv6 if has_ipv6 else ()),
     )
-    host.check_output(" && ".join(commands))
-    host.check_output(
-        f"ip netns exec {OUTER} setsid python3 -IS -c %s {FAR} {nameserver} > /dev/null 2>&1 < /dev/null &",
-        _OUTER_SERVERS,
-    )
+    serve = f"ip netns exec {OUTER} setsid python3 -IS -c %s {FAR} {nameserver} > /dev/null 2>&1 < /dev/null"
+    host.check_output(" && ".join(commands) + f" && ({serve} &)", _OUTER_SERVERS)
     listening = f"ip netns exec {OUTER} ss -Hln 'sport = :53 or sport = :{SERVED_PORT}'"
     assert wait_for(lambda: len(host.check_output(listening).splitlines()) == 2, 60)
     yield [FAR, FAR_6] if has_ipv6 else [FAR]
     host.check_output(f"ip netns pids {OUTER} | xargs -r kill; ip netns delete {OUTER}")
 
 
-def connect(host: Host, addresses: Sequence[str], port: int, *, prefix: str = "") -> list[str]:
-    """What the server at each of the addresses sends first."""
-    words = " ".join(["%s"] * len(addresses))
-    said = host.check_output(f"{prefix} python3 -IS -c %s %s {words}", _CONNECT, str(port), *addresses)
-    return list(said.split())
+def connect(host: Host, prefix: str, *targets: tuple[str, int]) -> list[str]:
+    """What the servers at these addresses (or names) and ports send first."""
+    words = [str(word) for target in targets for word in target]
+    return list(
+        host.check_output(f"{prefix} python3 -IS -c %s{' %s' * len(words)}", _CONNECT, *words).split()
+    )
 
 
 def addresses_of(pod: Pod) -> list[str]:
@@ -123,47 +140,47 @@ def test_host_port_is_reached_from_outside_the_vm(server: Pod, expected: Expecta
 
 
 def test_host_port_is_reached_from_the_vm_itself(host: Host, server: Pod, expected: Expectations) -> None:
-    assert connect(host, ["127.0.0.1"], expected.host_port) == ["served"]
+    assert connect(host, "", ("127.0.0.1", expected.host_port)) == ["served"]
 
 
-def test_pods_have_ipv6_where_the_machine_has_it(server: Pod, has_ipv6: bool) -> None:
-    versions = [ipaddress.ip_address(address).version for address in addresses_of(server)]
-    assert versions == ([4, 6] if has_ipv6 else [4])
+def test_pods_have_ipv6_where_the_machine_has_it(server: Pod, gateways: list[str], has_ipv6: bool) -> None:
+    versions = [4, 6] if has_ipv6 else [4]
+
+    assert [ipaddress.ip_address(address).version for address in addresses_of(server)] == versions
+    assert [ipaddress.ip_address(address).version for address in gateways] == versions
 
 
 def test_pods_reach_each_other_and_the_host(
-    host: Host, server: Pod, neighbour: Pod, expected: Expectations
+    host: Host, server: Pod, neighbour: Pod, gateways: list[str], expected: Expectations
 ) -> None:
-    inside = in_network_of(host, neighbour)
-    versions = [ipaddress.ip_address(address).version for address in addresses_of(neighbour)]
-    gateways = [host.check_output(f"{inside} ip -{v} route show default").split()[2] for v in versions]
+    servers = [(address, SERVED_PORT) for address in addresses_of(server)]
+    at_host = [(gateway, expected.host_port) for gateway in gateways]
+    ssh = [(gateway, 22) for gateway in gateways]
 
-    assert connect(host, addresses_of(server), SERVED_PORT, prefix=inside) == ["served"] * len(versions)
-    assert connect(host, gateways, expected.host_port, prefix=inside) == ["served"] * len(versions)
-    assert all(said.startswith("SSH-") for said in connect(host, gateways, 22, prefix=inside))
+    said = connect(host, in_network_of(host, neighbour), *servers, *at_host, *ssh)
+
+    assert said[: -len(ssh)] == ["served"] * len([*servers, *at_host])
+    assert [greeting[:4] for greeting in said[-len(ssh) :]] == ["SSH-"] * len(ssh)
 
 
-def test_a_pod_reaches_itself_at_its_host_port(host: Host, server: Pod, expected: Expectations) -> None:
-    inside = inside_of(host, server)
-    gateway = host.check_output(f"{in_network_of(host, server)} ip -4 route show default").split()[2]
-
-    assert connect(host, [gateway], expected.host_port, prefix=inside) == ["served"]
+def test_a_pod_reaches_itself_at_its_host_port(
+    host: Host, inside: str, gateways: list[str], expected: Expectations
+) -> None:
+    said = connect(host, inside, *((gateway, expected.host_port) for gateway in gateways))
+    assert said == ["served"] * len(gateways)
 
 
 def test_pods_ask_a_name_server_that_they_can_reach(nameserver: str) -> None:
     assert not ipaddress.ip_address(nameserver).is_loopback, "which is another one in each pod"
 
 
-def test_pods_resolve_names_and_reach_the_outer_world(host: Host, server: Pod, outer: list[str]) -> None:
-    inside = inside_of(host, server)
-
-    assert host.check_output(f"{inside} python3 -IS -c %s outer.test", _RESOLVE).strip() == FAR
-    assert connect(host, outer, SERVED_PORT, prefix=inside) == ["outer!"] * len(outer)
+def test_pods_resolve_names_and_reach_the_outer_world(host: Host, inside: str, outer: list[str]) -> None:
+    said = connect(host, inside, *((address, SERVED_PORT) for address in ["outer.test", *outer]))
+    assert said == ["outer!"] * (1 + len(outer))
 
 
 def test_host_port_is_reached_from_the_outer_world(
-    host: Host, server: Pod, outer: list[str], expected: Expectations
+    host: Host, outer: list[str], expected: Expectations
 ) -> None:
-    near = [NEAR, NEAR_6][: len(outer)]
-    said = connect(host, near, expected.host_port, prefix=f"ip netns exec {OUTER}")
-    assert said == ["served"] * len(near)
+    near = [(address, expected.host_port) for address in [NEAR, NEAR_6][: len(outer)]]
+    assert connect(host, f"ip netns exec {OUTER}", *near) == ["served"] * len(near)
