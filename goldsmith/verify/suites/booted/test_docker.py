@@ -65,20 +65,25 @@ def test_hook_refuses_what_is_not_embedded(answer: Ask) -> None:
 
 @pytest.mark.needs("docker-cmd-hook")
 def test_hook_leaves_an_unchanged_container_alone_and_puts_back_one_whose_successor_fails(
-    answer: Ask, refs: dict[str, str]
+    host: Host, answer: Ask, refs: dict[str, str]
 ) -> None:
     ref = min(refs, key=lambda ref: bool(re.search(r"(^|/)pause[:@]", ref)))  # pause only where alone
-    first = answer({"one": {"image": ref}})
+    given = ["GREETING=hello, world", "LINES=one\ntwo"]  # docker's command gets them in two ways
+    one = {"image": ref, "environment": given}
+    first = answer({"one": one})
     assert first["deploy_status_code"] == 0, first
+    made = first["containers"]["one"]["id"]
 
-    again = answer({"one": {"image": ref}}, "UPDATE")
-    failed = answer({"one": {"image": ref, "command": ["/nowhere"]}}, "UPDATE")
-    after = answer({"one": {"image": ref}}, "UPDATE")
+    has = host.check_output("docker inspect --format %s %s", "{{json .Config.Env}}", made)
+    again = answer({"one": one}, "UPDATE")
+    failed = answer({"one": {**one, "command": ["/nowhere"]}}, "UPDATE")
+    after = answer({"one": one}, "UPDATE")
 
-    assert again["containers"]["one"]["id"] == first["containers"]["one"]["id"]
+    assert set(given) <= set(json.loads(has))
+    assert again["containers"]["one"]["id"] == made
     assert failed["deploy_status_code"] != 0
     assert "container one" in failed["deploy_stderr"]
-    assert after["containers"]["one"]["id"] == first["containers"]["one"]["id"]
+    assert after["containers"]["one"]["id"] == made
     assert after["containers"]["one"]["state"] == again["containers"]["one"]["state"], (
         "or it has ended by itself"
     )
