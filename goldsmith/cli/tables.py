@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text in columns that fits the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+
+WIDEST = 100
+_NARROWEST = 40
+_GAP = 2
+
+
+def width() -> int:
+    """Characters of a line: those of the terminal, at most 100; 100 where the output is no terminal."""
+    return max(_NARROWEST, min(shutil.get_terminal_size((WIDEST, 0)).columns, WIDEST))
+
+
+def pairs(rows: Collection[tuple[str, str]], width: int, *, indent: int = 2) -> Iterator[str]:
+    """Lines of a list of names with their explanations, which are wrapped beside the names.
+
+    A name that takes more than a third of the width has its explanation below it.
+    """
+    most = width // 3
+    column = max((len(name) for name, _ in rows if len(name) <= most), default=0)
+    start = indent + column + _GAP
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, width - start, break_long_words=False, break_on_hyphens=False)
+        beside = wrapped[:1] if len(name) <= column else []
+        yield f"{'':{indent}}{name:<{column + _GAP}}{''.join(beside)}".rstrip()
+        yield from (f"{'':{start}}{line}" for line in wrapped[len(beside) :])
+
+
+def paragraph(text: str, width: int) -> str:
+    """A text in lines of this width."""
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, spare: Sequence[str] = ()
+) -> list[str]:
+    """Lines of a table. spare: columns that go, one after the other, while it is wider than width."""
+    shown = list(head)
+    for column in ("", *spare):
+        shown = [name for name in shown if name != column]
+        lines = _lines(head, rows, shown)
+        if max(map(len, lines)) <= width:
+            break
+    return lines
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]], shown: Collection[str]) -> list[str]:
+    kept = [index for index, name in enumerate(head) if name in shown]
+    cells = [[row[index] for index in kept] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        (" " * _GAP).join(cell.ljust(each) for cell, each in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

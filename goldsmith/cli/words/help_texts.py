@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The help of a task, and the list of all tasks, as text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from invoke.parser.argument import Argument
+from invoke.parser.context import ParserContext, to_flag
+from invoke.tasks import Task
+
+from goldsmith.cli import tables
+from goldsmith.cli.words import descriptions, parsing
+from goldsmith.cli.words.descriptions import Group
+
+_VALUES: Mapping[str, str] = {  # name of an option -> what its value is called
+    "build": "ID", "to": "ID", "old": "ID", "new": "ID", "var": "NAME=VALUE", "out": "DIR", "record": "DIR",
+    "tests": "DIR", "key": "FILE", "signed-by": "FILE", "manifest": "FILE", "statement": "FILE",
+    "export": "FILE", "import": "FILE", "junit": "FILE", "report": "FILE", "procedure": "FILE",
+    "name": "NAME", "cloud": "NAME", "spec": "NAME", "accept-unsigned": "REASON", "accept-dirty": "REASON",
+    "from": "STAGE", "certificate": "UUID", "builder": "URI", "database": "PATH", "fail-on": "SEVERITY",
+    "upgrade": "PARTS", "services": "NAMES", "store-size": "MIB", "quota": "MIB", "memory": "MIB",
+    "deadline": "SECONDS", "cache-older-than": "DAYS",
+}  # fmt: skip
+_NUMBERS = (int, float)
+
+
+def of_program(program: str, tasks: Mapping[str, Task[Any]], width: int) -> str:
+    """What the program is for, and its tasks in groups."""
+    rows = {group: list[tuple[str, str]]() for group in Group}
+    for name, task in sorted(tasks.items()):
+        rows[descriptions.of(task).group].append((name, _summary(task)))
+    options = [
+        (", ".join(parsing.HELP), "show this list; after a task, how to use it: nothing is started"),
+        (", ".join(parsing.LIST), "the same list"),
+        (", ".join(parsing.VERSION), "show the version"),
+    ]
+    lines = [f"Usage: {program} TASK [WORD...] [OPTION...]"]
+    for group in Group:
+        lines += ["", f"{group.value}", *tables.pairs(rows[group], width)]
+    lines += ["", "Options", *tables.pairs(options, width), ""]
+    lines += [tables.paragraph(f"{program} TASK --help shows options, an example and exit codes.", width)]
+    return "\n".join(lines)
+
+
+def of_task(program: str, task: Task[Any], context: ParserContext, width: int) -> str:
+    """How to use a task."""
+    about = descriptions.of(task)
+    words = [(_word(a), a.help or "") for a in context.positional_args]
+    codes = [(str(code), text) for code, text in about.exit_codes().items()]
+    lines = [f"Usage: {' '.join([program, str(context.name), *_usage(context), '[OPTION...]'])}", ""]
+    lines += [tables.paragraph(" ".join((inspect.getdoc(task) or "").split()), width)]
+    lines += ["", "Example", f"  {program} {about.example}"]
+    if words:
+        lines += ["", "Words", *tables.pairs(words, width)]
+    lines += ["", "Options", *tables.pairs(list(_options(context)), width)]
+    lines += ["", "Exit codes", *tables.pairs(codes, width)]
+    return "\n".join(lines)
+
+
+def _summary(task: Task[Any]) -> str:
+    """The first sentence of its docstring."""
+    first = " ".join((inspect.getdoc(task) or "").split()).split(". ")[0]
+    return first.partition(": ")[0].rstrip(".")
+
+
+def _usage(context: ParserContext) -> Iterator[str]:
+    for argument in context.positional_args:
+        yield f"[{_word(argument)}]" if parsing.has_default(argument) else _word(argument)
+
+
+def _word(argument: Argument) -> str:
+    return str(argument.names[0]).upper()
+
+
+def _options(context: ParserContext) -> Iterator[tuple[str, str]]:
+    """With their values, in the order of the alphabet."""
+    inverse = {long: no for no, long in context.inverse_flags.items()}
+    for argument in sorted(context.args.values(), key=lambda each: str(each.names[0])):
+        if not argument.positional:
+            long, *short = (to_flag(name) for name in argument.names)
+            names = (
+                ", ".join([*short, inverse.get(long, long)]) if short else f"    {inverse.get(long, long)}"
+            )
+            yield f"{names}{_value(argument)}", argument.help or ""
+    yield ", ".join(parsing.HELP), "show this help; nothing is started"
+
+
+def _value(argument: Argument) -> str:
+    if not argument.takes_value:
+        return ""
+    name = _VALUES.get(argument.names[0], "N" if argument.kind in _NUMBERS else "VALUE")
+    return f"[={name}]" if argument.optional else f" {name}"
