@@ -11,7 +11,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
-from goldsmith.cli.common import JSON, NAME, OUT, VAR
+from goldsmith.cli.common import JSON, NAME, OUT, VAR, WIDE
 from goldsmith.cli.words.descriptions import Group, described
 from goldsmith.errors import SpecError
 
@@ -208,6 +208,35 @@ def schema(c: Context, document: Any = None) -> None:
 
     with common.reported():
         sys.stdout.write(published_schemas.text(document))
+
+
+@described(Group.look, "builds my-image --wide")
+@task(
+    positional=["name"],
+    help={"name": "the spec; default: all that have builds", "wide": WIDE, "out": OUT, "json": JSON},
+)
+def builds(c: Context, name: str = "", wide: bool = False, out: str = "", json: bool = False) -> None:
+    """List the builds in out/: verdict, date, size, commit, and where they were released from here."""
+    from goldsmith.cli import build_list
+    from goldsmith.core import paths
+    from goldsmith.spec import load
+
+    with common.reported(as_json=json):
+        found = build_list.find(paths.out_root(out), load.name_of(name))
+        if json:
+            common.print_document(found)
+        else:
+            print(found.as_text(wide=wide))
+
+
+@described(Group.look, "completion bash")
+@task(help={"shell": "bash, zsh or fish"})
+def completion(c: Context, shell: str) -> None:
+    """Print what makes a shell complete tasks, options and names; see docs/command-line.md."""
+    from goldsmith.cli.words import completion_scripts
+
+    with common.reported():
+        sys.stdout.write(completion_scripts.text(shell))
 
 
 @described(Group.build, "kubelet-bump 1.35.4", 4)

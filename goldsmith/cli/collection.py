@@ -28,6 +28,8 @@ def of(*modules: ModuleType) -> Collection:
     for module in modules:
         for value in vars(module).values():
             if isinstance(value, Task):
+                if made.transform(value.name) in made.tasks:
+                    raise ValueError(f"two tasks are called {value.name}")
                 value.auto_shortflags = False  # they would depend on the order of a task's options
                 made.add_task(value)
     return made

@@ -6,13 +6,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from goldsmith.cli.words import completion
+
 if TYPE_CHECKING:
     from invoke.collection import Collection
 
 
 def main(name: str = "goldsmith") -> None:
     """Run the task that sys.argv names. name: of this program, for help texts and hints."""
-    from goldsmith.cli.words.invoke_program import Program
+    if sys.argv[1:2] == [completion.OPTION]:
+        sys.exit(completion.main(sys.argv[2:]))
+    from goldsmith.cli.words.invoke_program import Program  # takes some 0.3 s, too long for a Tab
 
     Program(name).run(sys.argv)
 

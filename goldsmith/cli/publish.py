@@ -10,7 +10,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
-from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
+from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR, WIDE
 from goldsmith.cli.words.descriptions import Group, described
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def rollback(
     help={
         **_COMMON, "orphans": "list leftovers of interrupted publications, instead of releases",
         "clean": "delete the leftovers listed",
-        "force": "include leftovers that another machine may just be publishing",
+        "force": "include leftovers that another machine may just be publishing", "wide": WIDE,
     },
 )  # fmt: skip
 def images(
@@ -145,6 +145,7 @@ def images(
     orphans: bool = False,
     clean: bool = False,
     force: bool = False,
+    wide: bool = False,
     var: Any = None,
     out: str = "",
     record: str = "",
@@ -161,7 +162,7 @@ def images(
         if orphans or clean:
             output.show_orphans(found, cleaned=clean, as_json=json)
         else:
-            output.show_images(found, as_json=json)
+            output.show_images(found, as_json=json, wide=wide)
         publisher.require(found)
 
 

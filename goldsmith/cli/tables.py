@@ -37,11 +37,28 @@ def paragraph(text: str, width: int) -> str:
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
+def command(text: str, width: int) -> list[str]:
+    """The lines of a command, indented, to be copied as they are."""
+    lines = textwrap.wrap(text, width - 4, break_long_words=False, break_on_hyphens=False)
+    return ("  " + " \\\n    ".join(lines)).splitlines()
+
+
 def table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, spare: Sequence[str] = ()
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None,
+    wide: Collection[str] = (),
+    spare: Sequence[str] = (),
 ) -> list[str]:
-    """Lines of a table. spare: columns that go, one after the other, while it is wider than width."""
-    shown = list(head)
+    """Lines of a table. width: None for all columns, however wide that is.
+
+    wide: columns that are only shown then. spare: columns that go, one after the other, while the table is
+    wider than width.
+    """
+    if width is None:
+        return _lines(head, rows, head)
+    shown = [name for name in head if name not in wide]
     for column in ("", *spare):
         shown = [name for name in shown if name != column]
         lines = _lines(head, rows, shown)

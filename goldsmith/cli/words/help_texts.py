@@ -12,26 +12,15 @@ from invoke.parser.context import ParserContext, to_flag
 from invoke.tasks import Task
 
 from goldsmith.cli import tables
-from goldsmith.cli.words import descriptions, parsing
+from goldsmith.cli.words import descriptions, parsing, values
 from goldsmith.cli.words.descriptions import Group
-
-_VALUES: Mapping[str, str] = {  # name of an option -> what its value is called
-    "build": "ID", "to": "ID", "old": "ID", "new": "ID", "var": "NAME=VALUE", "out": "DIR", "record": "DIR",
-    "tests": "DIR", "key": "FILE", "signed-by": "FILE", "manifest": "FILE", "statement": "FILE",
-    "export": "FILE", "import": "FILE", "junit": "FILE", "report": "FILE", "procedure": "FILE",
-    "name": "NAME", "cloud": "NAME", "spec": "NAME", "accept-unsigned": "REASON", "accept-dirty": "REASON",
-    "from": "STAGE", "certificate": "UUID", "builder": "URI", "database": "PATH", "fail-on": "SEVERITY",
-    "upgrade": "PARTS", "services": "NAMES", "store-size": "MIB", "quota": "MIB", "memory": "MIB",
-    "deadline": "SECONDS", "cache-older-than": "DAYS",
-}  # fmt: skip
-_NUMBERS = (int, float)
 
 
 def of_program(program: str, tasks: Mapping[str, Task[Any]], width: int) -> str:
     """What the program is for, and its tasks in groups."""
     rows = {group: list[tuple[str, str]]() for group in Group}
     for name, task in sorted(tasks.items()):
-        rows[descriptions.of(task).group].append((name, _summary(task)))
+        rows[descriptions.of(task).group].append((name, values.summary(task)))
     options = [
         (", ".join(parsing.HELP), "show this list; after a task, how to use it: nothing is started"),
         (", ".join(parsing.LIST), "the same list"),
@@ -51,19 +40,15 @@ def of_task(program: str, task: Task[Any], context: ParserContext, width: int) -
     words = [(_word(a), a.help or "") for a in context.positional_args]
     codes = [(str(code), text) for code, text in about.exit_codes().items()]
     lines = [f"Usage: {' '.join([program, str(context.name), *_usage(context), '[OPTION...]'])}", ""]
-    lines += [tables.paragraph(" ".join((inspect.getdoc(task) or "").split()), width)]
-    lines += ["", "Example", f"  {program} {about.example}"]
+    text = " ".join((inspect.getdoc(task) or "").split()).replace("scripts/inv", program)
+    lines += [tables.paragraph(text, width)]
+    lines += ["", "Example", *tables.command(f"{program} {about.example}", width)]
     if words:
-        lines += ["", "Words", *tables.pairs(words, width)]
+        as_options = ", ".join(to_flag(a.names[0]) for a in context.positional_args)
+        lines += ["", f"Words (or as options: {as_options})", *tables.pairs(words, width)]
     lines += ["", "Options", *tables.pairs(list(_options(context)), width)]
     lines += ["", "Exit codes", *tables.pairs(codes, width)]
     return "\n".join(lines)
-
-
-def _summary(task: Task[Any]) -> str:
-    """The first sentence of its docstring."""
-    first = " ".join((inspect.getdoc(task) or "").split()).split(". ")[0]
-    return first.partition(": ")[0].rstrip(".")
 
 
 def _usage(context: ParserContext) -> Iterator[str]:
@@ -84,12 +69,12 @@ def _options(context: ParserContext) -> Iterator[tuple[str, str]]:
             names = (
                 ", ".join([*short, inverse.get(long, long)]) if short else f"    {inverse.get(long, long)}"
             )
-            yield f"{names}{_value(argument)}", argument.help or ""
+            yield f"{names}{_value(str(context.name), argument)}", argument.help or ""
     yield ", ".join(parsing.HELP), "show this help; nothing is started"
 
 
-def _value(argument: Argument) -> str:
+def _value(task: str, argument: Argument) -> str:
     if not argument.takes_value:
         return ""
-    name = _VALUES.get(argument.names[0], "N" if argument.kind in _NUMBERS else "VALUE")
+    name = values.of(task, argument).name
     return f"[={name}]" if argument.optional else f" {name}"
