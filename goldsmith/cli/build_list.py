@@ -21,7 +21,8 @@ from goldsmith.publish import journal
 from goldsmith.publish.journal import EntryState, JournalEntry
 
 _HEAD = (
-    "build", "verdict", build_folders.LATEST, "started", "size", "commit", "released", "tests", "kubelet", "signed",
+    "build", "verdict", build_folders.LATEST, "started", "size", "commit", "released", "tests", "kubelet",
+    "signed",
 )  # fmt: skip
 _WIDE = ("tests", "kubelet", "signed")
 _SPARE = ("commit", "started", build_folders.LATEST, "size")

@@ -32,9 +32,12 @@ def pairs(rows: Collection[tuple[str, str]], width: int, *, indent: int = 2) -> 
         yield from (f"{'':{start}}{line}" for line in wrapped[len(beside) :])
 
 
-def paragraph(text: str, width: int) -> str:
-    """A text in lines of this width."""
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+def paragraph(text: str, width: int, *, indent: int = 0) -> str:
+    """A text in lines of this width. indent: of all lines but the first."""
+    further = " " * indent
+    return textwrap.fill(
+        text, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def command(text: str, width: int) -> list[str]:

@@ -39,7 +39,8 @@ def of_task(program: str, task: Task[Any], context: ParserContext, width: int) -
     about = descriptions.of(task)
     words = [(_word(a), a.help or "") for a in context.positional_args]
     codes = [(str(code), text) for code, text in about.exit_codes().items()]
-    lines = [f"Usage: {' '.join([program, str(context.name), *_usage(context), '[OPTION...]'])}", ""]
+    usage = ["Usage:", program, str(context.name), *_usage(context), "[OPTION...]"]
+    lines = [tables.paragraph(" ".join(usage), width, indent=len("Usage: ")), ""]
     text = " ".join((inspect.getdoc(task) or "").split()).replace("scripts/inv", program)
     lines += [tables.paragraph(text, width)]
     lines += ["", "Example", *tables.command(f"{program} {about.example}", width)]

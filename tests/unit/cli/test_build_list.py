@@ -147,7 +147,8 @@ def test_builds_of_one_spec_only(tmp_path: Path) -> None:
 
     answer = build_list.find(tmp_path, "other")
 
-    assert (answer.specs.keys(), answer.others) == ({"other"}, {})
+    assert answer.specs.keys() == {"other"}
+    assert answer.others == {}
     with pytest.raises(SpecError, match="no builds of another in") as e:
         build_list.find(tmp_path, "another")
     assert e.value.hint == "there are builds of: mine, other"
