@@ -67,13 +67,15 @@ def plan_as_text(plan: PlanAnswer) -> str:
 
 
 def as_lines(checks: Sequence[Check]) -> str:
-    """The checks of doctor as text: a line for each, and one more for its remedy."""
-    width = max((len(check.name) for check in checks), default=0)
-    lines = []
-    for check in checks:
-        lines.append(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.found}")
+    """The checks of doctor as text: a paragraph for each, and one more line for its remedy, to be copied."""
+    width = tables.width()
+    names = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}" for check in checks]
+    start = tables.start_of_text(names, width, indent=0)
+    lines: list[str] = []
+    for name, check in zip(names, checks, strict=True):
+        lines += tables.pairs([(name, check.found)], width, indent=0, start=start)
         if check.remedy:
-            lines.append(f"{'':6}{'':<{width}}  -> {check.remedy}")
+            lines.append(f"{'':{start}}-> {check.remedy}")
     return "\n".join(lines)
 
 

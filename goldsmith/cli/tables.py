@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 WIDEST = 100
 _NARROWEST = 40
@@ -17,19 +17,26 @@ def width() -> int:
     return max(_NARROWEST, min(shutil.get_terminal_size((WIDEST, 0)).columns, WIDEST))
 
 
-def pairs(rows: Collection[tuple[str, str]], width: int, *, indent: int = 2) -> Iterator[str]:
+def pairs(
+    rows: Collection[tuple[str, str]], width: int, *, indent: int = 2, start: int | None = None
+) -> Iterator[str]:
     """Lines of a list of names with their explanations, which are wrapped beside the names.
 
-    A name that takes more than a third of the width has its explanation below it.
+    A name that takes more than a third of the width has its explanation below it. start: of explanations,
+    where it is not that of start_of_text().
     """
-    most = width // 3
-    column = max((len(name) for name, _ in rows if len(name) <= most), default=0)
-    start = indent + column + _GAP
+    start = start_of_text([name for name, _ in rows], width, indent=indent) if start is None else start
+    column = start - indent
     for name, text in rows:
         wrapped = textwrap.wrap(text, width - start, break_long_words=False, break_on_hyphens=False)
-        beside = wrapped[:1] if len(name) <= column else []
-        yield f"{'':{indent}}{name:<{column + _GAP}}{''.join(beside)}".rstrip()
+        beside = wrapped[:1] if len(name) <= column - _GAP else []
+        yield f"{'':{indent}}{name:<{column}}{''.join(beside)}".rstrip()
         yield from (f"{'':{start}}{line}" for line in wrapped[len(beside) :])
+
+
+def start_of_text(names: Iterable[str], width: int, *, indent: int = 2) -> int:
+    """Where pairs() begins the explanations of these names."""
+    return indent + max((len(name) for name in names if len(name) <= width // 3), default=0) + _GAP
 
 
 def paragraph(text: str, width: int, *, indent: int = 0) -> str:
