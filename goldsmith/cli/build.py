@@ -166,7 +166,7 @@ def verify_image(
         verdict.require(target)
 
 
-@described(Group.build, "boot my-image", 4, 5)
+@described(Group.build, "boot my-image", 4, 5, meaning={0: "done; else the exit status of the shell"})
 @task(
     positional=["name"],
     help={"name": "NAME of a spec, to boot its latest build, or the path of a disk image",

@@ -13,7 +13,7 @@ from goldsmith.cli.common import JSON
 from goldsmith.cli.words.descriptions import Group, described
 
 
-@described(Group.release, "verify-heat my-image --cloud production", 4, 7, 8, 9)
+@described(Group.release, "verify-heat my-image --cloud production", 4, 6, 8, 9)
 @task(
     positional=["name"],
     help={

@@ -15,6 +15,7 @@ import goldsmith
 from goldsmith.cli import collection, common, tables
 from goldsmith.cli.words import help_texts, parsing
 from goldsmith.cli.words.parsing import Asked, Call
+from goldsmith.errors import SpecError
 
 
 class Program(invoke.program.Program):
@@ -71,6 +72,11 @@ def take_over() -> None:
         if self.args.complete.value:  # Invoke's own completion
             own(self)
             return
+        with common.reported(as_json=parsing.wants_json(self.core.unparsed)):
+            if self.args.dry.value:
+                raise SpecError(
+                    "--dry does not keep a task from running", hint="see: scripts/inv plan --help"
+                )
         asked = self.args.help.value
         words = [*(["--help", asked] if isinstance(asked, str) else []), *self.core.unparsed]
         Program("invoke").run([self.argv[0], *words])

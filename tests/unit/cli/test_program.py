@@ -113,6 +113,18 @@ def test_plain_invoke_reads_words_as_we_do(
     assert out.startswith("" if starts else "Usage: invoke ")
 
 
+def test_plain_invoke_promises_no_dry_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project_root())
+
+    with pytest.raises(SystemExit) as e:
+        invoke.main.program.run(["invoke", "--dry", "build-image"])
+
+    assert e.value.code == 2
+    assert "--dry does not keep a task from running" in capsys.readouterr().err
+
+
 def at_a_terminal(columns: int, out: Path, *words: str) -> str:
     """What a terminal of this width shows: no line of it is wider, and nothing has a colour."""
     ours, theirs = os.openpty()
