@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,7 +149,10 @@ def _build_folders(out: Path, folder: Path, others: dict[str, str]) -> Iterator[
     """Build folders of a spec, the oldest first; what else is there goes to others."""
     for path in _entries(folder, folder.name, others):
         if build_folders.is_id(path.name) and path.is_dir() and not path.is_symlink():
-            yield path
+            if os.access(path, os.R_OK | os.X_OK):
+                yield path
+            else:
+                others[str(path.relative_to(out))] = "it cannot be read: no permission"
         elif path.name != build_folders.LATEST:
             others[str(path.relative_to(out))] = "its name is no ID of a build, or it is no folder"
 

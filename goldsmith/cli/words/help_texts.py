@@ -27,8 +27,8 @@ def of_program(program: str, tasks: Mapping[str, Task[Any]], width: int) -> str:
         (", ".join(parsing.VERSION), "show the version"),
     ]
     lines = [f"Usage: {program} TASK [WORD...] [OPTION...]"]
-    for group in Group:
-        lines += ["", f"{group.value}", *tables.pairs(rows[group], width)]
+    for group in (group for group in Group if rows[group]):
+        lines += ["", group.value, *tables.pairs(rows[group], width)]
     lines += ["", "Options", *tables.pairs(options, width), ""]
     lines += [tables.paragraph(f"{program} TASK --help shows options, an example and exit codes.", width)]
     return "\n".join(lines)

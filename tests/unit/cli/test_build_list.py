@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,17 @@ def test_a_folder_that_nobody_may_read_is_named(tmp_path: Path, monkeypatch: pyt
 
     assert answer.specs.keys() == {"mine"}
     assert answer.others == {"theirs": "it cannot be read: denied"}
+
+
+def test_a_build_that_nobody_may_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for build in (FIRST, SECOND):
+        samples.build(tmp_path / "mine" / build)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != FIRST)
+
+    answer = build_list.find(tmp_path)
+
+    assert [build.build_id for build in answer.specs["mine"]] == [SECOND]
+    assert answer.others == {f"mine/{FIRST}": "it cannot be read: no permission"}
 
 
 def test_builds_of_one_spec_only(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_help_of_a_task_says_how_to_call_it() -> None:
 def test_words_that_have_a_default_stand_in_brackets_and_inverse_options_as_they_are_typed() -> None:
     assert of_task("build-image").startswith("Usage: goldsmith build-image [NAME] [OPTION...]\n")
     assert of_task("builds").startswith("Usage: goldsmith builds [NAME] [OPTION...]\n")
-    assert of_task("diff").startswith("Usage: goldsmith diff OLD NEW [OPTION...]\n")
+    assert of_task("cloud-service").startswith("Usage: goldsmith cloud-service ACTION SERVICE [OPTION...]\n")
     assert of_task("lint").startswith("Usage: goldsmith lint [OPTION...]\n")
     assert "\n      --no-config-drive " in of_task("verify-heat")
     assert "\n      --upgrade[=PARTS]  parts of" in of_task("lock")
@@ -66,5 +66,7 @@ def test_all_tasks_are_listed_once_in_groups() -> None:
         (at,) = [index for index, line in enumerate(lines) if line.startswith(f"  {name} ")]
         heading = next(line for line in reversed(lines[:at]) if not line.startswith(" "))
         assert heading == descriptions.of(task).group.value
+    fewer = help_texts.of_program("goldsmith", {"plan": TASKS["plan"]}, 100).splitlines()
+    assert [line for line in fewer if line in {group.value for group in Group}] == [Group.look.value]
     assert lines[0] == "Usage: goldsmith TASK [WORD...] [OPTION...]"
     assert lines[-1] == "goldsmith TASK --help shows options, an example and exit codes."
