@@ -94,17 +94,18 @@ class BuildsAnswer(Document):
 
     def as_text(self, *, wide: bool = False) -> str:
         """For people. wide: all columns, however wide the table gets."""
+        builds = [build for each in self.specs.values() for build in each]
+        width = None if wide else tables.width()
+        head, *rows = tables.blocks(
+            _HEAD, [build.cells() for build in builds], width=width, wide=_WIDE, spare=_SPARE
+        )
+        shown = dict(zip((build.folder for build in builds), rows, strict=True))
         lines = []
-        for name, builds in self.specs.items():
-            lines += [f"{name}:", *_table(builds, wide=wide)]
-            lines += [f"  {line}" for build in builds for line in build.problems]
+        for name, found in self.specs.items():
+            lines += [f"{name}:", *head, *(line for build in found for line in shown[build.folder])]
+            lines += [f"  {problem}" for build in found for problem in build.problems]
         lines += [f"no build: {self.out / path}: {why}" for path, why in self.others.items()]
         return "\n".join(lines or [f"no builds in {self.out}"])
-
-
-def _table(builds: Collection[ListedBuild], *, wide: bool) -> list[str]:
-    rows = [build.cells() for build in builds]
-    return tables.table(_HEAD, rows, width=None if wide else tables.width(), wide=_WIDE, spare=_SPARE)
 
 
 def find(out: Path, name: str = "") -> BuildsAnswer:
@@ -139,7 +140,7 @@ def _folders(out: Path, name: str, others: dict[str, str]) -> Iterator[Path]:
 
 
 def _hint(out: Path, name: str) -> str:
-    there = sorted(path.name for path in out.glob("*/") if not build_folders.is_of_a_task(path))
+    there = sorted({path.parent.name for path in out.glob("*/*/") if build_folders.is_id(path.name)})
     if there:
         return f"there are builds of: {', '.join(there)}"
     return f"run: scripts/inv build-image {name}, or name the folder that has its builds: --out"

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
@@ -22,7 +24,7 @@ def pairs(
 ) -> Iterator[str]:
     """Lines of a list of names with their explanations, which are wrapped beside the names.
 
-    A name that takes more than a third of the width has its explanation below it. start: of explanations,
+    A name that takes more than two fifths of the width has its explanation below it. start: of explanations,
     where it is not that of start_of_text().
     """
     start = start_of_text([name for name, _ in rows], width, indent=indent) if start is None else start
@@ -36,7 +38,7 @@ def pairs(
 
 def start_of_text(names: Iterable[str], width: int, *, indent: int = 2) -> int:
     """Where pairs() begins the explanations of these names."""
-    return indent + max((len(name) for name in names if len(name) <= width // 3), default=0) + _GAP
+    return indent + max((len(name) for name in names if len(name) <= width * 2 // 5), default=0) + _GAP
 
 
 def paragraph(text: str, width: int, *, indent: int = 0) -> str:
@@ -64,24 +66,53 @@ def table(
     """Lines of a table. width: None for all columns, however wide that is.
 
     wide: columns that are only shown then. spare: columns that go, one after the other, while the table is
-    wider than width.
+    wider than width. The last column is wrapped after its commas first.
     """
+    return [line for block in blocks(head, rows, width=width, wide=wide, spare=spare) for line in block]
+
+
+def blocks(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None,
+    wide: Collection[str] = (),
+    spare: Sequence[str] = (),
+) -> list[list[str]]:
+    """The lines of a table's head and of each row; see table()."""
     if width is None:
-        return _lines(head, rows, head)
+        return _blocks(head, rows, head, sys.maxsize)
     shown = [name for name in head if name not in wide]
     for column in ("", *spare):
         shown = [name for name in shown if name != column]
-        lines = _lines(head, rows, shown)
-        if max(map(len, lines)) <= width:
+        made = _blocks(head, rows, shown, width)
+        if max(len(line) for block in made for line in block) <= width:
             break
-    return lines
+    return made
 
 
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]], shown: Collection[str]) -> list[str]:
+def _blocks(
+    head: Sequence[str], rows: Sequence[Sequence[str]], shown: Collection[str], width: int
+) -> list[list[str]]:
     kept = [index for index, name in enumerate(head) if name in shown]
     cells = [[row[index] for index in kept] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        (" " * _GAP).join(cell.ljust(each) for cell, each in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
+    start = sum(each + _GAP for each in widths[:-1])
+    made = []
+    for *first, last in cells:
+        before = "".join(cell.ljust(each + _GAP) for cell, each in zip(first, widths, strict=False))
+        pieces = _wrapped(last, width - start)
+        made.append([f"{before}{pieces[0]}".rstrip(), *(f"{'':{start}}{piece}" for piece in pieces[1:])])
+    return made
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """A cell in lines that end after a comma, as far as width allows."""
+    lines = [""]
+    for piece in re.split(r"(?<=,) ", cell):
+        joined = f"{lines[-1]} {piece}".lstrip()
+        if lines[-1] and len(joined) > width:
+            lines.append(piece)
+        else:
+            lines[-1] = joined
+    return lines

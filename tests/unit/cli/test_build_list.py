@@ -156,6 +156,7 @@ def test_builds_of_one_spec_only(tmp_path: Path) -> None:
     for name in ("mine", "other"):
         samples.build(tmp_path / name / FIRST)
     (tmp_path / "file").touch()
+    (tmp_path / "without" / "any").mkdir(parents=True)
 
     answer = build_list.find(tmp_path, "other")
 
@@ -195,5 +196,9 @@ def test_the_table_fits_the_terminal_and_wide_shows_all(
     assert re.split(r" {2,}", shown["100"][2]) == [
         FIRST, "passed", "<-", "2026-11-01 01:02", "2.3 MiB", "aaaaaaa+", "lab 1, production 7",
     ]  # fmt: skip
-    assert shown["60"][1].split() == ["build", "verdict", "released"]
+    assert shown["60"][1].split() == ["build", "verdict", "size", "released"]
+    assert [line.strip() for line in shown["60"][2:]] == [
+        f"{FIRST}  passed   2.3 MiB  lab 1,",
+        "production 7",
+    ]
     assert answer.as_text(wide=True).splitlines()[1].split()[-3:] == ["tests", "kubelet", "signed"]

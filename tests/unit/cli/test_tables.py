@@ -40,6 +40,26 @@ def test_cells_stand_below_each_other() -> None:
     ]
 
 
+def test_the_last_column_is_wrapped_after_commas_before_others_go() -> None:
+    rows = [("a", "some text", "lab 1, production 22, edge 333"), ("b", "", "-")]
+
+    def lines(width: int) -> list[str]:
+        return tables.table(("id", "text", "where"), rows, width=width, spare=["text"])
+
+    assert lines(45) == [
+        "id  text       where",
+        "a   some text  lab 1, production 22, edge 333",
+        "b              -",
+    ]
+    assert lines(44)[1:3] == ["a   some text  lab 1, production 22,", "               edge 333"]
+    assert lines(29)[1:4] == [
+        "a   some text  lab 1,",
+        "               production 22,",
+        "               edge 333",
+    ]
+    assert lines(28)[:3] == ["id  where", "a   lab 1, production 22,", "    edge 333"]
+
+
 def test_explanations_are_wrapped_beside_the_names_and_below_long_ones() -> None:
     rows = [("--a", "one two three four five six"), ("--a-very-long-one", "text"), ("-b", "")]
 
