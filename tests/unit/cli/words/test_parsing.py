@@ -121,7 +121,7 @@ def test_an_option_may_do_without_its_value() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("publsh",), "there is no task publsh; did you mean publish?"),
+        (("rollbck",), "there is no task rollbck; did you mean rollback?"),
         (("build", "mine"), "there is no task build; did you mean builds?"),
         (("zzz",), "there is no task zzz; see: scripts/inv --list"),
         (("--help", "build-imag"), "there is no task build-imag; did you mean build-image?"),
