@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command line of the project: a collection of the tasks of goldsmith/cli/."""
+"""The tasks for the program `invoke` in this checkout: it hands over to the program of goldsmith/cli/."""
 
 from __future__ import annotations
 
-from goldsmith.cli import build, collection, devcloud, development, heat, provenance, publish
+from goldsmith.cli import program
 
-namespace = collection.of(build, publish, provenance, heat, devcloud, development)
+namespace = program.for_invoke()

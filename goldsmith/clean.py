@@ -53,7 +53,7 @@ def clean_builds(folder: Path, *, keep: int) -> list[str]:
     builds = build_folders.builds_of(folder)
     spared = set(builds[len(builds) - keep :] if keep else [])
     spared |= {build for build in builds if list(build.glob("publish*.json"))}
-    live = _live_builds()
+    live = live_builds()
     verified = [build for build in builds if is_verified(build)]
     spared |= set(verified[-1:])
     done = []
@@ -63,7 +63,8 @@ def clean_builds(folder: Path, *, keep: int) -> list[str]:
     return done
 
 
-def _live_builds() -> set[Path]:
+def live_builds() -> set[Path]:
+    """The folders of the builds that are running."""
     found = set()
     for run in runs.live_runs():
         with contextlib.suppress(OSError):

@@ -11,13 +11,15 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
-from goldsmith.cli.common import JSON, NAME, OUT, VAR
+from goldsmith.cli.common import JSON, NAME, OUT, VAR, WIDE
+from goldsmith.cli.words.descriptions import Group, described
 from goldsmith.errors import SpecError
 
 _KEEP_GOING = "run all phases of the tests (sealed, booted, rebooted, collected), also after one that failed"
 _REFRESH = "fetch package indexes again and rebuild the container images, even if the cache is fresh"
 
 
+@described(Group.build, "build-image my-image --var release=sid", 4, 5, 6, 9)
 @task(
     positional=["name"],
     iterable=["var"],
@@ -59,6 +61,7 @@ def build_image(
             print(result.image)
 
 
+@described(Group.look, "render my-image --var release=sid")
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR})
 def render(c: Context, name: Any = None, var: Any = None) -> None:
     """Render and check a spec, and print it as YAML."""
@@ -68,6 +71,7 @@ def render(c: Context, name: Any = None, var: Any = None) -> None:
         sys.stdout.write(load.load(name, common.variables(var or ())).rendered)
 
 
+@described(Group.look, "plan my-image", 9)
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR, "json": JSON})
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Check a spec and its pods, and print the commands of a build. Changes nothing, fetches nothing."""
@@ -90,6 +94,7 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
             sys.stdout.write(output.plan_as_text(answer))
 
 
+@described(Group.build, "export-images my-image --out my-images", 4, 9)
 @task(
     positional=["name"],
     iterable=["var"],
@@ -114,6 +119,7 @@ def export_images(
             print(bundle.path)
 
 
+@described(Group.build, "verify-image my-image-amd64.qcow2 --tests my-tests", 4, 5, 6)
 @task(
     iterable=["tests"],
     help={
@@ -160,6 +166,7 @@ def verify_image(
         verdict.require(target)
 
 
+@described(Group.build, "boot my-image", 4, 5, meaning={0: "done; else the exit status of the shell"})
 @task(
     positional=["name"],
     help={"name": "NAME of a spec, to boot its latest build, or the path of a disk image",
@@ -173,6 +180,7 @@ def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
         sys.exit(guest.boot_shell(name, memory_mib=memory))
 
 
+@described(Group.look, "doctor --spec my-image")
 @task(help={"json": JSON, "spec": "NAME of the spec to check the host for; default: debian-kubelet"})
 def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None:
     """Check this host; print a line for each check, with a remedy if it fails."""
@@ -189,6 +197,7 @@ def doctor(c: Context, spec: str = "debian-kubelet", json: bool = False) -> None
         sys.exit(0 if report.ok else 3)
 
 
+@described(Group.look, "schema manifest")
 @task(
     positional=["document"],
     help={"document": "name of a document, such as manifest; default: list them"},
@@ -201,6 +210,36 @@ def schema(c: Context, document: Any = None) -> None:
         sys.stdout.write(published_schemas.text(document))
 
 
+@described(Group.look, "builds my-image --wide")
+@task(
+    positional=["name"],
+    help={"name": "the spec; default: all that have builds", "wide": WIDE, "out": OUT, "json": JSON},
+)
+def builds(c: Context, name: str = "", wide: bool = False, out: str = "", json: bool = False) -> None:
+    """List the builds in out/: verdict, date, size, commit, and where they were released from here."""
+    from goldsmith.cli import build_list
+    from goldsmith.core import paths
+    from goldsmith.spec import load
+
+    with common.reported(as_json=json):
+        found = build_list.find(paths.out_root(out), load.name_of(name))
+        if json:
+            common.print_document(found)
+        else:
+            print(found.as_text(wide=wide))
+
+
+@described(Group.look, "completion bash")
+@task(help={"shell": "bash, zsh or fish"})
+def completion(c: Context, shell: str) -> None:
+    """Print what makes a shell complete tasks, options and names; see docs/command-line.md."""
+    from goldsmith.cli.words import completion_scripts
+
+    with common.reported():
+        sys.stdout.write(completion_scripts.text(shell))
+
+
+@described(Group.build, "kubelet-bump 1.35.4", 4)
 @task(help={"version": "a Kubernetes release, such as 1.35.4"})
 def kubelet_bump(c: Context, version: str) -> None:
     """Pin the kubelet's Go module, and the Go toolchain that it needs, to another release."""
@@ -210,6 +249,7 @@ def kubelet_bump(c: Context, version: str) -> None:
         pin.bump(version)
 
 
+@described(Group.build, "clean --cache-older-than 30 --keep-builds 5")
 @task(
     help={
         "cache_older_than": "also remove cache entries unused for this many days",

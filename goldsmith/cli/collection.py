@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collect the tasks of several modules for Invoke, without prefixes."""
+"""The collection of all tasks, without prefixes, and the options that each one takes."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from invoke.collection import Collection
+from invoke.parser.context import ParserContext
 from invoke.tasks import Task
 
-from goldsmith.cli import common, parsing
+from goldsmith.cli import build, devcloud, development, heat, provenance, publish
+
+# What a short option stands for, in every task that has the long one. Nothing that removes or overwrites
+# has a short one.
+SHORT: Mapping[str, str] = {"build": "b", "cloud": "c", "json": "j", "out": "o", "var": "v"}
 
 
 def of(*modules: ModuleType) -> Collection:
@@ -16,10 +24,31 @@ def of(*modules: ModuleType) -> Collection:
 
     The modules import what a task needs only within the task, so that --list and --help answer at once.
     """
-    parsing.install({"name": common.DEFAULT_SPEC, "document": ""})
     made = Collection()
     for module in modules:
         for value in vars(module).values():
             if isinstance(value, Task):
+                if made.transform(value.name) in made.tasks:
+                    raise ValueError(f"two tasks are called {value.name}")
+                value.auto_shortflags = False  # they would depend on the order of a task's options
                 made.add_task(value)
     return made
+
+
+namespace = of(build, publish, provenance, heat, devcloud, development)
+
+
+@functools.cache
+def contexts() -> Mapping[str, ParserContext]:
+    """Name of each task -> its words and options. They are shared: copy before you fill them."""
+    return {name: _context(name, task) for name, task in namespace.tasks.items()}
+
+
+def _context(name: str, task: Task[Any]) -> ParserContext:
+    texts = dict(task.help)  # Invoke takes them out of the task as it reads them
+    arguments = task.get_arguments()
+    task.help = texts
+    for argument in arguments:
+        if short := SHORT.get(argument.names[0]):
+            argument.names = (*argument.names, short)
+    return ParserContext(name=name, args=arguments)

@@ -34,6 +34,7 @@ NAME = f"the spec: NAME of image-specs/NAME.yaml.j2, or a path; default: {DEFAUL
 VAR = "NAME=VALUE, sets a variable of the spec; may be repeated"
 OUT = "folder for builds; default: $GOLDSMITH_OUT, else out/"
 BUILD = "ID of the build; default: the latest verified one"
+WIDE = "all columns, however wide the table gets; default: what fits the terminal and 100 columns"
 JSON = "print the answer as JSON on standard output"
 
 

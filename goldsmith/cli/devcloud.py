@@ -10,10 +10,12 @@ from invoke.tasks import task
 
 from goldsmith.cli import common
 from goldsmith.cli.common import JSON
+from goldsmith.cli.words.descriptions import Group, described
 
 _CLOUD = "name of the test cloud; default: devcloud"
 
 
+@described(Group.cloud, "cloud-up --services glance,heat", 4)
 @task(
     help={
         "name": _CLOUD, "json": JSON,
@@ -53,6 +55,7 @@ def cloud_up(
             print(f"user: --os-cloud {found.name}, administrator: --os-cloud {found.name}-admin")
 
 
+@described(Group.cloud, "cloud-down")
 @task(help={"name": _CLOUD, "json": JSON})
 def cloud_down(c: Context, name: str = "devcloud", json: bool = False) -> None:
     """End a test cloud with all of its guests, and remove its folder."""
@@ -66,6 +69,7 @@ def cloud_down(c: Context, name: str = "devcloud", json: bool = False) -> None:
             print("\n".join(removed) or f"there is no cloud {name}")
 
 
+@described(Group.cloud, "cloud-status")
 @task(help={"name": _CLOUD, "json": JSON})
 def cloud_status(c: Context, name: str = "devcloud", json: bool = False) -> None:
     """Show whether a test cloud runs, and which of its services answer."""
@@ -81,6 +85,7 @@ def cloud_status(c: Context, name: str = "devcloud", json: bool = False) -> None
             print(f"  {service:<10} {'answers' if answers else 'does not answer'}")
 
 
+@described(Group.cloud, "cloud-env")
 @task(help={"name": _CLOUD})
 def cloud_env(c: Context, name: str = "devcloud") -> None:
     """Print the variables that OpenStack's clients need for a test cloud: eval "$(scripts/inv cloud-env)"."""
@@ -91,6 +96,7 @@ def cloud_env(c: Context, name: str = "devcloud") -> None:
             print(f"export {variable}={shlex.quote(value)}")
 
 
+@described(Group.cloud, "cloud-service stop heat")
 @task(
     positional=["action", "service"],
     help={

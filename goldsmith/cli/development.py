@@ -13,26 +13,31 @@ from invoke.tasks import task
 
 from goldsmith.cli import common
 from goldsmith.cli.common import JSON
+from goldsmith.cli.words.descriptions import Group, described
 
 
-@task
+@described(Group.develop, "lint", meaning={6: "a linter found something"})
+@task()
 def lint(c: Context) -> None:
     """Check style and types of all code: Python, shell, YAML, elements, spelling."""
     _become("tests.lint")
 
 
+@described(Group.develop, "test --junit junit.xml", meaning={6: "a linter found something, or a test failed"})
 @task(help={"junit": "file for the JUnit report; default: out/test/junit.xml"})
 def test(c: Context, junit: str = "") -> None:
     """Run linters, unit tests, element tests and integration tests, among them a whole build."""
     _become("tests", *(("--junit", os.fspath(Path(junit).absolute())) if junit else ()))
 
 
+@described(Group.develop, "bench --what export", 4)
 @task(help={"what": "benchmark to run: export, image or publish; default: all", "json": JSON})
 def bench(c: Context, what: str = "", json: bool = False) -> None:
     """Measure export, image stage and publication against the plain tools, for the same work."""
     _become("tests.bench", *((what,) if what else ()), *(("--json",) if json else ()))
 
 
+@described(Group.develop, "soak kill --times 20 --seed 1", meaning={6: "a trial failed"})
 @task(
     help={
         "name": "kill: kill -9 builds at random moments; kill-linked: the same behind a link; "

@@ -10,8 +10,10 @@ from invoke.tasks import task
 
 from goldsmith.cli import common
 from goldsmith.cli.common import JSON
+from goldsmith.cli.words.descriptions import Group, described
 
 
+@described(Group.release, "verify-heat my-image --cloud production", 4, 6, 8, 9)
 @task(
     positional=["name"],
     help={
@@ -62,6 +64,7 @@ def verify_heat(
             print(f"passed: {len(verdict.steps)} steps in {verdict.cloud}")
 
 
+@described(Group.release, "stack-procedure my-stack steps.yaml --cloud production", 8)
 @task(
     iterable=["var"],
     help={

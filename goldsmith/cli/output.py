@@ -6,15 +6,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from goldsmith.cli import common
+from goldsmith.cli import common, tables
 from goldsmith.cli.answers import PlanAnswer
 from goldsmith.core import progress
 from goldsmith.core.documents import Document
 from goldsmith.host.preflight import Check
 from goldsmith.image.verdict import Verdict
 from goldsmith.pipeline import BuildResult
-from goldsmith.publish.inventory import ImagesAnswer, OrphansAnswer
+from goldsmith.publish import inventory
+from goldsmith.publish.inventory import ImagesAnswer, Listing, OrphansAnswer
 from goldsmith.publish.publisher import CloudResult
+
+_WIDE = ("kernel", "kubelet", "images")
+_SPARE = ("visibility", "size", "age", "status")
 
 
 def show(result: BuildResult) -> None:
@@ -63,13 +67,15 @@ def plan_as_text(plan: PlanAnswer) -> str:
 
 
 def as_lines(checks: Sequence[Check]) -> str:
-    """The checks of doctor as text: a line for each, and one more for its remedy."""
-    width = max((len(check.name) for check in checks), default=0)
-    lines = []
-    for check in checks:
-        lines.append(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.found}")
+    """The checks of doctor as text: a paragraph for each, and one more line for its remedy, to be copied."""
+    width = tables.width()
+    names = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}" for check in checks]
+    start = tables.start_of_text(names, width, indent=0)
+    lines: list[str] = []
+    for name, check in zip(names, checks, strict=True):
+        lines += tables.pairs([(name, check.found)], width, indent=0, start=start)
         if check.remedy:
-            lines.append(f"{'':6}{'':<{width}}  -> {check.remedy}")
+            lines.append(f"{'':{start}}-> {check.remedy}")
     return "\n".join(lines)
 
 
@@ -82,7 +88,7 @@ def show_publications(results: Sequence[CloudResult], answer: Document, *, as_js
         print("\n".join(_lines(result)))
 
 
-def show_images(results: Sequence[CloudResult], *, as_json: bool) -> None:
+def show_images(results: Sequence[CloudResult], *, as_json: bool, wide: bool = False) -> None:
     """Print a table of releases for each cloud that answered. The caller raises the errors of the others."""
     found = {result.cloud: result.listing for result in results if result.listing is not None}
     if as_json:
@@ -92,7 +98,20 @@ def show_images(results: Sequence[CloudResult], *, as_json: bool) -> None:
         return
     for cloud, listing in found.items():
         print(f"{cloud}:")
-        print(listing.as_text())
+        print("\n".join(_listing(listing, wide=wide)))
+
+
+def _listing(listing: Listing, *, wide: bool) -> Iterator[str]:
+    """The table, and which numbers are missing in it."""
+    if listing.rows:
+        rows = [row.cells(listing.now) for row in listing.rows]
+        width = None if wide else tables.width()
+        yield from tables.table(inventory.COLUMNS, rows, width=width, wide=_WIDE, spare=_SPARE)
+    else:
+        yield "  no releases"
+    if listing.used_up:
+        numbers = ", ".join(str(number) for number in listing.used_up)
+        yield f"  interrupted publications used up the release numbers {numbers}"
 
 
 def show_orphans(results: Sequence[CloudResult], *, cleaned: bool, as_json: bool) -> None:

@@ -11,8 +11,10 @@ from invoke.tasks import task
 
 from goldsmith.cli import common
 from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
+from goldsmith.cli.words.descriptions import Group, described
 
 
+@described(Group.provenance, "lock my-image", 4, 9)
 @task(
     positional=["name"],
     iterable=["var"],
@@ -58,6 +60,7 @@ def lock(
         common.show(answer, as_json=json)
 
 
+@described(Group.provenance, "outdated my-image", 4, 9)
 @task(
     positional=["name"],
     iterable=["var"],
@@ -72,6 +75,7 @@ def outdated(c: Context, name: Any = None, var: Any = None, json: bool = False) 
         common.show(outdated.find(load.load(name, common.variables(var or ()))), as_json=json)
 
 
+@described(Group.provenance, "sign my-image --key release.pem", 9)
 @task(
     positional=["name"],
     help={
@@ -109,6 +113,7 @@ def sign(
         common.show(done, as_json=json)
 
 
+@described(Group.provenance, "known-vulnerabilities my-image --database osv", 9)
 @task(
     positional=["name"],
     help={
@@ -142,6 +147,7 @@ def known_vulnerabilities(
         vulnerabilities.require(report, fail_on or None)
 
 
+@described(Group.provenance, "verify-release my-image-amd64.qcow2 --key release.pub", 9)
 @task(
     help={
         "release": "a release's disk image, or the folder that holds its files",

@@ -10,7 +10,8 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from goldsmith.cli import common
-from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
+from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR, WIDE
+from goldsmith.cli.words.descriptions import Group, described
 
 if TYPE_CHECKING:
     from goldsmith.core.documents import Document
@@ -45,6 +46,7 @@ def _report(results: list[CloudResult], answer: Document, *, as_json: bool) -> N
         publisher.require(results)
 
 
+@described(Group.release, "publish my-image --cloud production", 7, 8, 9)
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
@@ -75,6 +77,7 @@ def publish(
     _report(results, answers.published(results), as_json=json)
 
 
+@described(Group.release, "plan-publish my-image --cloud production", 7, 8, 9)
 @task(positional=["name"], iterable=["cloud", "var"], help={**_COMMON, **_SIGNED, "build": BUILD})
 def plan_publish(
     c: Context,
@@ -100,6 +103,7 @@ def plan_publish(
     _report(results, answers.planned(results), as_json=json)
 
 
+@described(Group.release, "rollback my-image --cloud production", 7, 8)
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
@@ -124,13 +128,14 @@ def rollback(
     _report(results, answers.rolled_back(results), as_json=json)
 
 
+@described(Group.look, "images my-image --cloud production", 7, 8)
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
     help={
         **_COMMON, "orphans": "list leftovers of interrupted publications, instead of releases",
         "clean": "delete the leftovers listed",
-        "force": "include leftovers that another machine may just be publishing",
+        "force": "include leftovers that another machine may just be publishing", "wide": WIDE,
     },
 )  # fmt: skip
 def images(
@@ -140,6 +145,7 @@ def images(
     orphans: bool = False,
     clean: bool = False,
     force: bool = False,
+    wide: bool = False,
     var: Any = None,
     out: str = "",
     record: str = "",
@@ -156,10 +162,11 @@ def images(
         if orphans or clean:
             output.show_orphans(found, cleaned=clean, as_json=json)
         else:
-            output.show_images(found, as_json=json)
+            output.show_images(found, as_json=json, wide=wide)
         publisher.require(found)
 
 
+@described(Group.look, "resolve my-image --cloud production", 7, 8)
 @task(
     positional=["name"],
     iterable=["var"],
@@ -190,6 +197,7 @@ def resolve(
             print(found.image)
 
 
+@described(Group.look, "diff 20261129T010203Z-0a1b2c3 20261130T010203Z-4d5e6f7 --name my-image", 7, 8)
 @task(
     positional=["old", "new"],
     iterable=["cloud", "var"],

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publish the schemas: goldsmith/schema/NAME.schema.json and a page of docs/reference/ for each document.
 
+Also goldsmith/cli/words/vocabulary.json, by which words are completed.
 `python -m goldsmith.cli.reference` writes them.
 """
 
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import goldsmith
+from goldsmith.cli import collection
 from goldsmith.cli.published_schemas import SUFFIX
+from goldsmith.cli.words import values
 from goldsmith.core import documents, paths
 from goldsmith.core.documents import Document
 
@@ -43,6 +46,8 @@ def files() -> dict[str, str]:
         found[f"goldsmith/schema/{name}{SUFFIX}"] = json.dumps(schema, indent=2) + "\n"
         found[f"{PAGES}/{name}.md"] = page(kind, schema)
     found[f"{PAGES}/README.md"] = _index()
+    words = values.vocabulary(collection.namespace.tasks, collection.contexts())
+    found["goldsmith/cli/words/vocabulary.json"] = json.dumps(words, indent=1) + "\n"
     return found
 
 

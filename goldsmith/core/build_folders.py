@@ -55,6 +55,16 @@ def started(build_id: str) -> datetime.datetime | None:
     return None
 
 
+def is_id(name: str) -> bool:
+    """Whether a folder of this name may be a build's."""
+    return _ID.fullmatch(name) is not None
+
+
+def is_of_a_task(entry: Path) -> bool:
+    """Whether another task than build-image fills this folder of an output folder."""
+    return entry.name in _OF_TASKS or entry.name.endswith("-images")
+
+
 def claim(out: Path) -> str:
     """Why nothing in an output folder may be removed; empty where it is ours."""
     return ownership.claim_root(out, _ROOT, _is_known)
@@ -70,7 +80,7 @@ def _is_known(entry: Path) -> bool:
     """A folder of a spec with nothing but builds, or one that another task of ours fills."""
     if entry.is_symlink() or not entry.is_dir():
         return False
-    if entry.name in _OF_TASKS or entry.name.endswith("-images"):
+    if is_of_a_task(entry):
         return True
     names = [path.name for path in entry.iterdir()]
     return all(_ID.fullmatch(name) or name == LATEST or name.startswith(".") for name in names)

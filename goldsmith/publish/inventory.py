@@ -17,7 +17,7 @@ from goldsmith.publish.model import CurrentState
 from goldsmith.publish.records import Records, ReleaseRecord
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 
-_COLUMNS = (
+COLUMNS = (
     "release", "build", "age", "size", "hash", "status", "visibility", "alias", "used", "kernel", "kubelet",
     "images",
 )  # fmt: skip
@@ -48,7 +48,7 @@ class ReleaseRow:
     released: Annotated[bool, about("Whether it was released; false while it is being published.")]
 
     def cells(self, now: datetime.datetime) -> tuple[str, ...]:
-        """As the table has them."""
+        """Its cells in COLUMNS."""
         used = "?" if self.in_use is None else "yes" if self.in_use else "no"
         seen = f"{self.visibility}{', hidden' if self.hidden else ''}"
         images = "?" if self.images is None else str(self.images)
@@ -67,23 +67,6 @@ class Listing:
     now: datetime.datetime
     rows: tuple[ReleaseRow, ...]
     used_up: tuple[int, ...] = ()
-
-    def as_text(self) -> str:
-        """For people: the table, and which numbers are missing in it."""
-        lines = [self.table() or "  no releases"]
-        if self.used_up:
-            numbers = ", ".join(str(number) for number in self.used_up)
-            lines.append(f"  interrupted publications used up the release numbers {numbers}")
-        return "\n".join(lines)
-
-    def table(self) -> str:
-        """Empty where there are no releases."""
-        lines = [_COLUMNS, *(row.cells(self.now) for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-        ]
-        return "\n".join(line.rstrip() for line in text) if self.rows else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

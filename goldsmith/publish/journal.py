@@ -22,6 +22,7 @@ from goldsmith.core import locks
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import HostError, PublishError
 
+PREFIX = "publish-"  # of the files beside a build's manifest
 _ROLLBACK = ".rollback"
 
 
@@ -118,7 +119,7 @@ class Journal:
 
     @property
     def _file(self) -> str:
-        return f"publish-{_word(self.cloud)}.json"
+        return f"{PREFIX}{_word(self.cloud)}.json"
 
     @property
     def _rollback(self) -> Path:

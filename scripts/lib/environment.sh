@@ -20,6 +20,20 @@ enter_environment() {
     fi
 }
 
+# finished_environment: one of this checkout that was made whole, even if its lock file has changed since.
+finished_environment() {
+    local venv=${root:?}/.venv python
+    if ! is_finished "$venv"; then
+        python=$(find_python) && venv=$(environment_place "$python") && is_finished "$venv" || return
+    fi
+    printf '%s' "$venv"
+}
+
+# A checkout that was copied has an environment that leads to the other one.
+is_finished() {
+    [ -x "$1/bin/python" ] && [ -e "$1/goldsmith-stamp" ] && [ "$(tail -n 1 -- "$1/goldsmith-stamp")" = "$root" ]
+}
+
 # All that decides what an environment is made of.
 environment_stamp() {
     cat -- "${root:?}/requirements.lock" "$root/pyproject.toml" | sha256sum

@@ -2,12 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # Which rows of host-packages.tsv count for a command line.
 
-# task_of WORD...: the task that Invoke is asked for; nothing where it needs nothing of this host.
-task_of() {
-    local word task=
+# starts_nothing WORD...: they ask for help, for a list, for the version or for the completion of a word.
+starts_nothing() {
+    local word
+    case ${1:-} in
+        '' | help | completion | --complete) return ;;
+    esac
     for word; do
         case $word in
-            -h | --help | -h=* | --help=* | -l | --list | -l=* | --list=* | -V | --version) return ;;
+            -h | --help | --help=* | -l | --list) return ;;
+            -V | --version) [ "$1" = kubelet-bump ] || return 0 ;; # which has an option of this name
+            --) return 1 ;;
+        esac
+    done
+    return 1
+}
+
+# task_of WORD...: the task that is asked for; nothing where it needs nothing of this host.
+task_of() {
+    local word task=
+    if starts_nothing "$@"; then return; fi
+    for word; do
+        case $word in
             --cloud | --cloud=*) return ;; # the user's own, for which this host needs nothing
             --) break ;;
             -*) ;;

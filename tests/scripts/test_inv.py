@@ -506,5 +506,79 @@ def test_an_environment_in_which_a_task_runs_is_not_taken_away(host: Host) -> No
     assert calls.read_text().split() == ["venv", "pip", "running", "ended", "venv", "pip"]
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("", 0),
+        ("--help", 0),
+        ("build x --help", 0),
+        ("build -h x", 0),
+        ("--help=build", 0),
+        ("help build", 0),
+        ("-l", 0),
+        ("build --version", 0),
+        ("completion bash", 0),
+        ("--complete build ''", 0),
+        ("kubelet-bump --version 1.2.3", 1),
+        ("build", 1),
+        ("build help", 1),
+        ("build -- --help", 1),
+        ("--debug build", 1),
+    ],
+)
+def test_it_is_known_which_words_start_nothing(host: Host, words: str, status: int) -> None:
+    assert host.sh(f"starts_nothing {words}").returncode == status
+
+
+def copied_checkout(host: Host, *, stamp: str | None) -> Path:
+    """A checkout with our scripts, and an environment whose Python prints its words. stamp: its last line."""
+    plain = host.folder / "plain"
+    shutil.copytree(_SCRIPTS, plain / "scripts")
+    host.borrows("dirname", "readlink", "tail")
+    host.has("python3", "exit 1")
+    for minor in (11, 12, 13, 14):
+        host.has(f"python3.{minor}", "exit 1")
+    if stamp is not None:
+        python = plain / ".venv-python3.11-0a1b2c3d/bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text('#!/bin/bash\necho "$@"\n')
+        python.chmod(0o755)
+        (plain / ".venv").symlink_to(".venv-python3.11-0a1b2c3d")
+        (plain / ".venv/goldsmith-stamp").write_text(f"of another lock file\n{stamp}\n")
+    return plain
+
+
+@pytest.mark.parametrize("words", ["build-image my-image --help", "--complete pl", ""])
+def test_help_takes_any_finished_environment_and_needs_nothing_of_the_host(host: Host, words: str) -> None:
+    plain = copied_checkout(host, stamp=str(host.folder / "plain"))
+
+    done = host.sh(f"/bin/bash {plain}/scripts/inv {words}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"-P -m goldsmith.cli.program {words or '--list'}\n"
+
+
+@pytest.mark.parametrize("stamp", [None, "/another/checkout"])
+def test_without_an_environment_help_asks_for_one_and_a_tab_for_nothing(
+    host: Host, stamp: str | None
+) -> None:
+    plain = copied_checkout(host, stamp=stamp)
+
+    asked = host.sh(f"/bin/bash {plain}/scripts/inv build-image --help")
+    tab = host.sh(f"/bin/bash {plain}/scripts/inv --complete pl")
+
+    assert asked.returncode == 3
+    assert "scripts/inv needs host packages that are missing: python3 python3-venv\n" in asked.stderr
+    assert (tab.returncode, tab.stdout, tab.stderr) == (1, "", "")
+
+
+def test_a_task_takes_no_environment_of_another_lock_file(host: Host) -> None:
+    plain = copied_checkout(host, stamp=str(host.folder / "plain"))
+
+    done = host.sh(f"/bin/bash {plain}/scripts/inv render my-image")
+
+    assert (done.returncode, done.stdout) == (3, "")
+
+
 def test_the_users_own_relative_paths_stay_theirs() -> None:
     assert "cd " not in (_SCRIPTS / "inv").read_text().split("root=")[1].split("\n", 1)[1]

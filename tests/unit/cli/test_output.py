@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from goldsmith.cli.answers import PlanAnswer
 from goldsmith.errors import CloudError
 from goldsmith.image import dib_plan
 from goldsmith.pipeline import BuildResult
-from goldsmith.publish.inventory import Listing
+from goldsmith.publish.inventory import Listing, ReleaseRow
 from goldsmith.publish.publisher import CloudResult
 from goldsmith.spec.document import parse_document
 from goldsmith.spec.load import LoadedSpec
@@ -103,6 +104,45 @@ def test_the_answer_of_a_build_has_its_image() -> None:
 
     assert answer["schema"] == "goldsmith.build-result"
     assert answer["image"] == "/out/mine/b1/m.qcow2"
+
+
+ROW = ReleaseRow(
+    name="golden-b2", image="i1", release=12, build_id="20261130T010203Z-0a1b2c3", size=469_762_048,
+    created="2026-03-01T12:00:00Z", hash="differs", status="deactivated", visibility="community", hidden=True,
+    protected=False, alias=True, in_use=None, kernel="6.12.48+deb13-amd64", kubelet="1.35.4", images=3,
+    released=True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("columns", "wide", "left_out"),
+    [
+        ("300", True, set()),
+        ("300", False, {"kernel", "kubelet", "images", "visibility"}),
+        ("100", False, {"kernel", "kubelet", "images", "visibility"}),
+        ("60", False, {"kernel", "kubelet", "images", "visibility", "size", "age", "status"}),
+    ],
+)
+def test_releases_are_a_table_that_fits_the_terminal(
+    columns: str, wide: bool, left_out: set[str],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COLUMNS", columns)
+    now = datetime.datetime(2026, 3, 3, 13, tzinfo=datetime.UTC)
+    results = [CloudResult(cloud="prod", listing=Listing(now=now, rows=(ROW,)))]
+
+    output.show_images(results, as_json=False, wide=wide)
+
+    cloud, head, line = capsys.readouterr().out.splitlines()
+    cells = {
+        "release": "12", "build": ROW.build_id, "age": "2 d", "size": "448.0 MiB", "hash": "differs",
+        "status": "deactivated", "visibility": "community, hidden", "alias": "<-", "used": "?",
+        "kernel": "6.12.48+deb13-amd64", "kubelet": "1.35.4", "images": "3",
+    }  # fmt: skip
+    shown = {name: cell for name, cell in cells.items() if name not in left_out}
+    assert cloud == "prod:"
+    assert dict(zip(head.split(), re.split(r"\s{2,}", line), strict=True)) == shown
+    assert wide or max(len(head), len(line)) <= min(int(columns), 100)
 
 
 def test_clouds_that_answer_are_listed_beside_one_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -236,6 +236,7 @@ NOT_PASSED_ON = {
     "GOLDSMITH_KEY_PASSPHRASE": "a secret: no program may see it",
     "OS_AUTH_URL": "only goldsmith itself connects to clouds",
     "OS_CLOUD": "the same",
+    "OS_CLIENT_CONFIG_FILE": "the same",
     **dict.fromkeys(venv._PIP_SETTINGS, "may contain a login; pip gets them by name"),
 }
 

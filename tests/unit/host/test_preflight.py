@@ -79,6 +79,20 @@ def test_a_check_is_one_line_and_its_remedy_another() -> None:
     ]
 
 
+def test_checks_fit_a_narrow_window_but_a_remedy_can_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    found = "55.9 GiB free in /var/tmp, up to 12.5 GiB needed of it"
+    slow = preflight.Check(name="loop devices and partitions", ok=True, found=found, remedy=found * 2)
+
+    assert output.as_lines([_GOOD, slow]).split("\n") == [
+        "ok    memory  plenty",
+        "ok    loop devices and partitions",
+        "              55.9 GiB free in /var/tmp, up to 12.5 GiB",
+        "              needed of it",
+        f"              -> {found * 2}",
+    ]
+
+
 def test_the_answer_of_doctor_keeps_its_keys_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     checks_are(monkeypatch, _GOOD, _BAD)
 

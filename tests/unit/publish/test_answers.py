@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import re
 
 import jsonschema
 import pytest
@@ -19,7 +17,6 @@ from goldsmith.publish import answers
 from goldsmith.publish.apply import Outcome
 from goldsmith.publish.inventory import (
     ImagesAnswer,
-    Listing,
     Orphan,
     OrphansAnswer,
     ReleaseRow,
@@ -88,18 +85,3 @@ def test_answers_are_as_their_schemas_have_them(answer: Document) -> None:
     assert type(answer).parse(data, "answer") == answer
     with pytest.raises(PublishError, match="reads versions up to 1"):
         type(answer).parse({**data, "version": 2}, "answer", error=PublishError)
-
-
-def test_releases_as_a_table() -> None:
-    now = datetime.datetime(2026, 3, 3, 13, tzinfo=datetime.UTC)
-
-    head, line = Listing(now=now, rows=(ROW,)).table().splitlines()
-
-    assert head.split() == [
-        "release", "build", "age", "size", "hash", "status", "visibility", "alias", "used", "kernel",
-        "kubelet", "images",
-    ]  # fmt: skip
-    assert re.split(r"\s{2,}", line) == [
-        "2", "b2", "2 d", "1.0 MiB", "ok", "active", "shared, hidden", "<-", "?", "6.1", "-", "3",
-    ]  # fmt: skip
-    assert Listing(now=now, rows=()).table() == ""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of the command line: how they are read, explained and completed."""
