@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NoReturn
 
-from goldsmith.core import terminal
+from goldsmith.core import progress, terminal
 from goldsmith.errors import CommandError, CommandTimeout, HostError
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ RUN_MARKER = "GOLDSMITH_RUN"
 # The variables of our environment that a child gets; a caller names all others. Ours are among them, because
 # the child may be goldsmith again; tests/unit/core/test_proc.py fails if one is missing.
 _INHERITED = (
-    "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
+    "HOME", "LANG", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
@@ -191,7 +191,10 @@ def detached(
 
 def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Run argv on the user's own terminal and return its exit status."""
-    with spawn(argv, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd, own_session=False) as process:
+    with (
+        progress.hidden(),
+        spawn(argv, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd, own_session=False) as process,
+    ):
         try:
             return process.wait()
         except BaseException:

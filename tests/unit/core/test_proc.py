@@ -233,6 +233,7 @@ def test_children_get_only_allowed_variables(monkeypatch: pytest.MonkeyPatch) ->
 
 NOT_PASSED_ON = {
     "GITHUB_ACTIONS": "groups of a log do not nest",
+    "GITLAB_CI": "the same, for its sections",
     "GOLDSMITH_KEY_PASSPHRASE": "a secret: no program may see it",
     "OS_AUTH_URL": "only goldsmith itself connects to clouds",
     "OS_CLOUD": "the same",
