@@ -24,7 +24,8 @@ from typing import Any
 
 import pytest
 
-from goldsmith.core import wait
+from goldsmith.core import progress, wait
+from tests.support.meters import Meters
 
 _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
 _FOLDER = pytest.StashKey[Path]()  # of a test
@@ -107,6 +108,14 @@ def _folder(request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> 
         name = re.sub(r"\W", "_", request.node.name)[:30]
         stash[_FOLDER] = factory.getbasetemp() / f"{name}-{next(_NUMBERS)}"
     return stash[_FOLDER]
+
+
+@pytest.fixture
+def meters(monkeypatch: pytest.MonkeyPatch) -> Meters:
+    """The meters that the test makes: what a terminal would show."""
+    found = Meters()
+    monkeypatch.setattr(progress, "meter", found.meter)
+    return found
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import contextlib
 import io
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -150,10 +152,25 @@ def capture(
     )  # fmt: skip
     with process, _stopping_on_error(process, shown, 2):  # the process closes the pipes
         out, err = process.communicate(stdin, timeout_s)
-    if process.returncode != 0:
-        lines = redact(terminal.plain(err.decode(errors="backslashreplace")), secrets).splitlines()
-        raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
+    _require_success(process, shown, err, secrets)
     return out.decode(errors="backslashreplace")
+
+
+def follow(argv: Sequence[Arg], *, on_part: Callable[[str], None], timeout_s: float) -> None:
+    """Run argv; on_part is called at once with what it prints up to each line end or carriage return.
+
+    Raises like run().
+    """
+    shown = _shown(argv, ())
+    with tempfile.TemporaryFile() as errors:
+        process = spawn(argv, stdout=subprocess.PIPE, stderr=errors.fileno(), env=None, level=logging.DEBUG)
+        pump = threading.Thread(target=copy_context().run, args=(_parts, process, on_part), daemon=True)
+        with _stopping_on_error(process, shown, 2):
+            pump.start()
+            process.wait(timeout_s)
+        pump.join(timeout=5)
+        errors.seek(0)
+        _require_success(process, shown, errors.read(), ())
 
 
 @contextlib.contextmanager
@@ -264,6 +281,23 @@ def redact(text: str, secrets: Sequence[str]) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(shlex.quote(secret), "***").replace(secret, "***")
     return text
+
+
+def _parts(process: Process, on_part: Callable[[str], None]) -> None:
+    assert isinstance(process.stdout, io.BufferedReader)
+    with process.stdout as stream:
+        rest = b""
+        while data := stream.read1():
+            *parts, rest = re.split(rb"[\r\n]", rest + data)
+            for part in filter(None, parts):
+                on_part(part.decode(errors="backslashreplace"))
+
+
+def _require_success(process: Process, shown: str, errors: bytes, secrets: Sequence[str]) -> None:
+    """Raise CommandError with the last lines of its errors unless the program's exit status is 0."""
+    if process.returncode != 0:
+        lines = redact(terminal.plain(errors.decode(errors="backslashreplace")), secrets).splitlines()
+        raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
 
 
 def _shown(argv: Sequence[Arg], secrets: Sequence[str]) -> str:
