@@ -2,6 +2,7 @@
 """Rows below the last line of a terminal, which the next ones replace.
 
 The cursor stays visible, on the empty line below the rows: a killed program leaves a usable terminal.
+rich.live hides it, and leaves rests of rows where a terminal becomes narrower.
 """
 
 from __future__ import annotations
