@@ -16,7 +16,7 @@ from typing import TextIO, cast
 
 import pytest
 
-from goldsmith.core import progress
+from goldsmith.core import proc, progress
 from goldsmith.core.paths import project_root
 from tests.support import screens
 from tests.support.screens import PseudoTerminal
@@ -313,6 +313,23 @@ def test_a_question_has_the_terminal_to_itself(screen: PseudoTerminal) -> None:
 
     assert lines[2].startswith("sign  ")
     assert lines[3] == "  still at work"
+
+
+def test_a_program_of_the_user_has_the_terminal_to_itself(screen: PseudoTerminal) -> None:
+    def look() -> None:
+        time.sleep(0.15)
+        seen.append(screen.lines)
+
+    seen: list[list[str]] = []
+    looking = threading.Thread(target=look)
+    with progress.step("tests"):
+        screen.wait_for(lambda lines: lines[-1].startswith("tests  "))
+        looking.start()
+        proc.interactive(["sh", "-c", "sleep 0.3"])
+        looking.join()
+        screen.wait_for(lambda lines: lines[-1].startswith("tests  "))
+
+    assert seen == [["tests ..."]]
 
 
 def test_a_terminal_that_becomes_narrower_has_no_rests(screen: PseudoTerminal) -> None:
