@@ -12,12 +12,13 @@ from goldsmith.core.progress import BYTES
 
 @dataclass(kw_only=True, slots=True)
 class FakeMeter:
-    """As progress.Meter. seen: each amount, with what was at work."""
+    """As progress.Meter. begun: what was done before; seen: each amount, with what was at work."""
 
     title: str = ""
     unit: str = BYTES
     total: float | None = None
     done: float = 0
+    begun: float = 0
     seen: list[tuple[float, str]] = field(default_factory=list)
 
     def at(self, done: float, what: str = "", *, total: float | None = None) -> None:
@@ -36,5 +37,5 @@ class Meters(list[FakeMeter]):
         self, title: str = "", *, total: float | None = None, unit: str = BYTES, done: float = 0
     ) -> Iterator[FakeMeter]:
         """In the place of progress.meter()."""
-        self.append(FakeMeter(title=title, unit=unit, total=total, done=done))
+        self.append(FakeMeter(title=title, unit=unit, total=total, done=done, begun=done))
         yield self[-1]

@@ -74,9 +74,9 @@ class PseudoTerminal:
         return seen(self.output, self.columns)
 
     def wait_for(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        """The screen as soon as it meets the condition; an AssertionError after 5 seconds."""
-        deadline = time.monotonic() + 5
-        while not condition(lines := self.lines or [""]):
+        """The screen as soon as it shows something that meets the condition. Raises AssertionError."""
+        deadline = time.monotonic() + 30
+        while not ((lines := self.lines) and condition(lines)):
             assert time.monotonic() < deadline, "\n".join(lines)
             time.sleep(0.01)
         return lines

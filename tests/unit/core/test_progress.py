@@ -16,7 +16,7 @@ from typing import TextIO, cast
 
 import pytest
 
-from goldsmith.core import proc, progress
+from goldsmith.core import proc, progress, wait
 from goldsmith.core.paths import project_root
 from tests.support import screens
 from tests.support.screens import PseudoTerminal
@@ -236,6 +236,20 @@ def test_a_failed_step_leaves_its_line_and_no_rows(screen: PseudoTerminal) -> No
     assert without_times(screen.wait_for(lambda lines: len(lines) == 1)) == ["image failed after N s"]
 
 
+def test_what_a_part_left_goes_with_its_step(screen: PseudoTerminal) -> None:
+    """Such as an upload that was given up in the middle of its body."""
+    with progress.step("outer"):
+        with progress.step("upload"):
+            left = progress.meter(total=100)
+            left.__enter__().at(50)
+            screen.wait_for(lambda lines: "50 of 100 B" in lines[-1])
+        with progress.step("other"):
+            lines = screen.wait_for(lambda lines: lines[-1].startswith("  other  "))
+        left.__exit__(None, None, None)
+
+    assert not [line for line in lines if "50 of 100 B" in line]
+
+
 def test_two_threads_have_rows_of_their_own(screen: PseudoTerminal) -> None:
     both = threading.Barrier(3, timeout=20)
 
@@ -315,21 +329,25 @@ def test_a_question_has_the_terminal_to_itself(screen: PseudoTerminal) -> None:
     assert lines[3] == "  still at work"
 
 
-def test_a_program_of_the_user_has_the_terminal_to_itself(screen: PseudoTerminal) -> None:
-    def look() -> None:
-        time.sleep(0.15)
-        seen.append(screen.lines)
+def test_a_program_of_the_user_has_the_terminal_to_itself(screen: PseudoTerminal, tmp_path: Path) -> None:
+    begun, seen = tmp_path / "begun", tmp_path / "seen"
+    lines: list[list[str]] = []
 
-    seen: list[list[str]] = []
+    def look() -> None:
+        wait.wait_until(begun.exists, timeout_s=30, interval_s=0.01)
+        time.sleep(0.05)
+        lines.append(screen.lines)
+        seen.touch()
+
     looking = threading.Thread(target=look)
     with progress.step("tests"):
         screen.wait_for(lambda lines: lines[-1].startswith("tests  "))
         looking.start()
-        proc.interactive(["sh", "-c", "sleep 0.3"])
+        proc.interactive(["sh", "-c", f"touch {begun}; until [ -e {seen} ]; do sleep 0.01; done"])
         looking.join()
         screen.wait_for(lambda lines: lines[-1].startswith("tests  "))
 
-    assert seen == [["tests ..."]]
+    assert lines == [["tests ..."]]
 
 
 def test_a_terminal_that_becomes_narrower_has_no_rests(screen: PseudoTerminal) -> None:
