@@ -31,7 +31,7 @@ _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts unde
 _FOLDER = pytest.StashKey[Path]()  # of a test
 _NUMBERS = itertools.count()
 _OF_TINY = re.compile(r"\b(make_place|tiny_place|tiny_build|twins)\b")  # fixtures of tests/integration
-_OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")
+_OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS", "GITLAB_CI")
 
 
 def pytest_configure(config: pytest.Config) -> None:
