@@ -298,7 +298,7 @@ def _put(above: str) -> None:
         size = _size(stream)
         rows = _rows(stream, size)
         _STATE.screen.show(stream, rows, columns=size.columns, above=above)
-    else:
+    elif above:
         stream.write(above)
         stream.flush()
     _STATE.is_line_open = _STATE.is_line_open and not above

@@ -46,7 +46,7 @@ def _of(canvas: _Canvas, activity: Activity, indent: str, now_s: float) -> list[
         found.append(canvas.row(title, canvas.times(activity, now_s, len(indent))))
         indent += _INDENT
     status = canvas.plain(activity.status)
-    if activity.amount is not None:
+    if activity.amount is not None and (activity.amount.done or activity.amount.total):
         found.append(canvas.row(canvas.amount(activity.amount, status, indent, now_s)))
     elif status:
         found.append(canvas.row(Text(indent).append(status, style="dim")))

@@ -360,6 +360,16 @@ def test_a_terminal_that_becomes_narrower_has_no_rests(screen: PseudoTerminal) -
     assert [len(line) for line in lines] == [29, 29]
 
 
+def test_a_terminal_that_does_not_tell_its_size_has_80_columns(screen: PseudoTerminal) -> None:
+    screen.resize(0, 0)
+    screen.columns = 80  # what it has, without telling
+
+    with progress.step("image"):
+        lines = screen.wait_for(lambda lines: lines[-1].startswith("image  "))
+
+    assert len(lines[-1]) == 79
+
+
 def test_nothing_is_drawn_in_the_background(screen: PseudoTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "tcgetpgrp", lambda _descriptor: os.getpgrp() + 1)
 

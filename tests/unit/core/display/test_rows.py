@@ -65,6 +65,11 @@ def test_a_narrow_terminal_has_the_figures_without_a_bar() -> None:
     assert plain(upload("prod: upload"), columns=46)[1] == "  120.0 of 448.0 MiB  10.0 MiB/s  0:32 left"
 
 
+def test_nothing_is_said_of_an_amount_before_anything_is_known() -> None:
+    assert plain(hooks(0, None, "")) == ["image                                 1:12 (last time 3:13)"]
+    assert plain(hooks(0, 37, ""))[1].endswith("hook 0 of 37")
+
+
 def test_steps_are_below_those_that_they_are_parts_of() -> None:
     outer = activity("debian-kubelet", seconds=130, last_time_s=1657)
     step, part = hooks(20, 37, "install.d/50-kubelet")
