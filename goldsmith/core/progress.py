@@ -353,13 +353,13 @@ def _draw(state: _State) -> None:
     while state is _STATE:
         time.sleep(_TICK_S)
         with state.lock:
-            if not state.active and not state.nothing.status:
-                state.ticker = None
-                return
             state.draws = rows.rows
             try:
                 _put("")
             except (OSError, ValueError):  # the terminal has gone
+                return
+            if not state.active and not state.nothing.status:
+                state.ticker = None
                 return
 
 

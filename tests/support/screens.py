@@ -81,6 +81,13 @@ class PseudoTerminal:
             time.sleep(0.01)
         return lines
 
+    def settled(self) -> list[str]:
+        """The screen when nobody writes to it any more."""
+        before = None
+        while before != (before := self.output):
+            time.sleep(0.2)
+        return self.lines
+
     def close(self) -> None:
         os.close(self._device)
         self._reader.join(10)
