@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from goldsmith.spec.load import LoadedSpec
 from tests.lint import elements
 
 EXAMPLES = project_root() / "examples"
+SUITE = "tests/edge/test_edge.py"
 DIGEST = f"@sha256:{'1' * 64}"
 
 
@@ -66,6 +69,17 @@ def test_its_policy_decides_on_the_image_that_its_spec_shows(site: Path) -> None
 
 def test_its_elements_have_no_common_mistake() -> None:
     assert elements.check(EXAMPLES / "edge/elements") == []
+
+
+def test_its_element_writes_what_its_suite_looks_for(site: Path, tmp_path: Path) -> None:
+    hook, motd = site / "elements/edge-motd/install.d/50-edge-motd", tmp_path / "motd"
+    hook.write_text(hook.read_text().replace("/etc/motd", str(motd)))
+    contact = planned(site)[1].env["DIB_EDGE_MOTD_CONTACT"]
+
+    subprocess.run(["bash", hook], env={**os.environ, "DIB_EDGE_MOTD_CONTACT": contact}, check=True)
+
+    (looked_for,) = re.findall(r'"(.+)" in host\.file\("/etc/motd"\)', (site / SUITE).read_text())
+    assert looked_for in motd.read_text()
 
 
 def test_its_page_fits_a_screen_and_names_every_folder(site: Path) -> None:
