@@ -39,6 +39,7 @@ from goldsmith.image import (
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.image.manifest import Manifest
+from goldsmith.image.timings import Timings
 from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
@@ -82,36 +83,6 @@ class BuildResult(Document):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimingsRecord(Document):
-    """timings.json: how long a build took."""
-
-    SCHEMA: ClassVar[str] = "goldsmith.timings"
-
-    stages_s: Annotated[Mapping[str, float], about("Seconds of each stage that ended.")]
-    total_s: Annotated[float, about("Their sum.")]
-    provenance_s: Annotated[
-        Mapping[str, float], about("Seconds within the stages that locks, scans and signatures took.")
-    ] = dataclasses.field(default_factory=dict)
-
-
-class Timings:
-    """Seconds per stage, collected while a build runs."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-        progress.shares()
-
-    def stage(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Announce a stage and measure its duration."""
-        return progress.timed(name, self.stages)
-
-    def record(self) -> TimingsRecord:
-        """The durations so far. Call it once: it resets the shares in core.progress."""
-        total = round(sum(self.stages.values()), 2)
-        return TimingsRecord(stages_s=dict(self.stages), total_s=total, provenance_s=progress.shares())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildContext:
     """One build: values that several stages need."""
 
@@ -138,6 +109,11 @@ def build(name: str, options: Options) -> BuildResult:
     timings = Timings()
     with timings.stage("spec"):
         loaded = load.load(name, options.variables)
+    with timings.shown(options.out / loaded.spec.name):
+        return _build(loaded, options, timings)
+
+
+def _build(loaded: LoadedSpec, options: Options, timings: Timings) -> BuildResult:
     with runs.run(out=options.out), timings.stage("preflight"):
         build_checks.require(
             loaded, out=options.out, locked=options.locked, resumed=options.start in resume.RESUMABLE

@@ -24,13 +24,14 @@ from typing import Any
 
 import pytest
 
-from goldsmith.core import wait
+from goldsmith.core import progress, wait
+from tests.support.meters import Meters
 
 _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
 _FOLDER = pytest.StashKey[Path]()  # of a test
 _NUMBERS = itertools.count()
 _OF_TINY = re.compile(r"\b(make_place|tiny_place|tiny_build|twins|shapes)\b")  # what its tests use
-_OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS")
+_OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS", "GITLAB_CI")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -110,6 +111,14 @@ def _folder(request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> 
         name = re.sub(r"\W", "_", request.node.name)[:30]
         stash[_FOLDER] = factory.getbasetemp() / f"{name}-{next(_NUMBERS)}"
     return stash[_FOLDER]
+
+
+@pytest.fixture
+def meters(monkeypatch: pytest.MonkeyPatch) -> Meters:
+    """The meters that the test makes: what a terminal would show."""
+    found = Meters()
+    monkeypatch.setattr(progress, "meter", found.meter)
+    return found
 
 
 @pytest.fixture

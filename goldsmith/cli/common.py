@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TextIO, cast
 
 from invoke.exceptions import Exit
 
+from goldsmith.core import progress
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import GoldsmithError, HostError, SpecError
 from goldsmith.spec.problem import Problem
@@ -78,7 +79,7 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         output = cast("TextIO", _NamedOutput(sys.stdout))
-        with _refused_by_the_host(), contextlib.redirect_stdout(output), _flushed():
+        with _refused_by_the_host(), contextlib.redirect_stdout(output), _beside_progress(), _flushed():
             yield
     except GoldsmithError as e:
         _answer(ErrorAnswer.of(e), as_json=as_json)
@@ -96,6 +97,18 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
     except Exception as e:  # a bug: Python shows its traceback
         _answer(ErrorAnswer(code=BUG, message=f"{type(e).__name__}: {e}", hint=None), as_json=as_json)
         raise
+
+
+@contextlib.contextmanager
+def _beside_progress() -> Iterator[None]:
+    """What is printed does not mix with the rows of progress, which end with the task."""
+    output = cast("TextIO", progress.Outside(sys.stdout))
+    errors = cast("TextIO", progress.Outside(sys.stderr))
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            yield
+        finally:
+            progress.end()
 
 
 @contextlib.contextmanager

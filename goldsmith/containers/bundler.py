@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -326,7 +325,7 @@ def export_images(name: str, variables: Mapping[str, str], target: Path | None, 
             refresh=refresh, log_path=log_path, policy=policy.of_spec(loaded.spec),
         )  # fmt: skip
         partial = target / ".bundle.tar.part"
-        shutil.copyfile(bundle.path, partial)
+        files.copy(bundle.path, partial)
         partial.replace(target / BUNDLE)
         files.write_atomically(target / images_lock.FILE, bundle.lock_path.read_bytes())
     log_path.unlink(missing_ok=True)

@@ -17,7 +17,9 @@ from docker.errors import APIError, ImageNotFound
 
 from goldsmith.containers import manifests, oci
 from goldsmith.containers.manifests import SavedImage
+from goldsmith.core import progress
 from goldsmith.core.files import Sha256, write_all
+from goldsmith.core.progress import Meter
 from goldsmith.errors import BuildError
 
 _CHUNK = 1 << 20
@@ -58,7 +60,8 @@ def save(client: docker.DockerClient, ids: Sequence[str], spool: Path) -> tuple[
     try:
         with client.api.get(url, params={"names": list(ids)}, stream=True) as response:
             response.raise_for_status()
-            members = _spool(cast(IO[bytes], _Stream(response)), spool)
+            with progress.meter("save images of the Docker engine") as saved:
+                members = _spool(cast(IO[bytes], _Stream(response, saved)), spool)
     except (requests.RequestException, APIError, tarfile.TarError) as e:
         raise BuildError(
             f"the Docker engine did not save its images: {e}", hint="see the engine's log"
@@ -88,13 +91,15 @@ def _pick(found: Mapping[tuple[str, tuple[str, ...]], Saved], image: str, layers
 class _Stream:
     """read(n) over a response of the engine; tarfile accepts short reads, which save a copy."""
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, response: requests.Response, meter: Meter) -> None:
         self._pieces = response.iter_content(_CHUNK)
         self._rest = b""
+        self._meter = meter
 
     def read(self, size: int) -> bytes:
         piece = self._rest or next(self._pieces, b"")
         self._rest = piece[size:]
+        self._meter.add(len(piece[:size]))
         return piece[:size]
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from goldsmith.containers.images_lock import ImagesLock, LockedImage, LockedLayer
+from goldsmith.core import progress
 from goldsmith.core.files import Sha256, write_all
+from goldsmith.core.progress import Meter
 from goldsmith.errors import BuildError
 from goldsmith.spec.model import Into
 
@@ -117,8 +119,9 @@ def write(images: Sequence[Image], blobs: Mapping[str, Content], sink: IO[bytes]
     blobs: content by digest, of configs and layers. Raises BuildError for one that does not match its
     digest. The same images give the same bytes; memory use does not depend on their size.
     """
-    with Sha256() as total, Sha256() as each:
-        writer = _Writer(sink, total, each)
+    size = sum(len(data) if isinstance(data, bytes) else data.stat().st_size for data in blobs.values())
+    with Sha256() as total, Sha256() as each, progress.meter(total=size) as written:
+        writer = _Writer(sink, total, each, written)
         writer.add("oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
         for name in ("blobs", "blobs/sha256"):
             writer.add_folder(name)
@@ -190,10 +193,11 @@ def _index(images: Sequence[Image]) -> dict[str, Any]:
 class _Writer:
     """A tar archive without times, users or names of this host, hashed while it is written."""
 
-    def __init__(self, sink: IO[bytes], total: Sha256, each: Sha256) -> None:
+    def __init__(self, sink: IO[bytes], total: Sha256, each: Sha256, meter: Meter) -> None:
         self._sink = sink
         self._total = total
         self._each = each
+        self._meter = meter
         self._written = 0
 
     def add_folder(self, name: str) -> None:
@@ -227,6 +231,7 @@ class _Writer:
         self._total.update(data)
         write_all(self._sink, data)
         self._written += len(data)
+        self._meter.at(self._written)
 
 
 def _chunks(content: Content) -> Iterator[bytes]:

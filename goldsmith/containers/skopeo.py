@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -16,7 +17,7 @@ import msgspec
 import yaml
 
 from goldsmith.containers.policy import Rule
-from goldsmith.core import proc
+from goldsmith.core import proc, progress, wait
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError, CommandError
 
@@ -91,7 +92,11 @@ class Skopeo:
             "copy", which, "--quiet", *options, *self._tls("--src-tls-verify"), policy=policy, target=target
         )
         try:
-            proc.run(argv, log_path=self.log_path, timeout_s=_TIMEOUT_S)
+            with (
+                progress.meter(f"download {self.name}") as got,
+                wait.meanwhile(lambda: got.at(_size(target))),
+            ):
+                proc.run(argv, log_path=self.log_path, timeout_s=_TIMEOUT_S)
         except CommandError as e:
             raise explain(e, self.name, which) from e
 
@@ -113,6 +118,16 @@ class Skopeo:
         path.touch(mode=0o600)
         path.write_text(json.dumps(content))
         return ("--authfile", str(path))
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder that somebody else fills."""
+    size = 0
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                size += path.stat().st_size
+    return size
 
 
 def host_of(name: str) -> str:

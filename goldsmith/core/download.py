@@ -149,15 +149,15 @@ def _receive(response: http.client.HTTPResponse, sink: IO[bytes], shown: str) ->
     mark_s, mark = time.monotonic(), sink.tell()
     # read1 returns the data that has arrived; read() would wait for a whole chunk, however slow
     read = getattr(response, "read1", response.read)
-    while data := read(_CHUNK):
-        sink.write(data)
-        now_s = time.monotonic()
-        if now_s - mark_s >= _STALL_S:
-            if sink.tell() - mark < _SLOWEST * _STALL_S:
-                raise _TemporaryError(f"less than {_SLOWEST} bytes a second")
-            mark_s, mark = now_s, sink.tell()
-        of = "" if total is None else f" of {progress.human_bytes(total)}"
-        progress.live(f"fetching {shown}: {progress.human_bytes(sink.tell())}{of}")
+    with progress.meter(f"fetch {shown}", total=total, done=sink.tell()) as got:
+        while data := read(_CHUNK):
+            sink.write(data)
+            got.at(sink.tell())
+            now_s = time.monotonic()
+            if now_s - mark_s >= _STALL_S:
+                if sink.tell() - mark < _SLOWEST * _STALL_S:
+                    raise _TemporaryError(f"less than {_SLOWEST} bytes a second")
+                mark_s, mark = now_s, sink.tell()
     if total is not None and sink.tell() != total:
         raise _TemporaryError(f"the connection ended after {sink.tell()} of {total} bytes")
 

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files: hashes of their contents, and atomic writes."""
+"""Files: hashes of their contents, copies, and atomic writes."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from goldsmith.core import progress
 
 _PIECE = 1 << 20
 _AHEAD = 4  # pieces that may wait to be hashed: limits memory use
@@ -23,15 +27,42 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
-def hashes_of(path: Path) -> tuple[str, str, int]:
-    """Hex sha256, hex sha512 and size of a file, in one pass."""
+def hashes_of(path: Path, *, title: str = "") -> tuple[str, str, int]:
+    """Hex sha256, hex sha512 and size of a file, in one pass. title: on a terminal, if no step says it."""
     sha512, size = hashlib.sha512(), 0
-    with path.open("rb") as source, Sha256() as sha256:
+    total = path.stat().st_size
+    with path.open("rb") as source, Sha256() as sha256, progress.meter(title, total=total) as read:
         while piece := source.read(_PIECE):
             sha256.update(piece)
             sha512.update(piece)
             size += len(piece)
+            read.at(size)
         return sha256.take(), sha512.hexdigest(), size
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the content of a file, and show how far that is. Raises OSError."""
+    total = source.stat().st_size
+    with (
+        source.open("rb") as old,
+        target.open("wb") as new,
+        progress.meter(f"copy {source.name}", total=total) as copied,
+    ):
+        while piece := old.read(_PIECE):
+            new.write(piece)
+            copied.add(len(piece))
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file another place, which may be on another file system. Raises OSError."""
+    try:
+        source.rename(target)
+    except OSError as e:
+        if e.errno != errno.EXDEV:
+            raise
+        copy(source, target)
+        shutil.copystat(source, target)
+        source.unlink()
 
 
 def write_json(path: Path, value: object) -> None:

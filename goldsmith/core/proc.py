@@ -10,10 +10,12 @@ import contextlib
 import io
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NoReturn
 
-from goldsmith.core import terminal
+from goldsmith.core import progress, terminal
 from goldsmith.errors import CommandError, CommandTimeout, HostError
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ RUN_MARKER = "GOLDSMITH_RUN"
 # The variables of our environment that a child gets; a caller names all others. Ours are among them, because
 # the child may be goldsmith again; tests/unit/core/test_proc.py fails if one is missing.
 _INHERITED = (
-    "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
+    "HOME", "LANG", "LOGNAME", "NO_COLOR", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
@@ -150,10 +152,25 @@ def capture(
     )  # fmt: skip
     with process, _stopping_on_error(process, shown, 2):  # the process closes the pipes
         out, err = process.communicate(stdin, timeout_s)
-    if process.returncode != 0:
-        lines = redact(terminal.plain(err.decode(errors="backslashreplace")), secrets).splitlines()
-        raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
+    _require_success(process, shown, err, secrets)
     return out.decode(errors="backslashreplace")
+
+
+def follow(argv: Sequence[Arg], *, on_part: Callable[[str], None], timeout_s: float) -> None:
+    """Run argv; on_part is called at once with what it prints up to each line end or carriage return.
+
+    Raises like run().
+    """
+    shown = _shown(argv, ())
+    with tempfile.TemporaryFile() as errors:
+        process = spawn(argv, stdout=subprocess.PIPE, stderr=errors.fileno(), env=None, level=logging.DEBUG)
+        pump = threading.Thread(target=copy_context().run, args=(_parts, process, on_part), daemon=True)
+        with _stopping_on_error(process, shown, 2):
+            pump.start()
+            process.wait(timeout_s)
+        pump.join(timeout=5)
+        errors.seek(0)
+        _require_success(process, shown, errors.read(), ())
 
 
 @contextlib.contextmanager
@@ -191,7 +208,10 @@ def detached(
 
 def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Run argv on the user's own terminal and return its exit status."""
-    with spawn(argv, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd, own_session=False) as process:
+    with (
+        progress.hidden(),
+        spawn(argv, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd, own_session=False) as process,
+    ):
         try:
             return process.wait()
         except BaseException:
@@ -261,6 +281,23 @@ def redact(text: str, secrets: Sequence[str]) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(shlex.quote(secret), "***").replace(secret, "***")
     return text
+
+
+def _parts(process: Process, on_part: Callable[[str], None]) -> None:
+    assert isinstance(process.stdout, io.BufferedReader)
+    with process.stdout as stream:
+        rest = b""
+        while data := stream.read1():
+            *parts, rest = re.split(rb"[\r\n]", rest + data)
+            for part in filter(None, parts):
+                on_part(part.decode(errors="backslashreplace"))
+
+
+def _require_success(process: Process, shown: str, errors: bytes, secrets: Sequence[str]) -> None:
+    """Raise CommandError with the last lines of its errors unless the program's exit status is 0."""
+    if process.returncode != 0:
+        lines = redact(terminal.plain(errors.decode(errors="backslashreplace")), secrets).splitlines()
+        raise CommandError(shown, process.returncode, lines[-TAIL_LINES:])
 
 
 def _shown(argv: Sequence[Arg], secrets: Sequence[str]) -> str:

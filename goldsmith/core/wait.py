@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for a condition with a monotonic deadline; stop early if it can no longer come true."""
+"""Wait for a condition with a monotonic deadline, or do something while one waits."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -43,3 +46,21 @@ def wait_until(
         if left_s <= 0:
             raise Deadline
         time.sleep(min(interval_s, left_s))
+
+
+@contextlib.contextmanager
+def meanwhile(call: Callable[[], object], *, interval_s: float = 0.5) -> Iterator[None]:
+    """Call it again and again in a thread, with our context, while the block lasts."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(interval_s):
+            call()
+
+    thread = threading.Thread(target=copy_context().run, args=(repeat,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

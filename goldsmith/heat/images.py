@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import progress
+from goldsmith.core import progress, wait
 from goldsmith.core.openstack import translated
 
 
@@ -18,7 +21,7 @@ class Images:
 
     def upload(self, path: Path, name: str) -> str:
         """Upload a qcow2 file as a private image; returns the image's ID."""
-        with progress.step(f"upload {path.name}"), translated(f"cannot upload {path}"):
+        with progress.step(f"upload {path.name}"), translated(f"cannot upload {path}"), _shown(path):
             image = self._sdk.create_image(
                 name, filename=str(path), disk_format="qcow2", container_format="bare",
                 visibility="private", wait=True, timeout=600, validate_checksum=False,
@@ -35,3 +38,23 @@ class Images:
         with translated("Glance does not list the images"):
             found = self._sdk.image.images(owner=self._sdk.current_project_id, visibility="private")
             return {str(each.id): str(each.name) for each in found if word in str(each.name)}
+
+
+@contextlib.contextmanager
+def _shown(path: Path) -> Iterator[None]:
+    """Show how much of a file is read while the block lasts: the SDK does not tell what it has sent."""
+    with (
+        progress.meter(total=path.stat().st_size) as sent,
+        wait.meanwhile(lambda: sent.at(_position(path))),
+    ):
+        yield
+
+
+def _position(path: Path) -> int:
+    """How far this process has read a file that it has open; 0 where it has not."""
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # it was closed
+            if each.readlink() == path.resolve():
+                about = Path("/proc/self/fdinfo", each.name).read_text()
+                return int(re.findall(r"^pos:\s*(\d+)$", about, re.MULTILINE)[0])
+    return 0

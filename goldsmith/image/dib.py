@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from goldsmith.image.dib_plan import DibPlan
 
 _CLEANUP = re.compile(r"\| (Unmount |Killing chroot |INFO diskimage_builder)")  # lines after the error
 _HOOK = re.compile(r"dib-run-parts Running \S*/([\w-]+\.d/\S+)")
+_CONVERTS = re.compile(r"Converting image using (qemu-img convert)")
 _DONE = re.compile(r"dib-run-parts \S+ completed")
 _APT_LACKS = re.compile(r"E: (?:Unable to locate package \S+|Package '\S+' has no installation candidate)")
 _NETWORK = re.compile(
@@ -32,19 +32,21 @@ def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = N
     proxy_socket: the build has no network except this proxy.
     """
     plan.block_device_path.write_text(plan.block_device)
-    watch, env = _Watch(), environment(plan)
+    env = environment(plan)
     variables = plan.block_device_path.with_name("environment.json")
     inner = isolation.as_ourselves(plan.argv, env, variables)
     if proxy_socket is not None:
         inner = netns.behind_proxy(inner, proxy_socket)
     argv = isolation.contained(inner, network=proxy_socket is None)
-    try:
-        proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
-    except CommandError as e:
-        tail = "".join(f"\n  | {line}" for line in watch.tail)
-        raise BuildError(
-            f"diskimage-builder failed{watch.where}{tail}", hint=e.hint, retryable=watch.may_pass
-        ) from e
+    with progress.meter(unit="hook", total=plan.hooks) as meter:
+        watch = _Watch(meter)
+        try:
+            proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
+        except CommandError as e:
+            tail = "".join(f"\n  | {line}" for line in watch.tail)
+            raise BuildError(
+                f"diskimage-builder failed{watch.where}{tail}", hint=e.hint, retryable=watch.may_pass
+            ) from e
     if not plan.image.exists():
         raise BuildError(
             f"diskimage-builder succeeded but wrote no image {plan.image}", hint=f"see {log_path}"
@@ -68,24 +70,25 @@ def environment(plan: DibPlan) -> dict[str, str]:
 class _Watch:
     """Follows the output of dib-run-parts and shows the current hook."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: progress.Meter) -> None:
         self.hook: str | None = None  # the one that runs, or the last one
         self._is_done = False
-        self._count = 0
+        self._count, self._work = 0, ""
+        self._meter = meter
         self.tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
-        self._start = time.monotonic()
 
     def line(self, line: str) -> None:
         if not _CLEANUP.search(line):
             self.tail.append(line)
         if match := _HOOK.search(line):
             self.hook, self._is_done = match[1], False
-            self._count += 1
+            self._count, self._work = self._count + 1, match[1]
         elif _DONE.search(line):
             self._is_done = True
+        elif match := _CONVERTS.search(line):
+            self._work = match[1]
         if self.hook is not None:
-            elapsed_s = time.monotonic() - self._start
-            progress.live(f"{self.hook} ({self._count}) {elapsed_s:.0f} s")
+            self._meter.at(self._count, self._work)
 
     @property
     def where(self) -> str:

@@ -70,6 +70,7 @@ class DibPlan:
     block_device: str  # YAML, written to block_device_path before the call
     block_device_path: Path
     image: Path
+    hooks: int | None = None  # how many of them the elements have; None: not counted
 
 
 def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ def take_in(image: Path, spec: ImageSpec, build: Path) -> tuple[Disk, ...]:
     """
     qcow2 = build / f"{spec.name}-{spec.arch}.qcow2"
     partial = qcow2.with_name(qcow2.name + ".part")
-    shutil.move(image, partial)
+    files.move(image, partial)
     partial.rename(qcow2)
     disks = [_disk(qcow2, DiskFormat.qcow2)]
     if DiskFormat.raw in spec.disk.formats:
@@ -62,7 +61,7 @@ def write_sums(build: Path, disks: Iterable[Disk]) -> None:
 
 
 def _disk(path: Path, format_: DiskFormat) -> Disk:
-    sha256, sha512, size = files.hashes_of(path)
+    sha256, sha512, size = files.hashes_of(path, title=f"hash {path.name}")
     return Disk(
         file=path.name, format=format_.value, sha256=sha256, sha512=sha512, size=size,
         virtual_size=int(qemu_img.info(path, format_=format_.value)["virtual-size"]),

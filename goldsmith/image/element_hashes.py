@@ -29,26 +29,34 @@ class ElementFile:
 Tree = Mapping[str, ElementFile]  # path from the element's folder -> file, by path
 
 
-def hashes(names: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
+def hashes(names: Iterable[str], places: Sequence[Path]) -> dict[str, str]:
     """Element -> hex sha256 over its files (path, mode, content), for names and all their dependencies.
 
     Raises SpecError as files() does.
     """
-    return {name: sha256_of_tree(tree) for name, tree in files(names, folders).items()}
+    return {name: sha256_of_tree(tree) for name, tree in files(names, places).items()}
 
 
-def files(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Tree]:
+def files(names: Iterable[str], places: Sequence[Path]) -> dict[str, Tree]:
     """Element -> its files, for names and all their dependencies.
 
     Raises SpecError if one is missing.
     """
+    return {name: tree(path) for name, path in folders(names, places).items()}
+
+
+def folders(names: Iterable[str], places: Sequence[Path]) -> dict[str, Path]:
+    """Element -> its folder, for names and all their dependencies, by name.
+
+    places: folders of elements, besides those of diskimage-builder. Raises SpecError if one is missing.
+    """
     names, builtin = list(names), Path(str(element_dependencies.__file__)).parent / "elements"
-    places = [*folders, builtin]
+    everywhere = [*places, builtin]
     try:
-        found = element_dependencies.get_elements(names, ":".join(map(str, places)))
+        found = element_dependencies.get_elements(names, ":".join(map(str, everywhere)))
     except element_dependencies.MissingElementException as e:
-        raise _missing(names, places) or SpecError(str(e), hint="correct element-deps") from e
-    return {name: tree(Path(path)) for name, path in sorted(found)}
+        raise _missing(names, everywhere) or SpecError(str(e), hint="correct element-deps") from e
+    return {name: Path(path) for name, path in sorted(found)}
 
 
 def _missing(names: Sequence[str], places: Sequence[Path]) -> SpecError | None:

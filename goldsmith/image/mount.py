@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import privilege, proc, progress
+from goldsmith.core import privilege, proc
 from goldsmith.errors import CommandError, VerificationError
 from goldsmith.image import qemu_img
 
@@ -27,7 +27,6 @@ def opened(image: Path, *, format_: str, scratch: Path) -> Iterator[Path]:
     """
     raw, mount = scratch / "offline.raw", scratch / "offline"
     mount.mkdir(exist_ok=True)
-    progress.live(f"reading {image.name}")
     qemu_img.convert(image, raw, "raw", format_=format_)
     start, size = root_partition(raw, image)
     options = f"ro,noload,loop,offset={start},sizelimit={size}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from goldsmith.apt import mirror
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.containers.bundler import Bundle
 from goldsmith.host import partitions, preflight
-from goldsmith.image import build_info, dib_plan
+from goldsmith.image import build_info, dib_plan, hooks
 from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
@@ -61,7 +62,8 @@ def make(
         blkpg=partitions.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
         **_mirrors(spec, mirrors),
     )  # fmt: skip
-    return dib_plan.plan(spec, inputs)
+    made = dib_plan.plan(spec, inputs)
+    return dataclasses.replace(made, hooks=hooks.count(dib_plan.elements(spec), loaded.elements))
 
 
 def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib_plan.DibPlan]:

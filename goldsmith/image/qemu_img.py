@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import proc
+from goldsmith.core import proc, progress
 
 _TIMEOUT_S = 1800  # to read or write a whole disk image
+_DONE = re.compile(r"\((\d+\.\d+)/100%\)")
 
 
 def info(image: Path, *, format_: str | None = None) -> Mapping[str, Any]:
@@ -23,14 +25,25 @@ def info(image: Path, *, format_: str | None = None) -> Mapping[str, Any]:
 def convert(image: Path, target: Path, to: str, *, format_: str | None = None) -> None:
     """Convert image to the format `to`. format_: format of image, if known. Raises CommandError."""
     known = () if format_ is None else ("-f", format_)
-    proc.capture(["qemu-img", "convert", *known, "-O", to, image, target], timeout_s=_TIMEOUT_S)
+    _shown(f"convert {image.name} to {to}", "convert", *known, "-O", to, image, target)
 
 
 def require_identical(one: Path, its_format: str, other: Path, others_format: str) -> None:
     """Raise CommandError unless two images have the same contents."""
-    proc.capture(
-        ["qemu-img", "compare", "-f", its_format, "-F", others_format, one, other], timeout_s=_TIMEOUT_S
+    _shown(
+        f"compare {one.name} with {other.name}", "compare", "-f", its_format, "-F", others_format, one, other
     )
+
+
+def _shown(title: str, command: str, *words: proc.Arg) -> None:
+    """Run a command that reads a whole image, and show how far it is."""
+    with progress.meter(title, unit=progress.PERCENT, total=100) as meter:
+
+        def show(part: str) -> None:
+            if match := _DONE.search(part):
+                meter.at(float(match[1]))
+
+        proc.follow(("qemu-img", command, "-p", *words), on_part=show, timeout_s=_TIMEOUT_S)
 
 
 def create_overlay(image: Path, target: Path, *, format_: str, grow_mib: int) -> None:

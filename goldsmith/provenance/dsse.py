@@ -23,6 +23,7 @@ from securesystemslib import dsse
 from securesystemslib.exceptions import VerificationError as BadSignature
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
+from goldsmith.core import progress
 from goldsmith.errors import ProvenanceError, SpecError
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -147,5 +148,6 @@ def _passphrase(path: Path, ask: Callable[[str], str] = getpass.getpass) -> byte
                 f"the private key {path} has a passphrase, and there is no terminal to ask for it",
                 hint=f"set {PHRASE_VARIABLE} in the environment",
             )
-        given = ask(f"Passphrase of {path}: ")
+        with progress.hidden():
+            given = ask(f"Passphrase of {path}: ")
     return given.encode()

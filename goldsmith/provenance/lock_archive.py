@@ -25,7 +25,7 @@ from typing import IO, Annotated, ClassVar
 
 from goldsmith.core import locks, paths, progress
 from goldsmith.core.documents import Document, about
-from goldsmith.core.progress import human_bytes
+from goldsmith.core.progress import Meter
 from goldsmith.errors import HostError, ProvenanceError, SpecError
 from goldsmith.provenance.build_inputs import KINDS
 
@@ -185,19 +185,21 @@ class _Reader:
         sum_ = _sum(text)
         self._expect(_header(SUM, len(sum_)) + sum_ + _padding(len(sum_)), SUM)
         _require_allowed(listed, self._path)
-        offsets, total = {}, sum(file.size for _, file in listed.members())
-        for name, file in listed.members():
-            self._expect(_header(name, file.size), name)
-            offsets[name] = self._source.tell()
-            if _copy(self._source, None, file.size, self._hash) != file.sha256:
-                raise self._damaged(name)
-            self._expect(_padding(file.size), name)
-            progress.live(f"checking {self._path.name}: {human_bytes(self._source.tell())}"
-                          f" of {human_bytes(total)}")  # fmt: skip
+        with progress.meter(total=_size(listed)) as meter:
+            offsets = {name: self._member(name, file, meter) for name, file in listed.members()}
         self._expect(_end(self._source.tell()), "its end")
         if self._source.read(1):
             raise self._damaged("its end")
         return OpenedArchive(path=self._path, listed=listed, offsets=offsets, sha256=self._hash.hexdigest())
+
+    def _member(self, name: str, file: ArchivedFile, meter: Meter) -> int:
+        """Check a member; where its content begins."""
+        self._expect(_header(name, file.size), name)
+        offset = self._source.tell()
+        if _copy(self._source, None, file.size, self._hash, meter=meter) != file.sha256:
+            raise self._damaged(name)
+        self._expect(_padding(file.size), name)
+        return offset
 
     def _list(self) -> bytes:
         """The bytes of the list, which must be the first member."""
@@ -236,20 +238,26 @@ def _write_members(sink: IO[bytes], listed: LockArchive, sources: Mapping[str, P
     text = (json.dumps(listed.as_dict(), indent=1, sort_keys=True) + "\n").encode()
     for name, data in ((LIST, text), (SUM, _sum(text))):
         sink.write(_header(name, len(data)) + data + _padding(len(data)))
-    total = sum(file.size for _, file in listed.members())
-    for name, file in listed.members():
-        sink.write(_header(name, file.size))
-        with sources[name].open("rb") as source:
-            if _copy(source, sink, file.size) != file.sha256 or source.read(1):
-                raise ProvenanceError(
-                    f"{sources[name]} changed while it was written", hint="run the export again"
-                )
-        sink.write(_padding(file.size))
-        progress.live(f"{name}: {human_bytes(sink.tell())} of {human_bytes(total)}")
+    with progress.meter(total=_size(listed)) as meter:
+        for name, file in listed.members():
+            sink.write(_header(name, file.size))
+            with sources[name].open("rb") as source:
+                if _copy(source, sink, file.size, meter=meter) != file.sha256 or source.read(1):
+                    raise ProvenanceError(
+                        f"{sources[name]} changed while it was written", hint="run the export again"
+                    )
+            sink.write(_padding(file.size))
     sink.write(_end(sink.tell()))
 
 
-def _copy(source: IO[bytes], sink: IO[bytes] | None, size: int, *more: hashlib._Hash) -> str:
+def _size(listed: LockArchive) -> int:
+    """Bytes of the content of all members."""
+    return sum(file.size for _, file in listed.members())
+
+
+def _copy(
+    source: IO[bytes], sink: IO[bytes] | None, size: int, *more: hashlib._Hash, meter: Meter | None = None
+) -> str:
     """Copy at most size bytes; their hex sha256. more: hashes that get the bytes too."""
     digest, left = hashlib.sha256(), size
     while left and (data := source.read(min(_CHUNK, left))):
@@ -257,6 +265,8 @@ def _copy(source: IO[bytes], sink: IO[bytes] | None, size: int, *more: hashlib._
             each.update(data)
         if sink is not None:
             sink.write(data)
+        if meter is not None:
+            meter.add(len(data))
         left -= len(data)
     return digest.hexdigest()
 

@@ -92,7 +92,7 @@ def export(loaded: LoadedSpec, out: Path, target: Path, *, build: str = "") -> E
             bundle = run.folder / lock_archive.CHECKOUT
             checkout_bundle.write(paths.project_root(), locked.build.commit, bundle, run.folder)
             sources[lock_archive.CHECKOUT] = bundle
-        entries = [_archived(each, sources) for each in _needed(locked, made)]
+        entries = _all_archived(_needed(locked, made), sources)
         listed = LockArchive(
             lock=_listed(path), entries=tuple(entries),
             checkout=_listed(sources[lock_archive.CHECKOUT]) if lock_archive.CHECKOUT in sources else None,
@@ -198,9 +198,17 @@ def _needed(locked: Lock, made: Path) -> list[InputEntry]:
     return sorted(own | set(BuildInputs.read(made / build_inputs.FILE).entries))
 
 
+def _all_archived(entries: list[InputEntry], sources: dict[str, Path]) -> list[ArchivedEntry]:
+    """The entries of the list; adds their files to sources."""
+    found = []
+    with progress.meter(unit="entry", total=len(entries)) as meter:
+        for number, entry in enumerate(entries, 1):
+            meter.at(number, f"{entry.kind}/{entry.key}")
+            found.append(_archived(entry, sources))
+    return found
+
+
 def _archived(entry: InputEntry, sources: dict[str, Path]) -> ArchivedEntry:
-    """An entry of the list; adds its files to sources."""
-    progress.live(f"checking {entry.kind}/{entry.key}")
     sealed = cache.sealed(entry.kind, entry.key)
     if sealed is None:
         raise ProvenanceError(
@@ -262,10 +270,11 @@ def _fill_cache(opened: OpenedArchive, new: list[ArchivedEntry]) -> None:
     """Add the entries; if one fails, none of them stays."""
     done: list[Path] = []
     try:
-        for number, entry in enumerate(new, 1):
-            progress.live(f"{number} of {len(new)}: {entry.kind}/{entry.key}")
-            fill = functools.partial(_fill, opened, entry, done)
-            cache.cached(entry.kind, entry.key, fill)
+        with progress.meter(unit="entry", total=len(new)) as meter:
+            for number, entry in enumerate(new, 1):
+                meter.at(number, f"{entry.kind}/{entry.key}")
+                fill = functools.partial(_fill, opened, entry, done)
+                cache.cached(entry.kind, entry.key, fill)
     except BaseException:
         for path in done:
             shutil.rmtree(path, ignore_errors=True)

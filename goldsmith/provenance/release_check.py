@@ -143,7 +143,7 @@ def _file(folder: Path, name: str, digest: Mapping[str, str]) -> Check:
     if Path(name).name != name or name in {"", ".."} or "\0" in name:
         return Check(name=repr(name), ok=False, detail="is not the name of a file beside the statement")
     try:
-        sha256, sha512, _ = files.hashes_of(folder / name)
+        sha256, sha512, _ = files.hashes_of(folder / name, title=f"hash {name}")
     except OSError as e:
         return Check(name=name, ok=False, detail=f"cannot be read: {e.strerror}")
     found = {"sha256": sha256, "sha512": sha512}

@@ -46,23 +46,29 @@ def test(
             _verify_download(glance, image, build, run)
 
 
-def fetch(glance: Glance, image: str, target: Path) -> str:
+def fetch(glance: Glance, image: GlanceImage, target: Path) -> str:
     """Download an image's content to a file; its hex sha512."""
     digest = hashlib.sha512()
     with target.open("wb") as sink:
-        for piece in glance.content(image):
+        for piece in _content(glance, image):
             digest.update(piece)
             sink.write(piece)
-            progress.live(f"{glance.cloud}: {progress.human_bytes(sink.tell())} fetched")
     return digest.hexdigest()
 
 
-def sha512_of(glance: Glance, image: str) -> str:
+def sha512_of(glance: Glance, image: GlanceImage) -> str:
     """Hex sha512 of an image's content, which is downloaded for that and not stored."""
     digest = hashlib.sha512()
-    for piece in glance.content(image):
+    for piece in _content(glance, image):
         digest.update(piece)
     return digest.hexdigest()
+
+
+def _content(glance: Glance, image: GlanceImage) -> Iterator[bytes]:
+    with progress.meter(f"{glance.cloud}: download {image.id}", total=image.size) as got:
+        for piece in glance.content(image.id):
+            yield piece
+            got.add(len(piece))
 
 
 def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run) -> None:
@@ -70,7 +76,7 @@ def _verify_download(glance: Glance, image: GlanceImage, build: Build, run: Run)
     folder = run.folder / f"c{image.id[:4]}"  # of this cloud alone, and short: it will hold a socket
     (folder / "run").mkdir(parents=True)
     copy = folder / f"fetched.{image.disk_format}"
-    sha512 = fetch(glance, image.id, copy)
+    sha512 = fetch(glance, image, copy)
     made = {disk.format: disk.sha512 for disk in build.manifest.disks}
     where = f"{glance.cloud}: the image {image.id} downloaded from Glance"
     if made.get(image.disk_format, sha512) != sha512:

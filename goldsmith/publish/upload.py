@@ -97,7 +97,7 @@ class Transfer:
     def _has_hash(self, found: GlanceImage) -> bool:
         known = {"sha256": self.desired.sha256, "sha512": self.desired.sha512}
         if found.hash_algo is None:  # this Glance hashes nothing: compare every byte
-            return canary.sha512_of(self.to, found.id) == self.desired.sha512
+            return canary.sha512_of(self.to, found) == self.desired.sha512
         return found.hash_value == (known.get(found.hash_algo) or self.disk.hashed_by(found.hash_algo))
 
     def _compare_content(self, found: GlanceImage) -> None:
@@ -106,7 +106,7 @@ class Transfer:
         ):
             copy = self.scratch / f"{found.id}.{found.disk_format}"
             try:
-                canary.fetch(self.to, found.id, copy)
+                canary.fetch(self.to, found, copy)
                 qemu_img.require_identical(self.disk.path, self.disk.format, copy, found.disk_format)
             except CommandError as e:
                 raise PublishError(
@@ -132,13 +132,13 @@ class UploadBody:
         return self.disk.size
 
     def __iter__(self) -> Iterator[bytes]:
-        sent, start = 0, time.monotonic()
-        with self.disk.path.open("rb") as source:
+        sent = 0
+        with self.disk.path.open("rb") as source, progress.meter(total=len(self)) as meter:
             while piece := source.read(_CHUNK):
                 self._require(sent)
                 yield piece
                 sent += len(piece)
-                progress.live(f"{self.cloud}: {_rate(sent, len(self), time.monotonic() - start)}")
+                meter.at(sent)
         if sent < self.disk.size:
             self.is_final = True
             raise PublishError(
@@ -152,13 +152,6 @@ class UploadBody:
         except PublishError:
             self.is_final = True
             raise
-
-
-def _rate(sent: int, size: int, seconds: float) -> str:
-    """'120.0 MiB of 448.0 MiB, 40.0 MiB/s, 8 s left'."""
-    rate = sent / max(seconds, 0.001)
-    done = f"{progress.human_bytes(sent)} of {progress.human_bytes(size)}"
-    return f"{done}, {progress.human_bytes(int(rate))}/s, {(size - sent) / rate:.0f} s left"
 
 
 def wait_active(glance: Glance, image: str, limits: Limits) -> GlanceImage:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith.core import cache, paths, privilege, proc
+from goldsmith.core import cache, paths, privilege, proc, progress
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import CommandError, ProvenanceError
 from goldsmith.image.build_info import AllowedSecretInfo
@@ -58,7 +58,10 @@ def look(
     _lay_out(known)
     program: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "goldsmith.scan.secret_scanner")
     try:
-        proc.run(privilege.as_root((*program, root, known, out)), log_path=log_path, timeout_s=timeout_s)
+        proc.run(
+            privilege.as_root((*program, root, known, out)), log_path=log_path, timeout_s=timeout_s,
+            on_line=progress.live,
+        )  # fmt: skip
     except CommandError as e:
         return SecretReport(rules=secret_scanner.rules_version(), error=e.tail[-1] if e.tail else str(e))
     found = json.loads(out.read_text())

@@ -2,8 +2,8 @@
 """Load image-specs/NAME.yaml.j2 as an ImageSpec, or report all problems at once with file and line.
 
 NAME is a file of image-specs/, or the path of a file NAME.yaml.j2 elsewhere. Partials, variables/ and
-elements/ may lie beside such a file. Folders and files that it names are looked for beside it first, then in
-the checkout.
+elements/ may lie beside such a file. Folders and files that it names are looked for beside it first, then
+beside the folder image-specs/ that it is in, then in the checkout.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from goldsmith.spec.model import ImageSpec
 from goldsmith.spec.problem import Problem
 
 SUFFIX = ".yaml.j2"
+_SPECS = "image-specs"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_DOCUMENT = YamlDocument(origin=lambda line: ("spec", line))
 
@@ -43,7 +44,7 @@ class LoadedSpec:
 
 def names(*, root: Path | None = None) -> list[str]:
     """The specs of image-specs/, sorted."""
-    folder = (root or paths.project_root()) / "image-specs"
+    folder = (root or paths.project_root()) / _SPECS
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
 
 
@@ -95,7 +96,7 @@ class _Location:
 
     def __init__(self, name: str, root: Path) -> None:
         self.root = root
-        self.specs = root / "image-specs"
+        self.specs = root / _SPECS
         own = "/" in name or name.endswith(SUFFIX)
         self.path = Path(name).absolute() if own else self.specs / f"{name}{SUFFIX}"
         if own and not name.endswith(SUFFIX):
@@ -123,8 +124,8 @@ class _Location:
         return (self.beside, self.specs) if self.own else (self.specs,)
 
     def elements(self) -> tuple[Path, ...]:
-        own = self.beside / "elements"
-        return (own, self.root / "elements") if self.own and own.is_dir() else (self.root / "elements",)
+        *own, shipped = (base / "elements" for base in self.bases)
+        return (*(folder for folder in own if folder.is_dir()), shipped)
 
     def variable_files(self) -> Iterator[Path]:
         """From the most general one to the most specific one, which wins."""
@@ -136,7 +137,10 @@ class _Location:
     @property
     def bases(self) -> tuple[Path, ...]:
         """Where folders and files that the spec names may lie."""
-        return (self.beside, self.root) if self.own else (self.root,)
+        if not self.own:
+            return (self.root,)
+        above = (self.beside.parent,) if self.beside.name == _SPECS else ()
+        return (self.beside, *above, self.root)
 
     def find(self, folder: str) -> Path | None:
         """A folder or file that the spec names: beside it, in the checkout, or in the current folder."""

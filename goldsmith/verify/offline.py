@@ -40,9 +40,9 @@ class Inspector:
             claims, root, image_sha256=image_sha256, manifest=manifest, user=user_of(root),
             slowness=self.slowness,
         )  # fmt: skip
-        with progress.share("bill of materials"):
+        with progress.share("bill of materials"), progress.under_way("bill of materials"):
             listed = self._sbom(root)
-        with progress.share("secret scan"):
+        with progress.share("secret scan"), progress.under_way("secret scan"):
             found = self._secrets(root, claims.info)
         return dataclasses.replace(expected, sbom=listed, secrets=found)
 
@@ -52,7 +52,9 @@ class Inspector:
         argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-P", "-m", "goldsmith.scan.sbom", root, target)
         deadline_s = _SBOM_DEADLINE_S * self.slowness
         try:
-            proc.run(privilege.as_root(argv), log_path=self.log_path, timeout_s=deadline_s)
+            proc.run(
+                privilege.as_root(argv), log_path=self.log_path, timeout_s=deadline_s, on_line=progress.live
+            )
         except CommandError as e:
             why = e.tail[-1] if e.tail else str(e)
             return SbomContents(packages=(), containers={}, kubelet_sha256=None, error=why)

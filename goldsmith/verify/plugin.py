@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytest plugin for the suites that verify an image: fixtures, and the marker `needs`.
+"""pytest plugin for the suites that verify an image: fixtures, the marker `needs`, which test starts.
 
 pytest.ini of the suites loads it. The user's own suites get the same fixtures and marker.
 """
@@ -15,6 +15,7 @@ import pytest
 
 from goldsmith.errors import VerificationError
 from goldsmith.spec.model import HeatHook, Into
+from goldsmith.verify import started_tests
 from goldsmith.verify.expectations import Expectations, spec_of
 
 
@@ -72,6 +73,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     fresh = notes.with_suffix(".new")
     fresh.write_text(json.dumps([*known, *(note for note in new if note not in known)]))
     fresh.replace(notes)  # not in place: the file belongs to root if an earlier phase ran with sudo
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """With -v, print which test starts: pytest ends its own line when the test does."""
+    reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and item.config.get_verbosity() > 0:
+        tests = item.session.items
+        reporter.ensure_newline()
+        reporter.write(started_tests.line(tests.index(item) + 1, len(tests), item.nodeid))  # pytest ends it
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from goldsmith.core import privilege, proc, progress
 from goldsmith.errors import CommandError, CommandTimeout, VerificationError
-from goldsmith.verify import junit
+from goldsmith.verify import junit, started_tests
 from goldsmith.verify.expectations import Expectations
 from goldsmith.verify.guest import Guest
 
@@ -71,10 +72,12 @@ class PytestRunner:
         argv = self._argv(phase, expected, folders, options)
         deadline_s = (_DEADLINE_S + expected.info.verify.pods_deadline_s) * expected.slowness
         try:
-            proc.run(
-                privilege.as_root(argv) if guest is None else argv,  # the offline image belongs to root
-                log_path=self._log_path, timeout_s=deadline_s, grace_s=5, on_line=_show_test,
-            )  # fmt: skip
+            with progress.meter(unit="test") as tests:
+                proc.run(
+                    privilege.as_root(argv) if guest is None else argv,  # the offline image belongs to root
+                    log_path=self._log_path, timeout_s=deadline_s, grace_s=5,
+                    on_line=functools.partial(_show_test, tests),
+                )  # fmt: skip
         except CommandTimeout as e:
             what = f"the tests of phase {phase} took over {deadline_s:.0f} s"
             raise (VerificationError(what) if guest is None else guest.vm.lost(what)) from e
@@ -98,6 +101,6 @@ class PytestRunner:
         )  # fmt: skip
 
 
-def _show_test(line: str) -> None:
-    if "::" in line:
-        progress.live(line)
+def _show_test(tests: progress.Meter, line: str) -> None:
+    if started := started_tests.parse(line):
+        tests.at(started.number, started.test, total=started.total)

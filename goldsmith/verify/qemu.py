@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import socket
-import threading
 from collections.abc import Iterator, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +114,7 @@ class Vm:
 
     def wait_for_ssh(self, *, timeout_s: float) -> None:
         """Wait for the banner of the guest's SSH server. Raises BootError with the console's last lines."""
-        with _console_followed(self.console):
+        with wait.meanwhile(functools.partial(_show_console, self.console)):
             try:
                 wait.wait_until(self._banner, timeout_s=timeout_s, alive=self.is_alive, interval_s=1)
             except wait.Died:
@@ -171,24 +170,11 @@ def read_console(console: Path) -> str:
         return ""
 
 
-@contextlib.contextmanager
-def _console_followed(console: Path) -> Iterator[None]:
+def _show_console(console: Path) -> None:
     """Show the console's last line as progress."""
-    done = threading.Event()
-
-    def follow() -> None:
-        while not done.wait(0.5):
-            lines = [line for line in read_console(console)[-2000:].splitlines() if line.strip()]
-            if lines:
-                progress.live(f"console: {lines[-1]}")
-
-    thread = threading.Thread(target=copy_context().run, args=(follow,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    lines = [line for line in read_console(console)[-2000:].splitlines() if line.strip()]
+    if lines:
+        progress.live(f"console: {lines[-1]}")
 
 
 def _escape(path: Path) -> str:

@@ -36,7 +36,7 @@ def lint() -> None:
 
 def shell_files(root: Path) -> list[str]:
     """Every shell script of the project, found by its first line."""
-    folders = ("elements", "scripts", ".ci", "containers", "devcloud", "goldsmith")
+    folders = ("elements", "scripts", ".ci", "containers", "devcloud", "goldsmith", "examples")
     files = sorted(path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
     return [str(path.relative_to(root)) for path in files if _is_shell(path)]
 

@@ -13,7 +13,7 @@ from goldsmith import pipeline
 from goldsmith.core import paths, proc
 from goldsmith.core.build_folders import find_build
 from goldsmith.image.manifest import FILE, Manifest
-from goldsmith.pipeline import TimingsRecord
+from goldsmith.image.timings import TimingsRecord
 from goldsmith.provenance import lockfile, spec_lock
 from goldsmith.spec import load
 from goldsmith.spec.load import SUFFIX

@@ -30,9 +30,10 @@ from goldsmith.errors import (
 )
 from goldsmith.image import prepare
 from goldsmith.image.build_info import Identity
+from goldsmith.image.timings import Timings
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.pipeline import BuildContext, Options, Timings
+from goldsmith.pipeline import BuildContext, Options
 from goldsmith.scan import vulnerabilities
 from goldsmith.scan.vulnerabilities import VulnerabilityFinding, VulnerabilityReport
 from goldsmith.spec import load

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from invoke.exceptions import Exit
 from goldsmith.clean import CleanAnswer
 from goldsmith.cli import build, common, provenance
 from goldsmith.cli.common import ErrorAnswer
-from goldsmith.core import documents
+from goldsmith.core import documents, progress
+from goldsmith.core.display.activity import Activity
 from goldsmith.errors import BootError, BuildError, EmulatorError, SpecError, VerificationError
 
 
@@ -205,3 +207,16 @@ def test_answers_have_a_schema_and_a_version(capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out) == {
         "schema": "goldsmith.clean", "version": 1, "removed": ["removed x"], "left": [],
     }  # fmt: skip
+
+
+def test_what_a_task_prints_does_not_mix_with_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_STATE", progress._State())
+    before = sys.stdout, sys.stderr
+
+    with common.reported():
+        during = sys.stdout, sys.stderr
+        progress._begin(Activity(title="a thread left it", parent=None, started_s=0))
+
+    assert [isinstance(each, progress.Outside) for each in during] == [True, True]
+    assert (sys.stdout, sys.stderr) == before
+    assert progress._STATE.active == []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from goldsmith.containers import policy
 from goldsmith.containers.policy import Policy, Rule
+from goldsmith.core.paths import project_root
 from goldsmith.errors import ProvenanceError, SpecError
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -170,3 +172,42 @@ def test_a_policy_that_a_spec_names_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no policy"):
         policy.load(tmp_path / "none.yaml")
     assert policy.load().rules == ()
+
+
+def test_the_sample_of_the_documentation_is_a_policy_with_every_kind_of_rule(
+    write: Callable[[object], Path],
+) -> None:
+    page = (project_root() / "docs/containers.md").read_text(encoding="utf-8")
+    (sample,) = re.findall(r"```yaml\n(# policy\.yaml.*?)```", page, re.DOTALL)
+    path = write(sample)
+    with pytest.raises(SpecError, match=r"there is no key keys/team\.pub"):
+        policy.load(path)
+    (path.parent / "keys").mkdir()
+    for name in re.findall(r"keys/([\w.]+)", sample):
+        (path.parent / "keys" / name).write_text("key")
+
+    made = policy.load(path)
+
+    def rule(name: str) -> Rule:
+        return made.rule(f"{name}@{DIGEST}")
+
+    assert rule("registry.example.org/team/agent").sigstore_key == path.parent / "keys/team.pub"
+    assert rule("ghcr.example.org/upstream/app").issuer == "https://token.actions.example.org"
+    assert rule("quay.example.org/any/app").gpg_key == path.parent / "keys/quay.gpg"
+    assert "reviewed by digest" in rule("docker.io/library/debian").accepted
+    assert made.engine == "built by hand on the release machine"
+    with pytest.raises(ProvenanceError):
+        rule("registry.example.org/other/agent")
+
+
+def test_the_first_image_of_a_registry_in_the_page_on_specs_is_allowed_by_the_sample() -> None:
+    pages = {
+        name: (project_root() / f"docs/{name}.md").read_text(encoding="utf-8")
+        for name in ("write-a-spec", "containers")
+    }
+    first = next(line for line in pages["write-a-spec"].splitlines() if "registry:" in line)
+    found = re.search(r"registry: (\S+)/[\w-]+:[\w.]+@sha256:", first)
+
+    assert found
+    assert "policy" in first
+    assert f"\n  {found[1]}: {{sigstore-key:" in pages["containers"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from goldsmith.containers import skopeo
+from goldsmith.core import wait
 from goldsmith.core.runs import Run
 from goldsmith.errors import BuildError
+from tests.support.meters import Meters
 
 DIGEST = f"sha256:{'a' * 64}"
 
@@ -96,3 +99,18 @@ def test_credentials_go_through_a_private_file(
     assert "c2VjcmV0" not in calls.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert "other.test" not in path.read_text()
+
+
+def test_how_much_of_an_image_came_is_shown(
+    run: Run, fake: Callable[..., Path], meters: Meters, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(wait, "meanwhile", functools.partial(wait.meanwhile, interval_s=0.01))
+    target = tmp_path / "target"
+    target.mkdir()
+    fake("skopeo", f"printf 12345 > {target}/a; printf 67 > {target}/b; sleep 0.3")
+
+    skopeo.Skopeo(name="host.test/app", run=run, log_path=tmp_path / "log").copy(DIGEST, target)
+
+    (meter,) = meters
+    assert (meter.title, meter.total, meter.done) == ("download host.test/app", None, 7)

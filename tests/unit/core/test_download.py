@@ -11,6 +11,7 @@ import pytest
 
 from goldsmith.core import download
 from goldsmith.errors import BuildError
+from tests.support.meters import Meters
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -137,6 +138,18 @@ def test_a_broken_transfer_is_resumed(server: Server, tmp_path: Path) -> None:
 
     assert fetch(f"{server.url}/a", tmp_path).read_bytes() == CONTENT
     assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_how_far_a_transfer_is_goes_on_where_it_is_resumed(
+    server: Server, tmp_path: Path, meters: Meters
+) -> None:
+    server.faults = ["cut"]
+    download.fetch(f"{server.url}/a", SHA256, log_path=tmp_path / "log")
+
+    size = len(CONTENT)
+    assert [(meter.total, meter.seen[-1][0]) for meter in meters] == [(size, size // 2), (size, size)]
+    assert {meter.title for meter in meters} == {f"fetch {server.url}/a"}
+    assert [meter.begun for meter in meters] == [0, size // 2]
 
 
 def test_a_server_that_knows_no_ranges_starts_from_the_beginning(server: Server, tmp_path: Path) -> None:

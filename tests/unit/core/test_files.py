@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -10,6 +11,7 @@ import pytest
 
 from goldsmith.core import files
 from goldsmith.core.files import Sha256, write_all
+from tests.support.meters import Meters
 
 
 def test_pieces_are_hashed_in_order_and_each_hash_starts_empty() -> None:
@@ -45,6 +47,69 @@ def test_a_disk_is_hashed_twice_in_one_pass(tmp_path: Path) -> None:
     assert files.hashes_of(tmp_path / "disk") == (
         hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest(), len(data),
     )  # fmt: skip
+
+
+def test_how_far_a_disk_is_hashed_is_shown(tmp_path: Path, meters: Meters) -> None:
+    (tmp_path / "disk").write_bytes(b"x" * ((2 << 20) + 7))
+
+    files.hashes_of(tmp_path / "disk", title="hash disk")
+
+    (meter,) = meters
+    assert (meter.title, meter.total, meter.done) == ("hash disk", (2 << 20) + 7, (2 << 20) + 7)
+    assert len(meter.seen) == 3
+
+
+def test_a_file_is_copied_piece_by_piece(tmp_path: Path, meters: Meters) -> None:
+    data = os.urandom((2 << 20) + 7)
+    (tmp_path / "disk").write_bytes(data)
+
+    files.copy(tmp_path / "disk", tmp_path / "copy")
+
+    assert (tmp_path / "copy").read_bytes() == data
+    (meter,) = meters
+    assert (meter.title, meter.total, meter.done) == ("copy disk", len(data), len(data))
+
+
+def test_a_file_moves_to_another_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meters: Meters
+) -> None:
+    (tmp_path / "disk").write_bytes(b"content")
+    (tmp_path / "disk").chmod(0o640)
+    refuse(monkeypatch, errno.EXDEV)
+
+    files.move(tmp_path / "disk", tmp_path / "moved")
+
+    assert not (tmp_path / "disk").exists()
+    assert (tmp_path / "moved").read_bytes() == b"content"
+    assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o640
+    assert len(meters) == 1
+
+
+def test_a_file_on_the_same_file_system_is_renamed(tmp_path: Path, meters: Meters) -> None:
+    (tmp_path / "disk").write_bytes(b"content")
+    inode = (tmp_path / "disk").stat().st_ino
+
+    files.move(tmp_path / "disk", tmp_path / "moved")
+
+    assert (tmp_path / "moved").stat().st_ino == inode
+    assert not meters
+
+
+def test_a_move_that_is_refused_is_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk").write_bytes(b"content")
+    refuse(monkeypatch, errno.EACCES)
+
+    with pytest.raises(PermissionError):
+        files.move(tmp_path / "disk", tmp_path / "moved")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["disk"]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def rename(_old: Path, _new: Path) -> Path:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "rename", rename)
 
 
 def test_file_that_cannot_be_written_whole_stays_unchanged(tmp_path: Path) -> None:

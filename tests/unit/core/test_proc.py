@@ -233,6 +233,7 @@ def test_children_get_only_allowed_variables(monkeypatch: pytest.MonkeyPatch) ->
 
 NOT_PASSED_ON = {
     "GITHUB_ACTIONS": "groups of a log do not nest",
+    "GITLAB_CI": "the same, for its sections",
     "GOLDSMITH_KEY_PASSPHRASE": "a secret: no program may see it",
     "OS_AUTH_URL": "only goldsmith itself connects to clouds",
     "OS_CLOUD": "the same",
@@ -380,3 +381,35 @@ def test_stopping_an_ended_program_spares_the_next_process_with_its_number() -> 
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_parts_of_lines_are_seen_as_they_come(tmp_path: Path) -> None:
+    seen = []
+
+    def see(part: str) -> None:
+        seen.append(part)
+        (tmp_path / "seen").touch()
+
+    proc.follow(
+        sh(
+            rf"printf '  (1.00/100%%)\r'; until [ -e {tmp_path}/seen ]; do sleep 0.01; done;"
+            r"printf '(2.00/100%%)\r\n\nthe '; printf end"
+        ),
+        on_part=see, timeout_s=20,
+    )  # fmt: skip
+
+    assert seen == ["  (1.00/100%)", "(2.00/100%)"]
+
+
+def test_a_followed_program_that_fails_is_an_error_with_what_it_said_last() -> None:
+    with pytest.raises(CommandError, match="exited with 3") as e:
+        proc.follow(
+            sh(r"printf '(1.00/100%%)\r'; echo broken >&2; exit 3"), on_part=lambda _: None, timeout_s=20
+        )
+
+    assert list(e.value.tail) == ["broken"]
+
+
+def test_a_followed_program_has_a_deadline() -> None:
+    with pytest.raises(CommandTimeout):
+        proc.follow(sh("exec sleep 30"), on_part=lambda _: None, timeout_s=0.1)

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import threading
 import time
+from contextvars import ContextVar
 from itertools import count
 
 import pytest
 
-from goldsmith.core.wait import Deadline, Died, wait_until
+from goldsmith.core.wait import Deadline, Died, meanwhile, wait_until
+
+_PLACE = ContextVar("place", default="")
 
 
 def test_the_first_true_result_is_returned() -> None:
@@ -53,3 +57,23 @@ def test_a_result_between_the_probe_and_death_still_counts() -> None:
 
 def test_a_result_just_before_death_still_counts() -> None:
     assert wait_until(lambda: "here", timeout_s=60, alive=lambda: False) == "here"
+
+
+def test_something_is_done_again_and_again_while_one_waits() -> None:
+    called = []
+    _PLACE.set("ours")
+    with meanwhile(lambda: called.append(_PLACE.get()), interval_s=0.001):
+        wait_until(lambda: len(called) > 2, timeout_s=5, interval_s=0.001)
+    after = len(called)
+    time.sleep(0.05)
+
+    assert len(called) == after
+    assert set(called) == {"ours"}
+
+
+def test_it_ends_with_a_failure_of_the_block() -> None:
+    before = threading.active_count()
+    with pytest.raises(KeyError), meanwhile(lambda: None, interval_s=0.001):
+        raise KeyError
+
+    assert threading.active_count() == before

@@ -3,19 +3,41 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
+from goldsmith.core.progress import Meter
 from goldsmith.image.dib import _Watch
+from tests.support.meters import FakeMeter
 
-PRE_INSTALL = "2026-11-29 10:00:00.000 | dib-run-parts Running /tmp/in_target.d/pre-install.d/04-dib-init"
+RUNNING = "2026-11-29 10:00:00.000 | dib-run-parts Running /tmp/in_target.d/{}"
+PRE_INSTALL = RUNNING.format("pre-install.d/04-dib-init")
 DONE = "2026-11-29 10:00:01.000 | dib-run-parts 04-dib-init completed"
 
 
-def watched(*lines: str) -> _Watch:
-    watch = _Watch()
+def watched(*lines: str, meter: FakeMeter | None = None) -> _Watch:
+    watch = _Watch(cast("Meter", meter or FakeMeter()))
     for line in lines:
         watch.line(line)
     return watch
+
+
+def test_the_screen_shows_the_current_hook_and_its_number() -> None:
+    meter = FakeMeter()
+    watched("unpacking", PRE_INSTALL, "noise", DONE, RUNNING.format("install.d/50-b"), meter=meter)
+
+    assert meter.seen[0] == (1, "pre-install.d/04-dib-init")
+    assert meter.seen[-1] == (2, "install.d/50-b")
+
+
+def test_after_the_hooks_the_screen_shows_that_the_image_is_converted() -> None:
+    meter = FakeMeter()
+    watched(
+        PRE_INSTALL, DONE, "2026-11-29 14:36:29.005 | Converting image using qemu-img convert", meter=meter
+    )
+
+    assert meter.seen[-1] == (1, "qemu-img convert")
 
 
 def test_a_failure_within_a_hook_is_blamed_on_it() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from goldsmith.core import proc, progress
+from goldsmith.core import proc
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.image import dib, dib_plan
 from goldsmith.spec import checks
@@ -286,21 +286,6 @@ def test_a_build_that_writes_no_image_is_an_error(
 
     with pytest.raises(BuildError, match=r"wrote no image .*mine-amd64\.qcow2"):
         dib.build(real_plan, log_path=tmp_path / "log")
-
-
-def test_the_screen_shows_the_current_hook_and_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr(progress, "live", shown.append)
-    watch = dib._Watch()
-
-    watch.line("unpacking")
-    watch.line("dib-run-parts Running /tmp/x/pre-install.d/01-a")
-    watch.line("noise")
-    watch.line("dib-run-parts 01-a completed")
-    watch.line("dib-run-parts Running /tmp/x/install.d/50-b")
-
-    assert shown[0].startswith("pre-install.d/01-a (1) ")
-    assert shown[-1].startswith("install.d/50-b (2) ")
 
 
 def test_root_uuid_and_time_stamp_come_from_the_inputs() -> None:

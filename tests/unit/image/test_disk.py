@@ -16,7 +16,7 @@ from goldsmith.spec.model import ContainerSpec, DiskFormat, DiskSpec, Distributi
 QEMU_IMG = """
 case $1 in
     info) echo '{"virtual-size": 2147483649}' ;;
-    convert) cp "$4" "$5" ;;
+    convert) cp "$5" "$6" ;;
     --version) echo "qemu-img version 7.2.0 (Debian)" ;;
 esac
 """
@@ -63,7 +63,7 @@ def test_another_format_is_converted_and_compared(
     disks = take_in(image, BOTH, folder)
 
     assert [disk.format for disk in disks] == ["qcow2", "raw"]
-    compared = f"compare -f qcow2 -F raw {folder}/mine-amd64.qcow2 {folder}/mine-amd64.raw"
+    compared = f"compare -p -f qcow2 -F raw {folder}/mine-amd64.qcow2 {folder}/mine-amd64.raw"
     assert compared in calls.read_text().splitlines()
     assert sorted(path.suffix for path in folder.iterdir()) == [".qcow2", ".raw"]
 

@@ -24,7 +24,7 @@ IMAGE = msgspec.convert(samples.image("a.b/app:1"), LockedImage)
 QEMU_IMG = """
 case $1 in
     info) echo '{"virtual-size": 2147483649}' ;;
-    convert) cp "$4" "$5" ;;
+    convert) cp "$5" "$6" ;;
     --version) echo "qemu-img version 7.2.0 (Debian)" ;;
 esac
 """

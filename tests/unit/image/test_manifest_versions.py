@@ -14,7 +14,7 @@ from goldsmith.core.documents import Document
 from goldsmith.errors import BuildError
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.packages import PackageList
-from goldsmith.pipeline import TimingsRecord
+from goldsmith.image.timings import TimingsRecord
 from tests.support import published
 
 KINDS: dict[str, type[Document]] = {

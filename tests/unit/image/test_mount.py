@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 def make_tools(fake: Callable[..., Path], table: object = TABLE) -> dict[str, Path]:
     """A qemu-img that copies, an sfdisk that prints table, mount and umount that do nothing."""
     return {
-        "qemu-img": fake("qemu-img", 'shift 5; cp "$1" "$2"'),
+        "qemu-img": fake("qemu-img", 'shift 6; cp "$1" "$2"'),
         "sfdisk": fake("sfdisk", f"echo '{json.dumps(table)}'"),
         "mount": fake("mount"),
         "umount": fake("umount"),

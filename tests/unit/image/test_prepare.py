@@ -22,7 +22,8 @@ def test_bytecode_of_this_host_does_not_get_into_an_image(
     (element / "mine-files/__pycache__").mkdir(parents=True)
     (element / "mine-files/tool.py").write_text("print(1)\n")
     (element / "mine-files/__pycache__/tool.cpython-311.pyc").write_bytes(b"\0")
-    loaded = dataclasses.replace(load.load("debian-kubelet"), elements=(tmp_path / "elements",))
+    shipped = load.load("debian-kubelet")
+    loaded = dataclasses.replace(shipped, elements=(tmp_path / "elements", *shipped.elements))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 

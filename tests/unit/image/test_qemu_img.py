@@ -6,18 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.core.progress import PERCENT
 from goldsmith.errors import CommandError
 from goldsmith.image import qemu_img
+from tests.support.meters import Meters
 
 
 @pytest.mark.programs("qemu-img")
-def test_a_converted_image_is_identical_and_another_one_is_not(tmp_path: Path) -> None:
+def test_a_converted_image_is_identical_and_another_one_is_not(tmp_path: Path, meters: Meters) -> None:
     raw, qcow2, other = tmp_path / "a.raw", tmp_path / "a.qcow2", tmp_path / "b.raw"
     raw.write_bytes(b"x" * (1 << 20))
     other.write_bytes(b"y" * (1 << 20))
 
     qemu_img.convert(raw, qcow2, "qcow2", format_="raw")
 
+    assert [(meter.title, meter.unit, meter.total) for meter in meters] == [
+        ("convert a.raw to qcow2", PERCENT, 100)
+    ]
+    assert meters[0].done == 100
     assert qemu_img.info(qcow2)["format"] == "qcow2"
     assert qemu_img.info(qcow2, format_="qcow2")["virtual-size"] == 1 << 20
     qemu_img.require_identical(qcow2, "qcow2", raw, "raw")

@@ -14,6 +14,7 @@ from goldsmith.image.finished_build import DiskFile
 from goldsmith.publish.model import Limits
 from goldsmith.publish.upload import UploadBody
 from tests.support import samples
+from tests.support.meters import Meters
 
 
 def body_of(path: Path, limits: Limits | None = None) -> UploadBody:
@@ -36,6 +37,16 @@ def test_the_file_is_sent_piece_by_piece(build: Path) -> None:
     assert len(body) == len(samples.DISK)
     assert len(pieces) == 3
     assert not hasattr(body, "read"), "requests would read it in small blocks"
+
+
+def test_how_far_an_upload_is_counts_what_was_taken(build: Path, meters: Meters) -> None:
+    pieces = iter(body_of(build / "mine-amd64.qcow2"))
+    next(pieces)
+    assert meters[0].seen == []
+
+    next(pieces)
+
+    assert (meters[0].total, meters[0].seen) == (len(samples.DISK), [(1 << 20, "")])
 
 
 def test_a_file_that_became_shorter_ends_the_upload(build: Path) -> None:

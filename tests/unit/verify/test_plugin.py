@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from goldsmith.core import paths
-from goldsmith.verify import plugin
+from goldsmith.verify import plugin, started_tests
+from goldsmith.verify.started_tests import StartedTest
 
 pytest_plugins = ("pytester",)
 
@@ -74,6 +75,20 @@ def test_features_that_it_claims_are_tested(suite: pytest.Pytester) -> None:
     run(suite, build=build, systemd=True).assert_outcomes(passed=3)
 
     assert not (suite.path / "not-applicable.json").exists()
+
+
+def test_the_output_says_which_of_the_tests_starts_before_it_ends(suite: pytest.Pytester) -> None:
+    suite.makepyfile(test_it=TESTS, test_last="def test_fails(): print('test 9 of 9: no'); assert False")
+
+    ran = run(suite, build={**KUBELET, "verify": {"pods": []}})
+
+    assert [each for line in ran.outlines if (each := started_tests.parse(line))] == [
+        StartedTest(number=1, total=2, test="test_it.py::test_plain"),
+        StartedTest(number=2, total=2, test="test_last.py::test_fails"),
+        StartedTest(number=9, total=9, test="no"),  # what a test prints is not told apart
+    ]
+    first = ran.outlines.index("test 1 of 2: test_it.py::test_plain")
+    assert ran.outlines[first + 1].startswith("test_it.py::test_plain PASSED")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def lab(
     tmp_path: Path, image: Path, inside: Path, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Lab:
     fake("sudo", 'shift; [ "$1" != env ] || shift 2; exec "$@"')
-    fake("qemu-img", """case $1 in info) echo '{"format": "raw"}' ;; convert) cp "$6" "$7" ;; esac""")
+    fake("qemu-img", """case $1 in info) echo '{"format": "raw"}' ;; convert) cp "$7" "$8" ;; esac""")
     table = {"partitiontable": {"partitions": [{"start": 1, "size": 9}]}}
     fake("sfdisk", f"echo '{json.dumps(table)}'")
     fake("mount", f"""for last in "$@"; do :; done; cp -r '{inside}/.' "$last" """)
