@@ -30,7 +30,7 @@ from tests.support.meters import Meters
 _INTERPRETERS = {"bash", "sh", Path(sys.executable).name}  # of the scripts under test
 _FOLDER = pytest.StashKey[Path]()  # of a test
 _NUMBERS = itertools.count()
-_OF_TINY = re.compile(r"\b(make_place|tiny_place|tiny_build|twins|shapes)\b")  # what its tests use
+_OF_TINY = re.compile(r"\b(make_place|tiny_place|tiny_build|twins)\b")  # fixtures of tests/integration
 _OUR_OWN = ("GOLDSMITH_RUN", "XDG_CACHE_HOME", "GITHUB_ACTIONS", "GITLAB_CI")
 
 
@@ -66,10 +66,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @functools.cache
 def _group_of(file: Path) -> str:
-    """Files that build the tiny image share it, and have time for one of another shape beside it.
-
-    The others share the main job and its acceptance test.
-    """
+    """Files that build the tiny image share it; the others share the main job and its acceptance test."""
     return "tiny" if _OF_TINY.search(file.read_text()) else "main"
 
 

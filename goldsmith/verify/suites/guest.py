@@ -96,10 +96,10 @@ def is_running(pod: Pod) -> bool:
 
 def in_network_of(host: Host, pod: Pod) -> str:
     """The beginning of a command that runs in a pod's network."""
-    return f"nsenter --net --target {_process_of(host, pod)}"
+    return f"nsenter --net --target {process_of(host, pod)}"
 
 
-def _process_of(host: Host, pod: Pod) -> str:
+def process_of(host: Host, pod: Pod) -> str:
     """PID of a pod's first container that runs."""
     names = [
         status["containerID"].rpartition("/")[2]
