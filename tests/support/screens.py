@@ -75,7 +75,7 @@ class PseudoTerminal:
 
     def wait_for(self, condition: Callable[[list[str]], bool]) -> list[str]:
         """The screen as soon as it shows something that meets the condition. Raises AssertionError."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not ((lines := self.lines) and condition(lines)):
             assert time.monotonic() < deadline, "\n".join(lines)
             time.sleep(0.01)
