@@ -52,6 +52,16 @@ def connect(name: str, *, clouds_yaml: Path | None, error: type[GoldsmithError])
     return sdk
 
 
+def names_of(connection: Any) -> tuple[str, str]:  # noqa: ANN401 - the SDK has no types
+    """Names of the user and the project of a connection, by its token; empty where it has none."""
+    session = connection.session
+    get_access = getattr(session.auth, "get_access", None)  # only plugins of Keystone have it
+    if get_access is None:
+        return "", ""
+    access = get_access(session)
+    return access.username or "", access.project_name or ""
+
+
 def _login(chosen: Any) -> str:  # noqa: ANN401 - the SDK has no types
     """What to do about credentials of this kind that a cloud rejects."""
     auth = {**chosen.config, **(chosen.config.get("auth") or {})}

@@ -23,6 +23,7 @@ def current_state(
     return CurrentState(
         project=glance.project, now=now, images=images, interrupted_runs=interrupted_runs,
         records=_by_build(image for image in records if image.status == "active"),
+        histories={i.build_id: i.properties.get(release.HISTORY, "") for i in records},
         unfinished_records=tuple(image for image in records if image.status != "active"),
         foreign=tuple({image.id: image for image in named if image.id not in ours}.values()),
         members={image.id: glance.members(image.id) for image in images if image.visibility == "shared"},

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from goldsmith.errors import PublishError
-from goldsmith.publish import release
+from goldsmith.publish import moves, release
 from goldsmith.publish.model import Action, CurrentState, DesiredRelease, Kind, Plan
+from goldsmith.publish.moves import NOBODY, Move, MoveKind, Mover
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import Canary, Retired, Visibility
 
@@ -20,12 +22,18 @@ STALE = datetime.timedelta(hours=6)  # no publication takes that long: an older 
 
 
 def publish(
-    state: CurrentState, desired: DesiredRelease, *, number: int = 0, run: str = "", checked: str = ""
+    state: CurrentState,
+    desired: DesiredRelease,
+    *,
+    number: int = 0,
+    run: str = "",
+    checked: str = "",
+    by: Mover = NOBODY,
 ) -> Plan:
     """The actions that make the desired release hold the alias.
 
     number: the lowest that a new release may take; run: release.RUN of an image that is created; checked: ID
-    of an image that was compared and passed its canary just now.
+    of an image that was compared and passed its canary just now; by: who publishes.
     Raises PublishError where the alias is somebody else's, or another publication is running.
     """
     line = desired.line
@@ -48,13 +56,15 @@ def publish(
     members = state.members.get(target.id, frozenset())
     actions += _settings(target, desired, members, is_current=target == current)
     previous = current.id if current and current != target else target.properties.get(release.PREVIOUS)
-    actions += _move_alias(state.images, line, target, previous)
+    moved = _move_alias(state, line, target, previous, kind=MoveKind.publish, by=by)
     retired, kept = _retire(state, line, target, previous)
     return Plan(
         target=target,
         holder=current.id if current else "",
-        actions=(*actions, *retired),
+        actions=(*actions, *moved.actions, *retired),
         notes=(*notes, *kept),
+        history=moved.history,
+        record=_record(state, target),
     )
 
 
@@ -65,11 +75,12 @@ def rollback(
     to: str = "",
     visibility: Visibility | None = None,
     members: frozenset[str] = frozenset(),
+    by: Mover = NOBODY,
 ) -> Plan:
     """The actions that give the alias back to the release before, or to the build `to`.
 
-    visibility and members: who has to see it. Raises PublishError where there is no such release, or a
-    publication is running.
+    visibility and members: who has to see it; by: who rolls back. Raises PublishError where there is no such
+    release, or a publication is running.
     """
     _require_free_name(state, line)
     _require_alone(state, line)
@@ -78,8 +89,15 @@ def rollback(
     actions = [] if target == current else _recheck(target, line)
     if visibility is not None:
         actions += _share(target, line, visibility, members, state.members.get(target.id, frozenset()))
-    actions += _move_alias(state.images, line, target, target.properties.get(release.PREVIOUS))
-    return Plan(target=target, holder=current.id if current else "", actions=tuple(actions))
+    previous = target.properties.get(release.PREVIOUS)
+    moved = _move_alias(state, line, target, previous, kind=MoveKind.rollback, by=by)
+    return Plan(
+        target=target,
+        holder=current.id if current else "",
+        actions=(*actions, *moved.actions),
+        history=moved.history,
+        record=_record(state, target),
+    )
 
 
 def is_interrupted(state: CurrentState, image: GlanceImage) -> bool:
@@ -203,11 +221,28 @@ def _share(
     return actions
 
 
+class _Moved(NamedTuple):
+    """How the alias moves. history: with this move; empty where target has the alias already."""
+
+    actions: list[Action]
+    history: tuple[Move, ...]
+
+
 def _move_alias(
-    images: Iterable[GlanceImage], line: ReleaseLine, target: GlanceImage, previous: str | None
-) -> list[Action]:
-    """The alias to target: first target gets the name, in one call, then the image that had it loses it."""
-    actions = []
+    state: CurrentState,
+    line: ReleaseLine,
+    target: GlanceImage,
+    previous: str | None,
+    *,
+    kind: MoveKind,
+    by: Mover,
+) -> _Moved:
+    """The alias to target: first target gets the name, in one call, then the image that had it loses it.
+
+    Before that, the move is kept in target's record; the call counts it.
+    """
+    actions: list[Action] = []
+    history: tuple[Move, ...] = ()
     if target.name != line.alias or target.hidden:
         changes: dict[str, tuple[object, object]] = {
             **_differing("name", target.name, line.alias),
@@ -217,8 +252,13 @@ def _move_alias(
         }
         if previous:
             changes |= _differing(release.PREVIOUS, target.properties.get(release.PREVIOUS), previous)
+        history = _history(state, line, target, kind, by)
+        for key, value in ((release.MOVE, str(history[-1].number)), (release.SINCE, history[-1].at)):
+            changes |= _differing(key, target.properties.get(key), value)
+        detail = f"move {history[-1].number}, {kind}"
+        actions.append(Action(kind=Kind.history, image=target.id, label=_label(target, line), detail=detail))
         actions.append(_change(target, line, changes))
-    others = [image for image in images if image.is_released and image.id != target.id]
+    others = [image for image in state.images if image.is_released and image.id != target.id]
     for image in sorted(others, key=lambda image: image.number):
         changes = {
             **_differing("name", image.name, line.release_name(image.build_id)),
@@ -228,7 +268,25 @@ def _move_alias(
             changes |= _differing("protected", image.protected, False)
         if changes:
             actions.append(_change(image, line, changes))
-    return actions
+    return _Moved(actions, history)
+
+
+def _history(
+    state: CurrentState, line: ReleaseLine, target: GlanceImage, kind: MoveKind, by: Mover
+) -> tuple[Move, ...]:
+    """The moves of the alias, with the one to target."""
+    current = release.holder(state.images, line.alias)
+    move = Move(
+        number=moves.latest(state.images) + 1, at=f"{state.now:%Y-%m-%dT%H:%M:%SZ}", kind=kind,
+        build_id=target.build_id, image=target.id, release=target.number,
+        before=current.build_id if current else "", by=by,
+    )  # fmt: skip
+    return (*moves.history(state.images, state.histories), move)
+
+
+def _record(state: CurrentState, target: GlanceImage) -> str:
+    """ID of the target's record in Glance; empty where there is none yet."""
+    return next(iter(state.records.get(target.build_id, ())), "")
 
 
 def _retire(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from goldsmith.publish import (
     desired,
     inventory,
     journal,
+    moves,
     observe,
     planner,
     records,
@@ -194,7 +195,10 @@ class Publisher:
             holder = release.holder(state.images, self.line.alias)
             to = to or entries.unfinished_rollback(holder.build_id if holder else "")
             visibility, members = desired.visibility_in(self.spec, cloud)
-            plan = planner.rollback(state, self.line, to=to, visibility=visibility, members=members)
+            if self.records.folder:
+                state = replace(state, histories=self.records.histories())
+            by = moves.here(glance.user, glance.project_name)
+            plan = planner.rollback(state, self.line, to=to, visibility=visibility, members=members, by=by)
             entries.begin_rollback(plan.target.build_id, holder.build_id if holder else "")
             outcome = apply.roll_back(glance, self.line, self.records.of_cloud(glance, state), plan)
             entries.end_rollback()

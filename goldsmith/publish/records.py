@@ -27,6 +27,8 @@ from goldsmith.publish.model import CurrentState, DesiredRelease
 from goldsmith.publish.release import GlanceImage
 from goldsmith.scan import sbom
 
+_RECORD, _HISTORY = ".json.gz", ".history.json"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedDisk:
@@ -147,7 +149,9 @@ class Records:
 
     def put(self, build_id: str, data: bytes) -> None:
         """Write a record to the folder."""
-        path = self._path(build_id)
+        self._write(self._path(build_id), data)
+
+    def _write(self, path: Path, data: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_atomically(path, data)
@@ -157,9 +161,19 @@ class Records:
                 hint="use a folder that you can write to: --record DIR",
             ) from e
 
-    def _path(self, build_id: str) -> Path:
+    def histories(self) -> dict[str, str]:
+        """Build ID -> moves of the alias, as put_history() stored them in the folder."""
         assert self.folder is not None
-        return self.folder / self.name / f"{build_id}.json.gz"
+        found = (self.folder / self.name).glob(f"*{_HISTORY}")
+        return {path.name.removesuffix(_HISTORY): path.read_text() for path in found}
+
+    def put_history(self, build_id: str, text: str) -> None:
+        """Write moves of the alias to the folder, beside the record of a build."""
+        self._write(self._path(build_id, _HISTORY), text.encode())
+
+    def _path(self, build_id: str, suffix: str = _RECORD) -> Path:
+        assert self.folder is not None
+        return self.folder / self.name / f"{build_id}{suffix}"
 
 
 def beside(folder: Path) -> ReleaseRecord | None:

@@ -99,7 +99,10 @@ def test_a_record_has_the_keys_of_the_spec_and_the_packages_in_container_images(
 def test_a_record_has_the_signed_statement_and_the_bill_to_their_last_byte(
     build: Path, tmp_path: Path
 ) -> None:
-    texts = {"sbom.cdx.json": json.dumps(BILL, indent=3), "provenance.intoto.json": '{"payload": "\u00e9"}\r\n'}
+    texts = {
+        "sbom.cdx.json": json.dumps(BILL, indent=3),
+        "provenance.intoto.json": '{"payload": "\u00e9"}\r\n',
+    }
     for name, text in texts.items():
         (build / name).write_bytes(text.encode())
     kept = Records(out=tmp_path / "no builds", name="mine", folder=tmp_path / "records")
@@ -112,9 +115,7 @@ def test_a_record_has_the_signed_statement_and_the_bill_to_their_last_byte(
     jsonschema.validate(json.loads(json.dumps(found.as_dict())), json_schema(ReleaseRecord))
 
 
-def test_a_record_without_bill_is_completed_from_the_folder_of_its_build(
-    build: Path, tmp_path: Path
-) -> None:
+def test_a_record_without_bill_is_completed_from_the_folder_of_its_build(build: Path, tmp_path: Path) -> None:
     (build / "spec.yaml").write_text("dib-env: {DIB_X: '1'}\n")
     before = records.of_build(build)
     (build / "sbom.cdx.json").write_text(json.dumps(BILL))

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves of an alias as they are stored, and who moves it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from goldsmith.publish import moves
+from goldsmith.publish.moves import Move, MoveKind, Mover
+from goldsmith.publish.records import Records
+
+GITHUB = {
+    "GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://git.test", "GITHUB_REPOSITORY": "a/b",
+    "GITHUB_RUN_ID": "7",
+}  # fmt: skip
+
+
+def a_move(number: int, **mover: str) -> Move:
+    return Move(
+        number=number, at="2026-03-01T12:00:00Z", kind=MoveKind.publish, build_id=f"b{number}", image="i",
+        release=1, by=Mover(**mover),
+    )  # fmt: skip
+
+
+def test_moves_are_stored_as_ascii_and_the_oldest_are_dropped() -> None:
+    kept = tuple(a_move(number, user="J\u00f6rg \U0001f600") for number in range(1, 60))
+
+    text = moves.packed(kept)
+
+    assert text.isascii()
+    assert len(text) < 16000
+    assert moves.parsed(text) == kept[-moves.MOST :]
+
+
+def test_moves_of_a_later_goldsmith_are_read_and_what_is_none_is_passed_over() -> None:
+    (found,) = json.loads(moves.packed([a_move(1)]))
+
+    assert moves.parsed(json.dumps([{**found, "more": 1}])) == (a_move(1),)
+    for text in ("", "x", "{}", "[1]", '[{"number": 1}]', "[" * 100_000):
+        assert moves.parsed(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("environment", "run"),
+    [
+        ({}, ""),
+        ({"CI_JOB_URL": "https://lab.test/1"}, "https://lab.test/1"),
+        ({"BUILD_URL": "https://jenkins.test/2"}, "https://jenkins.test/2"),
+        (GITHUB, "https://git.test/a/b/actions/runs/7"),
+        ({"GITHUB_ACTIONS": "true"}, ""),
+    ],
+)
+def test_the_mover_is_known_by_user_machine_and_run(
+    environment: dict[str, str], run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL", "BUILDKITE_BUILD_URL", *GITHUB):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    found = moves.here("alice", "ops", reason="pods do not start")
+
+    assert (found.user, found.project, found.run, found.reason) == ("alice", "ops", run, "pods do not start")
+    assert found.host == os.uname().nodename
+    assert f"@{found.host}" in found.text()
+
+
+def test_an_account_without_a_name_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+
+    assert moves.here("alice", "ops").login == ""
+
+
+def test_moves_in_a_folder_of_records_are_found_again(tmp_path: Path) -> None:
+    kept = Records(out=tmp_path, name="mine", folder=tmp_path / "records")
+    assert kept.histories() == {}
+
+    kept.put_history("b1", moves.packed([a_move(1)]))
+
+    assert {build: moves.parsed(text) for build, text in kept.histories().items()} == {"b1": (a_move(1),)}
