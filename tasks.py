@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from goldsmith.cli import build, collection, devcloud, development, heat, provenance, publish
+from goldsmith.cli import build, collection, devcloud, development, heat, operations, provenance, publish
 
-namespace = collection.of(build, publish, provenance, heat, devcloud, development)
+namespace = collection.of(build, publish, operations, provenance, heat, devcloud, development)

@@ -9,7 +9,7 @@ from typing import Any
 from invoke.context import Context
 from invoke.tasks import task
 
-from goldsmith.cli import common
+from goldsmith.cli import common, operations
 from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
 
 
@@ -143,23 +143,63 @@ def known_vulnerabilities(
 
 
 @task(
+    iterable=["cloud", "var"],
     help={
-        "release": "a release's disk image, or the folder that holds its files",
+        "release": "a release's disk image, or the folder that holds its files; with --cloud: a spec, or the "
+        "alias of a release line",
         "key": "PEM file with the public key of the signer",
         "statement": "the signed statement; default: provenance.intoto.json beside the files",
-        "json": JSON,
+        "cloud": "a cloud of clouds.yaml: check the release there, without files; may be repeated",
+        "build": "with --cloud: ID of the build; default: the one that has the alias",
+        "download": "with --cloud: download the image and hash it, instead of trusting Glance's hash",
+        "var": VAR, "record": operations.RECORD, "json": JSON,
     },
-)
-def verify_release(c: Context, release: str, key: str, statement: str = "", json: bool = False) -> None:
-    """Check a release with only its files and a public key: signature, hashes, manifest, verdict."""
+)  # fmt: skip
+def verify_release(
+    c: Context,
+    release: str,
+    key: str,
+    statement: str = "",
+    cloud: Any = None,
+    build: str = "",
+    download: bool = False,
+    var: Any = None,
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """Check a release with its files, or in a cloud, and a public key: signature, hashes, verdict."""
     from goldsmith.provenance import dsse, release_check
 
+    with common.reported(as_json=json):
+        _require_with_cloud(cloud, statement=statement, build=build, download=download, record=record)
+        if cloud:
+            from goldsmith.publish.operations import signatures
+
+            question = operations.question(release, cloud, var, "", record)
+            public = dsse.public_key(Path(key))
+            asked = signatures.ask(question, public, build=build, download=download)
+    if cloud:
+        operations.report(asked, signatures.answer(asked), as_json=json, judge=signatures.require)
+        return
     with common.reported(as_json=json):
         signed = Path(statement) if statement else None
         report = release_check.check(Path(release), dsse.public_key(Path(key)), signed=signed)
         common.show(report, as_json=json)
     with common.reported():  # standard output holds the answer already
         report.require()
+
+
+def _require_with_cloud(cloud: Any, *, statement: str, **words: Any) -> None:
+    """Raise SpecError for options that do not go with --cloud, or need it."""
+    from goldsmith.errors import SpecError
+
+    if cloud and statement:
+        raise SpecError(
+            "--statement and --cloud do not go together", hint="drop --statement: the record has it"
+        )
+    given = [f"--{name}" for name, value in words.items() if value]
+    if given and not cloud:
+        raise SpecError(f"{' and '.join(given)} needs a cloud", hint="add --cloud NAME")
 
 
 def _require_one(**words: Any) -> None:

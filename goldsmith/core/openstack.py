@@ -52,6 +52,14 @@ def connect(name: str, *, clouds_yaml: Path | None, error: type[GoldsmithError])
     return sdk
 
 
+def cloud_names() -> list[str]:
+    """The clouds of the user's clouds.yaml, sorted; none without such a file."""
+    import openstack.config
+
+    config = openstack.config.OpenStackConfig()
+    return sorted({*config.get_cloud_names()} - {config.envvar_key}) if config.config_filename else []
+
+
 def names_of(connection: Any) -> tuple[str, str]:  # noqa: ANN401 - the SDK has no types
     """Names of the user and the project of a connection, by its token; empty where it has none."""
     session = connection.session

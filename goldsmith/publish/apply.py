@@ -116,10 +116,10 @@ def plan(job: Job, *, number: int = 0, run_id: str = "", checked: str = "") -> P
     line, desired = job.desired.line, job.desired
     state = observe.current_state(job.glance, line, interrupted_runs=job.journal.begun())
     if job.records.folder:
-        state = replace(state, records={}, histories=job.records.histories())  # those in Glance stay
+        # those in Glance do not count, and stay
+        state = replace(job.records.with_histories(state), records={})
         desired = replace(desired, records=not job.records.has_file(desired.build_id))
-    by = moves.here(job.glance.user, job.glance.project_name)
-    planned = planner.publish(state, desired, number=number, run=run_id, checked=checked, by=by)
+    planned = planner.publish(state, desired, number=number, run=run_id, checked=checked)
     if desired.properties and any(_sets_properties(action) for action in planned.actions):
         metadefs.require(desired.properties, job.glance)
     if any(action.kind is Kind.upload for action in planned.actions):

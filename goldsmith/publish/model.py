@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import PublishError
 from goldsmith.publish import release
-from goldsmith.publish.moves import Move
+from goldsmith.publish.moves import NOBODY, Move, Mover
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import Canary, Visibility
 
@@ -85,6 +85,7 @@ class CurrentState:
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # image ID -> projects
     in_use: frozenset[str] | None = None  # IDs; None: we may not see all servers
     interrupted_runs: frozenset[str] = frozenset()  # release.RUN of this machine's interrupted publications
+    mover: Mover = NOBODY  # ourselves
 
 
 class Kind(enum.StrEnum):
@@ -131,8 +132,8 @@ class Plan:
     """actions in their order; target is the image that holds the alias afterwards, as it is now.
 
     Where the first actions create it, target is as it will be then. holder is the ID of the image that
-    holds the alias now, or empty. history: the moves of the alias with that of this plan; record: ID of the
-    target's record in Glance, or empty.
+    holds the alias now, or empty. history: the moves of the alias, the one of this plan last; record: ID of
+    the target's record in Glance, or empty.
     """
 
     target: GlanceImage

@@ -5,16 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from goldsmith.publish import release
+from goldsmith.publish import moves, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.model import CurrentState
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 
 
 def current_state(
-    glance: Glance, line: ReleaseLine, *, interrupted_runs: frozenset[str] = frozenset()
+    glance: Glance,
+    line: ReleaseLine,
+    *,
+    interrupted_runs: frozenset[str] = frozenset(),
+    with_use: bool = True,
 ) -> CurrentState:
-    """What a cloud has of a release line. interrupted_runs: see CurrentState. Raises PublishError."""
+    """What a cloud has of a release line. Raises PublishError.
+
+    interrupted_runs: see CurrentState; with_use: ask Nova which images are in use.
+    """
     own, now = own_images(glance), glance.now()
     images = tuple(i for i in own if i.is_ours and line.alias in (i.name, i.properties.get(release.ALIAS)))
     ours = {image.id for image in images}
@@ -23,11 +30,12 @@ def current_state(
     return CurrentState(
         project=glance.project, now=now, images=images, interrupted_runs=interrupted_runs,
         records=_by_build(image for image in records if image.status == "active"),
-        histories={i.build_id: i.properties.get(release.HISTORY, "") for i in records},
+        histories={image.build_id: image.properties.get(release.HISTORY, "") for image in records},
         unfinished_records=tuple(image for image in records if image.status != "active"),
         foreign=tuple({image.id: image for image in named if image.id not in ours}.values()),
         members={image.id: glance.members(image.id) for image in images if image.visibility == "shared"},
-        in_use=_in_use(glance, images),
+        in_use=_in_use(glance, images) if with_use else None,
+        mover=moves.here(glance.user, glance.project_name),
     )  # fmt: skip
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from goldsmith.errors import PublishError
 from goldsmith.publish import moves, release
 from goldsmith.publish.model import Action, CurrentState, DesiredRelease, Kind, Plan
-from goldsmith.publish.moves import NOBODY, Move, MoveKind, Mover
+from goldsmith.publish.moves import Move, MoveKind
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import Canary, Retired, Visibility
 
@@ -22,18 +21,12 @@ STALE = datetime.timedelta(hours=6)  # no publication takes that long: an older 
 
 
 def publish(
-    state: CurrentState,
-    desired: DesiredRelease,
-    *,
-    number: int = 0,
-    run: str = "",
-    checked: str = "",
-    by: Mover = NOBODY,
+    state: CurrentState, desired: DesiredRelease, *, number: int = 0, run: str = "", checked: str = ""
 ) -> Plan:
     """The actions that make the desired release hold the alias.
 
     number: the lowest that a new release may take; run: release.RUN of an image that is created; checked: ID
-    of an image that was compared and passed its canary just now; by: who publishes.
+    of an image that was compared and passed its canary just now.
     Raises PublishError where the alias is somebody else's, or another publication is running.
     """
     line = desired.line
@@ -56,16 +49,13 @@ def publish(
     members = state.members.get(target.id, frozenset())
     actions += _settings(target, desired, members, is_current=target == current)
     previous = current.id if current and current != target else target.properties.get(release.PREVIOUS)
-    moved = _move_alias(state, line, target, previous, kind=MoveKind.publish, by=by)
+    history = _history(state, line, target, MoveKind.publish)
+    actions += _move_alias(state, line, target, previous, history[-1])
     retired, kept = _retire(state, line, target, previous)
     return Plan(
-        target=target,
-        holder=current.id if current else "",
-        actions=(*actions, *moved.actions, *retired),
-        notes=(*notes, *kept),
-        history=moved.history,
-        record=_record(state, target),
-    )
+        target=target, holder=current.id if current else "", actions=(*actions, *retired),
+        notes=(*notes, *kept), history=history, record=_record(state, target),
+    )  # fmt: skip
 
 
 def rollback(
@@ -75,12 +65,11 @@ def rollback(
     to: str = "",
     visibility: Visibility | None = None,
     members: frozenset[str] = frozenset(),
-    by: Mover = NOBODY,
 ) -> Plan:
     """The actions that give the alias back to the release before, or to the build `to`.
 
-    visibility and members: who has to see it; by: who rolls back. Raises PublishError where there is no such
-    release, or a publication is running.
+    visibility and members: who has to see it. Raises PublishError where there is no such release, or a
+    publication is running.
     """
     _require_free_name(state, line)
     _require_alone(state, line)
@@ -90,14 +79,12 @@ def rollback(
     if visibility is not None:
         actions += _share(target, line, visibility, members, state.members.get(target.id, frozenset()))
     previous = target.properties.get(release.PREVIOUS)
-    moved = _move_alias(state, line, target, previous, kind=MoveKind.rollback, by=by)
+    history = _history(state, line, target, MoveKind.rollback)
+    actions += _move_alias(state, line, target, previous, history[-1])
     return Plan(
-        target=target,
-        holder=current.id if current else "",
-        actions=(*actions, *moved.actions),
-        history=moved.history,
+        target=target, holder=current.id if current else "", actions=tuple(actions), history=history,
         record=_record(state, target),
-    )
+    )  # fmt: skip
 
 
 def is_interrupted(state: CurrentState, image: GlanceImage) -> bool:
@@ -221,28 +208,14 @@ def _share(
     return actions
 
 
-class _Moved(NamedTuple):
-    """How the alias moves. history: with this move; empty where target has the alias already."""
-
-    actions: list[Action]
-    history: tuple[Move, ...]
-
-
 def _move_alias(
-    state: CurrentState,
-    line: ReleaseLine,
-    target: GlanceImage,
-    previous: str | None,
-    *,
-    kind: MoveKind,
-    by: Mover,
-) -> _Moved:
+    state: CurrentState, line: ReleaseLine, target: GlanceImage, previous: str | None, move: Move
+) -> list[Action]:
     """The alias to target: first target gets the name, in one call, then the image that had it loses it.
 
     Before that, the move is kept in target's record; the call counts it.
     """
-    actions: list[Action] = []
-    history: tuple[Move, ...] = ()
+    actions = []
     if target.name != line.alias or target.hidden:
         changes: dict[str, tuple[object, object]] = {
             **_differing("name", target.name, line.alias),
@@ -252,10 +225,9 @@ def _move_alias(
         }
         if previous:
             changes |= _differing(release.PREVIOUS, target.properties.get(release.PREVIOUS), previous)
-        history = _history(state, line, target, kind, by)
-        for key, value in ((release.MOVE, str(history[-1].number)), (release.SINCE, history[-1].at)):
+        for key, value in ((release.MOVE, str(move.number)), (release.SINCE, move.at)):
             changes |= _differing(key, target.properties.get(key), value)
-        detail = f"move {history[-1].number}, {kind}"
+        detail = f"move {move.number}, {move.kind}"
         actions.append(Action(kind=Kind.history, image=target.id, label=_label(target, line), detail=detail))
         actions.append(_change(target, line, changes))
     others = [image for image in state.images if image.is_released and image.id != target.id]
@@ -268,18 +240,16 @@ def _move_alias(
             changes |= _differing("protected", image.protected, False)
         if changes:
             actions.append(_change(image, line, changes))
-    return _Moved(actions, history)
+    return actions
 
 
-def _history(
-    state: CurrentState, line: ReleaseLine, target: GlanceImage, kind: MoveKind, by: Mover
-) -> tuple[Move, ...]:
-    """The moves of the alias, with the one to target."""
+def _history(state: CurrentState, line: ReleaseLine, target: GlanceImage, kind: MoveKind) -> tuple[Move, ...]:
+    """The moves of the alias, with the one to target at the end."""
     current = release.holder(state.images, line.alias)
     move = Move(
         number=moves.latest(state.images) + 1, at=f"{state.now:%Y-%m-%dT%H:%M:%SZ}", kind=kind,
         build_id=target.build_id, image=target.id, release=target.number,
-        before=current.build_id if current else "", by=by,
+        before=current.build_id if current else "", by=state.mover,
     )  # fmt: skip
     return (*moves.history(state.images, state.histories), move)
 

@@ -6,17 +6,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from goldsmith.changes import build_diff
 from goldsmith.changes.build_diff import BuildDiff
 from goldsmith.core import build_folders, progress, runs
 from goldsmith.core.runs import Run
-from goldsmith.errors import GoldsmithError, HostError, PublishError, SpecError
+from goldsmith.errors import GoldsmithError, PublishError, SpecError
 from goldsmith.image import finished_build
 from goldsmith.image.finished_build import Build, DiskFile
 from goldsmith.provenance import glance_signature
@@ -25,7 +23,6 @@ from goldsmith.publish import (
     desired,
     inventory,
     journal,
-    moves,
     observe,
     planner,
     records,
@@ -37,6 +34,7 @@ from goldsmith.publish.glance import Glance
 from goldsmith.publish.inventory import Listing, Orphan, ResolvedImage
 from goldsmith.publish.journal import Journal
 from goldsmith.publish.model import CurrentState, Limits, Plan
+from goldsmith.publish.operations import lines
 from goldsmith.publish.records import Records, ReleaseRecord
 from goldsmith.spec import load
 from goldsmith.spec.model import PublishCloud
@@ -156,18 +154,10 @@ class Publisher:
             try:
                 return call(cloud)
             except (GoldsmithError, OSError) as e:
-                error = e if isinstance(e, GoldsmithError) else HostError(f"{cloud.name}: {e}")
+                error = lines.failure(cloud.name, e)
                 return CloudResult(cloud=cloud.name, error=error, seconds=round(time.monotonic() - start, 1))
 
-        if len(self.clouds) == 1:
-            return [one(self.clouds[0])]
-        with ThreadPoolExecutor(len(self.clouds)) as pool:
-            try:
-                running = [pool.submit(copy_context().run, one, cloud) for cloud in self.clouds]
-                return [each.result() for each in running]
-            except BaseException:
-                self.stop.set()
-                raise
+        return lines.in_parallel(self.clouds, one, interrupted=self.stop.set)
 
     def _publish(self, cloud: PublishCloud, build: Build, disk: DiskFile, run: Run) -> CloudResult:
         start = time.monotonic()
@@ -192,13 +182,11 @@ class Publisher:
             glance = Glance(cloud.name)
             entries = self._journal(cloud, glance)
             state = observe.current_state(glance, self.line, interrupted_runs=entries.begun())
+            state = self.records.with_histories(state)
             holder = release.holder(state.images, self.line.alias)
             to = to or entries.unfinished_rollback(holder.build_id if holder else "")
             visibility, members = desired.visibility_in(self.spec, cloud)
-            if self.records.folder:
-                state = replace(state, histories=self.records.histories())
-            by = moves.here(glance.user, glance.project_name)
-            plan = planner.rollback(state, self.line, to=to, visibility=visibility, members=members, by=by)
+            plan = planner.rollback(state, self.line, to=to, visibility=visibility, members=members)
             entries.begin_rollback(plan.target.build_id, holder.build_id if holder else "")
             outcome = apply.roll_back(glance, self.line, self.records.of_cloud(glance, state), plan)
             entries.end_rollback()
@@ -266,7 +254,17 @@ def _remove(orphan: Orphan, glance: Glance, entries: Journal) -> bool:
     return True
 
 
-def require(results: Sequence[CloudResult]) -> None:
+class Result(Protocol):
+    """What one cloud answered. error: why it did not."""
+
+    @property
+    def cloud(self) -> str: ...
+
+    @property
+    def error(self) -> GoldsmithError | None: ...
+
+
+def require(results: Sequence[Result]) -> None:
     """Raise PublishError where a cloud failed: its own error where it is the only one, else a table."""
     failed = [result for result in results if result.error]
     if not failed:
@@ -284,6 +282,6 @@ def require(results: Sequence[CloudResult]) -> None:
     )  # fmt: skip
 
 
-def _row(result: CloudResult) -> str:
+def _row(result: Result) -> str:
     hint = f" ({result.error.hint})" if result.error and result.error.hint else ""
     return f"\n  | {result.cloud:<16} {result.error or 'done'}{hint}"

@@ -161,11 +161,11 @@ class Records:
                 hint="use a folder that you can write to: --record DIR",
             ) from e
 
-    def histories(self) -> dict[str, str]:
-        """Build ID -> moves of the alias, as put_history() stored them in the folder."""
-        assert self.folder is not None
-        found = (self.folder / self.name).glob(f"*{_HISTORY}")
-        return {path.name.removesuffix(_HISTORY): path.read_text() for path in found}
+    def with_histories(self, state: CurrentState) -> CurrentState:
+        """The state, with the moves that the folder of records holds, if there is one."""
+        if self.folder is None:
+            return state
+        return replace(state, histories=histories_below(self.folder / self.name))
 
     def put_history(self, build_id: str, text: str) -> None:
         """Write moves of the alias to the folder, beside the record of a build."""
@@ -174,6 +174,12 @@ class Records:
     def _path(self, build_id: str, suffix: str = _RECORD) -> Path:
         assert self.folder is not None
         return self.folder / self.name / f"{build_id}{suffix}"
+
+
+def histories_below(folder: Path) -> dict[str, str]:
+    """Build ID -> moves of the alias, as put_history() stored them somewhere below a folder."""
+    found = sorted(folder.rglob(f"*{_HISTORY}"))
+    return {path.name.removesuffix(_HISTORY): path.read_text() for path in found}
 
 
 def beside(folder: Path) -> ReleaseRecord | None:

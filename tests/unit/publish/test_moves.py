@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.publish import moves
+from goldsmith.publish import moves, records
 from goldsmith.publish.moves import Move, MoveKind, Mover
 from goldsmith.publish.records import Records
 
@@ -79,8 +79,9 @@ def test_an_account_without_a_name_is_no_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_moves_in_a_folder_of_records_are_found_again(tmp_path: Path) -> None:
     kept = Records(out=tmp_path, name="mine", folder=tmp_path / "records")
-    assert kept.histories() == {}
+    assert records.histories_below(tmp_path / "records") == {}
 
     kept.put_history("b1", moves.packed([a_move(1)]))
 
-    assert {build: moves.parsed(text) for build, text in kept.histories().items()} == {"b1": (a_move(1),)}
+    found = records.histories_below(tmp_path / "records")
+    assert {build: moves.parsed(text) for build, text in found.items()} == {"b1": (a_move(1),)}

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks that answer what operators ask about releases, from the clouds alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from goldsmith.cli import common
+from goldsmith.cli.common import JSON, OUT, VAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from goldsmith.publish.operations.asking import Asked, Question
+
+LINE = f"a spec, or the alias of a release line; default: {common.DEFAULT_SPEC}"
+CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of the spec, else OS_CLOUD"
+RECORD = "folder of the records of builds; default: records are kept in Glance"
+_LINE = {"name": LINE, "cloud": CLOUD, "var": VAR, "out": OUT, "record": RECORD, "json": JSON}
+
+
+def question(name: str, cloud: Any, var: Any, out: str, record: str) -> Question:
+    """The words of a task as a question."""
+    from goldsmith.core import paths
+    from goldsmith.publish.operations.asking import Question
+
+    return Question(
+        name=name, out=paths.out_root(out), variables=common.variables(var or ()), clouds=tuple(cloud or ()),
+        records=Path(record) if record else None,
+    )  # fmt: skip
+
+
+def report(
+    asked: Sequence[Asked[Any]],
+    answer: common.Answer,
+    *,
+    as_json: bool,
+    judge: Callable[[Sequence[Asked[Any]]], None] | None = None,
+) -> None:
+    """Print what the clouds answered; then judge, and clouds that did not answer, decide on the exit code."""
+    from goldsmith.publish import publisher
+
+    with common.reported(as_json=as_json):
+        common.show(answer, as_json=as_json)
+    with common.reported():  # standard output holds the answer already
+        if judge is not None:
+            judge(asked)
+        publisher.require(asked)
+
+
+@task(
+    iterable=["cloud"],
+    help={
+        "cloud": "a cloud of clouds.yaml; may be repeated; default: OS_CLOUD, else all of clouds.yaml",
+        "record": RECORD, "json": JSON,
+    },
+)  # fmt: skip
+def production(c: Context, cloud: Any = None, record: str = "", json: bool = False) -> None:
+    """List the build behind every alias in every cloud: since when, and who moved it there."""
+    from goldsmith.publish.operations import production as in_production
+
+    with common.reported(as_json=json):
+        asked = in_production.ask(cloud or (), Path(record) if record else None)
+    report(asked, in_production.answer(asked), as_json=json)
+
+
+@task(positional=["name"], iterable=["cloud", "var"], help=_LINE)
+def history(
+    c: Context,
+    name: Any = None,
+    cloud: Any = None,
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """List when the alias moved: publications and rollbacks, who moved it and from where."""
+    from goldsmith.publish.operations import history as of_line
+
+    with common.reported(as_json=json):
+        asked = of_line.ask(question(name, cloud, var, out, record))
+    report(asked, of_line.answer(asked), as_json=json)
