@@ -16,7 +16,7 @@ def of(*modules: ModuleType) -> Collection:
 
     The modules import what a task needs only within the task, so that --list and --help answer at once.
     """
-    parsing.install({"name": common.DEFAULT_SPEC, "document": ""})
+    parsing.install({"name": common.DEFAULT_SPEC, "document": "", "old": "", "new": ""})
     made = Collection()
     for module in modules:
         for value in vars(module).values():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from goldsmith.publish.operations.asking import Asked, Question
+    from goldsmith.scan.osv import Database
 
 LINE = f"a spec, or the alias of a release line; default: {common.DEFAULT_SPEC}"
 CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of the spec, else OS_CLOUD"
@@ -32,6 +33,13 @@ def question(name: str, cloud: Any, var: Any, out: str, record: str) -> Question
         name=name, out=paths.out_root(out), variables=common.variables(var or ()), clouds=tuple(cloud or ()),
         records=Path(record) if record else None,
     )  # fmt: skip
+
+
+def database(path: str) -> Database | None:
+    """The database of advisories; None where neither the option nor the environment names one."""
+    from goldsmith.scan import vulnerabilities
+
+    return vulnerabilities.given_database(path) if path or vulnerabilities.database_path() else None
 
 
 def report(

@@ -111,29 +111,47 @@ def sign(
 
 @task(
     positional=["name"],
+    iterable=["cloud", "var"],
     help={
-        "name": "a spec, whose latest build is used, or the file of a bill of materials; "
-        "default: debian-kubelet",
+        "name": "a spec, whose latest build is used, or the file of a bill of materials; with --release also "
+        "the alias of a release line; default: debian-kubelet",
         "database": "folder or archive of OSV records; default: $GOLDSMITH_VULNERABILITIES",
         "fail-on": "low, medium, high or critical, each also with -fixable: exit code 9 if there are any",
-        "build": BUILD,
-        "out": OUT,
-        "json": JSON,
+        "release": "look up the release in production, by its record in each cloud",
+        "build": "ID of the build; default: the latest verified one, with --release: the one with the alias",
+        "cloud": f"with --release: {operations.CLOUD}",
+        "record": f"with --release: {operations.RECORD}",
+        "out": OUT, "var": VAR, "json": JSON,
     },
-)
+)  # fmt: skip
 def known_vulnerabilities(
     c: Context,
     name: Any = None,
     database: str = "",
     fail_on: str = "",
+    release: bool = False,
     build: str = "",
+    cloud: Any = None,
+    record: str = "",
+    var: Any = None,
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Look up the known vulnerabilities of a build, or of a bill of materials that goldsmith wrote."""
+    """Look up the known vulnerabilities of a build, of a release, or of a bill of materials."""
     from goldsmith.core import paths
+    from goldsmith.publish.operations import bills
     from goldsmith.scan import vulnerabilities
 
+    with common.reported(as_json=json):
+        _require_release(release, cloud=cloud, record=record, var=var)
+        if release:
+            found = vulnerabilities.given_database(database, fail_on)
+            asked = bills.ask(operations.question(name, cloud, var, out, record), found, build=build)
+    if release:
+        operations.report(
+            asked, bills.answer(asked), as_json=json, judge=lambda each: bills.require(each, fail_on or None)
+        )
+        return
     with common.reported(as_json=json):
         root = paths.out_root(out)
         report = vulnerabilities.look_up(name, root, build, database=database, budget=fail_on)
@@ -200,6 +218,15 @@ def _require_with_cloud(cloud: Any, *, statement: str, **words: Any) -> None:
     given = [f"--{name}" for name, value in words.items() if value]
     if given and not cloud:
         raise SpecError(f"{' and '.join(given)} needs a cloud", hint="add --cloud NAME")
+
+
+def _require_release(is_release: bool, **words: Any) -> None:
+    """Raise SpecError for options that need --release."""
+    from goldsmith.errors import SpecError
+
+    given = [f"--{name}" for name, value in words.items() if value]
+    if given and not is_release:
+        raise SpecError(f"{' and '.join(given)} needs a release", hint="add --release")
 
 
 def _require_one(**words: Any) -> None:

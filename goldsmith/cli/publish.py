@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 from invoke.tasks import task
 
-from goldsmith.cli import common
+from goldsmith.cli import common, operations
 from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
 
 if TYPE_CHECKING:
@@ -103,13 +103,20 @@ def plan_publish(
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
-    help={**_COMMON, "to": "ID of the build; default: the one that held the alias before"},
-)
+    help={
+        **_COMMON, "name": operations.LINE,
+        "to": "ID of the build; default: the one that held the alias before",
+        "plan": "show what a rollback would change, as a diff, and change nothing",
+        "reason": "TEXT that is kept with the move of the alias",
+    },
+)  # fmt: skip
 def rollback(
     c: Context,
     name: Any = None,
     cloud: Any = None,
     to: str = "",
+    plan: bool = False,
+    reason: str = "",
     var: Any = None,
     out: str = "",
     record: str = "",
@@ -119,9 +126,11 @@ def rollback(
     from goldsmith.publish import answers, publisher
 
     with common.reported(as_json=json):
-        options = _options(cloud, var, out, record)
-        results = publisher.Publisher(name, options).rollback(to)
-    _report(results, answers.rolled_back(results), as_json=json)
+        options = _options(cloud, var, out, record, reason=reason)
+        releases = publisher.Publisher(name, options)
+        results = releases.plan_rollback(to) if plan else releases.rollback(to)
+    answer = answers.planned_rollback(results) if plan else answers.rolled_back(results)
+    _report(results, answer, as_json=json)
 
 
 @task(
@@ -194,16 +203,21 @@ def resolve(
     positional=["old", "new"],
     iterable=["cloud", "var"],
     help={
-        "old": "ID of a build", "new": "ID of a build", "name": NAME, "out": OUT, "var": VAR,
-        "json": JSON,
+        "old": "ID of a build; with --previous: a spec, or the alias of a release line",
+        "new": "ID of a build", "name": NAME, "out": OUT, "var": VAR, "json": JSON,
         "cloud": "a cloud that has the records of builds that are not in --out", "record": _RECORD,
+        "previous": "compare the release in production with the one before it, in each cloud",
+        "database": "folder or archive of OSV records: name the security advisories that differ; "
+        "default: $GOLDSMITH_VULNERABILITIES",
     },
 )  # fmt: skip
 def diff(
     c: Context,
-    old: str,
-    new: str,
-    name: str = "debian-kubelet",
+    old: Any = None,
+    new: Any = None,
+    name: str = common.DEFAULT_SPEC,
+    previous: bool = False,
+    database: str = "",
     cloud: Any = None,
     var: Any = None,
     out: str = "",
@@ -213,11 +227,33 @@ def diff(
     """Show what changed between two builds: spec, kubelet, container images, packages, elements, size."""
     from goldsmith.changes import build_diff
     from goldsmith.publish import publisher
+    from goldsmith.publish.operations import release_diff
 
     with common.reported(as_json=json):
-        found = publisher.difference(name, _options(cloud, var, out, record), old, new)
+        _require_builds(old, new, previous=previous)
+        known = operations.database(database)
+        if previous:
+            asked = release_diff.ask(operations.question(old or name, cloud, var, out, record), known)
+    if previous:
+        operations.report(asked, release_diff.answer(asked), as_json=json)
+        return
+    with common.reported(as_json=json):
+        found = publisher.difference(name, _options(cloud, var, out, record), old, new, known)
         if json:
             answer = build_diff.answer(found)
             common.print_document(answer)
         else:
             print(found.text())
+
+
+def _require_builds(old: str, new: str, *, previous: bool) -> None:
+    """Raise SpecError unless there are as many builds as diff needs."""
+    from goldsmith.errors import SpecError
+
+    if previous and new:
+        raise SpecError(
+            f"diff --previous does not take the word {new!r}", hint="see: scripts/inv --help diff"
+        )
+    if not previous and not (old and new):
+        missing = " and ".join(word for word, given in (("OLD", old), ("NEW", new)) if not given)
+        raise SpecError(f"diff needs {missing}", hint="see: scripts/inv --help diff")

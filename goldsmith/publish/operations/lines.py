@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from goldsmith.core import openstack
 from goldsmith.errors import GoldsmithError, HostError, PublishError, SpecError
-from goldsmith.publish import desired
+from goldsmith.publish import desired, release
 from goldsmith.publish.model import CurrentState
 from goldsmith.publish.release import ReleaseLine
 from goldsmith.spec import load
-from goldsmith.spec.model import ImageSpec, PublishCloud
+from goldsmith.spec.model import ImageSpec, PublishCloud, Visibility
 
 T = TypeVar("T")
 
@@ -38,7 +38,10 @@ class NamedLine:
         return self.spec
 
     def found_in(self, state: CurrentState, cloud: str) -> ReleaseLine:
-        """The line, with the spec's name as the cloud has it. Raises PublishError for an unknown alias."""
+        """The line; without a spec, its name and protection are those that the cloud has.
+
+        Raises PublishError for an unknown alias.
+        """
         if self.spec is not None:
             return self.line
         if not state.images:
@@ -51,7 +54,20 @@ class NamedLine:
             for image in state.images
             if image.name.endswith(f"-{image.build_id}")
         )
-        return replace(self.line, name=next(names, self.line.alias))
+        holder = release.holder(state.images, self.line.alias)
+        is_protected = holder is not None and holder.protected
+        return replace(self.line, name=next(names, self.line.alias), protected=is_protected)
+
+    def visibility_in(
+        self, cloud: PublishCloud, state: CurrentState
+    ) -> tuple[Visibility | None, frozenset[str]]:
+        """Visibility and members of the releases; without a spec, those of the release that has the alias."""
+        if self.spec is not None:
+            return desired.visibility_in(self.spec, cloud)
+        holder = release.holder(state.images, self.line.alias)
+        if holder is None:
+            return None, frozenset()
+        return Visibility(holder.visibility), state.members.get(holder.id, frozenset())
 
 
 def named(name: str, variables: Mapping[str, str], clouds: Sequence[str]) -> NamedLine:
