@@ -35,7 +35,7 @@ def question(name: str, cloud: Any, var: Any, out: str, record: str) -> Question
     )  # fmt: skip
 
 
-def database(path: str) -> Database | None:
+def known_advisories(path: str) -> Database | None:
     """The database of advisories; None where neither the option nor the environment names one."""
     from goldsmith.scan import vulnerabilities
 
@@ -92,3 +92,53 @@ def history(
     with common.reported(as_json=json):
         asked = of_line.ask(question(name, cloud, var, out, record))
     report(asked, of_line.answer(asked), as_json=json)
+
+
+@task(positional=["name"], iterable=["cloud", "var"], help=_LINE)
+def servers(
+    c: Context,
+    name: Any = None,
+    cloud: Any = None,
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """List the servers that were made from each release of an alias."""
+    from goldsmith.publish.operations import servers as of_line
+
+    with common.reported(as_json=json):
+        asked = of_line.ask(question(name, cloud, var, out, record))
+    report(asked, of_line.answer(asked), as_json=json)
+
+
+@task(
+    positional=["build"],
+    iterable=["cloud", "var"],
+    help={
+        **_LINE, "build": "ID of the build",
+        "since": "ID of the build to compare with; default: the one that has the alias, or had it before; "
+        "without a cloud the verified build before it in --out",
+        "database": "folder or archive of OSV records: name the security advisories that differ; "
+        "default: $GOLDSMITH_VULNERABILITIES",
+    },
+)  # fmt: skip
+def release_notes(
+    c: Context,
+    build: str,
+    name: str = common.DEFAULT_SPEC,
+    cloud: Any = None,
+    since: str = "",
+    database: str = "",
+    var: Any = None,
+    out: str = "",
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """Print release notes of a build in Markdown: contents, verdict, changes, advisories, way back."""
+    from goldsmith.publish.operations import release_notes as notes
+
+    with common.reported(as_json=json):
+        asked = question(name, cloud, var, out, record)
+        found = notes.make(asked, build, since=since, database=known_advisories(database))
+        common.show(found, as_json=json)

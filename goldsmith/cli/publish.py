@@ -231,7 +231,7 @@ def diff(
 
     with common.reported(as_json=json):
         _require_builds(old, new, previous=previous)
-        known = operations.database(database)
+        known = operations.known_advisories(database)
         if previous:
             asked = release_diff.ask(operations.question(old or name, cloud, var, out, record), known)
     if previous:

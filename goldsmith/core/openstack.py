@@ -105,6 +105,13 @@ def translated(what: str, error: type[GoldsmithError] = CloudError) -> Iterator[
         ) from e  # fmt: skip
 
 
+def forbidden() -> type[Exception]:
+    """The SDK's error for what our role does not allow."""
+    import openstack.exceptions
+
+    return openstack.exceptions.ForbiddenException
+
+
 def raise_for(response: Any) -> None:  # noqa: ANN401 - the SDK has no types
     """Raise the SDK's error if the response is an error."""
     import openstack.exceptions

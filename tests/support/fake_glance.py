@@ -18,13 +18,17 @@ _ATTRIBUTES = ("name", "os_hidden", "visibility", "protected", "min_disk", "min_
 
 
 class FakeNova:
-    """Servers, by ID of their image; None: this user may not list those of all projects."""
+    """Servers, by ID of their image. is_admin: this user may list those of all projects."""
 
     def __init__(self) -> None:
-        self.servers_of: dict[str, list[Server]] | None = None
+        self.made: dict[str, list[Server]] = {}
+        self.is_admin = False
 
     def any_server_of(self, image: str) -> bool | None:
-        return None if self.servers_of is None else bool(self.servers_of.get(image))
+        return bool(self.made.get(image)) if self.is_admin else None
+
+    def servers_of(self, image: str) -> tuple[list[Server], bool]:
+        return self.made.get(image, []), self.is_admin
 
 
 class FakeGlance:

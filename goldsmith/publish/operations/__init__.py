@@ -2,5 +2,5 @@
 """What operators ask about releases: answered from the clouds and their records, without build folders.
 
 Others use: asking, bills, history, production, release_diff,
-signatures.
+release_notes, servers, signatures.
 """
