@@ -137,7 +137,8 @@ def rollback(
     positional=["name"],
     iterable=["cloud", "var"],
     help={
-        **_COMMON, "orphans": "list leftovers of interrupted publications, instead of releases",
+        **_COMMON, "name": operations.LINE,
+        "orphans": "list leftovers of interrupted publications, instead of releases",
         "clean": "delete the leftovers listed",
         "force": "include leftovers that another machine may just be publishing",
     },
@@ -173,7 +174,8 @@ def images(
     positional=["name"],
     iterable=["var"],
     help={
-        "name": NAME, "var": VAR, "cloud": "a cloud of clouds.yaml; default: OS_CLOUD", "json": JSON,
+        "name": operations.LINE, "var": VAR, "json": JSON,
+        "cloud": "a cloud of clouds.yaml; default: OS_CLOUD",
         "build": "ID of a build: its release, whether it holds the alias or not",
         "project": "ID of the project whose releases count; default: all visible projects",
     },

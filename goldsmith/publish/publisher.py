@@ -126,7 +126,10 @@ class Publisher:
 
     def resolve(self, *, project: str, build: str) -> ResolvedImage:
         """The image that holds the alias in the first of the clouds, or a build's."""
-        return inventory.resolve(Glance(self.clouds[0].name), self.line, project=project, build=build)
+        glance, line = Glance(self.clouds[0].name), self.line
+        if self.named.spec is None and (state := observe.current_state(glance, line, with_use=False)).images:
+            line = self.named.found_in(state, glance.cloud)
+        return inventory.resolve(glance, line, project=project, build=build)
 
     def _images(self, cloud: PublishCloud) -> CloudResult:
         glance = Glance(cloud.name)
