@@ -23,7 +23,8 @@ from goldsmith.core.documents import about, as_data
 from goldsmith.publish import release
 from goldsmith.publish.release import GlanceImage
 
-MOST = 40  # moves that a history keeps
+MOST, MOST_BYTES = 40, 32 << 10  # that a history keeps; databases of Glance take 64 KiB of text
+LONGEST_REASON = 500  # characters
 _RUNS = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL", "BUILDKITE_BUILD_URL")  # GitLab, Jenkins, ...
 _GITHUB = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}"
 
@@ -59,7 +60,7 @@ class Move:
 
     number: Annotated[int, about("Counts up with each move of the alias.")]
     at: Annotated[str, about("When, ISO 8601, UTC, by Glance's clock.")]
-    kind: Annotated[MoveKind, about("`publish` or `rollback`.")]
+    kind: Annotated[str, about("`publish` or `rollback`.")]
     build_id: Annotated[str, about("The build that got the alias.")]
     image: Annotated[str, about("ID of its image.")]
     release: Annotated[int, about("Number of the release.")]
@@ -91,7 +92,10 @@ def _run(environment: Mapping[str, str]) -> str:
 
 def packed(history: Iterable[Move]) -> str:
     """The latest moves as the value of a property: ASCII, since databases of Glance may take no more."""
-    return json.dumps([as_data(move) for move in tuple(history)[-MOST:]], separators=(",", ":"))
+    kept = [json.dumps(as_data(move), separators=(",", ":")) for move in tuple(history)[-MOST:]]
+    while len(kept) > 1 and sum(map(len, kept)) > MOST_BYTES:
+        del kept[0]
+    return f"[{','.join(kept)}]"
 
 
 def parsed(text: str) -> tuple[Move, ...]:

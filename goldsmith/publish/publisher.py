@@ -23,6 +23,7 @@ from goldsmith.publish import (
     desired,
     inventory,
     journal,
+    moves,
     observe,
     planner,
     records,
@@ -80,6 +81,11 @@ class Publisher:
         if not 0 < options.deadline_s <= MOST_S:
             raise SpecError(
                 f"a deadline has to be between 1 and {MOST_S} seconds", hint="set --deadline SECONDS"
+            )
+        if len(options.reason) > moves.LONGEST_REASON:
+            raise SpecError(
+                f"a reason has at most {moves.LONGEST_REASON} characters, not {len(options.reason)}",
+                hint="give a shorter --reason, such as the number of a ticket",
             )
         self.options = options
         self.named = lines.named(name, options.variables, options.clouds)

@@ -737,6 +737,8 @@ def test_killed(
             if not left:
                 running.pop().kill()
                 time.sleep(0.2)
+                if moment == "before":
+                    raise ConnectionResetError  # else the proxy passes on what it has of the request
 
     setattr(proxy, moment, kill)
     process = place.begin("publish", "--build", twins[1].name, cloud="proxied")

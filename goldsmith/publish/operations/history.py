@@ -31,9 +31,9 @@ class LineHistory:
     def lines(self) -> list[str]:
         """As a table."""
         if not self.moves:
-            return ["  no moves were kept"]
+            return ["  no moves were kept" if self.build_id else "  no release has the alias"]
         rows = [
-            (str(move.number), shown_time(move.at), move.kind.value, move.build_id, move.before or "-",
+            (str(move.number), shown_time(move.at), move.kind, move.build_id, move.before or "-",
              move.by.text() + (f" ({move.by.reason})" if move.by.reason else ""))
             for move in self.moves
         ]  # fmt: skip

@@ -120,9 +120,14 @@ def shown_time(text: str | None) -> str:
 
 
 def table(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with columns of equal width."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    """Lines with columns of equal width. What no terminal should get is escaped."""
+    shown = [[_printable(cell) for cell in line] for line in cells]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
+        for line in shown
     ]
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

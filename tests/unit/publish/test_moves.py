@@ -36,10 +36,23 @@ def test_moves_are_stored_as_ascii_and_the_oldest_are_dropped() -> None:
     assert moves.parsed(text) == kept[-moves.MOST :]
 
 
+def test_long_reasons_take_the_room_of_older_moves() -> None:
+    kept = tuple(a_move(number, reason="\U0001f600" * moves.LONGEST_REASON) for number in range(1, 30))
+
+    found = moves.parsed(text := moves.packed(kept))
+
+    assert len(text) < 33 << 10
+    assert found
+    assert found == kept[-len(found) :]
+    assert moves.parsed(moves.packed(kept[:1])) == kept[:1]
+
+
 def test_moves_of_a_later_goldsmith_are_read_and_what_is_none_is_passed_over() -> None:
     (found,) = json.loads(moves.packed([a_move(1)]))
 
     assert moves.parsed(json.dumps([{**found, "more": 1}])) == (a_move(1),)
+    (other,) = moves.parsed(json.dumps([{**found, "kind": "promotion"}]))
+    assert other.kind == "promotion"
     for text in ("", "x", "{}", "[1]", '[{"number": 1}]', "[" * 100_000):
         assert moves.parsed(text) == ()
 

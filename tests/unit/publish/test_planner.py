@@ -110,7 +110,7 @@ class Model:
     def moves(self) -> list[tuple[int, str, str, str]]:
         """Number, kind, the build that got the alias, the one that had it."""
         found = moves.history(self.images.values(), self.histories)
-        return [(move.number, move.kind.value, move.build_id, move.before) for move in found]
+        return [(move.number, move.kind, move.build_id, move.before) for move in found]
 
     def holder(self) -> str:
         """The build under the alias; the plain name has to be on exactly one."""

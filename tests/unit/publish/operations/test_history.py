@@ -107,6 +107,23 @@ def test_moves_are_kept_in_a_folder_of_records(site: Site) -> None:
     assert history.answer(history.ask(site.question())).clouds["prod"].moves == ()
 
 
+def test_what_no_terminal_should_get_is_escaped(rolled_back: Site) -> None:
+    options = dataclasses.replace(rolled_back.publisher().options, reason="\x1b[2Jgone\nmove")
+    publisher.require(publisher.Publisher("golden", options).rollback(SECOND))
+
+    text = history.answer(history.ask(rolled_back.question())).as_text()
+
+    assert "(\\x1b[2Jgone\\nmove)" in text
+    assert "\x1b" not in text
+
+
+def test_a_reason_that_is_too_long_is_refused_before_anything_is_asked(rolled_back: Site) -> None:
+    options = dataclasses.replace(rolled_back.publisher().options, reason="x" * 501)
+
+    with pytest.raises(SpecError, match="a reason has at most 500 characters, not 501"):
+        publisher.Publisher("golden", options)
+
+
 def test_a_cloud_that_is_away_does_not_keep_the_other_from_answering(rolled_back: Site) -> None:
     rolled_back.away.add("edge")
 
