@@ -68,12 +68,12 @@ class Site:
             {"name": name, "version": version, "architecture": "amd64", "sha256": "b" * 64, "suite": "trixie"}
             for name, version in packages or [("bash", "5.2")]
         ]
-        files.write_json(folder / "packages.json", samples.packages(*listed))
+        (folder / "packages.json").write_bytes(files.json_bytes(samples.packages(*listed)))
         (folder / "sbom.cdx.json").write_text(json.dumps(bill(*packages)))
         (folder / "spec.yaml").write_text(f"dib-env: {{DIB_X: '{build}'}}\n")
         hashes = {path.name: files.sha256_of(path) for path in folder.iterdir() if path.suffix != ".qcow2"}
         manifest = samples.manifest(build_id=build, files=hashes, spec_sha256=samples.sha(build.encode()))
-        files.write_json(folder / "manifest.json", {**manifest, **changes})
+        (folder / "manifest.json").write_bytes(files.json_bytes({**manifest, **changes}))
         if signed:
             attestation.sign(folder, self.key, builder="urn:builder")
         return folder
