@@ -50,14 +50,22 @@ def report(
     judge: Callable[[Sequence[Asked[Any]]], None] | None = None,
 ) -> None:
     """Print what the clouds answered; then judge, and clouds that did not answer, decide on the exit code."""
+    from goldsmith.core import progress
+    from goldsmith.errors import ProvenanceError
     from goldsmith.publish import publisher
 
     with common.reported(as_json=as_json):
         common.show(answer, as_json=as_json)
     with common.reported():  # standard output holds the answer already
-        if judge is not None:
-            judge(asked)
-        publisher.require(asked)
+        try:
+            if judge is not None:
+                judge(asked)
+        except ProvenanceError:
+            for each in asked:
+                if each.error is not None:
+                    progress.note(str(each.error))
+            raise
+        publisher.require(asked, changed=False)
 
 
 @task(

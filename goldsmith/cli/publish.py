@@ -35,14 +35,14 @@ def _options(cloud: Any, var: Any, out: str, record: str, **more: Any) -> Option
     )  # fmt: skip
 
 
-def _report(results: list[CloudResult], answer: Document, *, as_json: bool) -> None:
+def _report(results: list[CloudResult], answer: Document, *, as_json: bool, changed: bool = True) -> None:
     """Print the result of every cloud; then failures decide on the exit code."""
     from goldsmith.cli import output
     from goldsmith.publish import publisher
 
     with common.reported():
         output.show_publications(results, answer, as_json=as_json)
-        publisher.require(results)
+        publisher.require(results, changed=changed)
 
 
 @task(
@@ -97,7 +97,7 @@ def plan_publish(
             signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
         )  # fmt: skip
         results = publisher.Publisher(name, options).plan()
-    _report(results, answers.planned(results), as_json=json)
+    _report(results, answers.planned(results), as_json=json, changed=False)
 
 
 @task(
@@ -130,7 +130,7 @@ def rollback(
         releases = publisher.Publisher(name, options)
         results = releases.plan_rollback(to) if plan else releases.rollback(to)
     answer = answers.planned_rollback(results) if plan else answers.rolled_back(results)
-    _report(results, answer, as_json=json)
+    _report(results, answer, as_json=json, changed=not plan)
 
 
 @task(
@@ -167,7 +167,7 @@ def images(
             output.show_orphans(found, cleaned=clean, as_json=json)
         else:
             output.show_images(found, as_json=json)
-        publisher.require(found)
+        publisher.require(found, changed=clean)
 
 
 @task(

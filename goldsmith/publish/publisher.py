@@ -336,8 +336,11 @@ class Result(Protocol):
     def error(self) -> GoldsmithError | None: ...
 
 
-def require(results: Sequence[Result]) -> None:
-    """Raise PublishError where a cloud failed: its own error where it is the only one, else a table."""
+def require(results: Sequence[Result], *, changed: bool = True) -> None:
+    """Raise PublishError where a cloud failed: its own error where it is the only one, else a table.
+
+    changed: the same call again does what is missing; false for questions, which change nothing.
+    """
     failed = [result for result in results if result.error]
     if not failed:
         return
@@ -348,8 +351,9 @@ def require(results: Sequence[Result]) -> None:
     retryable = False if False in verdicts else True if verdicts == {True} else None
     raise PublishError(
         f"{len(failed)} of {len(results)} clouds failed{''.join(map(_row, results))}",
-        hint="run this again when they answer: it does what is missing" if retryable
-        else "correct what each cloud names, then run this again: it does what is missing",
+        hint=("run this again when they answer" if retryable
+              else "correct what each cloud names, then run this again")
+        + (": it does what is missing" if changed else ""),
         retryable=retryable,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from goldsmith.image.manifest import Manifest
 from goldsmith.provenance import dsse
 from goldsmith.publish.operations import asking, lines, release_diff
 from goldsmith.publish.operations.asking import LineIn, Question
+from goldsmith.publish.operations.lines import NamedLine
 from goldsmith.publish.operations.production import shown_time
 from goldsmith.publish.records import Records, ReleaseRecord
 from goldsmith.scan.osv import Database
@@ -47,7 +48,9 @@ def make(question: Question, build: str, *, since: str, database: Database | Non
     since: the build to compare with; empty: the one that has the alias, or had it before this one; without
     a cloud the verified build before it. Raises SpecError for an unknown build, and errors of clouds.
     """
-    new, old = _found(question, build, since)
+    named = lines.named(question.name, question.variables, question.clouds)
+    alias = named.line.alias
+    new, old = _found(question, named, build, since)
     if new is None or (since and old is None):
         raise SpecError(
             f"there is no record of the build {since if new else build} of {question.name}",
@@ -57,15 +60,14 @@ def make(question: Question, build: str, *, since: str, database: Database | Non
     made, key = new.read_manifest(), _key(new)
     return ReleaseNotes(
         name=made.name, build_id=made.build_id, key=key, diff=diff,
-        markdown="\n".join(_markdown(made, key, diff)),
+        markdown="\n".join(_markdown(made, key, diff, alias)),
     )  # fmt: skip
 
 
 _Pair = tuple[ReleaseRecord | None, ReleaseRecord | None]  # of the build and of the older one
 
 
-def _found(question: Question, build: str, since: str) -> _Pair:
-    named = lines.named(question.name, question.variables, question.clouds)
+def _found(question: Question, named: NamedLine, build: str, since: str) -> _Pair:
     if not named.clouds:
         known = Records(out=question.out, name=named.require_spec().name, folder=question.records)
         since = since or _before(question.out / known.name, build)
@@ -99,7 +101,7 @@ def _key(record: ReleaseRecord) -> str | None:
     return None if record.statement is None else dsse.claimed_signer(record.statement.encode())
 
 
-def _markdown(made: Manifest, key: str | None, diff: BuildDiff | None) -> Iterator[str]:
+def _markdown(made: Manifest, key: str | None, diff: BuildDiff | None, alias: str) -> Iterator[str]:
     yield from (f"# {made.name} {made.build_id}", "", "| | |", "|---|---|")
     yield from (f"| {name} | {_cell(value)} |" for name, value in _facts(made, key))
     if diff is not None:
@@ -110,7 +112,7 @@ def _markdown(made: Manifest, key: str | None, diff: BuildDiff | None) -> Iterat
     yield from (
         "", "## Back-out", "",
         "The release before stays in the cloud, and gets the alias back without an upload:", "",
-        f"    scripts/inv rollback {made.name} --plan", f"    scripts/inv rollback {made.name}", "",
+        f"    scripts/inv rollback {alias} --plan", f"    scripts/inv rollback {alias}", "",
         "Running servers keep the disk that they have, in both directions.",
     )  # fmt: skip
 

@@ -75,6 +75,7 @@ def test_every_question_is_answered_with_one_of_two_clouds_away(
         assert (code, answer["schema"]) == (7, schema)
         assert "1 of 2 clouds failed" in said, schema
         assert "cannot use the cloud edge: no answer" in said, schema
+        assert said.endswith("run this again when they answer"), schema
         alone, _, _ = run(capsys, task, cloud=["prod"], **words)
         assert alone == 0, schema
 
@@ -84,9 +85,15 @@ def test_the_wrong_key_is_exit_code_9_also_with_a_cloud_away(
 ) -> None:
     wrong = str(site.public_key(Ed25519PrivateKey.generate()))
 
+    with pytest.raises(Exit) as e:
+        provenance.verify_release(Context(), release="golden", key=wrong, cloud=BOTH)
+    out, err = capsys.readouterr()
     code, answer, said = run(capsys, provenance.verify_release, release="golden", key=wrong, cloud=BOTH)
 
     assert (code, answer["clouds"]["prod"]["result"]) == (9, "failed")
+    assert (e.value.code, str(e.value)) == (code, said)
+    assert "FAILED  signature" in out
+    assert "cannot use the cloud edge: no answer" in err
     assert "the release in prod fails its check" in said
     assert "not by the key" in said
 

@@ -45,7 +45,7 @@ def test_notes_of_a_build_compare_it_with_the_verified_one_before_it(built: Site
     assert f"\n## Changes since {FIRST}\n" in notes.markdown
     assert "\n### packages (1)\n\n    ~ bash 5.2 -> 5.3|1\n" in notes.markdown
     assert "| verified | passed, 9 tests |" in notes.markdown
-    assert "    scripts/inv rollback mine --plan" in notes.markdown
+    assert "    scripts/inv rollback golden --plan" in notes.markdown
     data = json.loads(json.dumps(notes.as_dict()))
     jsonschema.validate(data, documents.json_schema(ReleaseNotes))
 
