@@ -619,6 +619,19 @@ def test_a_move_counts_from_the_call_that_moves_the_alias(model: Model, cut: int
     assert len(model.moves()) == (4 if moved else 3)
 
 
+def test_an_interrupted_move_to_the_image_that_had_the_latest_one_does_not_count(model: Model) -> None:
+    model.publish(desired("b1"))
+    holder = next(iter(model.images))
+    model.set(holder, hidden=True)  # by hand
+    plan = planner.publish(model.state(), desired("b1"))
+    for action in plan.actions[: kinds(plan).index(Kind.history) + 1]:
+        model.do(action, plan)
+
+    assert model.moves() == [(1, "publish", "b1", "")]
+    model.publish(desired("b1"))
+    assert [move[0] for move in model.moves()] == [1, 2]
+
+
 def test_since_when_and_by_whom_is_known_unless_somebody_moved_it_by_hand(model: Model) -> None:
     model.publish(desired("b1"))
     model.publish(desired("b2"))
