@@ -128,13 +128,19 @@ def plan(job: Job, *, number: int = 0, run_id: str = "", checked: str = "") -> P
 
 
 def roll_back(glance: Glance, line: ReleaseLine, known: Records, planned: Plan) -> Outcome:
-    """Give the alias back to an older release, if Glance still holds what was published as that."""
+    """Give the alias back to an older release, if Glance still holds what was published as that.
+
+    A record that does not take the move is no reason to keep users on a bad release: it is noted.
+    """
     outcome = Outcome(changed=bool(planned.actions))
     for action in planned.actions:
         if action.kind is Kind.check:
             _compare_with_record(action, glance, known, outcome)
         elif action.kind is Kind.history:
-            _keep_history(planned, glance, known, outcome)
+            try:
+                _keep_history(planned, glance, known, outcome)
+            except PublishError as e:
+                outcome.notes.append(f"who moves the alias is not kept: {e}")
         else:
             _call(action, glance, line, outcome)
     return _finished(outcome, glance, line, planned, notes=planned.notes)

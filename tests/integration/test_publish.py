@@ -197,6 +197,31 @@ def test_what_its_owner_has_signed_is_published_alone(
     assert released(place) == [tiny_build.name]
 
 
+def require_answers_from_records(place: PubPlace, old: str, new: str) -> None:
+    """Answers about the build new, which has the alias after old, from the records in the cloud."""
+    database = place.spec.parent / "osv"
+    database.mkdir()
+    (database / "D-1.json").write_text(json.dumps({"id": "D-1", "affected": []}))
+    asked: dict[str, tuple[str | Path, ...]] = {
+        "diff": (place.alias, "--previous", "--database", database),
+        "known-vulnerabilities": (place.alias, "--release", "--database", database),
+        "rollback": (place.alias, "--plan"),
+        "release-notes": (new, "--name", place.alias),
+    }
+    said = {
+        name: json.loads(place.ask(name, *words, "--cloud", NAME, "--json").stdout)
+        for name, words in asked.items()
+    }
+
+    for answer in said.values():
+        published.check(answer)
+    changed = said["diff"]["clouds"][NAME]
+    assert (changed["old"], changed["new"], changed["advisories"]["closed"]) == (old, new, [])
+    assert said["known-vulnerabilities"]["clouds"][NAME]["build_id"] == new
+    assert said["rollback"]["clouds"][0]["diff"]["new"] == old
+    assert said["release-notes"]["markdown"].startswith(f"# tiny {new}\n")
+
+
 def test_what_operators_ask_is_answered_by_the_cloud_and_a_public_key(
     make: MakePlace, twins: list[Path], keys: dict[str, Path]
 ) -> None:
@@ -225,6 +250,7 @@ def test_what_operators_ask_is_answered_by_the_cloud_and_a_public_key(
         assert (
             "ok      image" in place.ask("verify-release", place.alias, "--key", ours, *both, status=7).stdout
         )
+        require_answers_from_records(place, *(build.name for build in twins))
         wrong = place.ask("verify-release", place.alias, "--key", theirs, *both, status=9)
         assert "not by the key" in wrong.stderr
     finally:

@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from goldsmith.core import documents
-from goldsmith.errors import SpecError
-from goldsmith.publish import answers, publisher
+from goldsmith.errors import PublishError, SpecError
+from goldsmith.publish import answers, publisher, release
 from goldsmith.publish.answers import RollbackPlanAnswer
 from goldsmith.publish.operations import asking
 from goldsmith.publish.publisher import Options, Publisher
 from goldsmith.publish.release import GlanceImage
 from tests.support.fake_glance import FakeGlance
 from tests.support.release_site import FIRST, SECOND, SPEC, Site
+
+THIRD = "20260303T120000Z-abcdefc"
 
 
 @pytest.fixture
@@ -73,6 +76,33 @@ def test_an_alias_is_rolled_back_without_its_spec(site: Site) -> None:
     history = next(i.properties["goldsmith_history"] for i in glance.stored.values() if i.build_id == FIRST
                    and "goldsmith_history" in i.properties)  # fmt: skip
     assert json.loads(history)[-1]["by"]["reason"] == "pods do not start"
+
+
+def test_a_record_that_takes_no_move_does_not_keep_users_on_a_bad_release(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glance = site.clouds["prod"]
+    change = glance.change
+
+    def refuse(image: str, changes: Mapping[str, tuple[object, object]]) -> None:
+        if release.HISTORY in changes:
+            raise PublishError("prod: Glance does not change the record: 403")
+        change(image, changes)
+
+    monkeypatch.setattr(glance, "change", refuse)
+
+    (done,) = site.publisher().rollback("")
+
+    assert done.outcome is not None
+    assert done.outcome.notes == [
+        "who moves the alias is not kept: prod: Glance does not change the record: 403"
+    ]
+    assert named(site)["golden"].build_id == FIRST
+    site.build(THIRD)
+    (failed,) = site.publisher(build=THIRD).publish()
+    assert "Glance does not change the record" in str(failed.error)
+    assert named(site)["golden"].build_id == FIRST
+    assert f"mine-{THIRD}" not in named(site)
 
 
 def test_an_alias_is_not_published_without_its_spec(site: Site) -> None:
