@@ -53,9 +53,11 @@ def report(
     from goldsmith.core import progress
     from goldsmith.errors import ProvenanceError
     from goldsmith.publish import publisher
+    from goldsmith.publish.operations import asking
 
     with common.reported(as_json=as_json):
-        common.show(answer, as_json=as_json)
+        if as_json or asking.answers(asked):
+            common.show(answer, as_json=as_json)
     with common.reported():  # standard output holds the answer already
         try:
             if judge is not None:

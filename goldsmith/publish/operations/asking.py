@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from goldsmith.errors import GoldsmithError, PublishError
+from goldsmith.errors import GoldsmithError, PublishError, SpecError
 from goldsmith.publish import observe, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.model import CurrentState
@@ -92,6 +92,9 @@ def ask(clouds: Sequence[PublishCloud], question: Callable[[Glance], T]) -> list
 def ask_line(question: Question, call: Callable[[LineIn], T]) -> list[Asked[T]]:
     """The answer of each cloud about a line. Raises SpecError where no cloud is named."""
     found = lines.named(question.name, question.variables, question.clouds)
+    if found.missing is not None and not found.clouds:
+        hint = f"for an alias name its cloud: --cloud NAME, or OS_CLOUD; specs: {found.missing.hint}"
+        raise SpecError(str(found.missing), hint=hint)
     lines.require_clouds(found)
 
     def one(glance: Glance) -> T:

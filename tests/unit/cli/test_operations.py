@@ -98,6 +98,17 @@ def test_the_wrong_key_is_exit_code_9_also_with_a_cloud_away(
     assert "not by the key" in said
 
 
+def test_where_no_cloud_answers_nothing_is_printed_but_the_error(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+
+    with pytest.raises(Exit) as e:
+        operations.history(Context(), name="golden", cloud=["edge"])
+
+    assert (e.value.code, capsys.readouterr().out) == (7, "")
+
+
 def test_release_notes_are_markdown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     operations.release_notes(Context(), build=SECOND, name="golden", cloud=["prod"])
 

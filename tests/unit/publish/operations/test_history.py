@@ -143,8 +143,9 @@ def test_a_name_that_is_neither_spec_nor_alias(rolled_back: Site, monkeypatch: p
     (asked,) = history.ask(rolled_back.question(name="goldn"))
     assert "neither a spec nor an alias of releases called goldn" in str(asked.error)
     no_cloud = dataclasses.replace(rolled_back.question(name="goldn"), clouds=())
-    with pytest.raises(SpecError, match="no spec 'goldn'"):
+    with pytest.raises(SpecError, match="no spec 'goldn'") as e:
         history.ask(no_cloud)
+    assert str(e.value.hint).startswith("for an alias name its cloud: --cloud NAME")
 
 
 def test_a_spec_with_problems_is_not_taken_for_an_alias(site: Site) -> None:
