@@ -20,6 +20,7 @@ from typing import Annotated
 import msgspec
 
 from goldsmith.core.documents import about, as_data
+from goldsmith.image import checkout
 from goldsmith.publish import release
 from goldsmith.publish.release import GlanceImage
 
@@ -81,13 +82,13 @@ def here(user: str, project: str, *, reason: str = "") -> Mover:
 
 
 def _run(environment: Mapping[str, str]) -> str:
-    """URL of the CI system's run; empty outside of one that is known."""
+    """URL of the CI system's run, without login; empty outside of one that is known."""
     if environment.get("GITHUB_ACTIONS") == "true":
         try:
-            return _GITHUB.format_map(environment)
+            return checkout.public_url(_GITHUB.format_map(environment))
         except KeyError:
             return ""
-    return next((environment[name] for name in _RUNS if environment.get(name)), "")
+    return checkout.public_url(next((environment[name] for name in _RUNS if environment.get(name)), ""))
 
 
 def packed(history: Iterable[Move]) -> str:

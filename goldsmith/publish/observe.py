@@ -30,7 +30,7 @@ def current_state(
     return CurrentState(
         project=glance.project, now=now, images=images, interrupted_runs=interrupted_runs,
         records=_by_build(image for image in records if image.status == "active"),
-        histories={image.build_id: image.properties.get(release.HISTORY, "") for image in records},
+        histories=histories_of(records),
         unfinished_records=tuple(image for image in records if image.status != "active"),
         foreign=tuple({image.id: image for image in named if image.id not in ours}.values()),
         members={image.id: glance.members(image.id) for image in images if image.visibility == "shared"},
@@ -69,6 +69,12 @@ def _is_for_us(glance: Glance, image: GlanceImage) -> bool:
 
 def _is_record(image: GlanceImage, line: ReleaseLine) -> bool:
     return release.RECORD_TAG in image.tags and image.properties.get(release.ALIAS) == line.alias
+
+
+def histories_of(records: Iterable[GlanceImage]) -> dict[str, str]:
+    """Build ID -> moves of the alias that a record of it holds; of several records, the longest text."""
+    texts = ((image.build_id, image.properties.get(release.HISTORY, "")) for image in records)
+    return dict(sorted(texts, key=lambda found: len(found[1])))
 
 
 def _by_build(records: Iterable[GlanceImage]) -> dict[str, tuple[str, ...]]:

@@ -88,18 +88,11 @@ def find(glance: Glance, folder: Path | None = None) -> tuple[InProduction, ...]
         if image.is_ours:
             group = found.setdefault((image.properties.get(release.ALIAS, image.name), image.owner), {})
             group[image.id] = image
-    histories = _histories(own) if folder is None else records.histories_below(folder)
+    kept = (image for image in own if release.RECORD_TAG in image.tags)
+    histories = observe.histories_of(kept) if folder is None else records.histories_below(folder)
     return tuple(
         _row(alias, owner, images.values(), histories) for (alias, owner), images in sorted(found.items())
     )
-
-
-def _histories(own: Iterable[GlanceImage]) -> dict[str, str]:
-    return {
-        image.build_id: image.properties[release.HISTORY]
-        for image in own
-        if release.RECORD_TAG in image.tags and release.HISTORY in image.properties
-    }
 
 
 def _row(alias: str, owner: str, images: Iterable[GlanceImage], histories: Mapping[str, str]) -> InProduction:

@@ -62,7 +62,8 @@ def test_moves_of_a_later_goldsmith_are_read_and_what_is_none_is_passed_over() -
     [
         ({}, ""),
         ({"CI_JOB_URL": "https://lab.test/1"}, "https://lab.test/1"),
-        ({"BUILD_URL": "https://jenkins.test/2"}, "https://jenkins.test/2"),
+        ({"BUILD_URL": "https://u:p@jenkins.test/2/"}, "https://jenkins.test/2/"),
+        ({"BUILD_URL": "unknown"}, ""),
         (GITHUB, "https://git.test/a/b/actions/runs/7"),
         ({"GITHUB_ACTIONS": "true"}, ""),
     ],

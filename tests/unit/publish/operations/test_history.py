@@ -80,6 +80,18 @@ def test_releases_of_an_older_goldsmith_have_no_moves_until_the_next_one(site: S
     assert (move.number, move.build_id, move.before) == (1, SECOND, FIRST)
 
 
+def test_of_two_records_of_a_build_the_one_with_the_moves_counts(rolled_back: Site) -> None:
+    """An interrupted upload can leave a second one."""
+    glance = rolled_back.clouds["prod"]
+    kept = next(i for i in glance.stored.values() if i.build_id == FIRST and release.RECORD_TAG in i.tags)
+    bare = {key: value for key, value in kept.properties.items() if key != release.HISTORY}
+    for new in ("before", "after"):
+        glance.stored = {new: dataclasses.replace(kept, id=new, properties=bare), **glance.stored}
+        glance.stored = dict(reversed(glance.stored.items()))
+
+    assert len(history.answer(history.ask(rolled_back.question())).clouds["prod"].moves) == 3
+
+
 def test_a_rollback_to_a_release_without_record_says_so(rolled_back: Site) -> None:
     glance = rolled_back.clouds["prod"]
     for image in list(glance.stored.values()):
