@@ -24,6 +24,8 @@ from goldsmith.errors import PublishError
 from goldsmith.provenance import attestation
 from goldsmith.publish import observe, release
 from goldsmith.publish.glance import Glance
+from goldsmith.publish.operations import history
+from goldsmith.publish.operations.asking import Question
 from goldsmith.publish.release import GlanceImage
 from tests.support import published
 from tests.support.glance_proxy import GlanceProxy
@@ -144,10 +146,11 @@ def is_upload(method: str, path: str) -> bool:
 
 
 def moves_of(place: PubPlace) -> list[str]:
-    """The builds to which the alias moved, by a machine that has neither the spec nor a build."""
-    answer = json.loads(place.ask("history", place.alias, "--cloud", NAME, "--json").stdout)
-    published.check(answer)
-    return [move["build_id"] for move in reversed(answer["clouds"][NAME]["moves"])]
+    """The builds to which the alias moved, by the alias alone."""
+    away = place.spec.parent / "nothing here"
+    (asked,) = history.ask(Question(name=place.alias, out=away, variables={}, clouds=(NAME,)))
+    assert asked.value is not None, asked.error
+    return [move.build_id for move in reversed(asked.value.moves)]
 
 
 # The way of a release
@@ -235,6 +238,7 @@ def test_what_operators_ask_is_answered_by_the_cloud_and_a_public_key(
             place.release(build)
         here, both = ("--cloud", NAME), ("--cloud", NAME, "--cloud", "wrong-password")
 
+        assert moves_of(place) == [build.name for build in twins]
         now = json.loads(place.ask("production", *both, "--json", status=7).stdout)
         published.check(now)
         (row,) = [row for row in now["clouds"][NAME] if row["alias"] == place.alias]
