@@ -79,11 +79,11 @@ def report(
 )  # fmt: skip
 def production(c: Context, cloud: Any = None, record: str = "", json: bool = False) -> None:
     """List the build behind every alias in every cloud: since when, and who moved it there."""
-    from goldsmith.publish.operations import production as in_production
+    from goldsmith.publish.operations import production
 
     with common.reported(as_json=json):
-        asked = in_production.ask(cloud or (), Path(record) if record else None)
-    report(asked, in_production.answer(asked), as_json=json)
+        asked = production.ask(cloud or (), Path(record) if record else None)
+    report(asked, production.answer(asked), as_json=json)
 
 
 @task(positional=["name"], iterable=["cloud", "var"], help=_LINE)
@@ -97,11 +97,11 @@ def history(
     json: bool = False,
 ) -> None:
     """List when the alias moved: publications and rollbacks, who moved it and from where."""
-    from goldsmith.publish.operations import history as of_line
+    from goldsmith.publish.operations import history
 
     with common.reported(as_json=json):
-        asked = of_line.ask(question(name, cloud, var, out, record))
-    report(asked, of_line.answer(asked), as_json=json)
+        asked = history.ask(question(name, cloud, var, out, record))
+    report(asked, history.answer(asked), as_json=json)
 
 
 @task(positional=["name"], iterable=["cloud", "var"], help=_LINE)
@@ -115,11 +115,11 @@ def servers(
     json: bool = False,
 ) -> None:
     """List the servers that were made from each release of an alias."""
-    from goldsmith.publish.operations import servers as of_line
+    from goldsmith.publish.operations import servers
 
     with common.reported(as_json=json):
-        asked = of_line.ask(question(name, cloud, var, out, record))
-    report(asked, of_line.answer(asked), as_json=json)
+        asked = servers.ask(question(name, cloud, var, out, record))
+    report(asked, servers.answer(asked), as_json=json)
 
 
 @task(
@@ -146,9 +146,9 @@ def release_notes(
     json: bool = False,
 ) -> None:
     """Print release notes of a build in Markdown: contents, verdict, changes, advisories, way back."""
-    from goldsmith.publish.operations import release_notes as notes
+    from goldsmith.publish.operations import release_notes
 
     with common.reported(as_json=json):
         asked = question(name, cloud, var, out, record)
-        found = notes.make(asked, build, since=since, database=known_advisories(database))
+        found = release_notes.make(asked, build, since=since, database=known_advisories(database))
         common.show(found, as_json=json)
