@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changed between two builds, by what they recorded.
 
-Others use: build_diff, contents, red_build, spec_keys.
+Others use: advisories, build_diff, contents, red_build, sections, spec_keys.
 """

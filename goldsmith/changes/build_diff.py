@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Annotated, ClassVar
 
 from goldsmith.changes import sections
+from goldsmith.changes.advisories import AdvisoryChanges
 from goldsmith.changes.contents import Contents
 from goldsmith.changes.sections import Change, NotCompared
 from goldsmith.core import progress
@@ -35,6 +36,8 @@ class Sizes:
 class BuildDiff:
     """What changed between two builds."""
 
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"advisories"})
+
     old: Annotated[str, about("ID of the old build.")]
     new: Annotated[str, about("ID of the new build.")]
     size: Annotated[Sizes, about("Sizes of the disk image.")]
@@ -46,6 +49,10 @@ class BuildDiff:
     not_compared: Annotated[
         tuple[NotCompared, ...], about("What may have changed too, because it was not recorded.")
     ] = ()
+    advisories: Annotated[
+        AdvisoryChanges | None,
+        about("Security advisories that it closes and opens; absent if none were looked up."),
+    ] = None
 
     @property
     def is_empty(self) -> bool:
@@ -65,6 +72,8 @@ class BuildDiff:
                 f"  not compared ({len(self.not_compared)})",
                 *(each.line() for each in self.not_compared),
             ]
+        if self.advisories is not None:
+            lines += [f"  {line}" for line in self.advisories.lines()]
         return "\n".join([*lines, f"  size {self.size.text()}"])
 
 

@@ -12,7 +12,7 @@ from invoke.collection import Collection
 from invoke.parser.context import ParserContext
 from invoke.tasks import Task
 
-from goldsmith.cli import build, devcloud, development, heat, provenance, publish
+from goldsmith.cli import build, devcloud, development, heat, operations, provenance, publish
 
 # What a short option stands for, in every task that has the long one. Nothing that removes or overwrites
 # has a short one.
@@ -35,7 +35,7 @@ def of(*modules: ModuleType) -> Collection:
     return made
 
 
-namespace = of(build, publish, provenance, heat, devcloud, development)
+namespace = of(build, publish, operations, provenance, heat, devcloud, development)
 
 
 @functools.cache

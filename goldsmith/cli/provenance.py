@@ -9,7 +9,7 @@ from typing import Any
 from invoke.context import Context
 from invoke.tasks import task
 
-from goldsmith.cli import common
+from goldsmith.cli import common, operations
 from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR
 from goldsmith.cli.words.descriptions import Group, described
 
@@ -116,29 +116,47 @@ def sign(
 @described(Group.provenance, "known-vulnerabilities my-image --database osv", 9)
 @task(
     positional=["name"],
+    iterable=["cloud", "var"],
     help={
-        "name": "a spec, whose latest build is used, or the file of a bill of materials; "
-        "default: debian-kubelet",
+        "name": "a spec, whose latest build is used, or the file of a bill of materials; with --release also "
+        "the alias of a release line; default: debian-kubelet",
         "database": "folder or archive of OSV records; default: $GOLDSMITH_VULNERABILITIES",
         "fail-on": "low, medium, high or critical, each also with -fixable: exit code 9 if there are any",
-        "build": BUILD,
-        "out": OUT,
-        "json": JSON,
+        "release": "look up the release in production, by its record in each cloud",
+        "build": "ID of the build; default: the latest verified one, with --release: the one with the alias",
+        "cloud": f"with --release: {operations.CLOUD}",
+        "record": f"with --release: {operations.RECORD}",
+        "out": OUT, "var": VAR, "json": JSON,
     },
-)
+)  # fmt: skip
 def known_vulnerabilities(
     c: Context,
     name: Any = None,
     database: str = "",
     fail_on: str = "",
+    release: bool = False,
     build: str = "",
+    cloud: Any = None,
+    record: str = "",
+    var: Any = None,
     out: str = "",
     json: bool = False,
 ) -> None:
-    """Look up the known vulnerabilities of a build, or of a bill of materials that goldsmith wrote."""
+    """Look up the known vulnerabilities of a build, of a release, or of a bill of materials."""
     from goldsmith.core import paths
+    from goldsmith.publish.operations import bills
     from goldsmith.scan import vulnerabilities
 
+    with common.reported(as_json=json):
+        _require_release(release, cloud=cloud, record=record, var=var)
+        if release:
+            found = vulnerabilities.given_database(database, fail_on)
+            asked = bills.ask(operations.question(name, cloud, var, out, record), found, build=build)
+    if release:
+        operations.report(
+            asked, bills.answer(asked), as_json=json, judge=lambda each: bills.require(each, fail_on or None)
+        )
+        return
     with common.reported(as_json=json):
         root = paths.out_root(out)
         report = vulnerabilities.look_up(name, root, build, database=database, budget=fail_on)
@@ -149,23 +167,72 @@ def known_vulnerabilities(
 
 @described(Group.provenance, "verify-release my-image-amd64.qcow2 --key release.pub", 9)
 @task(
+    iterable=["cloud", "var"],
     help={
-        "release": "a release's disk image, or the folder that holds its files",
+        "release": "a release's disk image, or the folder that holds its files; with --cloud: a spec, or the "
+        "alias of a release line",
         "key": "PEM file with the public key of the signer",
         "statement": "the signed statement; default: provenance.intoto.json beside the files",
-        "json": JSON,
+        "cloud": "a cloud of clouds.yaml: check the release there, without files; may be repeated",
+        "build": "with --cloud: ID of the build; default: the one that has the alias",
+        "download": "with --cloud: download the image and hash it, instead of trusting Glance's hash",
+        "var": VAR, "record": operations.RECORD, "json": JSON,
     },
-)
-def verify_release(c: Context, release: str, key: str, statement: str = "", json: bool = False) -> None:
-    """Check a release with only its files and a public key: signature, hashes, manifest, verdict."""
+)  # fmt: skip
+def verify_release(
+    c: Context,
+    release: str,
+    key: str,
+    statement: str = "",
+    cloud: Any = None,
+    build: str = "",
+    download: bool = False,
+    var: Any = None,
+    record: str = "",
+    json: bool = False,
+) -> None:
+    """Check a release with its files, or in a cloud, and a public key: signature, hashes, verdict."""
     from goldsmith.provenance import dsse, release_check
 
+    with common.reported(as_json=json):
+        _require_with_cloud(cloud, statement=statement, build=build, download=download, record=record)
+        if cloud:
+            from goldsmith.publish.operations import signatures
+
+            question = operations.question(release, cloud, var, "", record)
+            public = dsse.public_key(Path(key))
+            asked = signatures.ask(question, public, build=build, download=download)
+    if cloud:
+        operations.report(asked, signatures.answer(asked), as_json=json, judge=signatures.require)
+        return
     with common.reported(as_json=json):
         signed = Path(statement) if statement else None
         report = release_check.check(Path(release), dsse.public_key(Path(key)), signed=signed)
         common.show(report, as_json=json)
     with common.reported():  # standard output holds the answer already
         report.require()
+
+
+def _require_with_cloud(cloud: Any, *, statement: str, **words: Any) -> None:
+    """Raise SpecError for options that do not go with --cloud, or need it."""
+    from goldsmith.errors import SpecError
+
+    if cloud and statement:
+        raise SpecError(
+            "--statement and --cloud do not go together", hint="drop --statement: the record has it"
+        )
+    given = [f"--{name}" for name, value in words.items() if value]
+    if given and not cloud:
+        raise SpecError(f"{' and '.join(given)} needs a cloud", hint="add --cloud NAME")
+
+
+def _require_release(is_release: bool, **words: Any) -> None:
+    """Raise SpecError for options that need --release."""
+    from goldsmith.errors import SpecError
+
+    given = [f"--{name}" for name, value in words.items() if value]
+    if given and not is_release:
+        raise SpecError(f"{' and '.join(given)} needs a release", hint="add --release")
 
 
 def _require_one(**words: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 from invoke.tasks import task
 
-from goldsmith.cli import common
+from goldsmith.cli import common, operations
 from goldsmith.cli.common import BUILD, JSON, NAME, OUT, VAR, WIDE
 from goldsmith.cli.words.descriptions import Group, described
 
@@ -36,14 +36,14 @@ def _options(cloud: Any, var: Any, out: str, record: str, **more: Any) -> Option
     )  # fmt: skip
 
 
-def _report(results: list[CloudResult], answer: Document, *, as_json: bool) -> None:
+def _report(results: list[CloudResult], answer: Document, *, as_json: bool, changed: bool = True) -> None:
     """Print the result of every cloud; then failures decide on the exit code."""
     from goldsmith.cli import output
     from goldsmith.publish import publisher
 
     with common.reported():
         output.show_publications(results, answer, as_json=as_json)
-        publisher.require(results)
+        publisher.require(results, changed=changed)
 
 
 @described(Group.release, "publish my-image --cloud production", 7, 8, 9)
@@ -100,20 +100,27 @@ def plan_publish(
             signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
         )  # fmt: skip
         results = publisher.Publisher(name, options).plan()
-    _report(results, answers.planned(results), as_json=json)
+    _report(results, answers.planned(results), as_json=json, changed=False)
 
 
 @described(Group.release, "rollback my-image --cloud production", 7, 8)
 @task(
     positional=["name"],
     iterable=["cloud", "var"],
-    help={**_COMMON, "to": "ID of the build; default: the one that held the alias before"},
-)
+    help={
+        **_COMMON, "name": operations.LINE,
+        "to": "ID of the build; default: the one that held the alias before",
+        "plan": "show what a rollback would change, as a diff, and change nothing",
+        "reason": "TEXT that is kept with the move of the alias",
+    },
+)  # fmt: skip
 def rollback(
     c: Context,
     name: Any = None,
     cloud: Any = None,
     to: str = "",
+    plan: bool = False,
+    reason: str = "",
     var: Any = None,
     out: str = "",
     record: str = "",
@@ -123,9 +130,11 @@ def rollback(
     from goldsmith.publish import answers, publisher
 
     with common.reported(as_json=json):
-        options = _options(cloud, var, out, record)
-        results = publisher.Publisher(name, options).rollback(to)
-    _report(results, answers.rolled_back(results), as_json=json)
+        options = _options(cloud, var, out, record, reason=reason)
+        releases = publisher.Publisher(name, options)
+        results = releases.plan_rollback(to) if plan else releases.rollback(to)
+    answer = answers.planned_rollback(results) if plan else answers.rolled_back(results)
+    _report(results, answer, as_json=json, changed=not plan)
 
 
 @described(Group.look, "images my-image --cloud production", 7, 8)
@@ -133,7 +142,8 @@ def rollback(
     positional=["name"],
     iterable=["cloud", "var"],
     help={
-        **_COMMON, "orphans": "list leftovers of interrupted publications, instead of releases",
+        **_COMMON, "name": operations.LINE,
+        "orphans": "list leftovers of interrupted publications, instead of releases",
         "clean": "delete the leftovers listed",
         "force": "include leftovers that another machine may just be publishing", "wide": WIDE,
     },
@@ -163,7 +173,7 @@ def images(
             output.show_orphans(found, cleaned=clean, as_json=json)
         else:
             output.show_images(found, as_json=json, wide=wide)
-        publisher.require(found)
+        publisher.require(found, changed=clean)
 
 
 @described(Group.look, "resolve my-image --cloud production", 7, 8)
@@ -171,7 +181,8 @@ def images(
     positional=["name"],
     iterable=["var"],
     help={
-        "name": NAME, "var": VAR, "cloud": "a cloud of clouds.yaml; default: OS_CLOUD", "json": JSON,
+        "name": operations.LINE, "var": VAR, "json": JSON,
+        "cloud": "a cloud of clouds.yaml; default: OS_CLOUD",
         "build": "ID of a build: its release, whether it holds the alias or not",
         "project": "ID of the project whose releases count; default: all visible projects",
     },
@@ -202,16 +213,21 @@ def resolve(
     positional=["old", "new"],
     iterable=["cloud", "var"],
     help={
-        "old": "ID of a build", "new": "ID of a build", "name": NAME, "out": OUT, "var": VAR,
-        "json": JSON,
+        "old": "ID of a build; with --previous: a spec, or the alias of a release line",
+        "new": "ID of a build", "name": NAME, "out": OUT, "var": VAR, "json": JSON,
         "cloud": "a cloud that has the records of builds that are not in --out", "record": _RECORD,
+        "previous": "compare the release in production with the one before it, in each cloud",
+        "database": "folder or archive of OSV records: name the security advisories that differ; "
+        "default: $GOLDSMITH_VULNERABILITIES",
     },
 )  # fmt: skip
 def diff(
     c: Context,
-    old: str,
-    new: str,
-    name: str = "debian-kubelet",
+    old: Any = None,
+    new: Any = None,
+    name: str = common.DEFAULT_SPEC,
+    previous: bool = False,
+    database: str = "",
     cloud: Any = None,
     var: Any = None,
     out: str = "",
@@ -221,11 +237,33 @@ def diff(
     """Show what changed between two builds: spec, kubelet, container images, packages, elements, size."""
     from goldsmith.changes import build_diff
     from goldsmith.publish import publisher
+    from goldsmith.publish.operations import release_diff
 
     with common.reported(as_json=json):
-        found = publisher.difference(name, _options(cloud, var, out, record), old, new)
+        _require_builds(old, new, previous=previous)
+        known = operations.known_advisories(database)
+        if previous:
+            asked = release_diff.ask(operations.question(old or name, cloud, var, out, record), known)
+    if previous:
+        operations.report(asked, release_diff.answer(asked), as_json=json)
+        return
+    with common.reported(as_json=json):
+        found = publisher.difference(name, _options(cloud, var, out, record), old, new, known)
         if json:
             answer = build_diff.answer(found)
             common.print_document(answer)
         else:
             print(found.text())
+
+
+def _require_builds(old: str, new: str, *, previous: bool) -> None:
+    """Raise SpecError unless there are as many builds as diff needs."""
+    from goldsmith.errors import SpecError
+
+    if previous and new:
+        raise SpecError(
+            f"diff --previous does not take the word {new!r}", hint="see: scripts/inv --help diff"
+        )
+    if not previous and not (old and new):
+        missing = " and ".join(word for word, given in (("OLD", old), ("NEW", new)) if not given)
+        raise SpecError(f"diff needs {missing}", hint="see: scripts/inv --help diff")

@@ -67,7 +67,12 @@ def move(source: Path, target: Path) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """A JSON file with sorted keys, whole or not at all."""
-    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """The content of the file that write_json() writes."""
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

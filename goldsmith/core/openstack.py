@@ -52,6 +52,24 @@ def connect(name: str, *, clouds_yaml: Path | None, error: type[GoldsmithError])
     return sdk
 
 
+def cloud_names() -> list[str]:
+    """The clouds of the user's clouds.yaml, sorted; none without such a file."""
+    import openstack.config
+
+    config = openstack.config.OpenStackConfig()
+    return sorted({*config.get_cloud_names()} - {config.envvar_key}) if config.config_filename else []
+
+
+def names_of(connection: Any) -> tuple[str, str]:  # noqa: ANN401 - the SDK has no types
+    """Names of the user and the project of a connection, by its token; empty where it has none."""
+    session = connection.session
+    get_access = getattr(session.auth, "get_access", None)  # only plugins of Keystone have it
+    if get_access is None:
+        return "", ""
+    access = get_access(session)
+    return access.username or "", access.project_name or ""
+
+
 def _login(chosen: Any) -> str:  # noqa: ANN401 - the SDK has no types
     """What to do about credentials of this kind that a cloud rejects."""
     auth = {**chosen.config, **(chosen.config.get("auth") or {})}
@@ -85,6 +103,13 @@ def translated(what: str, error: type[GoldsmithError] = CloudError) -> Iterator[
             f"{what} (after {time.monotonic() - start:.0f} s): {reason}",
             hint=_hint(reason, status), retryable=_may_pass(e, status),
         ) from e  # fmt: skip
+
+
+def forbidden() -> type[Exception]:
+    """The SDK's error for what our role does not allow."""
+    import openstack.exceptions
+
+    return openstack.exceptions.ForbiddenException
 
 
 def raise_for(response: Any) -> None:  # noqa: ANN401 - the SDK has no types

@@ -118,6 +118,14 @@ def unseal(data: bytes, kind: str, key: Key, origin: str) -> bytes:
     return envelope.payload
 
 
+def claimed_signer(data: bytes) -> str | None:
+    """The ID of the key that an envelope names, unchecked; None where it names none."""
+    try:
+        return next((str(each["keyid"]) for each in json.loads(data)["signatures"]), None)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def key_id(private: PrivateKeyTypes) -> str:
     """The ID of a key: hex sha256 of its public part."""
     return str(_named(private.public_key()).keyid)

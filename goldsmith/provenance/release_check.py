@@ -21,7 +21,7 @@ from goldsmith.provenance import dsse, statement
 from goldsmith.provenance.attestation import FILE
 from goldsmith.provenance.statement import Statement
 
-_READ_ERRORS = (ProvenanceError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+READ_ERRORS = (ProvenanceError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 _ABSENT = "there is no statement "
 
 
@@ -83,18 +83,18 @@ def check(release: Path, key: Key, *, signed: Path | None = None) -> ReleaseChec
     if not path.exists():
         return ReleaseCheck.of(Check(name="statement", ok=False, detail=f"{_ABSENT}{path}"))
     try:
-        found = _statement(path, key)
+        found = read_statement(_read(path), key, path.name)
         digests = found.subjects
     except ProvenanceError as e:
         return ReleaseCheck.of(Check(name="signature", ok=False, detail=str(e)))
-    except _READ_ERRORS as e:
+    except READ_ERRORS as e:
         return ReleaseCheck.of(Check(name="statement", ok=False, detail=f"{type(e).__name__}: {e}"))
     checks = [Check(name="signature", ok=True, detail=f"{path.name}, key {key.keyid[:16]}")]
     if release != folder and release.name not in digests:
         checks.append(Check(name=release.name, ok=False, detail="the statement does not list it"))
     checks += [_file(folder, name, digest) for name, digest in digests.items()]
     if all(each.ok for each in checks):
-        checks += [_claim(name, check, folder, found) for name, check in _CLAIMS.items()]
+        checks += claims(found, lambda: _documents(folder))
     return ReleaseCheck.of(*checks)
 
 
@@ -125,15 +125,19 @@ def _remedy(folder: Path, found: ReleaseCheck, public: Path) -> str:
     return "build again, and sign that build: this one differs from what was signed"
 
 
-def _statement(path: Path, key: Key) -> Statement:
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as e:
         raise ProvenanceError(f"cannot read the statement {path}: {e.strerror}") from e
-    found = Statement(content=json.loads(dsse.unseal(data, statement.KIND, key, path.name)))
+
+
+def read_statement(data: bytes, key: Key, origin: str) -> Statement:
+    """The statement in a signed envelope. Raises ProvenanceError for another signer, and READ_ERRORS."""
+    found = Statement(content=json.loads(dsse.unseal(data, statement.KIND, key, origin)))
     if not found.is_provenance:
         raise ProvenanceError(
-            f"{path.name} is signed, but is no SLSA provenance of a build",
+            f"{origin} is signed, but is no SLSA provenance of a build",
             hint="name the statement that sign wrote: provenance.intoto.json",
         )
     return found
@@ -152,33 +156,42 @@ def _file(folder: Path, name: str, digest: Mapping[str, str]) -> Check:
     return Check(name=name, ok=True, detail=f"sha256 {sha256}")
 
 
-def _claim(
-    name: str, check: Callable[[Path, Statement], str | None], folder: Path, found: Statement
-) -> Check:
+def claims(found: Statement, documents: Callable[[], tuple[Manifest, PackageList, str]]) -> list[Check]:
+    """Whether the statement agrees with the manifest, and with a verdict that passed.
+
+    documents: manifest, package list and hex sha256 of the manifest's file; may raise READ_ERRORS.
+    """
+    return [
+        _claim("manifest", lambda: _manifest(found, *documents())),
+        _claim("verification", lambda: _verdict(found)),
+    ]
+
+
+def _documents(folder: Path) -> tuple[Manifest, PackageList, str]:
+    made = Manifest.read(folder / manifest.FILE, error=ProvenanceError)
+    listed = PackageList.read(folder / packages.FILE, error=ProvenanceError)
+    return made, listed, files.sha256_of(folder / manifest.FILE)
+
+
+def _claim(name: str, check: Callable[[], str | None]) -> Check:
     try:
-        wrong = check(folder, found)
-    except _READ_ERRORS as e:
+        wrong = check()
+    except READ_ERRORS as e:
         wrong = f"{type(e).__name__}: {e}"
     return Check(name=name, ok=wrong is None, detail=wrong or "as signed")
 
 
-def _manifest(folder: Path, found: Statement) -> str | None:
+def _manifest(found: Statement, made: Manifest, listed: PackageList, sha256: str) -> str | None:
     """The statement has to be the one that the manifest gives: the signer saw both."""
-    made = Manifest.read(folder / manifest.FILE, error=ProvenanceError)
-    listed = PackageList.read(folder / packages.FILE, error=ProvenanceError)
     expected = statement.make(
-        made, listed, manifest_sha256=files.sha256_of(folder / manifest.FILE),
-        builder=found.builder, accepted=found.accepted,
-    )  # fmt: skip
+        made, listed, manifest_sha256=sha256, builder=found.builder, accepted=found.accepted
+    )
     return None if found.is_same(expected) else "the statement differs from the manifest"
 
 
-def _verdict(_folder: Path, found: Statement) -> str | None:
+def _verdict(found: Statement) -> str | None:
     result, verified = found.verification
     disks = {digest["sha256"] for digest in found.subjects.values()}
     if result != "passed":
         return f"the verification of the image ended with: {result}"
     return None if verified in disks else "the verified image is not part of the release"
-
-
-_CLAIMS = {"manifest": _manifest, "verification": _verdict}

@@ -80,7 +80,7 @@ class PlannedAction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedCloud:
-    """What a publication would do in one cloud. If planning failed, there are no keys after `error`."""
+    """What a publication or rollback would do in one cloud. If planning failed, no keys follow `error`."""
 
     cloud: Annotated[str, about("Name of the cloud in clouds.yaml; empty: the cloud of OS_AUTH_URL.")]
     seconds: Annotated[float, about("How long planning took, if it failed; else 0.")]
@@ -103,6 +103,15 @@ class PublishPlanAnswer(Document):
     clouds: Annotated[tuple[PlannedCloud, ...], about("One entry for each cloud, in the given order.")]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RollbackPlanAnswer(Document):
+    """Answer of rollback with --plan. `diff` is what changes by going back."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.rollback-plan"
+
+    clouds: Annotated[tuple[PlannedCloud, ...], about("One entry for each cloud, in the given order.")]
+
+
 def published(results: Sequence[CloudResult]) -> PublishAnswer:
     """The answer of publish."""
     return PublishAnswer(clouds=tuple(map(_published, results)))
@@ -116,6 +125,11 @@ def rolled_back(results: Sequence[CloudResult]) -> RollbackAnswer:
 def planned(results: Sequence[CloudResult]) -> PublishPlanAnswer:
     """The answer of plan-publish."""
     return PublishPlanAnswer(clouds=tuple(map(_planned, results)))
+
+
+def planned_rollback(results: Sequence[CloudResult]) -> RollbackPlanAnswer:
+    """The answer of rollback with --plan."""
+    return RollbackPlanAnswer(clouds=tuple(map(_planned, results)))
 
 
 def _published(result: CloudResult) -> PublishedCloud:

@@ -16,7 +16,7 @@ from goldsmith.core import openstack, progress
 from goldsmith.core.runs import Run
 from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import Build, DiskFile
-from goldsmith.publish import canary, metadefs, observe, planner, records, release
+from goldsmith.publish import canary, metadefs, moves, observe, planner, records, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.journal import Journal
 from goldsmith.publish.model import Action, DesiredRelease, Kind, Limits, Plan
@@ -69,6 +69,7 @@ class _Publication:
     job: Job
     outcome: Outcome = field(default_factory=Outcome)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    planned: Plan | None = None  # of the actions that are applied now
     created: list[str] = field(default_factory=list)
     held: GlanceImage | None = None  # as Glance has it, once it was compared
 
@@ -89,9 +90,9 @@ def publish(job: Job) -> Outcome:
     run = _Publication(job=job)
     line = job.desired.line
     try:
-        first = _begin(run)
+        run.planned = first = _begin(run)
         _apply_all(run, (action for action in first.actions if action.kind in _UNSEEN))
-        rest = plan(job, run_id=run.run_id, checked=first.target.id)
+        run.planned = rest = plan(job, run_id=run.run_id, checked=first.target.id)
         if rest.holder != first.holder or rest.target.id != first.target.id:
             raise PublishError(
                 f"{job.glance.cloud}: somebody else moved the alias {line.alias} during this publication",
@@ -115,7 +116,8 @@ def plan(job: Job, *, number: int = 0, run_id: str = "", checked: str = "") -> P
     line, desired = job.desired.line, job.desired
     state = observe.current_state(job.glance, line, interrupted_runs=job.journal.begun())
     if job.records.folder:
-        state = replace(state, records={})  # those in Glance do not count, and stay
+        # those in Glance do not count, and stay
+        state = replace(job.records.with_histories(state), records={})
         desired = replace(desired, records=not job.records.has_file(desired.build_id))
     planned = planner.publish(state, desired, number=number, run=run_id, checked=checked)
     if desired.properties and any(_sets_properties(action) for action in planned.actions):
@@ -126,11 +128,19 @@ def plan(job: Job, *, number: int = 0, run_id: str = "", checked: str = "") -> P
 
 
 def roll_back(glance: Glance, line: ReleaseLine, known: Records, planned: Plan) -> Outcome:
-    """Give the alias back to an older release, if Glance still holds what was published as that."""
+    """Give the alias back to an older release, if Glance still holds what was published as that.
+
+    A record that does not take the move is no reason to keep users on a bad release: it is noted.
+    """
     outcome = Outcome(changed=bool(planned.actions))
     for action in planned.actions:
         if action.kind is Kind.check:
             _compare_with_record(action, glance, known, outcome)
+        elif action.kind is Kind.history:
+            try:
+                _keep_history(planned, glance, known, outcome)
+            except PublishError as e:
+                outcome.notes.append(f"who moves the alias is not kept: {e}")
         else:
             _call(action, glance, line, outcome)
     return _finished(outcome, glance, line, planned, notes=planned.notes)
@@ -157,8 +167,8 @@ def _apply(run: _Publication, action: Action) -> None:
         case Kind.canary:
             assert run.held is not None
             canary.test(job.glance, run.held, job.build, job.cloud, run=job.scratch, limits=job.limits)
-        case Kind.record:
-            _store_record(run, action)
+        case Kind.record | Kind.history:
+            _store(run, action)
         case Kind.change:
             _call(action, job.glance, job.desired.line, run.outcome)
             if action.gives_name(job.desired.line.alias):
@@ -249,8 +259,13 @@ def _create(run: _Publication, target: GlanceImage) -> bool:
     return found is not None and found.properties.get(release.RUN) == run.run_id
 
 
-def _store_record(run: _Publication, action: Action) -> None:
+def _store(run: _Publication, action: Action) -> None:
+    """The record of the build, or the moves of the alias in it."""
     job = run.job
+    if action.kind is Kind.history:
+        assert run.planned is not None
+        _keep_history(run.planned, job.glance, job.records, run.outcome)
+        return
     held = run.held or job.glance.get(action.image)
     assert held is not None
     data = records.of_release(job.build, job.disk, held).packed()
@@ -259,6 +274,19 @@ def _store_record(run: _Publication, action: Action) -> None:
     else:
         run.created.append(str(uuid.uuid4()))
         records.store(job.glance, job.desired, data, image=run.created[-1], run_id=run.run_id)
+
+
+def _keep_history(planned: Plan, glance: Glance, known: Records, outcome: Outcome) -> None:
+    """Store the moves of the alias, with that which comes next, in the record of the release."""
+    text = moves.packed(planned.history)
+    if known.folder:
+        known.put_history(planned.target.build_id, text)
+    elif planned.record:
+        glance.change(planned.record, {release.HISTORY: (None, text)})
+    else:
+        outcome.notes.append(
+            f"{planned.target.build_id} has no record in Glance: who moves the alias is not kept"
+        )
 
 
 def _compare_with_record(action: Action, glance: Glance, known: Records, outcome: Outcome) -> None:

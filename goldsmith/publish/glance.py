@@ -40,6 +40,7 @@ class Glance:
         self._sdk = openstack.connect(cloud, clouds_yaml=clouds_yaml, error=PublishError)
         self.nova = Nova(self._sdk, cloud)  # of the same project
         self.project = str(self._sdk.current_project_id)
+        self.user, self.project_name = openstack.names_of(self._sdk)
 
     def get(self, image: str, *, retries: int = _RETRIES) -> GlanceImage | None:
         """One image; None where there is none."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import PublishError
 from goldsmith.publish import release
+from goldsmith.publish.moves import NOBODY, Move, Mover
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import Canary, Visibility
 
@@ -76,11 +77,15 @@ class CurrentState:
     now: datetime.datetime  # by the cloud's clock
     images: tuple[GlanceImage, ...]  # of this alias and this project, released and staged
     records: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # build ID -> IDs of images
+    histories: Mapping[str, str] = field(
+        default_factory=dict
+    )  # build ID -> moves in its record, see moves.py
     unfinished_records: tuple[GlanceImage, ...] = ()  # their upload was interrupted, or is running
     foreign: tuple[GlanceImage, ...] = ()  # images that have the alias as their name and are not ours
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # image ID -> projects
     in_use: frozenset[str] | None = None  # IDs; None: we may not see all servers
     interrupted_runs: frozenset[str] = frozenset()  # release.RUN of this machine's interrupted publications
+    mover: Mover = NOBODY  # ourselves
 
 
 class Kind(enum.StrEnum):
@@ -89,6 +94,7 @@ class Kind(enum.StrEnum):
     check = enum.auto()  # size and hash, as Glance has them
     canary = enum.auto()
     record = enum.auto()
+    history = enum.auto()  # of the alias, in the record, before it moves
     change = enum.auto()  # attributes and properties, in one call of Glance's API
     offer = enum.auto()  # share with a project
     withdraw = enum.auto()
@@ -126,13 +132,16 @@ class Plan:
     """actions in their order; target is the image that holds the alias afterwards, as it is now.
 
     Where the first actions create it, target is as it will be then. holder is the ID of the image that
-    holds the alias now, or empty.
+    holds the alias now, or empty. history: the moves of the alias, the one of this plan last; record: ID of
+    the target's record in Glance, or empty.
     """
 
     target: GlanceImage
     holder: str
     actions: tuple[Action, ...]
     notes: tuple[str, ...] = ()
+    history: tuple[Move, ...] = ()
+    record: str = ""
 
 
 def _shown(value: object) -> str:

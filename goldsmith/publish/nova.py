@@ -19,9 +19,12 @@ _CONSOLE_LINES = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """A server. status: Nova's; fault: Nova's reason where that is ERROR."""
+    """A server. status: Nova's; fault: Nova's reason where that is ERROR; created: ISO 8601."""
 
     id: str
+    name: str = ""
+    project: str = ""
+    created: str = ""
     status: str = ""
     fault: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +48,21 @@ class Nova:
             openstack.raise_for(answer)
             return bool(answer.json()["servers"])
         return None
+
+    def servers_of(self, image: str) -> tuple[list[Server], bool]:
+        """The servers that were made from an image, and whether those of all projects are among them."""
+        with translated(f"{self.cloud}: cannot list servers", PublishError):
+            try:
+                found, everywhere = list(self._sdk.compute.servers(all_projects=True, image=image)), True
+            except openstack.forbidden():
+                found, everywhere = list(self._sdk.compute.servers(image=image)), False
+        return [
+            Server(
+                id=str(each.id), name=str(each.name), project=str(each.project_id), status=str(each.status),
+                created=str(each.created_at),
+            )
+            for each in found
+        ], everywhere  # fmt: skip
 
     def create(
         self, name: str, *, image: str, flavor: str, network: str, user_data: str, metadata: Mapping[str, str]

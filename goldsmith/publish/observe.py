@@ -5,16 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from goldsmith.publish import release
+from goldsmith.publish import moves, release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.model import CurrentState
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 
 
 def current_state(
-    glance: Glance, line: ReleaseLine, *, interrupted_runs: frozenset[str] = frozenset()
+    glance: Glance,
+    line: ReleaseLine,
+    *,
+    interrupted_runs: frozenset[str] = frozenset(),
+    with_use: bool = True,
 ) -> CurrentState:
-    """What a cloud has of a release line. interrupted_runs: see CurrentState. Raises PublishError."""
+    """What a cloud has of a release line. Raises PublishError.
+
+    interrupted_runs: see CurrentState; with_use: ask Nova which images are in use.
+    """
     own, now = own_images(glance), glance.now()
     images = tuple(i for i in own if i.is_ours and line.alias in (i.name, i.properties.get(release.ALIAS)))
     ours = {image.id for image in images}
@@ -23,10 +30,12 @@ def current_state(
     return CurrentState(
         project=glance.project, now=now, images=images, interrupted_runs=interrupted_runs,
         records=_by_build(image for image in records if image.status == "active"),
+        histories=histories_of(records),
         unfinished_records=tuple(image for image in records if image.status != "active"),
         foreign=tuple({image.id: image for image in named if image.id not in ours}.values()),
         members={image.id: glance.members(image.id) for image in images if image.visibility == "shared"},
-        in_use=_in_use(glance, images),
+        in_use=_in_use(glance, images) if with_use else None,
+        mover=moves.here(glance.user, glance.project_name),
     )  # fmt: skip
 
 
@@ -60,6 +69,12 @@ def _is_for_us(glance: Glance, image: GlanceImage) -> bool:
 
 def _is_record(image: GlanceImage, line: ReleaseLine) -> bool:
     return release.RECORD_TAG in image.tags and image.properties.get(release.ALIAS) == line.alias
+
+
+def histories_of(records: Iterable[GlanceImage]) -> dict[str, str]:
+    """Build ID -> moves of the alias that a record of it holds; of several records, the longest text."""
+    texts = ((image.build_id, image.properties.get(release.HISTORY, "")) for image in records)
+    return dict(sorted(texts, key=lambda found: len(found[1])))
 
 
 def _by_build(records: Iterable[GlanceImage]) -> dict[str, tuple[str, ...]]:

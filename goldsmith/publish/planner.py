@@ -10,8 +10,9 @@ import datetime
 from collections.abc import Iterable, Mapping
 
 from goldsmith.errors import PublishError
-from goldsmith.publish import release
+from goldsmith.publish import moves, release
 from goldsmith.publish.model import Action, CurrentState, DesiredRelease, Kind, Plan
+from goldsmith.publish.moves import Move, MoveKind
 from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import Canary, Retired, Visibility
 
@@ -48,14 +49,13 @@ def publish(
     members = state.members.get(target.id, frozenset())
     actions += _settings(target, desired, members, is_current=target == current)
     previous = current.id if current and current != target else target.properties.get(release.PREVIOUS)
-    actions += _move_alias(state.images, line, target, previous)
+    history = _history(state, line, target, MoveKind.publish)
+    actions += _move_alias(state, line, target, previous, history[-1])
     retired, kept = _retire(state, line, target, previous)
     return Plan(
-        target=target,
-        holder=current.id if current else "",
-        actions=(*actions, *retired),
-        notes=(*notes, *kept),
-    )
+        target=target, holder=current.id if current else "", actions=(*actions, *retired),
+        notes=(*notes, *kept), history=history, record=_record(state, target),
+    )  # fmt: skip
 
 
 def rollback(
@@ -78,8 +78,13 @@ def rollback(
     actions = [] if target == current else _recheck(target, line)
     if visibility is not None:
         actions += _share(target, line, visibility, members, state.members.get(target.id, frozenset()))
-    actions += _move_alias(state.images, line, target, target.properties.get(release.PREVIOUS))
-    return Plan(target=target, holder=current.id if current else "", actions=tuple(actions))
+    previous = target.properties.get(release.PREVIOUS)
+    history = _history(state, line, target, MoveKind.rollback)
+    actions += _move_alias(state, line, target, previous, history[-1])
+    return Plan(
+        target=target, holder=current.id if current else "", actions=tuple(actions), history=history,
+        record=_record(state, target),
+    )  # fmt: skip
 
 
 def is_interrupted(state: CurrentState, image: GlanceImage) -> bool:
@@ -204,9 +209,12 @@ def _share(
 
 
 def _move_alias(
-    images: Iterable[GlanceImage], line: ReleaseLine, target: GlanceImage, previous: str | None
+    state: CurrentState, line: ReleaseLine, target: GlanceImage, previous: str | None, move: Move
 ) -> list[Action]:
-    """The alias to target: first target gets the name, in one call, then the image that had it loses it."""
+    """The alias to target: first target gets the name, in one call, then the image that had it loses it.
+
+    Before that, the move is kept in target's record; the call counts it.
+    """
     actions = []
     if target.name != line.alias or target.hidden:
         changes: dict[str, tuple[object, object]] = {
@@ -217,8 +225,12 @@ def _move_alias(
         }
         if previous:
             changes |= _differing(release.PREVIOUS, target.properties.get(release.PREVIOUS), previous)
+        for key, value in ((release.MOVE, str(move.number)), (release.SINCE, move.at)):
+            changes |= _differing(key, target.properties.get(key), value)
+        detail = f"move {move.number}, {move.kind}"
+        actions.append(Action(kind=Kind.history, image=target.id, label=_label(target, line), detail=detail))
         actions.append(_change(target, line, changes))
-    others = [image for image in images if image.is_released and image.id != target.id]
+    others = [image for image in state.images if image.is_released and image.id != target.id]
     for image in sorted(others, key=lambda image: image.number):
         changes = {
             **_differing("name", image.name, line.release_name(image.build_id)),
@@ -229,6 +241,22 @@ def _move_alias(
         if changes:
             actions.append(_change(image, line, changes))
     return actions
+
+
+def _history(state: CurrentState, line: ReleaseLine, target: GlanceImage, kind: MoveKind) -> tuple[Move, ...]:
+    """The moves of the alias, with the one to target at the end."""
+    current = release.holder(state.images, line.alias)
+    move = Move(
+        number=moves.latest(state.images) + 1, at=f"{state.now:%Y-%m-%dT%H:%M:%SZ}", kind=kind,
+        build_id=target.build_id, image=target.id, release=target.number,
+        before=current.build_id if current else "", by=state.mover,
+    )  # fmt: skip
+    return (*moves.history(state.images, state.histories), move)
+
+
+def _record(state: CurrentState, target: GlanceImage) -> str:
+    """ID of the target's record in Glance; empty where there is none yet."""
+    return next(iter(state.records.get(target.build_id, ())), "")
 
 
 def _retire(

@@ -6,17 +6,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from goldsmith.changes import build_diff
 from goldsmith.changes.build_diff import BuildDiff
 from goldsmith.core import build_folders, progress, runs
 from goldsmith.core.runs import Run
-from goldsmith.errors import GoldsmithError, HostError, PublishError, SpecError
+from goldsmith.errors import GoldsmithError, PublishError, SpecError
 from goldsmith.image import finished_build
 from goldsmith.image.finished_build import Build, DiskFile
 from goldsmith.provenance import glance_signature
@@ -25,6 +23,7 @@ from goldsmith.publish import (
     desired,
     inventory,
     journal,
+    moves,
     observe,
     planner,
     records,
@@ -36,9 +35,11 @@ from goldsmith.publish.glance import Glance
 from goldsmith.publish.inventory import Listing, Orphan, ResolvedImage
 from goldsmith.publish.journal import Journal
 from goldsmith.publish.model import CurrentState, Limits, Plan
+from goldsmith.publish.operations import lines, release_diff
 from goldsmith.publish.records import Records, ReleaseRecord
-from goldsmith.spec import load
-from goldsmith.spec.model import PublishCloud
+from goldsmith.publish.release import ReleaseLine
+from goldsmith.scan.osv import Database
+from goldsmith.spec.model import ImageSpec, PublishCloud
 
 DEADLINE_S = 7200
 MOST_S = 18000  # less than planner.STALE, after which others take a publication for interrupted
@@ -56,6 +57,7 @@ class Options:
     deadline_s: float = DEADLINE_S
     signed_by: Path | None = None
     accept_unsigned: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,25 +75,32 @@ class CloudResult:
 
 
 class Publisher:
-    """One spec, its build and its clouds."""
+    """One spec, its build and its clouds; or an alias, whose releases are looked at and rolled back."""
 
     def __init__(self, name: str, options: Options, *, needs_clouds: bool = True) -> None:
         if not 0 < options.deadline_s <= MOST_S:
             raise SpecError(
                 f"a deadline has to be between 1 and {MOST_S} seconds", hint="set --deadline SECONDS"
             )
-        self.options = options
-        self.spec = load.load(name, options.variables).spec
-        self.line = desired.line_of(self.spec)
-        self.folder = options.out / self.spec.name
-        self.clouds = desired.clouds_of(self.spec, options.clouds)
-        if needs_clouds and not self.clouds:
+        if len(options.reason) > moves.LONGEST_REASON:
             raise SpecError(
-                f"the spec {self.spec.name} names no cloud to publish to",
-                hint="name one: --cloud NAME, the key publish.clouds, or OS_CLOUD",
+                f"a reason has at most {moves.LONGEST_REASON} characters, not {len(options.reason)}",
+                hint="give a shorter --reason, such as the number of a ticket",
             )
-        self.records = Records(out=options.out, name=self.spec.name, folder=options.records)
+        self.options = options
+        self.named = lines.named(name, options.variables, options.clouds)
+        self.line = self.named.line
+        self.folder = options.out / self.line.name
+        self.clouds = self.named.clouds
+        if needs_clouds:
+            lines.require_clouds(self.named)
+        self.records = Records(out=options.out, name=self.line.name, folder=options.records)
         self.stop = threading.Event()
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Raises SpecError where the name is an alias, of which no spec is here."""
+        return self.named.require_spec()
 
     def publish(self) -> list[CloudResult]:
         """One result for each cloud, in their order. Raises errors that concern them all."""
@@ -109,6 +118,10 @@ class Publisher:
         """Give the alias back to the release before, or to the build `to`."""
         return self._everywhere(lambda cloud: self._rollback(cloud, to))
 
+    def plan_rollback(self, to: str) -> list[CloudResult]:
+        """What rollback() would do. Changes nothing."""
+        return self._everywhere(lambda cloud: self._plan_rollback(cloud, to))
+
     def images(self) -> list[CloudResult]:
         """Each cloud's releases."""
         return self._everywhere(self._images)
@@ -119,11 +132,15 @@ class Publisher:
 
     def resolve(self, *, project: str, build: str) -> ResolvedImage:
         """The image that holds the alias in the first of the clouds, or a build's."""
-        return inventory.resolve(Glance(self.clouds[0].name), self.line, project=project, build=build)
+        glance, line = Glance(self.clouds[0].name), self.line
+        if self.named.spec is None and (state := observe.current_state(glance, line, with_use=False)).images:
+            line = self.named.found_in(state, glance.cloud)
+        return inventory.resolve(glance, line, project=project, build=build)
 
     def _images(self, cloud: PublishCloud) -> CloudResult:
         glance = Glance(cloud.name)
-        listing = inventory.releases(glance, self.line, self.records, self._journal(cloud, glance))
+        line, known = self._line_in(glance)
+        listing = inventory.releases(glance, line, known, self._journal(cloud, glance))
         return CloudResult(cloud=cloud.name, listing=listing)
 
     def _orphans(self, cloud: PublishCloud, *, clean: bool, force: bool) -> CloudResult:
@@ -155,18 +172,10 @@ class Publisher:
             try:
                 return call(cloud)
             except (GoldsmithError, OSError) as e:
-                error = e if isinstance(e, GoldsmithError) else HostError(f"{cloud.name}: {e}")
+                error = lines.failure(cloud.name, e)
                 return CloudResult(cloud=cloud.name, error=error, seconds=round(time.monotonic() - start, 1))
 
-        if len(self.clouds) == 1:
-            return [one(self.clouds[0])]
-        with ThreadPoolExecutor(len(self.clouds)) as pool:
-            try:
-                running = [pool.submit(copy_context().run, one, cloud) for cloud in self.clouds]
-                return [each.result() for each in running]
-            except BaseException:
-                self.stop.set()
-                raise
+        return lines.in_parallel(self.clouds, one, interrupted=self.stop.set)
 
     def _publish(self, cloud: PublishCloud, build: Build, disk: DiskFile, run: Run) -> CloudResult:
         start = time.monotonic()
@@ -188,17 +197,46 @@ class Publisher:
     def _rollback(self, cloud: PublishCloud, to: str) -> CloudResult:
         start = time.monotonic()
         with journal.locked(self.folder, cloud.name):
-            glance = Glance(cloud.name)
-            entries = self._journal(cloud, glance)
-            state = observe.current_state(glance, self.line, interrupted_runs=entries.begun())
-            holder = release.holder(state.images, self.line.alias)
-            to = to or entries.unfinished_rollback(holder.build_id if holder else "")
-            visibility, members = desired.visibility_in(self.spec, cloud)
-            plan = planner.rollback(state, self.line, to=to, visibility=visibility, members=members)
-            entries.begin_rollback(plan.target.build_id, holder.build_id if holder else "")
-            outcome = apply.roll_back(glance, self.line, self.records.of_cloud(glance, state), plan)
-            entries.end_rollback()
+            planned = self._planned_rollback(cloud, to)
+            planned.journal.begin_rollback(planned.plan.target.build_id, planned.holder)
+            outcome = apply.roll_back(planned.glance, planned.line, planned.records, planned.plan)
+            planned.journal.end_rollback()
         return CloudResult(cloud=cloud.name, outcome=outcome, seconds=round(time.monotonic() - start, 1))
+
+    def _plan_rollback(self, cloud: PublishCloud, to: str) -> CloudResult:
+        planned = self._planned_rollback(cloud, to)
+        known = planned.records
+        diff = None
+        if planned.holder and planned.holder != planned.plan.target.build_id:
+            diff = _noted_diff(
+                lambda: known.get(planned.holder), lambda: known.get(planned.plan.target.build_id)
+            )
+        return CloudResult(cloud=cloud.name, plan=planned.plan, diff=diff)
+
+    def _planned_rollback(self, cloud: PublishCloud, to: str) -> _PlannedRollback:
+        glance = Glance(cloud.name)
+        entries = self._journal(cloud, glance)
+        state = observe.current_state(glance, self.line, interrupted_runs=entries.begun())
+        line = self.named.found_in(state, cloud.name)
+        known = replace(self.records, name=line.name)
+        state = known.with_histories(state)
+        state = replace(state, mover=replace(state.mover, reason=self.options.reason))
+        holder = release.holder(state.images, line.alias)
+        to = to or entries.unfinished_rollback(holder.build_id if holder else "")
+        visibility, members = self.named.visibility_in(cloud, state)
+        return _PlannedRollback(
+            glance=glance, line=line, journal=entries, records=known.of_cloud(glance, state),
+            holder=holder.build_id if holder else "",
+            plan=planner.rollback(state, line, to=to, visibility=visibility, members=members),
+        )  # fmt: skip
+
+    def _line_in(self, glance: Glance) -> tuple[ReleaseLine, Records]:
+        """The line as a cloud has it, and its records."""
+        if self.named.spec is not None:
+            return self.line, self.records
+        state = observe.current_state(glance, self.line, with_use=False)
+        line = self.named.found_in(state, glance.cloud)
+        return line, replace(self.records, name=line.name)
 
     def _journal(self, cloud: PublishCloud, glance: Glance) -> Journal:
         return Journal(folder=self.folder, cloud=cloud.name, project=glance.project)
@@ -219,30 +257,56 @@ class Publisher:
         holder = release.holder(before.images, self.line.alias)
         if holder is None or holder.build_id == build.id:
             return None
-        try:
-            old = self.records.of_cloud(glance, before).get(holder.build_id)
-            here = records.of_build(build.folder)
-            return build_diff.between(old.contents(), here.contents()) if old else None
-        except PublishError as e:  # the release is published, and that is what counts
-            progress.note(f"no release notes: {e}")
-            return None
+        known = self.records.of_cloud(glance, before)
+        return _noted_diff(lambda: known.get(holder.build_id), lambda: records.of_build(build.folder))
 
 
-def difference(name: str, options: Options, old: str, new: str) -> BuildDiff:
-    """What changed between two builds, which may be here, in a folder of records, or in a cloud."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PlannedRollback:
+    """A rollback in one cloud. holder: the build that has the alias, or empty."""
+
+    glance: Glance
+    line: ReleaseLine
+    journal: Journal
+    records: Records
+    holder: str
+    plan: Plan
+
+
+def _noted_diff(
+    old: Callable[[], ReleaseRecord | None], new: Callable[[], ReleaseRecord | None]
+) -> BuildDiff | None:
+    """The changes between two records; None where one is not known or cannot be read, which is noted."""
+    try:
+        before, after = old(), new()
+        return build_diff.between(before.contents(), after.contents()) if before and after else None
+    except PublishError as e:  # the notes are not what counts
+        progress.note(f"no release notes: {e}")
+        return None
+
+
+def difference(
+    name: str, options: Options, old: str, new: str, database: Database | None = None
+) -> BuildDiff:
+    """What changed between two builds, which may be here, in a folder of records, or in a cloud.
+
+    database: where advisories are looked up.
+    """
     publisher = Publisher(name, options, needs_clouds=False)
     found = {build: publisher.records.get(build) for build in (old, new)}
     if None in found.values() and publisher.clouds:
         glance = Glance(publisher.clouds[0].name)
-        there = publisher.records.of_cloud(glance, observe.current_state(glance, publisher.line))
+        state = observe.current_state(glance, publisher.line, with_use=False)
+        there = publisher.records.of_cloud(glance, state)
         found = {build: known or there.get(build) for build, known in found.items()}
-    return build_diff.between(*(_known(found[build], build, publisher).contents() for build in (old, new)))
+    before, after = (_known(found[build], build, publisher) for build in (old, new))
+    return release_diff.between(before, after, database)
 
 
 def _known(record: ReleaseRecord | None, build: str, publisher: Publisher) -> ReleaseRecord:
     if record is None:
         raise SpecError(
-            f"there is no record of the build {build} of {publisher.spec.name}",
+            f"there is no record of the build {build} of {publisher.line.name}",
             hint="name a cloud or a folder that has its record: --cloud NAME, --record DIR",
         )
     return record
@@ -262,8 +326,21 @@ def _remove(orphan: Orphan, glance: Glance, entries: Journal) -> bool:
     return True
 
 
-def require(results: Sequence[CloudResult]) -> None:
-    """Raise PublishError where a cloud failed: its own error where it is the only one, else a table."""
+class Result(Protocol):
+    """What one cloud answered. error: why it did not."""
+
+    @property
+    def cloud(self) -> str: ...
+
+    @property
+    def error(self) -> GoldsmithError | None: ...
+
+
+def require(results: Sequence[Result], *, changed: bool = True) -> None:
+    """Raise PublishError where a cloud failed: its own error where it is the only one, else a table.
+
+    changed: the same call again does what is missing; false for questions, which change nothing.
+    """
     failed = [result for result in results if result.error]
     if not failed:
         return
@@ -274,12 +351,13 @@ def require(results: Sequence[CloudResult]) -> None:
     retryable = False if False in verdicts else True if verdicts == {True} else None
     raise PublishError(
         f"{len(failed)} of {len(results)} clouds failed{''.join(map(_row, results))}",
-        hint="run this again when they answer: it does what is missing" if retryable
-        else "correct what each cloud names, then run this again: it does what is missing",
+        hint=("run this again when they answer" if retryable
+              else "correct what each cloud names, then run this again")
+        + (": it does what is missing" if changed else ""),
         retryable=retryable,
     )  # fmt: skip
 
 
-def _row(result: CloudResult) -> str:
+def _row(result: Result) -> str:
     hint = f" ({result.error.hint})" if result.error and result.error.hint else ""
     return f"\n  | {result.cloud:<16} {result.error or 'done'}{hint}"

@@ -20,10 +20,14 @@ from goldsmith.image import manifest, packages
 from goldsmith.image.finished_build import Build, DiskFile
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.packages import PackageList
+from goldsmith.provenance import attestation
 from goldsmith.publish import release
 from goldsmith.publish.glance import Glance
 from goldsmith.publish.model import CurrentState, DesiredRelease
 from goldsmith.publish.release import GlanceImage
+from goldsmith.scan import sbom
+
+_RECORD, _HISTORY = ".json.gz", ".history.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +58,9 @@ class ReleaseRecord(Document):
     """What is known of a build; with its disk and image, once it was published."""
 
     SCHEMA: ClassVar[str] = "goldsmith.record"
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"spec", "container_packages", "disk", "glance"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset(
+        {"spec", "container_packages", "disk", "glance", "bill", "statement"}
+    )
 
     manifest: Annotated[Mapping[str, Any], about("The build's manifest.json.")]
     packages: Annotated[Mapping[str, Any], about("The build's packages.json.")]
@@ -73,6 +79,12 @@ class ReleaseRecord(Document):
     ] = None
     disk: Annotated[RecordedDisk | None, about("The disk image that was uploaded.")] = None
     glance: Annotated[HeldImage | None, about("The image as Glance had it after the upload.")] = None
+    bill: Annotated[
+        str | None, about("The bill of materials, sbom.cdx.json, as text; absent in old records.")
+    ] = None
+    statement: Annotated[
+        str | None, about("The signed statement, provenance.intoto.json, as text; absent if unsigned or old.")
+    ] = None
 
     def read_manifest(self) -> Manifest:
         """The manifest. Raises PublishError for one of a newer version."""
@@ -122,12 +134,14 @@ class Records:
 
     def _completed(self, record: ReleaseRecord, build_id: str) -> ReleaseRecord:
         """An old record, with what only the build folder has where that is here."""
-        if record.spec is not None:
+        if record.spec is not None and record.bill is not None:
             return record
         here = beside(self.out / self.name / build_id)
         if here is None or here.manifest != record.manifest:
             return record
-        return replace(record, spec=here.spec, container_packages=here.container_packages)
+        if record.spec is None:
+            record = replace(record, spec=here.spec, container_packages=here.container_packages)
+        return replace(record, bill=here.bill, statement=record.statement or here.statement)
 
     def has_file(self, build_id: str) -> bool:
         """The folder of records holds this build's."""
@@ -135,7 +149,9 @@ class Records:
 
     def put(self, build_id: str, data: bytes) -> None:
         """Write a record to the folder."""
-        path = self._path(build_id)
+        self._write(self._path(build_id), data)
+
+    def _write(self, path: Path, data: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_atomically(path, data)
@@ -145,9 +161,25 @@ class Records:
                 hint="use a folder that you can write to: --record DIR",
             ) from e
 
-    def _path(self, build_id: str) -> Path:
+    def with_histories(self, state: CurrentState) -> CurrentState:
+        """The state, with the moves that the folder of records holds, if there is one."""
+        if self.folder is None:
+            return state
+        return replace(state, histories=histories_below(self.folder / self.name))
+
+    def put_history(self, build_id: str, text: str) -> None:
+        """Write moves of the alias to the folder, beside the record of a build."""
+        self._write(self._path(build_id, _HISTORY), text.encode())
+
+    def _path(self, build_id: str, suffix: str = _RECORD) -> Path:
         assert self.folder is not None
-        return self.folder / self.name / f"{build_id}.json.gz"
+        return self.folder / self.name / f"{build_id}{suffix}"
+
+
+def histories_below(folder: Path) -> dict[str, str]:
+    """Build ID -> moves of the alias, as put_history() stored them somewhere below a folder."""
+    found = sorted(folder.rglob(f"*{_HISTORY}"))
+    return {path.name.removesuffix(_HISTORY): path.read_text() for path in found}
 
 
 def beside(folder: Path) -> ReleaseRecord | None:
@@ -167,7 +199,13 @@ def of_build(folder: Path) -> ReleaseRecord:
         images_lock=json.loads(lock.read_bytes()) if lock.exists() else None,
         spec=spec_keys.of_build(folder),
         container_packages=contents.container_packages(folder),
-    )
+        bill=_text(folder / sbom.FILE), statement=_text(folder / attestation.FILE),
+    )  # fmt: skip
+
+
+def _text(path: Path) -> str | None:
+    """A file as it is, to its last byte; None where there is none."""
+    return path.read_bytes().decode() if path.exists() else None
 
 
 def of_release(build: Build, disk: DiskFile, held: GlanceImage) -> ReleaseRecord:

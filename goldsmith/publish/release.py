@@ -24,6 +24,8 @@ ALIAS, NUMBER, STATE = f"{PREFIX}alias", f"{PREFIX}release", f"{PREFIX}state"
 FORMAT = f"{PREFIX}format"  # as it was sent; Glance may have converted it
 PREVIOUS = f"{PREFIX}previous"  # ID of the image that held the alias before
 RUN = f"{PREFIX}run"  # of the publication that created the image: a random word
+MOVE, SINCE = f"{PREFIX}move", f"{PREFIX}since"  # number and time of the move that gave it the alias
+HISTORY = f"{PREFIX}history"  # of a record: the moves of the alias, see moves.py
 OWN = f"{PREFIX}properties"  # names of the properties that we set, separated by commas
 _IDS = uuid.UUID("5b0ed0a5-8f3e-4d0c-9a53-6d1b0c1f2a77")
 
@@ -61,7 +63,15 @@ class GlanceImage:
     @property
     def number(self) -> int:
         """Counts up with each release under an alias; 0 for an image that is not ours."""
-        text = self.properties.get(NUMBER, "")
+        return self._count(NUMBER)
+
+    @property
+    def move(self) -> int:
+        """Number of the latest move that gave it the alias; 0 where none was counted."""
+        return self._count(MOVE)
+
+    def _count(self, key: str) -> int:
+        text = self.properties.get(key, "")
         return int(text) if text.isdecimal() else 0
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read an image that is not booted: contents, bill of materials, secrets, known vulnerabilities.
 
-Others use: purls, sbom, secrets, vulnerabilities.
+Others use: osv, purls, sbom, secrets, vulnerabilities.
 """

@@ -81,7 +81,12 @@ def make(root: Path) -> str:
 
 def parsed(path: Path) -> dict[str, Any]:
     """A CycloneDX document. Raises OSError, or ValueError, KeyError, TypeError or RecursionError."""
-    document: dict[str, Any] = json.loads(path.read_text())
+    return of_text(path.read_text())
+
+
+def of_text(text: str) -> dict[str, Any]:
+    """The same, of a text. Raises ValueError, KeyError, TypeError or RecursionError."""
+    document: dict[str, Any] = json.loads(text)
     if document["bomFormat"] != "CycloneDX":
         raise ValueError(f"its format is {document['bomFormat']}")
     return document

@@ -82,12 +82,21 @@ class VulnerabilityReport(Document):
 
 def find(bill: Path, database: Database) -> VulnerabilityReport:
     """Look up all components of a bill. Raises ProvenanceError for a file that is no bill of goldsmith's."""
+    try:
+        text = bill.read_text()
+    except (OSError, ValueError) as e:
+        raise _no_bill(str(bill), e) from e
+    return find_in(text, str(bill), database)
+
+
+def find_in(text: str, origin: str, database: Database) -> VulnerabilityReport:
+    """Look up all components of a bill of materials in a text. Raises ProvenanceError, which names origin."""
     findings: set[VulnerabilityFinding] = set()
     unknown: list[str] = []
     blind: set[str] = set()
     looked_up = 0
     try:
-        for where, asked in _components(sbom.parsed(bill)):
+        for where, asked in _components(sbom.of_text(text)):
             ecosystem, name, version = asked
             if ecosystem is None or ecosystem not in database.ecosystems:
                 unknown.append(f"{where}: {name}")
@@ -101,10 +110,8 @@ def find(bill: Path, database: Database) -> VulnerabilityReport:
                         fixed=match.fixed,
                     )
                 )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise ProvenanceError(
-            f"{bill} is no bill of materials of goldsmith's: {type(e).__name__}: {e}"
-        ) from e
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise _no_bill(origin, e) from e
     ordered = sorted(findings, key=lambda f: (-osv.LEVELS.index(f.level), f.id, f.where, f.package))
     return VulnerabilityReport(
         findings=tuple(ordered),
@@ -112,6 +119,12 @@ def find(bill: Path, database: Database) -> VulnerabilityReport:
         unknown=tuple(unknown),
         records=database.records,
         blind=tuple(sorted(blind)),
+    )
+
+
+def _no_bill(origin: str, error: Exception) -> ProvenanceError:
+    return ProvenanceError(
+        f"{origin} is no bill of materials of goldsmith's: {type(error).__name__}: {error}"
     )
 
 
@@ -220,6 +233,12 @@ def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> 
 
     Raises SpecError and ProvenanceError.
     """
+    found = given_database(database, budget)
+    return find(_bill(name, out, build), found)
+
+
+def given_database(database: str, budget: str = "") -> Database:
+    """The database at a path, by default the environment's. Raises SpecError, also for an unknown budget."""
     if budget and budget not in BUDGETS:
         raise SpecError(f"unknown budget {budget!r}", hint=f"use one of: {' '.join(BUDGETS)}")
     path = Path(database) if database else database_path()
@@ -227,7 +246,7 @@ def look_up(name: str, out: Path, build: str, *, database: str, budget: str) -> 
         raise SpecError(
             "no database of known vulnerabilities is given", hint=f"add --database PATH, or set {VARIABLE}"
         )
-    return find(_bill(name, out, build), osv.load(path))
+    return osv.load(path)
 
 
 def _bill(name: str, out: Path, build: str) -> Path:

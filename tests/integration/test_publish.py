@@ -24,6 +24,8 @@ from goldsmith.errors import PublishError
 from goldsmith.provenance import attestation
 from goldsmith.publish import observe, release
 from goldsmith.publish.glance import Glance
+from goldsmith.publish.operations import history
+from goldsmith.publish.operations.asking import Question
 from goldsmith.publish.release import GlanceImage
 from tests.support import published
 from tests.support.glance_proxy import GlanceProxy
@@ -143,6 +145,14 @@ def is_upload(method: str, path: str) -> bool:
     return method == "PUT" and path.endswith("/file")
 
 
+def moves_of(place: PubPlace) -> list[str]:
+    """The builds to which the alias moved, by the alias alone."""
+    away = place.spec.parent / "nothing here"
+    (asked,) = history.ask(Question(name=place.alias, out=away, variables={}, clouds=(NAME,)))
+    assert asked.value is not None, asked.error
+    return [move.build_id for move in reversed(asked.value.moves)]
+
+
 # The way of a release
 
 
@@ -190,6 +200,69 @@ def test_what_its_owner_has_signed_is_published_alone(
     assert released(place) == [tiny_build.name]
 
 
+def require_answers_from_records(place: PubPlace, old: str, new: str) -> None:
+    """Answers about the build new, which has the alias after old, from the records in the cloud."""
+    database = place.spec.parent / "osv"
+    database.mkdir()
+    (database / "D-1.json").write_text(json.dumps({"id": "D-1", "affected": []}))
+    asked: dict[str, tuple[str | Path, ...]] = {
+        "diff": (place.alias, "--previous", "--database", database),
+        "known-vulnerabilities": (place.alias, "--release", "--database", database),
+        "rollback": (place.alias, "--plan"),
+        "release-notes": (new, "--name", place.alias),
+    }
+    said = {
+        name: json.loads(place.ask(name, *words, "--cloud", NAME, "--json").stdout)
+        for name, words in asked.items()
+    }
+
+    for answer in said.values():
+        published.check(answer)
+    changed = said["diff"]["clouds"][NAME]
+    assert (changed["old"], changed["new"], changed["advisories"]["closed"]) == (old, new, [])
+    assert said["known-vulnerabilities"]["clouds"][NAME]["build_id"] == new
+    assert said["rollback"]["clouds"][0]["diff"]["new"] == old
+    assert said["release-notes"]["markdown"].startswith(f"# tiny {new}\n")
+
+
+def test_what_operators_ask_is_answered_by_the_cloud_and_a_public_key(
+    make: MakePlace, twins: list[Path], keys: dict[str, Path]
+) -> None:
+    """With one of two clouds away, without the spec and without a build."""
+    ours, theirs = (keys[name].with_suffix(".pub") for name in ("ours", "theirs"))
+    place = make(**{"signed-by": str(ours)})
+    try:
+        for build in twins:
+            words = ("--key", str(keys["ours"]), "--builder", "urn:test", "--accept-dirty", "a test")
+            assert place.tiny.inv("sign", "tiny", "--build", build.name, *words).status == 0
+            place.release(build)
+        here, both = ("--cloud", NAME), ("--cloud", NAME, "--cloud", "wrong-password")
+
+        assert moves_of(place) == [build.name for build in twins]
+        now = json.loads(place.ask("production", *both, "--json", status=7).stdout)
+        published.check(now)
+        (row,) = [row for row in now["clouds"][NAME] if row["alias"] == place.alias]
+        assert (row["build_id"], row["move"]["before"]) == (twins[1].name, twins[0].name)
+        assert row["move"]["by"]["user"]
+        assert "rejects our login" in now["errors"]["wrong-password"]
+
+        valid = json.loads(
+            place.ask("verify-release", place.alias, "--key", ours, *here, "--download", "--json").stdout
+        )
+        published.check(valid)
+        assert (valid["clouds"][NAME]["result"], valid["clouds"][NAME]["builder"]) == ("passed", "urn:test")
+        assert (
+            "ok      image" in place.ask("verify-release", place.alias, "--key", ours, *both, status=7).stdout
+        )
+        require_answers_from_records(place, *(build.name for build in twins))
+        wrong = place.ask("verify-release", place.alias, "--key", theirs, *both, status=9)
+        assert "not by the key" in wrong.stderr
+    finally:
+        for build in twins:
+            for name in (attestation.FILE, attestation.BUNDLE):
+                (build / name).unlink(missing_ok=True)
+
+
 def test_the_database_of_glance_agrees(place: PubPlace, tiny_build: Path) -> None:
     place.release(tiny_build)
     manifest = json.loads((tiny_build / "manifest.json").read_text())
@@ -219,6 +292,7 @@ def test_a_plan_changes_nothing_and_says_what_publish_will_do(place: PubPlace, t
         "upload",
         "check",
         "record",
+        "history",
         "change",
     ]
     assert images_of(Glance(NAME), place.alias) == []
@@ -671,20 +745,30 @@ def test_two_publishers_on_one_machine(place: PubPlace, twins: list[Path], proxy
     ("method", "ending", "moment"),
     [
         ("POST", "/images", "after"), ("PUT", "/file", "before"), ("PUT", "/file", "after"),
-        ("PATCH", "", "before"), ("PATCH", "", "after"),
+        ("PATCH", "of the history", "after"), ("PATCH", "of the alias", "before"),
+        ("PATCH", "of the alias", "after"),
     ],
 )  # fmt: skip
 def test_killed(
     place: PubPlace, twins: list[Path], proxy: GlanceProxy, method: str, ending: str, moment: str
 ) -> None:
-    """With -9, at a request of the second release: the rule gives one good image, and a rerun completes."""
+    """With -9, at a request of the second release: the rule gives one good image, and a rerun completes.
+
+    The moves of the alias that are kept are those that happened.
+    """
     place.release(twins[0])
     running: list[Any] = []
+    left = 2 if ending == "of the alias" else 1
 
     def kill(asked: str, path: str) -> None:
-        if asked == method and path.endswith(ending) and running:
-            running.pop().kill()
-            time.sleep(0.2)
+        nonlocal left
+        if asked == method and (asked == "PATCH" or path.endswith(ending)) and running:
+            left -= 1
+            if not left:
+                running.pop().kill()
+                time.sleep(0.2)
+                if moment == "before":
+                    raise ConnectionResetError  # else the proxy passes on what it has of the request
 
     setattr(proxy, moment, kill)
     process = place.begin("publish", "--build", twins[1].name, cloud="proxied")
@@ -695,12 +779,15 @@ def test_killed(
 
     holder = release.holder(observe.images_named(Glance(NAME), place.alias), place.alias)
     assert holder is not None
-    assert holder.build_id == twins[1 if (method, moment) == ("PATCH", "after") else 0].name
+    moved = (ending, moment) == ("of the alias", "after")
+    assert holder.build_id == twins[1 if moved else 0].name
+    assert moves_of(place) == [build.name for build in twins[: 2 if moved else 1]]
     place.release(twins[1], cloud="proxied")
 
     assert released(place) == [twins[1].name]
     assert place.table() == {twins[1].name: (True, False), twins[0].name: (False, True)}
     assert len(images_of(Glance(NAME), place.alias)) == 4  # two releases, each with its record
+    assert moves_of(place) == [build.name for build in twins]
 
 
 def test_interrupted(place: PubPlace, tiny_build: Path, proxy: GlanceProxy) -> None:
@@ -767,7 +854,13 @@ def test_a_rollback_that_was_killed_is_finished_and_not_taken_further(
     for build in twins:
         place.release(build, cloud="proxied")
     running: list[Any] = []
-    proxy.after = lambda method, _path: running.pop().kill() if method == "PATCH" and running else None
+    proxy.reset()
+
+    def kill(method: str, _path: str) -> None:
+        if [asked for asked, _ in proxy.asked].count("PATCH") == 2 and running:  # history, alias
+            running.pop().kill()
+
+    proxy.after = kill
     process = place.begin("rollback", cloud="proxied")
     running.append(process)
     process.communicate(timeout=60)
@@ -777,6 +870,7 @@ def test_a_rollback_that_was_killed_is_finished_and_not_taken_further(
     place.inv("rollback", cloud="proxied")
 
     assert released(place) == [twins[0].name]
+    assert moves_of(place) == [twins[0].name, twins[1].name, twins[0].name]
 
 
 def test_a_rollback_to_an_image_that_is_not_what_was_published_is_refused(

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,27 @@ class PubPlace:
 
     def inv(self, task: str, *words: str | Path, cloud: str = "", status: int = 0) -> Outcome:
         """A task on this spec to its end, which has to be with this status."""
-        process = self.begin(task, *words, cloud=cloud)
+        return self._ended(self.begin(task, *words, cloud=cloud), status)
+
+    def ask(self, *words: str | Path, status: int = 0) -> Outcome:
+        """A task of these words alone, without the spec and without builds."""
+        away = self.spec.parent / "nothing here"
+        return self._ended(self._started(words, GOLDSMITH_OUT=str(away)), status)
+
+    def _ended(self, process: subprocess.Popen[str], status: int) -> Outcome:
         out, err = process.communicate(timeout=300)
         assert process.returncode == status, out + err
         return Outcome(status=process.returncode, stdout=out, stderr=err)
 
     def begin(self, task: str, *words: str | Path, cloud: str = "") -> subprocess.Popen[str]:
         """A task, running."""
-        argv = [task, *map(str, words), "--name", str(self.spec), "--cloud", cloud or self.cloud]
+        return self._started([task, *words, "--name", self.spec, "--cloud", cloud or self.cloud])
+
+    def _started(self, words: Sequence[str | Path], **environment: str) -> subprocess.Popen[str]:
+        ours = {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml)}
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "invoke", *argv], cwd=paths.project_root(),
-            env={**self.tiny.environment(), "OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml)},
+            [sys.executable, "-B", "-m", "invoke", *map(str, words)], cwd=paths.project_root(),
+            env={**self.tiny.environment(), **ours, **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ import errno
 import http.server
 import socket
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import requests.exceptions
 import yaml
 
-from goldsmith.core.openstack import connect, translated
+from goldsmith.core.openstack import connect, names_of, translated
 from goldsmith.errors import CloudError
 
 VERSION = b'{"version": {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": "URL"}]}}'
@@ -143,3 +144,15 @@ def test_without_a_status_only_a_cloud_that_does_not_answer_may_answer_later(
         raise cause
 
     assert e.value.retryable is retryable
+
+
+def test_user_and_project_are_named_by_the_token_and_nobody_where_there_is_none() -> None:
+    def connection(**plugin: Any) -> Any:
+        return types.SimpleNamespace(session=types.SimpleNamespace(auth=types.SimpleNamespace(**plugin)))
+
+    token = types.SimpleNamespace(username="alice", project_name="ops")
+    unscoped = types.SimpleNamespace(username="alice", project_name=None)
+
+    assert names_of(connection(get_access=lambda _session: token)) == ("alice", "ops")
+    assert names_of(connection(get_access=lambda _session: unscoped)) == ("alice", "")
+    assert names_of(connection()) == ("", "")  # auth_type none, http_basic

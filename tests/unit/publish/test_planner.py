@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from goldsmith.errors import PublishError
-from goldsmith.publish import answers, inventory, planner, release
+from goldsmith.publish import answers, inventory, moves, planner, release
 from goldsmith.publish.model import Action, CurrentState, DesiredRelease, Kind, Plan
 from goldsmith.publish.publisher import CloudResult
 from goldsmith.publish.release import GlanceImage, ReleaseLine
@@ -37,6 +37,7 @@ class Model:
     def __init__(self) -> None:
         self.images: dict[str, GlanceImage] = {}
         self.records: dict[str, tuple[str, ...]] = {}
+        self.histories: dict[str, str] = {}
         self.members: dict[str, frozenset[str]] = {}
         self.in_use: frozenset[str] | None = frozenset()
         self.interrupted_runs: frozenset[str] = frozenset()
@@ -46,7 +47,7 @@ class Model:
         return CurrentState(
             project=PROJECT, now=NOW, images=tuple(self.images.values()), records=self.records,
             members=self.members, in_use=self.in_use, foreign=self.foreign,
-            interrupted_runs=self.interrupted_runs,
+            interrupted_runs=self.interrupted_runs, histories=self.histories,
         )  # fmt: skip
 
     def do(self, action: Action, plan: Plan) -> None:
@@ -58,8 +59,8 @@ class Model:
                 self.set(action.image, status="active", size=100)
             case Kind.change:
                 self.change(action)
-            case Kind.record:
-                self.records = {**self.records, plan.target.build_id: (f"record-{plan.target.build_id}",)}
+            case Kind.record | Kind.history:
+                self.record(action, plan)
             case Kind.delete:
                 self.images.pop(action.image, None)
                 self.records = {b: ids for b, ids in self.records.items() if action.image not in ids}
@@ -71,6 +72,13 @@ class Model:
                 self.set(action.image, status="active")
             case Kind.deactivate:
                 self.set(action.image, status="deactivated")
+
+    def record(self, action: Action, plan: Plan) -> None:
+        build = plan.target.build_id
+        if action.kind is Kind.record:
+            self.records = {**self.records, build: (f"record-{build}",)}
+        else:
+            self.histories = {**self.histories, build: moves.packed(plan.history)}
 
     def change(self, action: Action) -> None:
         fields = {"os_hidden": "hidden"}
@@ -99,6 +107,11 @@ class Model:
             self.do(action, plan)
         return plan
 
+    def moves(self) -> list[tuple[int, str, str, str]]:
+        """Number, kind, the build that got the alias, the one that had it."""
+        found = moves.history(self.images.values(), self.histories)
+        return [(move.number, move.kind, move.build_id, move.before) for move in found]
+
     def holder(self) -> str:
         """The build under the alias; the plain name has to be on exactly one."""
         visible = [i for i in self.images.values() if i.name == LINE.alias]
@@ -118,11 +131,14 @@ def kinds(plan: Plan) -> list[Kind]:
 def test_a_first_release_is_private_and_hidden_until_it_is_checked(model: Model) -> None:
     plan = planner.publish(model.state(), desired("b1", visibility=Visibility.public))
 
-    assert kinds(plan) == [Kind.create, Kind.upload, Kind.check, Kind.record, Kind.change, Kind.change]
+    assert kinds(plan) == [
+        Kind.create, Kind.upload, Kind.check, Kind.record, Kind.change, Kind.history, Kind.change,
+    ]  # fmt: skip
     assert (plan.target.visibility, plan.target.hidden, plan.target.name) == ("private", True, "golden-b1")
     assert plan.actions[4].changes == {"visibility": ("private", "public")}
-    assert plan.actions[5].changes == {
+    assert plan.actions[6].changes == {
         "name": ("golden-b1", "golden"), "os_hidden": (True, False), release.STATE: ("staged", "released"),
+        release.MOVE: (None, "1"), release.SINCE: (None, "2026-03-01T12:00:00Z"),
     }  # fmt: skip
 
 
@@ -430,7 +446,7 @@ def test_a_rollback_keeps_visibility_and_shares(model: Model) -> None:
 
     assert kinds(plan)[:4] == [Kind.check, Kind.change, Kind.offer, Kind.offer]
     assert plan.actions[1].changes == {"visibility": ("private", "shared")}
-    assert "name" in plan.actions[4].changes
+    assert "name" in plan.actions[5].changes
 
 
 def test_shares_are_withdrawn_only_from_what_is_shared(model: Model) -> None:
@@ -459,7 +475,7 @@ def test_an_image_that_was_just_checked_is_not_checked_again(model: Model) -> No
 
     again = planner.publish(model.state(), desired("b1", canary=Canary.download), checked=plan.target.id)
 
-    assert kinds(again) == [Kind.change]
+    assert kinds(again) == [Kind.history, Kind.change]
     assert Kind.canary in kinds(planner.publish(model.state(), desired("b1", canary=Canary.download)))
 
 
@@ -568,6 +584,75 @@ def test_numbers_of_deleted_releases_were_not_used_up(model: Model) -> None:
     assert inventory.used_up(model.state(), LINE) == (4,)
     assert inventory.used_up(model.state(), LINE, known={4}) == ()
     assert inventory.used_up(Model().state(), LINE) == ()
+
+
+def test_each_move_of_the_alias_is_kept_a_rollback_too(model: Model) -> None:
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
+    model.publish(desired("b2"))  # changes nothing
+    model.rollback()
+    model.publish(desired("b3"))
+    model.publish(desired("b4"))  # b1 is gone by now
+
+    assert "b1" not in {image.build_id for image in model.images.values()}
+    assert model.moves() == [
+        (1, "publish", "b1", ""), (2, "publish", "b2", "b1"), (3, "rollback", "b1", "b2"),
+        (4, "publish", "b3", "b1"), (5, "publish", "b4", "b3"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_move_counts_from_the_call_that_moves_the_alias(model: Model, cut: int) -> None:
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
+    plan = planner.rollback(model.state(), LINE)
+    assert kinds(plan) == [Kind.check, Kind.history, Kind.change, Kind.change]
+    for action in plan.actions[:cut]:
+        model.do(action, plan)
+    holder = release.holder(model.images.values(), LINE.alias)
+    assert holder is not None
+    moved = plan.target.id in {i.id for i in model.images.values() if i.name == LINE.alias}
+
+    assert [move[0] for move in model.moves()] == ([1, 2, 3] if moved else [1, 2])
+    model.publish(desired("b3"))
+    assert model.moves()[-1] == (4 if moved else 3, "publish", "b3", "b2")
+    assert len(model.moves()) == (4 if moved else 3)
+
+
+def test_an_interrupted_move_to_the_image_that_had_the_latest_one_does_not_count(model: Model) -> None:
+    model.publish(desired("b1"))
+    holder = next(iter(model.images))
+    model.set(holder, hidden=True)  # by hand
+    plan = planner.publish(model.state(), desired("b1"))
+    for action in plan.actions[: kinds(plan).index(Kind.history) + 1]:
+        model.do(action, plan)
+
+    assert model.moves() == [(1, "publish", "b1", "")]
+    model.publish(desired("b1"))
+    assert [move[0] for move in model.moves()] == [1, 2]
+
+
+def test_since_when_and_by_whom_is_known_unless_somebody_moved_it_by_hand(model: Model) -> None:
+    model.publish(desired("b1"))
+    model.publish(desired("b2"))
+    model.rollback()
+
+    def found() -> tuple[str | None, moves.Move | None]:
+        images = list(model.images.values())
+        holder = release.holder(images, LINE.alias)
+        assert holder is not None
+        return moves.of_holder(holder, images, moves.history(images, model.histories))
+
+    since, move = found()
+    assert since == "2026-03-01T12:00:00Z"
+    assert move is not None
+    assert (move.number, move.kind, move.before) == (3, "rollback", "b2")
+    model.histories = {}
+    assert found() == (since, None)
+    one, other = sorted(model.images.values(), key=lambda image: image.build_id)
+    model.set(one.id, name="golden-b1", hidden=True)
+    model.set(other.id, name="golden", hidden=False)
+    assert found() == (None, None)
 
 
 def test_a_plan_reads_as_a_diff(model: Model) -> None:

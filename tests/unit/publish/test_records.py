@@ -96,6 +96,39 @@ def test_a_record_has_the_keys_of_the_spec_and_the_packages_in_container_images(
     jsonschema.validate(json.loads(json.dumps(record.as_dict())), json_schema(ReleaseRecord))
 
 
+def test_a_record_has_the_signed_statement_and_the_bill_to_their_last_byte(
+    build: Path, tmp_path: Path
+) -> None:
+    texts = {
+        "sbom.cdx.json": json.dumps(BILL, indent=3),
+        "provenance.intoto.json": '{"payload": "\u00e9"}\r\n',
+    }
+    for name, text in texts.items():
+        (build / name).write_bytes(text.encode())
+    kept = Records(out=tmp_path / "no builds", name="mine", folder=tmp_path / "records")
+
+    kept.put(build.name, records.of_build(build).packed())
+    found = kept.get(build.name)
+
+    assert found is not None
+    assert (found.bill, found.statement) == tuple(texts.values())
+    jsonschema.validate(json.loads(json.dumps(found.as_dict())), json_schema(ReleaseRecord))
+
+
+def test_a_record_without_bill_is_completed_from_the_folder_of_its_build(build: Path, tmp_path: Path) -> None:
+    (build / "spec.yaml").write_text("dib-env: {DIB_X: '1'}\n")
+    before = records.of_build(build)
+    (build / "sbom.cdx.json").write_text(json.dumps(BILL))
+    (build / "spec.yaml").write_text("dib-env: {DIB_X: '2'}\n")
+    kept = Records(out=build.parent.parent, name="mine", folder=tmp_path / "records")
+    kept.put(build.name, before.packed())
+
+    completed = kept.get(build.name)
+
+    assert completed is not None
+    assert (completed.bill, completed.spec) == (json.dumps(BILL), before.spec)
+
+
 def test_an_old_record_is_completed_from_the_folder_of_its_build(build: Path, tmp_path: Path) -> None:
     old = records.of_build(build)
     (build / "spec.yaml").write_text("dib-env: {DIB_X: '1'}\n")
