@@ -22,7 +22,12 @@ HELP, LIST, VERSION = ("-h", "--help"), ("-l", "--list"), ("-V", "--version")
 JSON = ("-j", "--json")
 _YES = ("-y", "--yes")  # scripts/inv takes it as the first word
 _KINDS = {int: "a whole number", float: "a number"}
-_DEFAULTS: Mapping[str, str] = {"name": common.DEFAULT_SPEC, "document": "", "old": "", "new": ""}  # of words without an option
+_DEFAULTS: Mapping[str, str] = {
+    "name": common.DEFAULT_SPEC,
+    "document": "",
+    "old": "",
+    "new": "",
+}  # of words without an option
 
 Tasks = Mapping[str, ParserContext]
 

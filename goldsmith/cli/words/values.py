@@ -27,7 +27,7 @@ _ID, _CLOUD, _SPEC = Value("ID", "build"), Value("NAME", "cloud"), Value("NAME",
 _DIR, _FILE, _SIZE = Value("DIR", "file"), Value("FILE", "file"), Value("MIB")
 _REASON, _LEVELS = Value("REASON"), ("low", "medium", "high", "critical")
 _VALUES: Mapping[str, Value] = {  # by the name of an option, or by task and name
-    "build": _ID, "to": _ID, "old": _ID, "new": _ID,
+    "build": _ID, "to": _ID, "old": _ID, "new": _ID, "reason": _REASON,
     "name": _SPEC, "spec": _SPEC, "cloud": _CLOUD, "document": Value("NAME", "document"),
     "out": _DIR, "record": _DIR, "tests": _DIR, "database": Value("PATH", "file"),
     "key": _FILE, "signed-by": _FILE, "manifest": _FILE, "statement": _FILE, "export": _FILE,

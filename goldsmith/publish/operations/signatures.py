@@ -87,7 +87,7 @@ def require(asked: Sequence[Asked[CheckedRelease]]) -> None:
 def _check(here: LineIn, key: Key, *, build: str, download: bool) -> CheckedRelease:
     image = here.release(build)
     record = here.record(image)
-    digest = canary.sha512_of(here.glance, image.id) if download else ""
+    digest = canary.sha512_of(here.glance, image) if download else ""
     report, builder = held_release.check(_held(image, record, digest), key)
     return CheckedRelease(
         build_id=image.build_id, image=image.id, result=report.result,
