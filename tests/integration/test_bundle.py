@@ -10,6 +10,7 @@ import resource
 import shutil
 import sys
 import tarfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +221,7 @@ def test_the_ordinary_words_of_a_dockerfile_give_the_same_image_in_two_engines(
 ) -> None:
     shutil.copytree(paths.project_root() / "containers", tmp_path / "containers")
     (tmp_path / "app").mkdir()
-    (tmp_path / "app/Dockerfile").write_text(ORDINARY)
+    (tmp_path / "app/Dockerfile").write_text(f"{ORDINARY}LABEL once={uuid.uuid4()}\n")
     spec = ContainerSpec(ref="example.test/app:1", build="app")
     images = paths.cache_root() / "container"
     before = {path for path in images.iterdir() if path.is_dir()}

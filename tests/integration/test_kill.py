@@ -94,7 +94,7 @@ def test_interrupted_build_cleans_up_after_itself(place: TinyPlace, signum: sign
         problems = build.expect(130, timeout_s=90)
 
     assert problems == []
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     assert devices
     assert place.remains(Traces(runs=(), devices=devices, survived=())) == []
 

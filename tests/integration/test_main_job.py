@@ -78,7 +78,7 @@ def test_an_unchanged_spec_reuses_its_bundle(built: dict[str, Any], out: Path) -
     )
 
     assert bundle["reused"] is True
-    assert time.monotonic() - before < 15
+    assert time.monotonic() - before < 60
     assert [i["digest"] for i in bundle["images"]] == [i["digest"] for i in built["manifest"]["containers"]]
 
 

@@ -8,9 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +30,7 @@ from goldsmith.provenance import spec_lock
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, Layers
 from tests.support import cosign_3, docker_registry, sigstore_ca
 from tests.support.docker_registry import Pushed, Registry
+from tests.support.gnupg import gpg_home
 from tests.support.sigstore_ca import Sigstore
 
 pytestmark = pytest.mark.integration
@@ -441,20 +440,15 @@ def test_a_keyless_signature_by_another_sigstore_is_refused(
 @pytest.fixture
 def gpg(tmp_path: Path) -> Iterator[Callable[[bytes], bytes]]:
     """gpg(data) signs; the public key is in tmp_path/team.gpg."""
-    home = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))  # its agent's socket needs a short path
-    words = ("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
-    proc.capture([*words, "--quick-generate-key", "team@example.test", "ed25519", "sign"])
-    exported = proc.capture([*words, "--armor", "--export", "team@example.test"])
-    (tmp_path / "team.gpg").write_text(exported)
+    with gpg_home("team@example.test") as gpg:
+        gpg("--armor", "--output", tmp_path / "team.gpg", "--export")
 
-    def sign(data: bytes) -> bytes:
-        (tmp_path / "payload").write_bytes(data)
-        proc.capture([*words, "--yes", "--output", tmp_path / "signed", "--sign", tmp_path / "payload"])
-        return (tmp_path / "signed").read_bytes()
+        def sign(data: bytes) -> bytes:
+            (tmp_path / "payload").write_bytes(data)
+            gpg("--yes", "--output", tmp_path / "signed", "--sign", tmp_path / "payload")
+            return (tmp_path / "signed").read_bytes()
 
-    yield sign
-    proc.capture(["gpgconf", "--homedir", home, "--kill", "gpg-agent"])
-    shutil.rmtree(home, ignore_errors=True)
+        yield sign
 
 
 def test_a_gpg_signature_allows_only_its_own_image(

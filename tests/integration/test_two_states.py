@@ -28,6 +28,7 @@ from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution, ImageSpec
 from tests.support import samples
 from tests.support.apt_repository import SUITE, Repository
+from tests.support.gnupg import Gpg, gpg_home
 
 pytestmark = pytest.mark.integration
 
@@ -39,9 +40,15 @@ Apt = Callable[..., Path]
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+def gpg() -> Iterator[Gpg]:
+    with gpg_home("Archive of a test <archive@test.invalid>") as gpg:
+        yield gpg
+
+
+@pytest.fixture
+def repository(gpg: Gpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A repository in its first state."""
-    made = Repository(tmp_path / "r")
+    made = Repository(tmp_path / "r", gpg)
     made.publish(FIRST)
     monkeypatch.setattr(indexes, "KEYRING", made.keyring)
     monkeypatch.setenv("GOLDSMITH_CACHE", str(tmp_path / "cache"))
@@ -232,8 +239,9 @@ def test_an_index_that_has_expired_since_it_was_locked_installs_and_no_other(
 def test_an_index_signed_by_another_key_is_refused(
     repository: Repository, mirrors: Mirrors, loaded: LoadedSpec, tmp_path: Path
 ) -> None:
-    foreign = Repository(tmp_path / "foreign")
-    foreign.publish(FIRST)
+    with gpg_home("Another archive <another@test.invalid>") as another:
+        foreign = Repository(tmp_path / "foreign", another)
+        foreign.publish(FIRST)
     shutil.copytree(foreign.folder, repository.folder, dirs_exist_ok=True)
 
     with pytest.raises(BuildError, match=r"the signature of .* is not valid"):

@@ -16,21 +16,21 @@ from pathlib import Path
 
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.core import proc
+from tests.support.gnupg import Gpg
 
 SUITE = "trixie"
 _LIST = "main/binary-amd64/Packages"
 
 
 class Repository:
-    """folder: its files; keyring: the key that verifies its signatures."""
+    """folder: its files; keyring: the key that verifies its signatures, which gpg makes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, gpg: Gpg) -> None:
         self.folder, self.keyring = folder / "files", folder / "keyring.gpg"
         self._scratch, self._made, self._until = folder / "made", 0, ""
-        self._home = folder / "g"  # short: gpg-agent has its sockets there
-        self._home.mkdir(mode=0o700, parents=True)
-        self._gpg("--quick-gen-key", "Archive of a test <archive@test.invalid>", "ed25519", "sign", "0")
-        self._gpg("--output", self.keyring, "--export")
+        folder.mkdir(parents=True)
+        self._gpg = gpg
+        gpg("--output", self.keyring, "--export")
 
     def publish(self, packages: Mapping[str, str], *, valid_s: int = 86400) -> None:
         """Replace the packages of the repository by these (name -> version).
@@ -45,7 +45,6 @@ class Repository:
         self._suite("debian", SUITE, paragraphs)
         self._suite("debian", f"{SUITE}-updates", [])
         self._suite("security", f"{SUITE}-security", [])
-        proc.capture(["gpgconf", "--homedir", self._home, "--kill", "gpg-agent"])
 
     def sha256(self, name: str, version: str) -> str:
         """The hex sha256 of a package as it was built."""
@@ -103,11 +102,6 @@ class Repository:
         )
         self._gpg("--yes", "--output", folder / "InRelease", "--clearsign", release)
         release.unlink()
-
-    def _gpg(self, *words: str | Path) -> None:
-        proc.capture(
-            ["gpg", "--homedir", self._home, "--batch", "--quiet", "--passphrase", "", *words], timeout_s=60
-        )
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.core import paths, proc
+from goldsmith.core import paths
 from goldsmith.errors import BuildError, ProvenanceError
 from goldsmith.image import base_image
 from goldsmith.spec.model import BaseImage
+from tests.support.gnupg import Gpg, gpg_home
 
 pytestmark = [pytest.mark.programs("gpg", "gpgv"), pytest.mark.xdist_group("publishers")]
 
@@ -22,14 +23,10 @@ FORMS = {"plain": f"{SHA256} *base.qcow2\n", "tagged": f"# base\nSHA256 (base.qc
 class Publisher:
     """A publisher with a key that signs lists."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.home = folder, folder / "home"
-        self.home.mkdir(mode=0o700, parents=True)
-        self.gpg("--quick-gen-key", "Images <images@test.invalid>", "ed25519", "sign", "0")
-        self.gpg("--output", folder / "keys.gpg", "--export")
-
-    def gpg(self, *words: str | Path) -> None:
-        proc.capture(["gpg", "--homedir", self.home, "--batch", "--quiet", "--passphrase", "", *words])
+    def __init__(self, folder: Path, gpg: Gpg) -> None:
+        folder.mkdir()
+        self.folder, self.gpg = folder, gpg
+        gpg("--output", folder / "keys.gpg", "--export")
 
     def sign(self, text: str) -> Path:
         (self.folder / "list").write_text(text)
@@ -40,10 +37,8 @@ class Publisher:
 @pytest.fixture(scope="module")
 def publishers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Publisher]]:
     folder = tmp_path_factory.mktemp("p")
-    made = {name: Publisher(folder / name) for name in ("theirs", "foreign")}
-    yield made
-    for publisher in made.values():
-        proc.capture(["gpgconf", "--homedir", publisher.home, "--kill", "gpg-agent"])
+    with gpg_home("Images <images@test.invalid>") as ours, gpg_home("Others <others@test.invalid>") as others:
+        yield {"theirs": Publisher(folder / "theirs", ours), "foreign": Publisher(folder / "foreign", others)}
 
 
 @pytest.fixture
