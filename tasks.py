@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command line of the project: a collection of the tasks of goldsmith/cli/."""
+"""Where Invoke finds the tasks in a checkout."""
 
 from __future__ import annotations
 
-from goldsmith.cli import build, collection, devcloud, development, heat, provenance, publish
+from goldsmith.cli.tasks import namespace
 
-namespace = collection.of(build, publish, provenance, heat, devcloud, development)
+__all__ = ["namespace"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks: they parse options, call a room and print the answer. No logic.
 
-Others use: build, collection, devcloud, development, heat, provenance, publish.
+Others use: tasks.
 """

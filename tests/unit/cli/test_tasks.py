@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goldsmith.cli import tasks
+from tests.support import installed
+
+OF_DEVELOPERS = {"bench", "lint", "soak", "test"}
+
+
+def test_tasks_that_run_tests_are_offered_in_a_checkout_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = set(tasks.namespace.tasks)
+    installed.pretend(tmp_path, monkeypatch)
+
+    assert set(tasks.offered().tasks) == everything - OF_DEVELOPERS
+    assert everything > OF_DEVELOPERS
