@@ -175,7 +175,7 @@ def _not_carried(loaded: LoadedSpec, made: Path) -> Iterator[str]:
     elif about_build.dirty:
         yield "uncommitted changes of the checkout"
     named = dict.fromkeys(_named_by(loaded))
-    shipped = [path for path in named if path.resolve().is_relative_to(paths.shipped())]
+    shipped = [path for path in named if path.is_relative_to(paths.shipped())]
     if shipped and paths.checkout() is None:
         yield f"goldsmith {goldsmith.__version__}, which has to be installed where the archive goes"
     root = paths.project_root()
