@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import copy
 from types import ModuleType
+from typing import Any
 
 from invoke.collection import Collection
 from invoke.tasks import Task
 
 from goldsmith.cli import common, parsing
+from goldsmith.core import paths
 
 
 def of(*modules: ModuleType) -> Collection:
@@ -21,5 +24,13 @@ def of(*modules: ModuleType) -> Collection:
     for module in modules:
         for value in vars(module).values():
             if isinstance(value, Task):
-                made.add_task(value)
+                made.add_task(_worded(value))
     return made
+
+
+def _worded(task: Task[Any]) -> Task[Any]:
+    """The task with help texts that name commands and pages as the user of this goldsmith types them."""
+    worded = copy.copy(task)
+    worded.__doc__ = paths.as_typed(task.__doc__ or "")
+    worded.help = {name: paths.as_typed(text) for name, text in (task.help or {}).items()}
+    return worded
