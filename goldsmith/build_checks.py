@@ -8,7 +8,7 @@ from pathlib import Path
 from goldsmith.containers import bundler
 from goldsmith.core import progress
 from goldsmith.errors import BuildError, HostError, SpecError
-from goldsmith.host import package_check, preflight
+from goldsmith.host import package_check, preflight, python_packages
 from goldsmith.kubernetes import kubelet, pod_check
 from goldsmith.scan import vulnerabilities
 from goldsmith.spec.load import LoadedSpec
@@ -18,10 +18,13 @@ from goldsmith.spec.model import Arch, ImageSpec
 def require(loaded: LoadedSpec, *, out: Path, locked: bool, resumed: bool) -> None:
     """Raise an error of what is wrong if the spec cannot be built here. out: the build's output folder.
 
-    locked: all packages may be in the cache, so no mirror is asked. resumed: nothing is fetched.
+    locked: all packages may be in the cache, so no mirror is asked, and the environment is to be that of
+    requirements.lock. resumed: nothing is fetched.
     """
     spec = loaded.spec
     _require_buildable(spec)
+    if locked:
+        python_packages.require_locked()
     bundler.require_allowed(spec)
     vulnerabilities.needed(spec.fail_on)
     preflight.require(spec, out=out, left_out=("mirrors",) if locked else ())

@@ -27,6 +27,7 @@ from goldsmith.core.runs import Run
 from goldsmith.errors import GoldsmithError, SpecError
 from goldsmith.image import (
     base_image,
+    build_info,
     checkout,
     dib,
     dib_plan,
@@ -123,7 +124,8 @@ def _build(loaded: LoadedSpec, options: Options, timings: Timings) -> BuildResul
     with _named(folder), runs.run(out=options.out) as run, _kept_if_asked(folder, options):
         run.claim_build(folder)
         context = BuildContext(
-            loaded=loaded, identity=_identity(loaded, folder), folder=folder, options=options,
+            loaded=loaded, folder=folder, options=options,
+            identity=build_info.identify(loaded.spec.name, folder.name, loaded.sha256),
             policy=policy.of_spec(loaded.spec), timings=timings, run=run,
         )  # fmt: skip
         with _compared_if_red(context):
@@ -195,15 +197,6 @@ def _folder(loaded: LoadedSpec, options: Options) -> Path:
         return resume.find(options.out / loaded.spec.name, loaded)
     commit, _ = checkout.commit_of(paths.project_root())
     return build_folders.new_build_folder(options.out, loaded.spec.name, commit[:7])
-
-
-def _identity(loaded: LoadedSpec, folder: Path) -> Identity:
-    commit, dirty = checkout.commit_of(paths.project_root())
-    repository, ref = checkout.origin_of(paths.project_root())
-    return Identity(
-        name=loaded.spec.name, build_id=folder.name, commit=commit, dirty=dirty, spec_sha256=loaded.sha256,
-        repository=repository, ref=ref,
-    )  # fmt: skip
 
 
 @contextlib.contextmanager

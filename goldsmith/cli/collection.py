@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping
 from types import ModuleType
@@ -13,10 +14,12 @@ from invoke.parser.context import ParserContext
 from invoke.tasks import Task
 
 from goldsmith.cli import build, devcloud, development, heat, operations, provenance, publish
+from goldsmith.core import paths
 
 # What a short option stands for, in every task that has the long one. Nothing that removes or overwrites
 # has a short one.
 SHORT: Mapping[str, str] = {"build": "b", "cloud": "c", "json": "j", "out": "o", "var": "v"}
+IN_A_CHECKOUT = (development,)  # they run programs below tests/, which a wheel does not have
 
 
 def of(*modules: ModuleType) -> Collection:
@@ -30,12 +33,26 @@ def of(*modules: ModuleType) -> Collection:
             if isinstance(value, Task):
                 if made.transform(value.name) in made.tasks:
                     raise ValueError(f"two tasks are called {value.name}")
-                value.auto_shortflags = False  # they would depend on the order of a task's options
-                made.add_task(value)
+                made.add_task(_worded(value))
     return made
 
 
-namespace = of(build, publish, operations, provenance, heat, devcloud, development)
+def _worded(task: Task[Any]) -> Task[Any]:
+    """The task with help texts that name commands and pages as the user of this goldsmith types them."""
+    worded = copy.copy(task)
+    worded.auto_shortflags = False  # they would depend on the order of a task's options
+    worded.__doc__ = paths.as_typed(task.__doc__ or "")
+    worded.help = {name: paths.as_typed(text) for name, text in (task.help or {}).items()}
+    return worded
+
+
+def offered() -> Collection:
+    """The tasks that can run here."""
+    in_a_checkout = IN_A_CHECKOUT if paths.checkout() else ()
+    return of(build, publish, operations, provenance, heat, devcloud, *in_a_checkout)
+
+
+namespace = offered()
 
 
 @functools.cache

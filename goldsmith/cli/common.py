@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TextIO, cast
 
 from invoke.exceptions import Exit
 
-from goldsmith.core import progress
+from goldsmith.core import paths, progress
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import GoldsmithError, HostError, SpecError
 from goldsmith.spec.problem import Problem
@@ -63,7 +63,8 @@ class ErrorAnswer(Document):
     def of(cls, error: GoldsmithError) -> ErrorAnswer:
         """An expected error as a document."""
         return cls(
-            code=error.exit_code, message=str(error), hint=error.hint,
+            code=error.exit_code, message=paths.as_typed(str(error)),
+            hint=None if error.hint is None else paths.as_typed(error.hint),
             problems=cast("tuple[Problem, ...]", error.problems), retryable=error.retryable,
             build=None if error.build is None else error.build.name, folder=error.build,
             failed=error.failed,
@@ -82,9 +83,10 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
         with _refused_by_the_host(), contextlib.redirect_stdout(output), _beside_progress(), _flushed():
             yield
     except GoldsmithError as e:
-        _answer(ErrorAnswer.of(e), as_json=as_json)
-        hint = f"\nhint: {e.hint}" if e.hint else ""
-        raise Exit(f"error: {e}{hint}", code=e.exit_code) from e
+        answer = ErrorAnswer.of(e)
+        _answer(answer, as_json=as_json)
+        hint = f"\nhint: {answer.hint}" if answer.hint else ""
+        raise Exit(f"error: {answer.message}{hint}", code=e.exit_code) from e
     except KeyboardInterrupt as e:
         _answer(ErrorAnswer(code=INTERRUPTED, message="interrupted", hint=None), as_json=as_json)
         raise Exit("interrupted", code=INTERRUPTED) from e

@@ -42,6 +42,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
     help={
         "name": "kill: kill -9 builds at random moments; kill-linked: the same behind a link; "
         "mutate: verify images that must fail; "
+        "container: build the tiny image in a container of goldsmith; "
         "embed: build the default image with each strategy; heat-update: update stacks to other images; "
         "heat-failures: break things around a server; heat-group: replace the servers of a group one by one; "
         "heat-signal: deploy while Heat's ports open and close; "

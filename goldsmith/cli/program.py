@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from goldsmith.cli.words import completion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from invoke.collection import Collection
 
 
-def main(name: str = "goldsmith") -> None:
-    """Run the task that sys.argv names. name: of this program, for help texts and hints."""
-    if sys.argv[1:2] == [completion.OPTION]:
-        sys.exit(completion.main(sys.argv[2:]))
-    from goldsmith.cli.words.invoke_program import Program  # takes some 0.3 s, too long for a Tab
-
-    Program(name).run(sys.argv)
+def main() -> None:
+    """Run the command line of this process, after a look at what it needs of the host."""
+    _run("goldsmith", _provided)
 
 
 def for_invoke() -> Collection:
@@ -30,5 +28,29 @@ def for_invoke() -> Collection:
     return collection.namespace
 
 
+def _run(name: str, provide: Callable[[list[str]], list[str]]) -> None:
+    words = sys.argv[1:]
+    if words[:1] == [completion.OPTION]:
+        sys.exit(completion.main(words[1:]))
+    words = provide(words)
+    from goldsmith.cli.words.invoke_program import Program  # takes some 0.3 s, too long for a Tab
+
+    Program(name).run([name, *words])
+
+
+def _provided(words: list[str]) -> list[str]:
+    from invoke.exceptions import Exit
+
+    from goldsmith.cli import common, host_packages
+    from goldsmith.cli.words import parsing
+
+    try:
+        with common.reported(as_json=parsing.wants_json(words)):
+            return host_packages.provide(words)
+    except Exit as e:
+        sys.stderr.write(f"{e}\n" if str(e) else "")
+        sys.exit(e.code)
+
+
 if __name__ == "__main__":
-    main("scripts/inv")
+    _run("scripts/inv", list)  # which has looked already

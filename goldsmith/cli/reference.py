@@ -46,7 +46,9 @@ def files() -> dict[str, str]:
         found[f"goldsmith/schema/{name}{SUFFIX}"] = json.dumps(schema, indent=2) + "\n"
         found[f"{PAGES}/{name}.md"] = page(kind, schema)
     found[f"{PAGES}/README.md"] = _index()
-    words = values.vocabulary(collection.namespace.tasks, collection.contexts())
+    words = values.vocabulary(
+        collection.namespace.tasks, collection.contexts(), collection.of(*collection.IN_A_CHECKOUT).tasks
+    )
     found["goldsmith/cli/words/vocabulary.json"] = json.dumps(words, indent=1) + "\n"
     return found
 

@@ -16,7 +16,7 @@ from typing import IO, Protocol, cast
 from docker.utils.build import exclude_paths
 
 from goldsmith.containers import dockerfile, dockerfile_parser
-from goldsmith.core.paths import project_root
+from goldsmith.core import paths
 from goldsmith.errors import BuildError
 from goldsmith.spec.model import ContainerSpec
 
@@ -42,9 +42,12 @@ class Context:
     foreign: tuple[str, ...] = ()
 
 
-def collect(containers: Sequence[ContainerSpec], root: Path) -> tuple[Context, ...]:
-    """The contexts of containers and of the images they are FROM, parents first. Raises BuildError."""
-    folders = {c.ref: root / c.build for c in containers if c.build is not None}
+def collect(containers: Sequence[ContainerSpec], roots: Sequence[Path]) -> tuple[Context, ...]:
+    """The contexts of containers and of the images they are FROM, parents first. Raises BuildError.
+
+    roots: folders with containers/; build paths are relative to the first one.
+    """
+    folders = {c.ref: roots[0] / c.build for c in containers if c.build is not None}
     done: dict[str, Context] = {}
 
     def visit(ref: str, below: tuple[str, ...]) -> None:
@@ -55,7 +58,7 @@ def collect(containers: Sequence[ContainerSpec], root: Path) -> tuple[Context, .
             )
         if ref in done:
             return
-        context = _read(ref, folders, root)
+        context = _read(ref, folders, roots)
         for parent in context.parents:
             visit(parent, (*below, ref))
         done[ref] = context
@@ -114,7 +117,8 @@ def location(folder: Path, image: str) -> str:
 
 
 def _shown(path: Path) -> Path:
-    return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
+    root = paths.project_root()
+    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def _add_data(archive: tarfile.TarFile, data: bytes, name: str, mtime: int) -> None:
@@ -142,8 +146,8 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, mtime: int) -> None:
         raise BuildError(f"{path} is not a file, folder or symbolic link", hint="exclude it in .dockerignore")
 
 
-def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
-    folder = _folder(ref, folders, root)
+def _read(ref: str, folders: Mapping[str, Path], roots: Sequence[Path]) -> Context:
+    folder = _folder(ref, folders, roots)
     assert folder is not None
     if (folder / ROOTFS).is_file():
         return Context(ref=ref, folder=folder, rootfs=True)
@@ -157,15 +161,16 @@ def _read(ref: str, folders: Mapping[str, Path], root: Path) -> Context:
     instructions = dockerfile_parser.parse(text)
     dockerfile.require_buildable(_shown(folder / "Dockerfile"), instructions)
     images = tuple(dict.fromkeys(image for _, image in dockerfile.images(instructions)))
-    ours = tuple(image for image in images if _folder(image, folders, root) is not None)
+    ours = tuple(image for image in images if _folder(image, folders, roots) is not None)
     foreign = tuple(image for image in images if image not in ours)
     return Context(ref=ref, folder=folder, rootfs=False, parents=ours, foreign=foreign)
 
 
-def _folder(ref: str, folders: Mapping[str, Path], root: Path) -> Path | None:
+def _folder(ref: str, folders: Mapping[str, Path], roots: Sequence[Path]) -> Path | None:
     if ref in folders:
         return folders[ref]
     if not ref.startswith(LOCAL):
         return None
-    shipped = root / "containers" / ref.removeprefix(LOCAL).partition(":")[0]
-    return shipped if shipped.is_dir() else None
+    name = ref.removeprefix(LOCAL).partition(":")[0]
+    found = (root / "containers" / name for root in roots)
+    return next((folder for folder in found if folder.is_dir()), None)

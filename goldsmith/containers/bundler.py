@@ -105,7 +105,7 @@ def export(
             run=run, log_path=log_path, arch=arch.value, preferred_mirror=mirror, stack=stack,
             policy=policy or Policy(), states=dict(index or {}),
         )  # fmt: skip
-        contexts = build_context.collect(containers, root or paths.project_root())
+        contexts = build_context.collect(containers, _roots(root))
         keys = build.keys(resources, contexts)
         try:
             return _bundle(resources, containers, contexts, keys, layers, refresh=refresh)
@@ -113,6 +113,10 @@ def export(
             progress.note("layers of an image are missing in the cache: building it again")
             store.forget(lost.key)
             return _bundle(resources, containers, contexts, keys, layers, refresh=False)
+
+
+def _roots(given: Path | None) -> tuple[Path, ...]:
+    return paths.roots_of_specs() if given is None else (given,)
 
 
 def require_allowed(spec: ImageSpec, *, root: Path | None = None) -> None:
@@ -126,7 +130,7 @@ def require_allowed(spec: ImageSpec, *, root: Path | None = None) -> None:
             registry.require_allowed(container.registry, rules)
         elif container.build is None:
             rules.allow_engine(container.ref)
-    for context in build_context.collect(spec.containers, root or paths.project_root()):
+    for context in build_context.collect(spec.containers, _roots(root)):
         for image in context.foreign:
             build.require_allowed(rules, context, image)
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folders that goldsmith reads and writes: checkout, output, cache, scratch; full disks."""
+"""The folders that goldsmith reads and writes: project, shipped files, output, cache, scratch; full disks."""
 
 from __future__ import annotations
 
 import errno
+import importlib.resources
 import os
 import re
 import shutil
@@ -17,16 +18,45 @@ from goldsmith.errors import HostError
 _LONGEST_SCRATCH = 48
 _NOBODY = 65534  # whom the root folder belongs to in some containers (user_namespaces(7))
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_PAGE = re.compile(r"(?<![\w./-])docs/[\w/-]+\.md")
+_SHIPPED = "shipped"  # pyproject.toml maps folders of the checkout there in a wheel
+
+
+def checkout() -> Path | None:
+    """The checkout that this package is in; None where it was installed from a wheel."""
+    package = _package()
+    return None if (package / _SHIPPED).is_dir() else package.parent
 
 
 def project_root() -> Path:
-    """The checkout: the folder that holds elements/, image-specs/ and this package."""
-    return Path(__file__).resolve().parent.parent.parent
+    """The folder of the user's own files: the checkout, or the current folder where there is none."""
+    return checkout() or Path.cwd()
+
+
+def shipped(name: str = "") -> Path:
+    """A file or folder that comes with goldsmith, by its path in a checkout; without a name, their folder."""
+    return (checkout() or _package() / _SHIPPED) / name
+
+
+def roots_of_specs() -> tuple[Path, ...]:
+    """Where image-specs/ and all that a spec names may lie: the user's own files first."""
+    return tuple(dict.fromkeys((project_root(), shipped())))
+
+
+def as_typed(text: str) -> str:
+    """A message about commands and pages of a checkout, as users of this goldsmith type and find them."""
+    if checkout() is not None:
+        return text
+    return _PAGE.sub(lambda page: str(shipped(page[0])), text.replace("scripts/inv", "goldsmith"))
 
 
 def out_root(named: str | Path = "") -> Path:
-    """The output folder: that of --out (named), else $GOLDSMITH_OUT, else out/ in the checkout."""
+    """The output folder: that of --out (named), else $GOLDSMITH_OUT, else out/ in project_root()."""
     return Path(named or os.environ.get("GOLDSMITH_OUT") or project_root() / "out").absolute()
+
+
+def _package() -> Path:
+    return Path(str(importlib.resources.files("goldsmith"))).resolve()
 
 
 def cache_root() -> Path:

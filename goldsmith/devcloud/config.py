@@ -45,8 +45,8 @@ _BELOW = {
 
 
 def folder() -> Path:
-    """The checkout's folder with the cloud's scripts and configuration templates."""
-    return paths.project_root() / "devcloud"
+    """The folder with the cloud's scripts and configuration templates."""
+    return paths.shipped("devcloud")
 
 
 def new_secrets() -> dict[str, str]:

@@ -27,7 +27,7 @@ _LIBVIRT = "import libvirt, libvirtmod; print(libvirt.__file__); print(libvirtmo
 
 def ensure_environment(*, log_path: Path) -> Path:
     """The environment of devcloud/requirements.lock. Raises HostError, CommandError."""
-    lock = paths.project_root() / "devcloud" / "requirements.lock"
+    lock = paths.shipped("devcloud/requirements.lock")
     key = hashlib.sha256(lock.read_bytes() + _version().encode()).hexdigest()[:16]
     venv = paths.cache_root() / cache.ENVIRONMENTS / f"cloud-{key}"
     venv.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from goldsmith.spec.model import VerifySpec
 
 def template(name: str) -> Path:
     """The path of one of the project's Heat templates."""
-    return paths.project_root() / "heat-templates" / name
+    return paths.shipped("heat-templates") / name
 
 
 def pods_of(build: Path) -> list[dict[str, Any]]:

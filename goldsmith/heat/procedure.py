@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from goldsmith.core import documents, proc, progress
+from goldsmith.core import documents, paths, proc, progress
 from goldsmith.core.documents import about
 from goldsmith.errors import CloudError, CommandError, SpecError
 from goldsmith.heat.client import Cloud
@@ -71,10 +71,11 @@ class ProcedureAnswer(documents.Document):
     steps: Annotated[tuple[FinishedStep, ...], about("The steps of this run, in their order.")]
 
 
-def load(path: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
-    """The steps of a file. Raises SpecError, which names every problem with its line."""
+def load(name: Path, variables: Mapping[str, str]) -> tuple[Step, ...]:
+    """The steps of a file, which may be a shipped one. Raises SpecError, which lists every problem."""
+    path = name if name.is_file() else paths.shipped(str(name))
     if not path.is_file():
-        raise SpecError(f"no procedure {path}: there is no such file", hint="see docs/heat.md")
+        raise SpecError(f"no procedure {name}: there is no such file", hint="see docs/heat.md")
     rendered = template.render(path, [path.parent], variables, lambda file: file.name)
     document = parse_document(rendered.text or "", rendered.origin)
     problems = [*rendered.problems] or [*document.problems] or [*schema.check(document, SCHEMA)]

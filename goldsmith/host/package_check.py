@@ -70,7 +70,7 @@ def _adds_sources(loaded: LoadedSpec) -> bool:
 
 def _elements(loaded: LoadedSpec) -> tuple[list[Path], set[str]]:
     """Folders of the user's own elements, and names of the others, with those that they depend on."""
-    shipped = paths.project_root() / "elements"
+    shipped = paths.shipped("elements")
     own, others = [], set()
     queue = [*loaded.spec.elements, *_SHIPPED, *_ALWAYS]
     for name in queue:

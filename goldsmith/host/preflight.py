@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +17,13 @@ from goldsmith.core import paths, privilege, proc, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
 from goldsmith.errors import GoldsmithError, HostError
-from goldsmith.host import accelerator, docker_engine, package_check, partitions, tools
+from goldsmith.host import accelerator, docker_engine, package_check, partitions, python_packages, tools
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import DiskFormat, Distribution, ImageSpec, KubeletSource
 
 _MIB = 1024 * 1024
+_DIB = "disk-image-create"
 _MIRRORS = "mirrors"
 _MIRROR_TIMEOUT_S = 15
 _BUILD_IN_MEMORY_MIB = 5120
@@ -51,7 +53,7 @@ class DoctorReport(Document):
 def doctor(name: str, *, further: Mapping[str, Callable[[ImageSpec], None]] | None = None) -> DoctorReport:
     """Every check of this host, for the needs of a spec. further: checks by name, which raise."""
     loaded = load.load(name, {})
-    checks = tuple(host_checks(loaded.spec))
+    checks = (*host_checks(loaded.spec), check_python_packages())
     if loaded.spec.packages:
         checks = (*checks, _guarded("packages", lambda: check_packages(loaded)))
     for title, call in (further or {}).items():
@@ -70,11 +72,16 @@ def host_checks(
     try:
         with runs.run_folder(run) as folder:
             checks = list(_all_checks(spec, folder, out or paths.out_root()))
-            return [replace(each, remedy="") if str(folder) in each.remedy else each for each in checks]
+            return [replace(each, remedy=_remedy(each, folder)) for each in checks]
     except OSError as e:
         return [Check(name="scratch folder", ok=False, found=str(e), remedy="set GOLDSMITH_SCRATCH")]
     except HostError as e:
         return [Check(name="scratch folder", ok=False, found=str(e), remedy=e.hint or "")]
+
+
+def _remedy(check: Check, run: Path) -> str:
+    """The remedy as it is typed here; none where it is to look into the folder of the run, which goes."""
+    return "" if str(run) in check.remedy else paths.as_typed(check.remedy)
 
 
 def require(
@@ -107,6 +114,7 @@ def has_memory_to_build_in() -> bool:
 def _all_checks(spec: ImageSpec | None, folder: Path, out: Path) -> Iterator[Check]:
     for tool in tools.for_needs(needs_of(spec)):
         yield check_tool(tool)
+    yield check_dib()
     yield check_sudo()
     if needs_engine(spec):
         yield _guarded("Docker engine", check_engine)
@@ -176,6 +184,30 @@ def check_tool(tool: tools.Tool) -> Check:
     if tool.packages:
         remedy += f" (it installs {tool.packages})"
     return Check(name=tool.probe.rpartition("/")[2], ok=False, found="not installed", remedy=remedy)
+
+
+def check_dib() -> Check:
+    """disk-image-create is there, beside this Python or on PATH, at a path that its own scripts take."""
+    name = "diskimage-builder"
+    remedy = "install goldsmith into a virtual environment, at a path without spaces"
+    beside = Path(sys.executable).parent / _DIB
+    found = beside if beside.exists() else proc.which(_DIB)
+    if found is None:
+        return Check(name=name, ok=False, found=f"{beside} is missing", remedy=remedy)
+    if any(letter.isspace() for letter in str(found)):
+        return Check(name=name, ok=False, found=f"cannot run from {found.parent}", remedy=remedy)
+    return Check(name=name, ok=True, found=str(found))
+
+
+def check_python_packages() -> Check:
+    """Builds run with other versions, too; those with --locked do not."""
+    found = python_packages.differences()
+    listed = ", ".join(map(str, found))
+    return Check(
+        name="Python packages", ok=True,
+        found=f"differ from {python_packages.LOCK}: {listed}" if found else f"as in {python_packages.LOCK}",
+        remedy=f"only for --locked: {python_packages.remedy()}" if found else "",
+    )  # fmt: skip
 
 
 def check_sudo() -> Check:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import proc
-from goldsmith.core.paths import project_root
+from goldsmith.core import paths, proc
 from goldsmith.errors import CommandError, HostError
 from goldsmith.spec.model import Arch
 
@@ -73,7 +72,7 @@ def for_needs(needs: Iterable[str]) -> list[Tool]:
 
 
 def _rows() -> Iterator[list[str]]:
-    table = project_root() / "scripts" / "host-packages.tsv"
+    table = paths.shipped("scripts/host-packages.tsv")
     for line in table.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             yield line.split("\t")

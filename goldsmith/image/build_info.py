@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from goldsmith.core import paths
 from goldsmith.core.documents import Document, about
-from goldsmith.image import mount
+from goldsmith.image import checkout, made_by, mount
+from goldsmith.image.made_by import MadeBy
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.spec.model import ImageSpec, VerifySpec
 
@@ -20,8 +22,9 @@ _PLAIN = VerifySpec()
 class Identity:
     """Name, ID and sources of a build.
 
-    commit: of the checkout, 40 hex digits, or 'nogit'. repository: URL of its remote repository, without
-    login, and ref: what is checked out of it, a branch or the commit; both empty without a remote.
+    commit: of the project's files (paths.project_root()), 40 hex digits, or 'nogit'. repository: URL of
+    its remote repository, without login, and ref: what is checked out of it, a branch or the commit; both
+    empty without a remote.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Identity:
     spec_sha256: str
     repository: str = ""
     ref: str = ""
+    made_by: MadeBy | None = None
 
     @property
     def checkout(self) -> str | None:
@@ -85,11 +89,15 @@ class BuildInfo(Document):
     """The description of an image. Every field has a default, because images of others may lack keys."""
 
     SCHEMA: ClassVar[str] = "goldsmith.build"
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset(("made_by",))
 
     name: Annotated[str, about("Name of the spec.")] = ""
     build_id: Annotated[str, about("ID of the build: UTC time and short commit.")] = ""
-    commit: Annotated[str, about("Commit of the checkout, 40 hex digits, or nogit.")] = ""
-    repository: Annotated[str, about("URL of the checkout's repository; empty without a remote.")] = ""
+    commit: Annotated[str, about("Commit of the project's files, 40 hex digits, or nogit.")] = ""
+    repository: Annotated[str, about("URL of their repository; empty without a remote.")] = ""
+    made_by: Annotated[
+        MadeBy | None, about("The goldsmith that made it; absent in images of earlier versions.")
+    ] = None
     spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec.")] = ""
     distribution: Annotated[str, about("Distribution: debian, fedora or custom.")] = ""
     release: Annotated[str, about("Release of the distribution.")] = ""
@@ -103,12 +111,23 @@ class BuildInfo(Document):
     verify: Annotated[VerifyInfo, about("Settings for its verification.")] = VerifyInfo()
 
 
+def identify(name: str, build_id: str, spec_sha256: str) -> Identity:
+    """The identity of a build of the project's files, by the goldsmith that runs."""
+    root, maker = paths.project_root(), made_by.here()
+    commit, dirty = checkout.commit_of(root)
+    repository, ref = checkout.origin_of(root)
+    return Identity(
+        name=name, build_id=build_id, commit=commit, dirty=dirty or bool(maker.changed),
+        spec_sha256=spec_sha256, repository=repository, ref=ref, made_by=maker,
+    )  # fmt: skip
+
+
 def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) -> BuildInfo:
     """The description of the image of a spec."""
     agent, verify = spec.heat_agent, spec.verify
     return BuildInfo(
         name=identity.name, build_id=identity.build_id, commit=identity.commit,
-        repository=identity.repository, spec_sha256=identity.spec_sha256,
+        repository=identity.repository, made_by=identity.made_by, spec_sha256=identity.spec_sha256,
         distribution=spec.distribution.value, release=spec.release,
         arch=spec.arch.value, embed=spec.embed.value,
         images_lock=mount.LOCK_JSON if spec.containers else None,

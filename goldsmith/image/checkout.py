@@ -10,17 +10,19 @@ from pathlib import Path
 from goldsmith.core import proc
 from goldsmith.errors import CommandError, HostError
 
+NO_COMMIT = "nogit"
+
 _SCP = re.compile(r"(?:[^@/:]+@)?([\w.-]+):(?!//|:)/*(.+)")  # HOST:PATH (git-clone(1), GIT URLS)
 _SCHEMES = frozenset({"https", "http", "ssh", "git"})  # of other hosts
 
 
 def commit_of(checkout: Path) -> tuple[str, bool]:
-    """The checkout's commit, and whether the files differ from it. Without git: 'nogit' and True."""
+    """The checkout's commit, and whether the files differ from it. Without git: NO_COMMIT and True."""
     try:
         commit = _git(checkout, "rev-parse", "HEAD")
         return commit, bool(_git(checkout, "status", "--porcelain"))
     except (CommandError, HostError):  # no repository, or no git
-        return "nogit", True
+        return NO_COMMIT, True
 
 
 def origin_of(checkout: Path) -> tuple[str, str]:

@@ -16,11 +16,14 @@ from goldsmith.containers.images_lock import LockedImage
 from goldsmith.core import build_folders
 from goldsmith.core.documents import Document, about
 from goldsmith.core.files import sha256_of
+from goldsmith.host import python_packages
+from goldsmith.host.python_packages import PackageDifference
 from goldsmith.image import element_hashes, packages, qemu_img
 from goldsmith.image.base_image import BaseImageRecord
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.image.element_hashes import ElementFile, Tree
+from goldsmith.image.made_by import MadeBy
 from goldsmith.image.packages import PackageList
 from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes.kubelet import KubeletRecord
@@ -44,20 +47,30 @@ class Manifest(Document):
 
     SCHEMA: ClassVar[str] = "goldsmith.manifest"
     OPTIONAL: ClassVar[frozenset[str]] = frozenset(
-        ("element_files", "verification", "stages_s", "started", "checkout")
+        ("element_files", "verification", "stages_s", "started", "checkout", "made_by", "python_packages")
     )
 
     name: Annotated[str, about("Name of the spec.")]
     build_id: Annotated[str, about("ID of the build, the name of its folder: UTC time and short commit.")]
     started: Annotated[str | None, about("Time the build began, UTC, ISO 8601; absent in old builds.")] = None
     created: Annotated[str, about("Time the disk images were finished, UTC, ISO 8601.")]
-    commit: Annotated[str, about("Commit of the checkout, 40 hex digits (12 in old builds), or nogit.")]
+    made_by: Annotated[MadeBy | None, about("The goldsmith that made it; absent in old builds.")] = None
+    commit: Annotated[
+        str, about("Commit of the project's files, 40 hex digits (12 in old builds), or nogit.")
+    ]
     checkout: Annotated[
         str | None, about("URI of what was checked out: git+URL@REF, without login; absent without a remote.")
     ] = None
-    dirty: Annotated[bool, about("Whether the checkout had uncommitted changes.")]
+    dirty: Annotated[
+        bool, about("Whether they had uncommitted changes, or files of an installed goldsmith were changed.")
+    ]
     spec_sha256: Annotated[str, about("Hex sha256 of the rendered spec, spec.yaml.")]
     tools: Annotated[Mapping[str, str], about("Versions of the tools that built the image.")]
+    python_packages: Annotated[
+        tuple[PackageDifference, ...] | None,
+        about("Python packages that goldsmith ran with and that differ from requirements.lock; absent in old"
+              " builds."),
+    ] = None  # fmt: skip
     distribution: Annotated[str, about("Distribution: debian, fedora or custom.")]
     release: Annotated[str, about("Release of the distribution.")]
     arch: Annotated[str, about("Architecture: amd64 or arm64.")]
@@ -114,9 +127,9 @@ def of_build(
         name=identity.name, build_id=identity.build_id,
         started=_time(started) if started else None,
         created=_time(datetime.datetime.now(datetime.UTC)),
-        commit=identity.commit, checkout=identity.checkout, dirty=identity.dirty,
+        made_by=identity.made_by, commit=identity.commit, checkout=identity.checkout, dirty=identity.dirty,
         spec_sha256=identity.spec_sha256,
-        tools=tool_versions(),
+        tools=tool_versions(), python_packages=python_packages.differences(),
         distribution=spec.distribution.value, release=spec.release, arch=spec.arch.value,
         base_image=base_image,
         packages=PackagesRef(file=packages.FILE, count=len(listed.packages)),

@@ -15,13 +15,15 @@ from goldsmith.kubernetes import go_toolchain
 
 MODULE = "k8s.io/kubernetes"
 PACKAGE = f"{MODULE}/cmd/kubelet"
+_FOLDER = "kubernetes"
 FILES = ("go.mod", "go.sum", "tools.go")
 _BUMP_S = 1800.0
 
 
 def module_folder() -> Path:
-    """The Go module that pins the kubelet."""
-    return paths.project_root() / "kubernetes"
+    """The Go module that pins the kubelet: the project's, else the one that comes with goldsmith."""
+    roots = [root / _FOLDER for root in paths.roots_of_specs()]
+    return next((root for root in roots if (root / go_toolchain.PIN_FILE).is_file()), roots[-1])
 
 
 def module_hashes(module: Path | None = None) -> dict[str, str]:
@@ -48,9 +50,9 @@ def bump(version: str, *, module: Path | None = None) -> None:
     """Move the pin to another release, and the pin of the Go toolchain if the release needs a newer Go.
 
     The files change only after the whole new module was resolved. Raises SpecError if the version does not
-    exist.
+    exist. module: the Go module to change; default: kubernetes/ of the project, which is made if need be.
     """
-    target = module or module_folder()
+    source, target = module or module_folder(), module or paths.project_root() / _FOLDER
     version = version.removeprefix("v")
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise SpecError(f"'{version}' is not a version of the kubelet", hint="use one such as 1.35.4")
@@ -58,10 +60,11 @@ def bump(version: str, *, module: Path | None = None) -> None:
         any_go = go_toolchain.any_go()
         _check_exists(version, go_toolchain.versions(any_go, MODULE))
         upstream = Path(go_toolchain.download(any_go, f"{MODULE}@v{version}")["GoMod"]).read_text()
-        pin = go_toolchain.read_pin(target)
+        pin = go_toolchain.read_pin(source)
         if not go_toolchain.satisfies(pin, go_line(upstream)):
             pin = go_toolchain.newest_pin(go_line(upstream))
-        files = _resolve(upstream, version, pin, target, Path(scratch))
+        files = _resolve(upstream, version, pin, source, Path(scratch))
+    target.mkdir(exist_ok=True)
     for name, data in files.items():
         write_atomically(target / name, data)
     progress.note(f"the kubelet is pinned to v{version}, compiled by Go {go_line(upstream)} or newer")
@@ -101,11 +104,11 @@ def _check_exists(version: str, known: list[str]) -> None:
 
 
 def _resolve(
-    upstream: str, version: str, pin: go_toolchain.Pin, target: Path, scratch: Path
+    upstream: str, version: str, pin: go_toolchain.Pin, source: Path, scratch: Path
 ) -> dict[str, bytes]:
     """The new contents of the files, after `go mod tidy` and a check that every package resolves."""
     for name in FILES:
-        shutil.copyfile(target / name, scratch / name)
+        shutil.copyfile(source / name, scratch / name)
     (scratch / "go.mod").write_text(module_file(upstream, version))
     go = go_toolchain.command(go_toolchain.choose(go_line(upstream), pin))
     env = go_toolchain.environment(go, {"CGO_ENABLED": "0", "GOOS": "linux"})
@@ -118,8 +121,7 @@ def _resolve(
             f"{MODULE} v{version} has no package {PACKAGE}", hint="choose another release of the kubelet"
         )
     return {
-        "go.mod": (scratch / "go.mod").read_bytes(),
-        "go.sum": (scratch / "go.sum").read_bytes(),
+        **{name: (scratch / name).read_bytes() for name in FILES},
         go_toolchain.PIN_FILE: pin.to_json(),
     }
 

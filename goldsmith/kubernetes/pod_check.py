@@ -61,7 +61,7 @@ def _by_rules(document: YamlDocument) -> Iterator[Problem]:
 @functools.cache
 def _rules() -> ModuleType:
     """The hook's own module: an image and its plan judge pods alike."""
-    with _importable(paths.project_root() / folder for folder in _HOOK):
+    with _importable(map(paths.shipped, _HOOK)):
         return importlib.import_module("heat_pods.check")
 
 

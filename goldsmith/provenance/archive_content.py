@@ -83,7 +83,7 @@ def _named(opened: OpenedArchive, locked: Lock, spec: ImageSpec) -> Mapping[str,
 
 def _pinned(spec: ImageSpec) -> Iterator[str]:
     """The hex digests of the images that the spec, or a build context of it, takes from registries."""
-    contexts = build_context.collect(spec.containers, paths.project_root())
+    contexts = build_context.collect(spec.containers, paths.roots_of_specs())
     named = [container.registry or "" for container in spec.containers]
     named += [image for context in contexts for image in context.foreign]
     yield from (name.partition("@sha256:")[2] for name in named if registry.is_pinned(name))

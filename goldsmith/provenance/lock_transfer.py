@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import goldsmith
 from goldsmith.containers import build_context, policy, registry
 from goldsmith.core import build_folders, cache, files, paths, progress, runs
 from goldsmith.core.documents import Document, about
@@ -125,6 +126,7 @@ def take_in(loaded: LoadedSpec, source: Path) -> ImportedLock:
     with progress.step(f"import {source.name}"):
         _fill_cache(opened, new)
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             files.write_atomically(path, text)
     return ImportedLock(
         file=source, sha256=opened.sha256, added=len(new), present=len(opened.listed.entries) - len(new),
@@ -136,7 +138,7 @@ def _require_portable(loaded: LoadedSpec) -> None:
     """A Docker engine's images have no content that the cache knows by a name of the spec."""
     containers = loaded.spec.containers
     found = [c.ref for c in containers if c.build is None and c.registry is None]
-    for context in build_context.collect(containers, paths.project_root()):
+    for context in build_context.collect(containers, paths.roots_of_specs()):
         unpinned = [image for image in context.foreign if not registry.is_pinned(image)]
         found += [f"{image} ({build_context.location(context.folder, image)})" for image in unpinned]
     if found:
@@ -172,16 +174,20 @@ def _not_carried(loaded: LoadedSpec, made: Path) -> Iterator[str]:
         yield "the checkout, which is not in git"
     elif about_build.dirty:
         yield "uncommitted changes of the checkout"
-    root = paths.project_root()
     named = dict.fromkeys(_named_by(loaded))
-    yield from (str(path) for path in named if not path.resolve().is_relative_to(root))
+    shipped = [path for path in named if path.is_relative_to(paths.shipped())]
+    if shipped and paths.checkout() is None:
+        yield f"goldsmith {goldsmith.__version__}, which has to be installed where the archive goes"
+    root = paths.project_root()
+    left = [path for path in named if path not in shipped]
+    yield from (str(path) for path in left if not path.resolve().is_relative_to(root))
 
 
 def _named_by(loaded: LoadedSpec) -> Iterator[Path]:
     """A spec, and the files and folders that it names, which may lie beside it or in the checkout."""
     spec, root = loaded.spec, paths.project_root()
     yield from (loaded.path, *loaded.elements)
-    yield from (context.folder for context in build_context.collect(spec.containers, root))
+    yield from (context.folder for context in build_context.collect(spec.containers, paths.roots_of_specs()))
     if spec.policy is not None:
         yield root / spec.policy
     for rule in policy.of_spec(spec).rules:

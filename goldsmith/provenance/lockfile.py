@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 
 from goldsmith.containers.images_lock import ImagesLock, LockedImage
-from goldsmith.core import files
+from goldsmith.core import files, paths
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.image.base_image import BaseImageRecord
@@ -218,7 +218,7 @@ def write(path: Path, lock: Lock) -> None:
     lines = [_line(package) for package in body.pop("packages")]
     text = yaml.safe_dump(body, sort_keys=False, width=200)
     packages = "packages:\n" + "".join(lines) if lines else "packages: []\n"
-    header = _HEADER.format(name=lock.name, build=lock.build.id)
+    header = paths.as_typed(_HEADER.format(name=lock.name, build=lock.build.id))
     files.write_atomically(path, f"{header}{text}{packages}".encode())
 
 

@@ -33,24 +33,28 @@ from goldsmith.spec.model import Distribution, ImageSpec
 
 FILE = "lock.yaml"  # in a build's folder
 _PYTHON = "requirements.lock"
+_SPECS = "image-specs"
 
 
 def path_of(loaded: LoadedSpec) -> Path:
-    """Where a spec's lock lies: beside it."""
-    return loaded.path.with_name(loaded.path.name.removesuffix(SUFFIX) + lockfile.SUFFIX)
+    """Where a spec's lock lies: beside it, or in the project's image-specs/ if the spec is a shipped one."""
+    folder = loaded.path.parent
+    if folder == paths.shipped(_SPECS):
+        folder = paths.project_root() / _SPECS
+    return folder / (loaded.path.name.removesuffix(SUFFIX) + lockfile.SUFFIX)
 
 
 def checkout(loaded: LoadedSpec) -> dict[str, Any]:
     """The parts of a lock that are known before a build: those of the checkout alone."""
-    spec, root = loaded.spec, paths.project_root()
+    spec = loaded.spec
     return {
         "spec": loaded.sha256,
-        "python": {_PYTHON: files.sha256_of(root / _PYTHON)},
+        "python": {_PYTHON: files.sha256_of(paths.shipped(_PYTHON))},
         "elements": element_hashes.hashes(dib_plan.elements(spec), loaded.elements),
         "base-image": as_data(base_image.record(spec.base_image)),
         "contexts": {
             made.ref: build_context.digest(made.folder)
-            for made in build_context.collect(spec.containers, root)
+            for made in build_context.collect(spec.containers, paths.roots_of_specs())
         },
     }
 
@@ -106,6 +110,7 @@ def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> LockedAnswer:
         )
     _note_tag_drift(loaded.spec)
     chosen = lockfile.merge(old, new, lockfile.parts(upgrade or "all"))
+    target.parent.mkdir(exist_ok=True)
     lockfile.write(target, chosen)
     moved = () if old is None else lockfile.compare(old, chosen.parts())
     return LockedAnswer(moved=moved, path=str(target))
@@ -129,7 +134,7 @@ def index_states(spec: ImageSpec, locked: Lock | None) -> dict[str, IndexState]:
 
 
 def _suites(spec: ImageSpec) -> list[str]:
-    contexts = build_context.collect(spec.containers, paths.project_root())
+    contexts = build_context.collect(spec.containers, paths.roots_of_specs())
     suites = [rootfs.read(context.folder).suite for context in contexts if context.rootfs]
     own = [spec.release] if spec.distribution is Distribution.debian else []
     return list(dict.fromkeys([*own, *suites]))

@@ -123,6 +123,11 @@ def _materials(manifest: Manifest, packages: PackageList, accepted: str | None) 
     digest = {"digest": {"gitCommit": commit}} if len(commit) == _COMMIT_DIGITS else {}
     uri = {"uri": manifest.checkout} if manifest.checkout else {}
     yield {"name": "checkout", **uri, **digest, "annotations": {**state, "commit": commit}}
+    if manifest.made_by and manifest.made_by.record_sha256:
+        yield {
+            "name": f"RECORD of goldsmith {manifest.made_by.version}",
+            "digest": {"sha256": manifest.made_by.record_sha256},
+        }
     if manifest.base_image:
         base = manifest.base_image
         yield {"name": "base image", "uri": base.url, "digest": {"sha256": base.sha256}}

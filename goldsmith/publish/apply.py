@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from goldsmith.core import openstack, progress
+from goldsmith.core import openstack, paths, progress
 from goldsmith.core.runs import Run
 from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import Build, DiskFile
@@ -323,7 +323,7 @@ def _undo(run: _Publication) -> None:
     if left:
         progress.note(
             f"{glance.cloud}: cannot remove {', '.join(left)} (private and hidden); "
-            "the next publication does, or: scripts/inv images --orphans --clean"
+            + paths.as_typed("the next publication does, or: scripts/inv images --orphans --clean")
         )
     elif run.created:
         run.job.journal.forget(run.job.desired.build_id)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from goldsmith.core import paths
 from goldsmith.spec import host_ports
 from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.fields import reference
@@ -42,7 +43,7 @@ class Surroundings:
     """Where a spec's elements and folders may lie."""
 
     elements: tuple[Path, ...]  # folders of elements, the user's own included
-    bases: tuple[Path, ...]  # of folders that the spec names: beside a spec elsewhere, then the checkout
+    bases: tuple[Path, ...]  # of folders that the spec names; the last one has what comes with goldsmith
 
     def find(self, folder: str) -> Path | None:
         """A folder that the spec names."""
@@ -50,8 +51,8 @@ class Surroundings:
 
     def missing(self, folder: str, content: str) -> tuple[str, str]:
         """Message and hint for a folder that find() did not find. content: a pattern of its files."""
-        beside = [f"beside the spec ({base / folder})" for base in self.bases[:-1]]
-        places = " nor ".join([*beside, "in the checkout"])
+        last = "in the checkout" if paths.checkout() else "among the files that come with goldsmith"
+        places = " nor ".join([*(f"in {base}" for base in self.bases[:-1]), last])
         known = {
             str(path.parent.relative_to(base)) for base in self.bases for path in base.glob(f"*/*/{content}")
         }

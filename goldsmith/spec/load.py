@@ -3,13 +3,13 @@
 
 NAME is a file of image-specs/, or the path of a file NAME.yaml.j2 elsewhere. Partials, variables/ and
 elements/ may lie beside such a file. Folders and files that it names are looked for beside it first, then
-beside the folder image-specs/ that it is in, then in the checkout.
+beside the folder image-specs/ that it is in, in the project, and among the files that come with goldsmith.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -43,9 +43,9 @@ class LoadedSpec:
 
 
 def names(*, root: Path | None = None) -> list[str]:
-    """The specs of image-specs/, sorted."""
-    folder = (root or paths.project_root()) / _SPECS
-    return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
+    """The specs of every image-specs/, sorted. root: the only folder to look in, by default all."""
+    found = {path.name for each in _roots(root) for path in (each / _SPECS).glob(f"*{SUFFIX}")}
+    return sorted(name.removesuffix(SUFFIX) for name in found)
 
 
 def name_of(given: str) -> str:
@@ -55,7 +55,7 @@ def name_of(given: str) -> str:
 
 def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> str:
     """The YAML of a spec. Raises SpecError for a wrong template or variable."""
-    location = _Location(name, root or paths.project_root())
+    location = _Location(name, _roots(root))
     problems, rendered = _rendered(location, variables)
     require_none(problems)
     assert rendered.text is not None
@@ -64,7 +64,7 @@ def render(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None
 
 def load(name: str, variables: Mapping[str, str] = _NONE, *, root: Path | None = None) -> LoadedSpec:
     """Render, read and check a spec. Raises SpecError with every problem, one a line."""
-    location = _Location(name, root or paths.project_root())
+    location = _Location(name, _roots(root))
     problems, rendered = _rendered(location, variables)
     document = parse_document(rendered.text or "", rendered.origin)
     if not document.broken or not problems:  # a missing variable may be all that is wrong with the YAML
@@ -91,41 +91,59 @@ def require_none(problems: list[Problem]) -> None:
         raise SpecError("\n".join(lines), hint="every key: docs/spec-reference.md", problems=ordered)
 
 
-class _Location:
-    """Path of a spec and the files around it. Raises SpecError if there is no such spec."""
+def _roots(given: Path | None) -> tuple[Path, ...]:
+    return paths.roots_of_specs() if given is None else (given,)
 
-    def __init__(self, name: str, root: Path) -> None:
-        self.root = root
-        self.specs = root / _SPECS
+
+class _Location:
+    """Path of a spec and the files around it. Raises SpecError if there is no such spec.
+
+    roots: folders with image-specs/ and what specs name; the first one has the user's own.
+    """
+
+    def __init__(self, name: str, roots: tuple[Path, ...]) -> None:
+        self.roots = roots
         own = "/" in name or name.endswith(SUFFIX)
-        self.path = Path(name).absolute() if own else self.specs / f"{name}{SUFFIX}"
         if own and not name.endswith(SUFFIX):
             raise SpecError(
                 f"{name} is no spec: the name of its file must end in {SUFFIX}",
                 hint="rename it to NAME.yaml.j2",
             )
-        if not self._is_there():
-            known = names(root=root)
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
-            raise SpecError(f"no spec '{name}': there is no file {self.shown(self.path)}", hint=hint)
+        files = [Path(name).absolute()] if own else [root / _SPECS / f"{name}{SUFFIX}" for root in roots]
+        self.path = next((path for path in files if self._is_there(path)), files[0])
+        if not self._is_there(self.path):
+            raise self._no_spec(name, files)
         self.beside = self.path.parent
-        self.own = self.beside.resolve() != self.specs.resolve()
 
-    def _is_there(self) -> bool:
+    def _is_there(self, path: Path) -> bool:
         try:
-            return self.path.is_file()
+            return path.is_file()
         except OSError as e:  # no access to one of its folders
-            raise SpecError(f"cannot read {self.shown(self.path)}: {e.strerror}") from e
+            raise SpecError(f"cannot read {self.shown(path)}: {e.strerror}") from e
+
+    def _no_spec(self, name: str, files: Sequence[Path]) -> SpecError:
+        known = sorted({each for root in self.roots for each in names(root=root)})
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+        places = " nor ".join(map(self.shown, files))
+        return SpecError(f"no spec '{name}': there is no file {places}", hint=hint)
+
+    @property
+    def bases(self) -> tuple[Path, ...]:
+        """Where folders and files that the spec names may lie, the first one first."""
+        if any(self.beside.resolve() == (root / _SPECS).resolve() for root in self.roots):
+            return self.roots
+        above = (self.beside.parent,) if self.beside.name == _SPECS else ()
+        return tuple(dict.fromkeys((self.beside, *above, *self.roots)))
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Folders of templates."""
-        return (self.beside, self.specs) if self.own else (self.specs,)
+        """Folders of templates: beside the spec, then of the user's own, then those that are shipped."""
+        return tuple(dict.fromkeys((self.beside, *(root / _SPECS for root in self.roots))))
 
     def elements(self) -> tuple[Path, ...]:
-        *own, shipped = (base / "elements" for base in self.bases)
-        return (*(folder for folder in own if folder.is_dir()), shipped)
+        found = [base / "elements" for base in self.bases]
+        return (*(path for path in found[:-1] if path.is_dir()), found[-1])
 
     def variable_files(self) -> Iterator[Path]:
         """From the most general one to the most specific one, which wins."""
@@ -134,27 +152,19 @@ class _Location:
         candidates.append(self.beside / "variables" / f"{name}.yaml")
         return (path for path in candidates if path.is_file())
 
-    @property
-    def bases(self) -> tuple[Path, ...]:
-        """Where folders and files that the spec names may lie."""
-        if not self.own:
-            return (self.root,)
-        above = (self.beside.parent,) if self.beside.name == _SPECS else ()
-        return (self.beside, *above, self.root)
-
     def find(self, folder: str) -> Path | None:
-        """A folder or file that the spec names: beside it, in the checkout, or in the current folder."""
+        """A folder or file that the spec names: in one of bases, or in the current folder."""
         places = (*self.bases, Path.cwd())
         return next((base / folder for base in places if (base / folder).exists()), None)
 
     def named(self, folder: str) -> Path | str:
-        """The folder as the spec writes it if that is relative to the checkout, else absolute."""
+        """The folder as the spec writes it if that is relative to the project, else absolute."""
         found = self.find(folder)
-        return folder if found is None or found == self.root / folder else found
+        return folder if found is None or found == self.roots[0] / folder else found
 
     def shown(self, path: Path) -> str:
-        """A file as messages name it: relative to the checkout or the current folder, if it lies there."""
-        for base in (self.root, Path.cwd()):
+        """A file as messages name it: relative to the project or the current folder, if it lies there."""
+        for base in (self.roots[0], Path.cwd()):
             if path.is_relative_to(base):
                 return str(path.relative_to(base))
         return str(path)

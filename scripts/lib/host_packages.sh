@@ -48,6 +48,17 @@ package_column() {
     printf 9
 }
 
+# provide_host_packages [--yes] WORD...: --yes, or CI=true, is the yes to what is missing.
+provide_host_packages() {
+    local yes=false
+    if is_true "${CI:-}"; then yes=true; fi
+    if [ "${1:-}" = --yes ]; then
+        yes=true
+        shift
+    fi
+    require_host_packages "$yes" "$@"
+}
+
 # require_host_packages YES WORD...: all that the task needs is there when it returns.
 require_host_packages() {
     local yes=$1 task column missing probes packages
@@ -69,5 +80,5 @@ require_host_packages() {
 }
 
 needed_by() {
-    printf '%s needs' "${1:-scripts/inv}"
+    printf '%s needs' "${1:-${command_name:-scripts/inv}}"
 }

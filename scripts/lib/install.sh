@@ -28,7 +28,7 @@ agree_to_install() {
     if "$yes"; then
         say "$message"
     elif ! ask "$message"$'\n'"This would run: $command"$'\n'"Install them now?"; then
-        host_error "$message" "$command" "or let it be done: scripts/inv --yes $(quoted "$@")"
+        host_error "$message" "$command" "or let it be done: ${command_name:-scripts/inv} --yes $(quoted "$@")"
     fi
 }
 

@@ -582,3 +582,28 @@ def test_a_task_takes_no_environment_of_another_lock_file(host: Host) -> None:
 
 def test_the_users_own_relative_paths_stay_theirs() -> None:
     assert "cd " not in (_SCRIPTS / "inv").read_text().split("root=")[1].split("\n", 1)[1]
+
+
+@pytest.mark.parametrize(("words", "ci", "yes"), [
+    ("build", "", "false"), ("--yes build", "", "true"), ("build", "true", "true"),
+    ("build --yes", "0", "false"),
+])  # fmt: skip
+def test_a_first_yes_or_a_ci_agrees_to_what_is_missing(host: Host, words: str, ci: str, yes: str) -> None:
+    script = f"agree_to_install() {{ echo $1; exit 0; }}; provide_host_packages {words}"
+
+    assert host.sh(script, CI=ci).stdout == f"{yes}\n"
+
+
+def test_an_installed_goldsmith_asks_for_the_same_packages_in_its_own_name(host: Host) -> None:
+    host.borrows("bash", "dirname")
+    host.has("id", "echo 0")
+    host.has("python3", "exit 1")  # no reason for a goldsmith that runs
+    shutil.copytree(_SCRIPTS / "lib", host.checkout / "scripts/lib")
+    script = shutil.copy(_SCRIPTS / "host-packages", host.checkout / "scripts")
+
+    done = host.sh(f"bash '{script}' build x")
+    nothing = host.sh(f"bash '{script}' render x")
+
+    assert (done.returncode, nothing.returncode) == (3, 0), nothing.stderr
+    assert "apt-get install --no-install-recommends other thing\n" in done.stderr
+    assert "or let it be done: goldsmith --yes build x\n" in done.stderr

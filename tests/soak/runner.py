@@ -17,6 +17,7 @@ from goldsmith.errors import SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image import checkout
 from tests.soak import (
+    container,
     embed,
     heat_failures,
     heat_group,
@@ -52,6 +53,7 @@ class Trials(Protocol):
 
 # Name -> the trials, made from a folder for their files.
 KINDS: dict[str, Callable[[Path], Trials]] = {
+    "container": container.InContainer,
     "embed": embed.EmbedTrials,
     "heat-engine": heat_signals.Engine,
     "heat-failures": heat_failures.Failures,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from goldsmith import build_checks
-from goldsmith.errors import SpecError
-from goldsmith.host import package_check, preflight
+from goldsmith.errors import ProvenanceError, SpecError
+from goldsmith.host import package_check, preflight, python_packages
+from goldsmith.host.python_packages import PackageDifference
 from goldsmith.kubernetes import kubelet
 from goldsmith.spec import load
 
@@ -36,3 +37,16 @@ def test_an_architecture_that_cannot_be_built_is_refused_first(tmp_path: Path) -
         build_checks.require(
             load.load("debian-kubelet", {"arch": "arm64"}), out=tmp_path, locked=False, resumed=False
         )
+
+
+def test_a_locked_build_wants_the_environment_of_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = PackageDifference(name="invoke", locked="3.0.3", found="2.2.0")
+    monkeypatch.setattr(python_packages, "differences", lambda: (other,))
+
+    with pytest.raises(ProvenanceError, match=r"\n  invoke 2\.2\.0 \(locked: 3\.0\.3\)") as caught:
+        build_checks.require(load.load("debian-kubelet"), out=tmp_path, locked=True, resumed=False)
+
+    assert caught.value.exit_code == 9
+    assert "--require-hashes" in str(caught.value.hint)

@@ -9,10 +9,11 @@ import dataclasses
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from goldsmith.cli import reference
-from tests.support import syntax
+from tests.support import installed, syntax
 from tests.support.modules import MODULES, PACKAGE, PATHS, ROOMS, ROOT, nodes, place_of
 from tests.support.syntax import dotted
 
@@ -72,6 +73,34 @@ def test_a_path_or_a_table_is_a_constant_of_one_module_only() -> None:
 
     assert len(found) > 20
     assert [places for places in found.values() if len(places) > 1] == []
+
+
+def test_every_shipped_file_that_a_module_names_is_in_a_wheel() -> None:
+    named = {
+        str(node.args[0].value)
+        for _, node in nodes(ast.Call)
+        if dotted(node.func) == "paths.shipped" and node.args and isinstance(node.args[0], ast.Constant)
+    }
+    there = installed.in_the_wheel()
+    assert len(named) > 4
+
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    assert [name for name in sorted(named) if not there & {name, *map(str, Path(name).parents)}] == []
+
+
+def test_the_folder_of_the_users_files_is_asked_for_in_a_few_modules() -> None:
+    """It is the current folder where goldsmith is installed; what comes with goldsmith is paths.shipped()."""
+    users = {
+        module
+        for module, node in nodes(ast.Attribute)
+        if dotted(node) == "paths.project_root" and module not in {"spec.reference", "cli.reference"}
+    }
+
+    assert users == {
+        "cli.development", "containers.build_context", "containers.policy", "image.base_image",
+        "image.build_info", "kubernetes.pin", "pipeline", "provenance.lock_transfer", "provenance.spec_lock",
+        "publish.signature_policy", "scan.vulnerabilities",
+    }  # fmt: skip
 
 
 def test_only_one_module_has_the_name_of_the_latest_build() -> None:

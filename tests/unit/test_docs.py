@@ -21,7 +21,7 @@ ROOT = project_root()
 PAGES = sorted(
     {
         *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "heat-templates").rglob("*.md"),
-        *(ROOT / "elements").glob("*/README.rst"),
+        *(ROOT / "elements").glob("*/README.rst"), *(ROOT / "containers").glob("*/README.md"),
     }
 )  # fmt: skip
 TOP = "|".join(
@@ -31,7 +31,8 @@ OF_THE_READER = {  # examples of files that a project of its own would have
     "elements/motd/", "image-specs/my-image.yaml.j2", "image-specs/policy.yaml",
     "image-specs/policy-lab.yaml", "tests/site", "tests/site/test_site.py",
 }  # fmt: skip
-OF_OTHERS = {  # options of Dockerfiles, curl, cosign and the cfn tools
+OF_OTHERS = {  # options of docker, Dockerfiles, curl, cosign and the cfn tools
+    "--build-arg", "--force-reinstall", "--privileged", "--volume",
     "--checksum", "--chmod", "--exclude", "--parents", "--data-binary", "--digest", "--insecure-ignore-tlog",
     "--access-key", "--credential-file", "--resource", "--secret-key",
 }  # fmt: skip

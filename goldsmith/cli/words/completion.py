@@ -38,7 +38,7 @@ class _Files(Exception):
 
 def candidates(words: Sequence[str]) -> Candidates:
     """What may stand where the last of the words is. Raises _Files."""
-    tasks = json.loads(VOCABULARY.read_bytes())
+    tasks = _tasks()
     *before, last = words or [""]
     name = next((word for word in before if word in tasks), None)
     if "--" in before:
@@ -46,6 +46,12 @@ def candidates(words: Sequence[str]) -> Candidates:
     if name is None:
         return _options(_OF_PROGRAM) if last.startswith("-") else ((t, tasks[t]["about"]) for t in tasks)
     return _of_task(tasks[name], before[before.index(name) + 1 :], last)
+
+
+def _tasks() -> dict[str, Any]:
+    is_checkout = paths.checkout() is not None
+    known = json.loads(VOCABULARY.read_bytes())
+    return {name: task for name, task in known.items() if is_checkout or not task["in_a_checkout"]}
 
 
 def _of_task(task: Mapping[str, Any], before: Sequence[str], last: str) -> Candidates:
@@ -100,7 +106,7 @@ class _Here:
         return ()
 
     def _specs(self) -> Iterator[str]:
-        for root in (paths.project_root(), Path.cwd()):
+        for root in (*paths.roots_of_specs(), Path.cwd()):
             yield from (path.name.removesuffix(".yaml.j2") for path in root.glob("image-specs/*.yaml.j2"))
 
     def _builds(self) -> Iterator[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,11 +59,17 @@ def summary(task: Task[Any]) -> str:
     return first.partition(": ")[0].rstrip(".")
 
 
-def vocabulary(tasks: Mapping[str, Task[Any]], contexts: Mapping[str, ParserContext]) -> dict[str, Any]:
-    """What completion has to know of all tasks, as JSON. An option without a value has null."""
+def vocabulary(
+    tasks: Mapping[str, Task[Any]], contexts: Mapping[str, ParserContext], in_a_checkout: Container[str]
+) -> dict[str, Any]:
+    """What completion has to know of all tasks, as JSON. An option without a value has null.
+
+    in_a_checkout: names of the tasks that an installed goldsmith does not have.
+    """
     return {
         name: {
             "about": summary(tasks[name]),
+            "in_a_checkout": name in in_a_checkout,
             "words": [of(name, argument).kind for argument in context.positional_args],
             "options": _options(name, context),
         }

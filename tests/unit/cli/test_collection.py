@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from invoke.context import Context
@@ -12,9 +13,12 @@ from invoke.tasks import task
 from goldsmith.cli import collection
 from goldsmith.cli.words import descriptions, parsing
 from goldsmith.cli.words.parsing import Asked
+from goldsmith.core import paths
 from goldsmith.core.paths import project_root
+from tests.support import installed
 
 TASKS = collection.contexts()
+OF_DEVELOPERS = {"bench", "lint", "soak", "test"}
 OF_THE_PROGRAM = {"h", "l", "V", "y"}
 DESTROYS = {"cache-older-than", "clean", "force", "from", "import", "keep-builds", "refresh", "to", "upgrade"}
 
@@ -94,3 +98,24 @@ def test_the_page_on_the_command_line_has_every_short_option() -> None:
     rows = set(re.findall(r"^\| `-(\w)` \| `--([\w-]+)` \|", text, re.MULTILINE))
 
     assert rows == shorts() | {("h", "help"), ("l", "list"), ("V", "version")}
+
+
+def test_tasks_that_run_tests_are_offered_in_a_checkout_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = set(collection.namespace.tasks)
+    installed.pretend(tmp_path, monkeypatch)
+
+    assert set(collection.offered().tasks) == everything - OF_DEVELOPERS
+    assert everything > OF_DEVELOPERS
+
+
+def test_help_texts_name_commands_and_pages_as_they_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.pretend(tmp_path, monkeypatch)
+    found = collection.offered().tasks
+
+    assert "goldsmith cloud-env" in (found["cloud-env"].__doc__ or "")
+    assert found["stack-procedure"].help["procedure"].endswith(f"{paths.shipped()}/docs/heat.md")
+    assert "scripts/inv cloud-env" in (collection.namespace.tasks["cloud-env"].__doc__ or "")

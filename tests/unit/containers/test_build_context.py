@@ -19,7 +19,7 @@ def context(root: Path, name: str, dockerfile: str) -> None:
 
 def collect(root: Path, **builds: str) -> dict[str, build_context.Context]:
     specs = [ContainerSpec(ref=f"a.test/{name}:1", build=folder) for name, folder in builds.items()]
-    return {context.ref: context for context in build_context.collect(specs, root)}
+    return {context.ref: context for context in build_context.collect(specs, (root,))}
 
 
 def test_parents_come_before_their_children(tmp_path: Path) -> None:
@@ -98,3 +98,17 @@ def test_the_location_of_an_image_is_the_line_that_names_it(tmp_path: Path) -> N
     assert build_context.location(tmp_path / "app", "debian:13") == f"{path}:2"
     assert build_context.location(tmp_path / "app", "z.test/z:1") == f"{path}:4"
     assert build_context.location(tmp_path / "app", "x.test/y:2") == str(path)
+
+
+def test_an_image_from_a_second_root_can_be_a_parent(tmp_path: Path) -> None:
+    (tmp_path / "mine/app").mkdir(parents=True)
+    (tmp_path / "mine/app/Dockerfile").write_text("FROM goldsmith.local/base:1\n")
+    (tmp_path / "shipped/containers/base").mkdir(parents=True)
+    (tmp_path / "shipped/containers/base/rootfs.yaml").touch()
+    spec = ContainerSpec(ref="a.test/app:1", build="app")
+
+    found = build_context.collect([spec], (tmp_path / "mine", tmp_path / "shipped"))
+
+    assert [context.folder for context in found] == [
+        tmp_path / "shipped/containers/base", tmp_path / "mine/app",
+    ]  # fmt: skip

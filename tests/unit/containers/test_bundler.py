@@ -43,7 +43,7 @@ def key_of(spec: ContainerSpec, root: Path, run: Run) -> str:
         resources = build.BuildResources(
             run=run, log_path=root / "log", arch="amd64", preferred_mirror=None, stack=stack, policy=Policy()
         )
-        return build.keys(resources, build_context.collect([spec], root))[spec.ref]
+        return build.keys(resources, build_context.collect([spec], (root,)))[spec.ref]
 
 
 def keep(key: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from goldsmith.core import paths, runs
 from goldsmith.errors import HostError
+from tests.support import installed
 
 
 def test_full_disk_is_reported_with_the_variable_that_moves_it() -> None:
@@ -144,3 +145,39 @@ def test_a_scratch_folder_that_is_a_loop_of_links_is_named(
 
     with pytest.raises(HostError, match=r"leads back to itself|cannot make the scratch folder"):
         paths.scratch_root()
+
+
+def test_in_a_checkout_the_users_files_and_those_that_are_shipped_are_the_same() -> None:
+    root = paths.project_root()
+
+    assert (root / "pyproject.toml").is_file()
+    assert paths.checkout() == paths.shipped() == root
+    assert paths.roots_of_specs() == (root,)
+    assert paths.as_typed("run: scripts/inv doctor; see docs/heat.md") == (
+        "run: scripts/inv doctor; see docs/heat.md"
+    )
+
+
+def test_an_installed_goldsmith_has_the_users_files_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOLDSMITH_OUT")
+    site = installed.pretend(tmp_path, monkeypatch)
+
+    assert paths.checkout() is None
+    assert paths.project_root() == site
+    assert paths.out_root() == site / "out"
+    assert paths.roots_of_specs() == (site, paths.shipped())
+
+
+def test_messages_of_an_installed_goldsmith_name_its_command_and_its_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.pretend(tmp_path, monkeypatch)
+
+    shown = paths.as_typed("run: scripts/inv --yes doctor; see docs/heat.md#pods, not my/docs/x.md")
+
+    assert shown == (
+        f"run: goldsmith --yes doctor; see {paths.shipped()}/docs/heat.md#pods, not my/docs/x.md"
+    )
+    assert (paths.shipped() / "docs/heat.md").is_file()

@@ -10,6 +10,7 @@ import pytest
 from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.heat import procedure
+from tests.support import installed
 
 SHIPPED = sorted((paths.project_root() / "heat-templates/procedures").glob("*.yaml.j2"))
 
@@ -66,3 +67,13 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.name))
 def test_the_shipped_procedures_are_valid(path: Path) -> None:
     assert procedure.load(path, {"image": "1", "count": "2"})
+
+
+def test_an_installed_goldsmith_finds_a_shipped_procedure_by_its_path_in_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.pretend(tmp_path, monkeypatch)
+
+    name = SHIPPED[0].relative_to(SHIPPED[0].parents[2])
+
+    assert procedure.load(name, {"image": "1", "count": "2"})

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def test_the_answer_of_doctor_keeps_its_keys_in_their_order(monkeypatch: pytest.
 
     assert list(document) == ["schema", "version", "ok", "checks"]
     assert (document["schema"], document["version"], document["ok"]) == ("goldsmith.doctor", 1, False)
-    assert [list(check) for check in document["checks"]] == [["name", "ok", "found", "remedy"]] * 2
+    assert [list(check) for check in document["checks"]] == [["name", "ok", "found", "remedy"]] * 3
     assert document["checks"][1] == {
         "name": "output", "ok": False, "found": "/out is not writable", "remedy": "use another folder",
     }  # fmt: skip
@@ -269,3 +269,20 @@ def test_a_mirror_that_does_not_answer_is_reported_with_its_address(monkeypatch:
 
     assert not check.ok
     assert "http://127.0.0.1:9/debian/dists/stable/InRelease" in check.found
+
+
+def test_diskimage_builder_is_looked_for_beside_this_python_and_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Callable[..., Path]
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "with space/python"))
+    missing = preflight.check_dib()
+    fake("disk-image-create")
+    on_path = preflight.check_dib()
+    (tmp_path / "with space").mkdir()
+    (tmp_path / "with space/disk-image-create").touch()
+    spaced = preflight.check_dib()
+
+    assert (missing.ok, missing.found) == (False, f"{tmp_path}/with space/disk-image-create is missing")
+    assert (on_path.ok, on_path.found) == (True, f"{tmp_path}/fakes/disk-image-create")
+    assert (spaced.ok, spaced.found) == (False, f"cannot run from {tmp_path}/with space")
+    assert "virtual environment" in spaced.remedy

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.image import build_info
-from goldsmith.image.build_info import Identity
+from goldsmith.image import build_info, made_by
+from goldsmith.image.build_info import BuildInfo, Identity
+from goldsmith.image.made_by import MadeBy
 from goldsmith.kubernetes.kubelet import KubeletRecord
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, VerifySpec
+from tests.support import installed
 
 POD = {"metadata": {"name": "web"}}
 SPEC = ImageSpec(
@@ -55,3 +57,26 @@ def test_the_identity_is_written_as_lines_of_os_release(tmp_path: Path) -> None:
 
     text = (tmp_path / "identity/os-release").read_text()
     assert text == 'IMAGE_ID="mine"\nIMAGE_VERSION="20260101T000000Z-abc"\n'
+
+
+@pytest.mark.programs("git")
+def test_an_image_says_which_goldsmith_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed.pretend(tmp_path, monkeypatch)
+    maker = MadeBy(version="1.2", record_sha256="a" * 64, changed=("goldsmith/pipeline.py",))
+    monkeypatch.setattr(made_by, "here", lambda: maker)
+
+    found = build_info.identify("mine", "1", "5" * 64)
+    build = build_info.of_spec(SPEC, found, None)
+
+    assert found.dirty
+    assert build.as_dict()["made_by"] == {
+        "version": "1.2", "record_sha256": "a" * 64, "changed": ["goldsmith/pipeline.py"],
+    }  # fmt: skip
+    assert BuildInfo.parse(build.as_dict(), "it") == build
+
+
+def test_the_description_of_an_earlier_image_is_read() -> None:
+    data = build_info.of_spec(SPEC, IDENTITY, None).as_dict()
+
+    assert "made_by" not in data
+    assert BuildInfo.parse(data, "it").made_by is None

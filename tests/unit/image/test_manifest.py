@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -13,10 +14,14 @@ import pytest
 from goldsmith.containers.images_lock import LockedImage
 from goldsmith.core import files
 from goldsmith.core.paths import project_root
+from goldsmith.host import python_packages
+from goldsmith.host.python_packages import PackageDifference
 from goldsmith.image import element_hashes, manifest
 from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.image.element_hashes import ElementFile
+from goldsmith.image.made_by import MadeBy
+from goldsmith.image.manifest import Manifest
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec, VerifySpec
 from tests.support import samples
 
@@ -107,3 +112,19 @@ def test_the_manifest_has_no_path_of_this_host(fake: Callable[..., Path], folder
 
     assert str(folder.parent) not in text
     assert str(project_root()) not in text
+
+
+def test_the_manifest_names_the_goldsmith_and_what_its_python_packages_differ_in(
+    fake: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("qemu-img", QEMU_IMG)
+    other = PackageDifference(name="invoke", locked="3.0.3", found="2.2.0")
+    monkeypatch.setattr(python_packages, "differences", lambda: (other,))
+    maker = dataclasses.replace(IDENTITY, made_by=MadeBy(version="1.2", commit="c" * 40))
+    monkeypatch.setattr(f"{__name__}.IDENTITY", maker)
+
+    found = full_manifest(folder)
+
+    assert found["made_by"] == {"version": "1.2", "commit": "c" * 40, "changed": []}
+    assert found["python_packages"] == [{"name": "invoke", "locked": "3.0.3", "found": "2.2.0"}]
+    assert Manifest.parse(found, "manifest.json").as_dict() == found

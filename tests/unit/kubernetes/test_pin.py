@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.core import paths
 from goldsmith.errors import BuildError, SpecError
 from goldsmith.kubernetes import go_toolchain
 from goldsmith.kubernetes.pin import MODULE, bump, module_file, module_folder, pinned_version
+from tests.support import installed
 from tests.support.fake_go import UPSTREAM
 
 
@@ -91,3 +93,18 @@ def test_the_projects_own_pin_is_complete() -> None:
     assert sorted(go_toolchain.read_pin(folder).sums) == ["amd64", "arm64"]
     sums = (folder / "go.sum").read_text()
     assert f"{MODULE} v{pinned_version()} h1:" in sums
+
+
+def test_an_installed_goldsmith_bumps_a_pin_of_the_users_own(
+    go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = installed.pretend(tmp_path, monkeypatch)
+    (site / "kubernetes").mkdir()  # may be full of other things
+    shipped = contents(module_folder())
+
+    bump("1.35.5")
+
+    assert module_folder() == site / "kubernetes"
+    assert pinned_version() == "1.35.5"
+    assert contents(module_folder()).keys() == shipped.keys()
+    assert contents(paths.shipped("kubernetes")) == shipped

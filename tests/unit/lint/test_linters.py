@@ -75,5 +75,5 @@ def test_every_linter_that_the_project_has_settings_for_is_run() -> None:
     names = {name.split()[0] for name, _ in linters._linters(project_root())}
     configured = re.findall(r"^\[tool\.(\w+)", (project_root() / "pyproject.toml").read_text(), re.MULTILINE)
 
-    assert set(configured) - {"pytest", "flit", "coverage"} <= names
+    assert set(configured) - {"pytest", "hatch", "coverage"} <= names
     assert {"shellcheck", "shfmt", "yamllint"} <= names

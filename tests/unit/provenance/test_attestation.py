@@ -234,6 +234,18 @@ def test_an_older_build_gives_the_statement_that_was_signed_of_it(build: Path) -
     assert "startedOn" not in made["predicate"]["runDetails"]["metadata"]
 
 
+def test_the_statement_names_the_wheel_of_an_installed_goldsmith(build: Path) -> None:
+    maker = {"version": "1.2", "record_sha256": "e" * 64, "changed": []}
+    manifest = Manifest.parse({**manifest_of(build), "made_by": maker}, "manifest.json")
+    listed = PackageList.parse(samples.packages(), "packages.json")
+
+    made = statement.make(manifest, listed, manifest_sha256="0" * 64, builder=BUILDER)
+
+    materials = made["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert materials[1] == {"name": "RECORD of goldsmith 1.2", "digest": {"sha256": "e" * 64}}
+    assert materials[0]["name"] == "checkout"
+
+
 @pytest.mark.parametrize(
     "name",
     ["mine-amd64.qcow2", "manifest.json", "packages.json", "images.lock.json", "junit.xml", "spec.yaml"],

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import goldsmith
 from goldsmith.core import cache, paths
 from goldsmith.errors import HostError, ProvenanceError
 from goldsmith.provenance import build_inputs, lock_archive, lock_transfer, lockfile, spec_lock
@@ -23,7 +24,7 @@ from goldsmith.provenance.lockfile import Lock
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import BaseImage, ContainerSpec, VerifySpec
-from tests.support import samples
+from tests.support import installed, samples
 
 SPEC = "name: mine\ndistribution: debian\nrelease: trixie\ncontainers: []\nkubelet: null\n"
 INDEX, DEB, KUBELET = b"an index", b"a package", b"a program"
@@ -388,6 +389,18 @@ def test_all_that_lies_outside_of_the_checkout_is_listed(
 
     named = [tmp_path / name for name in ("app", "policy.yaml", "a.pub", "ring.gpg", "tests")]
     assert done.missing[1:] == tuple(str(path) for path in (loaded.path, *named))
+
+
+def test_an_installed_goldsmith_is_listed_instead_of_its_files(
+    loaded: LoadedSpec, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.pretend(tmp_path, monkeypatch)
+    shipped = dataclasses.replace(loaded, elements=(paths.shipped("elements"),))
+
+    done = lock_transfer.export(shipped, out, tmp_path / "b.tar")
+
+    version = f"goldsmith {goldsmith.__version__}, which has to be installed where the archive goes"
+    assert done.missing[1:] == (version, str(loaded.path))
 
 
 def test_packages_count_for_the_image_stage_and_tools_for_none() -> None:

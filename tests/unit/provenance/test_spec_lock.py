@@ -14,7 +14,9 @@ from goldsmith.apt.indexes import IndexState
 from goldsmith.core import paths
 from goldsmith.provenance import spec_lock
 from goldsmith.provenance.lockfile import Lock
+from goldsmith.spec import load
 from goldsmith.spec.model import ContainerSpec, Distribution, ImageSpec
+from tests.support import installed
 
 LOCK = {
     "schema": "goldsmith.lock", "version": 1, "name": "a", "distribution": "debian", "release": "trixie",
@@ -104,3 +106,13 @@ def test_a_locked_index_that_the_cache_lost_is_asked_for_as_a_whole(asked: list[
     found = spec_lock.index_states(spec_of("debian"), lock_of(state("trixie")))
     assert asked == ["trixie"]
     assert not found["trixie"].pinned
+
+
+def test_an_installed_goldsmith_keeps_the_lock_of_a_shipped_spec_among_the_users_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = installed.pretend(tmp_path, monkeypatch)
+
+    path = spec_lock.path_of(load.load("debian-kubelet"))
+
+    assert path == site / "image-specs/debian-kubelet.lock.yaml"

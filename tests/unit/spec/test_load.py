@@ -19,6 +19,7 @@ from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.spec import checks, load
 from goldsmith.spec.model import Arch, ContainerSpec, Distribution, ImageSpec, KubeletSource
+from tests.support import installed
 
 GOLDEN = paths.project_root() / "tests" / "golden" / "specs"
 DIGEST = "a" * 64
@@ -609,8 +610,7 @@ def test_a_folder_that_a_spec_elsewhere_names_is_looked_for_beside_it_too(
         load.load(str(spec), root=checkout)
 
     assert str(e.value).endswith(
-        f"no folder 'image/web' beside the spec ({tmp_path}/site/image/web) nor in the checkout "
-        "(did you mean 'images/web'?)"
+        f"no folder 'image/web' in {tmp_path}/site nor in the checkout (did you mean 'images/web'?)"
     )
 
 
@@ -663,3 +663,70 @@ def test_a_spec_behind_a_closed_folder_is_an_error_of_the_spec(monkeypatch: pyte
 
     with pytest.raises(SpecError, match=r"cannot read .*mine\.yaml\.j2: Permission denied"):
         load.load("/closed/mine.yaml.j2", {})
+
+
+# Where goldsmith is installed
+
+
+def test_specs_of_the_current_folder_come_before_those_that_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = installed.pretend(tmp_path, monkeypatch)
+    shipped = load.load("debian-kubelet")
+    (site / "image-specs").mkdir()
+    (site / "image-specs/debian-kubelet.yaml.j2").write_text(MINIMAL)
+    (site / "image-specs/mine.yaml.j2").write_text(MINIMAL)
+
+    assert shipped.path == paths.shipped("image-specs/debian-kubelet.yaml.j2")
+    assert {c.build for c in shipped.spec.containers} >= {str(paths.shipped("containers/pause"))}
+    assert load.load("debian-kubelet").path == site / "image-specs/debian-kubelet.yaml.j2"
+    assert load.names() == ["debian-heat-full", "debian-kubelet", "fedora-kubelet", "mine"]
+
+
+def test_all_that_a_spec_names_is_looked_for_in_the_current_folder_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = installed.pretend(tmp_path, monkeypatch)
+    (site / "image-specs").mkdir()
+    write(site, KUBELET.replace("'a.b/app:1'}", "'a.b/app:1', build: containers/nginx}"))
+    (site / "containers/nginx").mkdir(parents=True)
+    (site / "containers/nginx/Dockerfile").touch()
+    (site / "elements").mkdir()
+
+    loaded = load.load("mine")
+
+    assert [container.build for container in loaded.spec.containers] == [None, "containers/nginx"]
+    assert loaded.elements == (site / "elements", paths.shipped("elements"))
+
+
+def test_a_message_names_both_places_where_a_spec_or_a_folder_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = installed.pretend(tmp_path, monkeypatch)
+    (site / "image-specs").mkdir()
+
+    with pytest.raises(SpecError) as no_spec:
+        load.load("mine")
+    write(site, KUBELET.replace("'a.b/app:1'}", "'a.b/app:1', build: containers/app}"))
+    with pytest.raises(SpecError) as no_folder:
+        load.load("mine")
+
+    assert f"image-specs/mine.yaml.j2 nor {paths.shipped()}/image-specs/mine.yaml.j2" in str(no_spec.value)
+    assert f"in {site} nor among the files that come with goldsmith" in str(no_folder.value)
+
+
+def test_the_folder_above_image_specs_is_searched_wherever_the_spec_is(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    site = tmp_path_factory.mktemp("site")
+    for folder in ("image-specs", "elements/theirs", "containers/app"):
+        (site / folder).mkdir(parents=True)
+    (site / "containers/app/Dockerfile").touch()
+    text = CUSTOM.replace("our-element", "theirs").replace("containers: []", "containers: [{IT}]")
+    text = text.replace("{IT}", "{ref: 'a.b/app:1', build: containers/app, into: docker}")
+    write(site, text)
+
+    loaded = load.load(str(site / "image-specs/mine.yaml.j2"), root=checkout)
+
+    assert loaded.elements == (site / "elements", checkout / "elements")
+    assert [container.build for container in loaded.spec.containers] == [str(site / "containers/app")]

@@ -12,7 +12,7 @@ from goldsmith.cli import collection
 from goldsmith.cli.words import completion, values
 from goldsmith.core import build_folders
 from goldsmith.core.paths import project_root
-from tests.support import samples
+from tests.support import installed, samples
 
 Complete = Callable[..., list[str] | None]
 ID = "20261101T010203Z-0a1b2c3"
@@ -116,7 +116,7 @@ def test_clouds_are_those_of_the_users_file(
 
 def test_the_vocabulary_says_what_each_value_is_completed_by() -> None:
     kinds = {"spec", "build", "cloud", "document", "file", ""}
-    found = values.vocabulary(collection.namespace.tasks, collection.contexts())
+    found = values.vocabulary(collection.namespace.tasks, collection.contexts(), ())
     every = [kind for task in found.values() for kind in (*task["words"], *task["options"].values())]
 
     assert {kind for kind in every if isinstance(kind, str)} == kinds
@@ -138,3 +138,14 @@ def test_a_tab_imports_neither_the_tasks_nor_what_they_need() -> None:
     assert [word.rstrip() for word in words] == ["debian-heat-full", "debian-kubelet"]
     heavy = {"invoke", "msgspec", "jinja2", "yaml", "openstack", "pytest", "goldsmith.cli.collection"}
     assert not heavy & set(modules.split())
+
+
+def test_an_installed_goldsmith_completes_none_of_the_tasks_of_a_checkout(
+    complete: Complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_checkout = complete("l")
+    installed.pretend(tmp_path, monkeypatch)
+
+    assert in_a_checkout is not None
+    assert "lint" in in_a_checkout
+    assert complete("l") == [name for name in in_a_checkout if name != "lint"]
