@@ -10,9 +10,11 @@ from typing import Annotated, ClassVar
 
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.images_lock import LockedImage
+from goldsmith.core import paths
 from goldsmith.core.documents import Document, about
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.site import Site
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,28 @@ class PlanAnswer(Document):
                 boot_deadline_s=spec.verify.boot_deadline_s, pods_deadline_s=spec.verify.pods_deadline_s,
                 tests=tuple(spec.verify.tests),
             ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitAnswer(Document):
+    """The files of a new image: the answer of init."""
+
+    SCHEMA: ClassVar[str] = "goldsmith.init"
+
+    name: Annotated[str, about("The name of the image.")]
+    folder: Annotated[Path, about("The folder that the files are in.")]
+    spec: Annotated[str, about("What plan and build-image call the spec: its name, or the path of its file.")]
+    written: Annotated[tuple[Path, ...], about("The new files, relative to the folder.")]
+    kept: Annotated[tuple[Path, ...], about("Files that images share and that were there: unchanged.")]
+
+    @classmethod
+    def of(cls, site: Site) -> InitAnswer:
+        """The answer for a new site."""
+        is_found_by_name = site.folder.resolve() == paths.project_root().resolve()
+        return cls(
+            name=site.name, folder=site.folder, spec=site.name if is_found_by_name else str(site.spec),
+            written=site.written, kept=site.kept,
         )  # fmt: skip
 
 

@@ -61,6 +61,28 @@ def build_image(
             print(result.image)
 
 
+@described(Group.build, "init my-image")
+@task(
+    help={
+        "image": "name of the new image: small letters, digits and hyphens",
+        "into": "folder for its files; default: the current folder",
+        "json": JSON,
+    },
+)  # fmt: skip
+def init(c: Context, image: str, into: str = "", json: bool = False) -> None:
+    """Write the files of a new image: spec, variables, policy, container, element, suite. Replaces none."""
+    from goldsmith.cli import output
+    from goldsmith.cli.answers import InitAnswer
+    from goldsmith.spec import site
+
+    with common.reported(as_json=json):
+        answer = InitAnswer.of(site.create(image, Path(into).absolute()))
+        if json:
+            common.print_document(answer)
+        else:
+            sys.stdout.write(output.init_as_text(answer))
+
+
 @described(Group.look, "render my-image --var release=sid")
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR})
 def render(c: Context, name: Any = None, var: Any = None) -> None:

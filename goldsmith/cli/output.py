@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from goldsmith.cli import common, tables
-from goldsmith.cli.answers import PlanAnswer
-from goldsmith.core import progress
+from goldsmith.cli.answers import InitAnswer, PlanAnswer
+from goldsmith.core import paths, progress
 from goldsmith.core.documents import Document
 from goldsmith.host.preflight import Check
 from goldsmith.image.verdict import Verdict
@@ -49,6 +49,14 @@ def verdict_as_text(verdict: Verdict) -> str:
     lines += [f"  skipped: {line}" for line in verdict.skipped]
     lines += [f"  embedded, but not run by any pod: {ref}" for ref in verdict.uncovered_images]
     return "\n".join([*lines, f"sha256 {verdict.image_sha256}"])
+
+
+def init_as_text(site: InitAnswer) -> str:
+    """The files of a new image, and what to do next."""
+    lines = [f"wrote  {path}" for path in site.written] + [f"kept   {path}" for path in site.kept]
+    spec = shlex.quote(site.spec)
+    lines += ["", f"check  scripts/inv plan {spec}", f"build  scripts/inv build-image {spec}"]
+    return paths.as_typed("\n".join([*lines, "keys   docs/spec-reference.md"]) + "\n")
 
 
 def plan_as_text(plan: PlanAnswer) -> str:

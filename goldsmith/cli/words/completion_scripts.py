@@ -33,10 +33,10 @@ def text(shell: str) -> str:
 
 def _programs() -> list[str]:
     """As they are typed: goldsmith, or scripts/inv of this checkout."""
-    if Path(sys.argv[0]).name == "goldsmith":
+    checkout, inv = paths.checkout(), "scripts/inv"
+    if checkout is None or Path(sys.argv[0]).name == "goldsmith":
         return ["goldsmith"]
-    inv = "scripts/inv"
-    return [inv, f"./{inv}", str(paths.project_root() / inv)]
+    return [inv, f"./{inv}", str(checkout / inv)]
 
 
 def _folder() -> Path:
