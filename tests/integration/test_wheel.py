@@ -65,13 +65,23 @@ def test_an_empty_folder_is_enough_for_the_shipped_specs(command: Command, site:
     assert list(site.iterdir()) == []
 
 
+def _make_tiny(site: Path) -> None:
+    """The new image's spec becomes that of the tiny image."""
+    tiny = project_root() / SPEC.parent
+    shutil.copytree(tiny / "elements", site / "elements", dirs_exist_ok=True)
+    shutil.copy(project_root() / SPEC, site / "image-specs/my-image.yaml.j2")
+    variables = (tiny / "variables/tiny.yaml").read_text().replace("name: tiny", "name: my-image")
+    (site / "image-specs/variables/my-image.yaml").write_text(variables)
+
+
 def test_an_image_of_ones_own_is_built_and_verified(command: Command, site: Path, built: Path) -> None:
-    shutil.copytree(SPEC.parent, site / "image-specs")
-    (site / "image-specs/elements").rename(site / "elements")
+    assert "goldsmith build-image my-image" in command("init", "my-image")
+    assert " my-image-motd\n" in command("plan", "my-image")
+    _make_tiny(site)
 
-    image = Path(command("build-image", "tiny").strip())
+    image = Path(command("build-image", "my-image").strip())
 
-    assert image.parent.parent == site / "out/tiny"
+    assert image.parent.parent == site / "out/my-image"
     manifest = Manifest.read(image.parent / "manifest.json")
     assert manifest.verification is not None
     assert manifest.verification.passed

@@ -22,6 +22,7 @@ PAGES = sorted(
     {
         *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "heat-templates").rglob("*.md"),
         *(ROOT / "elements").glob("*/README.rst"), *(ROOT / "containers").glob("*/README.md"),
+        *(ROOT / "examples").rglob("README.md"),
     }
 )  # fmt: skip
 TOP = "|".join(
@@ -36,7 +37,7 @@ OF_OTHERS = {  # options of docker, Dockerfiles, curl, cosign and the cfn tools
     "--checksum", "--chmod", "--exclude", "--parents", "--data-binary", "--digest", "--insecure-ignore-tlog",
     "--access-key", "--credential-file", "--resource", "--secret-key",
 }  # fmt: skip
-CALL = re.compile(r"(?:^ +(?:\$ )?|[`(]|&& |=true )scripts/inv ([^`\n#|&;>)]*)", re.MULTILINE)
+CALL = re.compile(r"(?:^ +(?:\$ )?|[`(]|&& |=true )(?:scripts/inv|goldsmith) ([^`\n#|&;>)]*)", re.MULTILINE)
 
 
 def text_of(page: Path) -> str:
@@ -91,16 +92,20 @@ def test_every_option_that_a_page_names_alone_exists() -> None:
 
 
 def test_every_file_that_a_page_names_exists() -> None:
-    """Relative to the project or to its package; a name with capitals stands for others."""
+    """Relative to the project, its package or the page; a name with capitals stands for others."""
     found = {
-        name[1].rstrip(".")
+        (page.parent, name[1].rstrip("."))
         for page in PAGES
         for name in re.finditer(rf"(?<![\w./~-])((?:{TOP})/[\w./-]+)", text_of(page))
         if not re.search("[A-Z]{2}", name[1])
     }
 
     assert len(found) > 60
-    missing = {name for name in found if not ((ROOT / name).exists() or (ROOT / "goldsmith" / name).exists())}
+    missing = {
+        name
+        for folder, name in found
+        if not any((place / name).exists() for place in (ROOT, ROOT / "goldsmith", folder))
+    }
     assert missing == OF_THE_READER
 
 
