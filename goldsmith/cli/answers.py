@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar
 
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.images_lock import LockedImage
-from goldsmith.core import paths
 from goldsmith.core.documents import Document, about
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.spec.load import LoadedSpec
@@ -96,11 +95,7 @@ class InitAnswer(Document):
     @classmethod
     def of(cls, site: Site) -> InitAnswer:
         """The answer for a new site."""
-        is_found_by_name = site.folder.resolve() == paths.project_root().resolve()
-        return cls(
-            name=site.name, folder=site.folder, spec=site.name if is_found_by_name else str(site.spec),
-            written=site.written, kept=site.kept,
-        )  # fmt: skip
+        return cls(name=site.name, folder=site.folder, spec=site.called, written=site.written, kept=site.kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,12 @@ class Site:
         """The spec's file."""
         return self.folder / f"image-specs/{self.name}.yaml.j2"
 
+    @property
+    def called(self) -> str:
+        """What finds the spec from the current folder: its name, or the path of its file."""
+        is_found_by_name = self.folder.resolve() == paths.project_root().resolve()
+        return self.name if is_found_by_name else str(self.spec)
+
 
 def create(name: str, folder: Path) -> Site:
     """Write all files of an image; if one cannot be written, none of them stays.
@@ -49,7 +55,7 @@ def create(name: str, folder: Path) -> Site:
     new = {path: text for path, text in files.items() if path not in kept}
     if there := next((path for path in new if (folder / path).exists()), None):
         raise SpecError(
-            f"{folder / there} exists already", hint="take another name, or another folder: --into DIR"
+            f"{folder / there} exists already", hint="choose another name, or another folder: --into DIR"
         )
     _write(folder, new)
     return Site(name=name, folder=folder, written=tuple(new), kept=kept)

@@ -18,6 +18,7 @@ from goldsmith.host import accelerator
 from goldsmith.image import checkout
 from tests.soak import (
     container,
+    docs,
     embed,
     heat_failures,
     heat_group,
@@ -54,6 +55,7 @@ class Trials(Protocol):
 # Name -> the trials, made from a folder for their files.
 KINDS: dict[str, Callable[[Path], Trials]] = {
     "container": container.InContainer,
+    "docs": docs.Documents,
     "embed": embed.EmbedTrials,
     "heat-engine": heat_signals.Engine,
     "heat-failures": heat_failures.Failures,

@@ -99,7 +99,7 @@ def test_the_folder_of_the_users_files_is_asked_for_in_a_few_modules() -> None:
     assert users == {
         "cli.development", "containers.build_context", "containers.policy", "image.base_image",
         "image.build_info", "kubernetes.pin", "pipeline", "provenance.lock_transfer", "provenance.spec_lock",
-        "publish.signature_policy", "scan.vulnerabilities",
+        "publish.signature_policy", "scan.vulnerabilities", "spec.site",
     }  # fmt: skip
 
 
