@@ -24,25 +24,28 @@ from tests.support.tiny_builds import TinyPlace
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
 
-_FIRST = ("test_main_job.py", "test_tiny.py")
+_MAIN_JOB, _TINY = "test_main_job.py", "test_tiny.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first, then the main job, which most depends on.
+    """The main job first, which takes longest, on one worker; the fast tests on the other one meanwhile.
 
-    Then the acceptance test starts in the background, because its server boots slowly; its tests are last.
+    After the main job the acceptance test starts in the background, because its server boots slowly; its
+    tests are last.
     """
 
     def turn(item: pytest.Item) -> int:
-        if not item.get_closest_marker("integration"):
+        if item.path.name == _MAIN_JOB:
             return 0
+        if not item.get_closest_marker("integration"):
+            return 1
         fixtures = getattr(item, "fixturenames", ())
         if "verdict" in fixtures:
-            return 4
+            return 5
         second = (
             "acceptance" in fixtures or item.path.name == "test_publish.py"
         )  # which takes longest of its group
-        return 1 if item.path.name in _FIRST else 2 if second else 3
+        return 2 if item.path.name == _TINY else 3 if second else 4
 
     items.sort(key=turn)
 

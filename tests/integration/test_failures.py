@@ -82,7 +82,7 @@ def test_panic_ends_the_build_at_once_and_a_kept_disk_can_be_resumed(unmoved: Ti
 
 
 def test_disk_without_a_boot_loader_never_boots(unmoved: TinyPlace) -> None:
-    outcome = unmoved.build("--var", "boot_deadline=30", fault="no-boot-loader")
+    outcome = unmoved.build("--var", "boot_deadline=15", fault="no-boot-loader")
 
     assert outcome.status == 5
     assert "no SSH banner after" in outcome.stderr
