@@ -67,7 +67,7 @@ def _files(name: str) -> Iterator[tuple[Path, tuple[str, int]]]:
     renamed = _renaming(name)
     for path in sorted(example.rglob("*")):
         place = path.relative_to(example)
-        if path.is_file() and place != _PAGE:
+        if path.is_file() and place != _PAGE and "__pycache__" not in place.parts:
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             yield Path(renamed(str(place))), (renamed(path.read_text(encoding="utf-8")), mode)
 

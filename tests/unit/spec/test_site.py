@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 from goldsmith.containers import bundler
+from goldsmith.core import paths
+from goldsmith.core.paths import project_root
 from goldsmith.errors import HostError, SpecError
 from goldsmith.image import prepare
 from goldsmith.spec import site
@@ -102,3 +105,16 @@ def test_an_installed_goldsmith_writes_into_the_current_folder(
     site.create("mine", here)
 
     assert prepare.plan("mine", {})[0].spec.name == "mine"
+
+
+def test_what_an_installer_compiled_is_no_file_of_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = shutil.copytree(project_root() / "examples", tmp_path / "examples") / "edge"
+    (example / "tests/edge/__pycache__").mkdir(exist_ok=True)
+    (example / "tests/edge/__pycache__/test_edge.pyc").write_bytes(b"\xa7")
+    monkeypatch.setattr(paths, "shipped", lambda name: tmp_path / name)
+
+    made = site.create("mine", tmp_path / "new")
+
+    assert not [path for path in made.written if "__pycache__" in path.parts]
