@@ -25,10 +25,10 @@ def test_rows_replace_those_before_them(stream: io.StringIO) -> None:
 def test_lines_above_the_rows_stay(stream: io.StringIO) -> None:
     screen = Screen()
     screen.show(stream, ["row"], columns=20, above="first\n")
-    screen.show(stream, ["row"], columns=20, above="second, which the terminal wraps\n")
+    screen.show(stream, ["row"], columns=20, above="second 890123456789012345\n")
     screen.show(stream, ["other"], columns=20)
 
-    assert seen(stream.getvalue(), 20) == ["first", "second, which the te", "rminal wraps", "other"]
+    assert seen(stream.getvalue(), 20) == ["first", "second 8901234567890", "12345", "other"]
 
 
 def test_the_cursor_is_on_an_empty_line_below_the_rows(stream: io.StringIO) -> None:
