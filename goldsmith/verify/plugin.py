@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testinfra.backend import BACKENDS
 
 from goldsmith.errors import VerificationError
 from goldsmith.spec.model import HeatHook, Into
-from goldsmith.verify import started_tests
+from goldsmith.verify import channel, started_tests
 from goldsmith.verify.expectations import Expectations, spec_of
 
 
@@ -53,7 +54,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and our connection in the place of testinfra's SSH."""
+    BACKENDS["ssh"] = f"{channel.__name__}.{channel.ChannelBackend.__name__}"
     config.addinivalue_line("markers", f"needs(feature, ...): of {', '.join(_FEATURES)}")
 
 

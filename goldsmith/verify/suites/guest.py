@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from testinfra.host import Host
@@ -25,24 +26,30 @@ Key = tuple[str, str]  # namespace and name of a pod
 Pod = dict[str, Any]  # as the kubelet reports it, or as its manifest has it
 
 # Nothing but what it needs is imported: on a host without KVM, http.client alone takes a second.
-_GET = """
-import json, socket, ssl, sys
-port, path, with_certificate = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "yes"
-peer = socket.create_connection(("127.0.0.1", port), 20)
-if port == 10250:
-    context = ssl.create_default_context(cafile="/etc/kubernetes/pki/ca.crt")
-    if with_certificate:
-        context.load_cert_chain("/etc/kubernetes/pki/client.crt", "/etc/kubernetes/pki/client.key")
-    peer = context.wrap_socket(peer, server_hostname="localhost")
-peer.sendall(f"GET {path} HTTP/1.0\\r\\n\\r\\n".encode())
-answer = b"".join(iter(lambda: peer.recv(65536), b"")).decode(errors="replace")
-head, _, body = answer.partition("\\r\\n\\r\\n")
-print(json.dumps({"status": int(head.split()[1]), "body": body}))
+_ASK = """
+import json, socket, ssl, sys, time
+def ask(port, path, with_certificate):
+    peer = socket.create_connection(("127.0.0.1", port), 20)
+    if port == 10250:
+        context = ssl.create_default_context(cafile="/etc/kubernetes/pki/ca.crt")
+        if with_certificate:
+            context.load_cert_chain("/etc/kubernetes/pki/client.crt", "/etc/kubernetes/pki/client.key")
+        peer = context.wrap_socket(peer, server_hostname="localhost")
+    with peer:
+        peer.sendall(f"GET {path} HTTP/1.0\\r\\n\\r\\n".encode())
+        answer = b"".join(iter(lambda: peer.recv(65536), b"")).decode(errors="replace")
+    head, _, body = answer.partition("\\r\\n\\r\\n")
+    return int(head.split()[1]), body
 """
+_GET = f"""{_ASK}
+status, body = ask(int(sys.argv[1]), sys.argv[2], sys.argv[3] == "yes")
+print(json.dumps(dict(status=status, body=body)))
+"""
+_KUBELET = 10250
 
 
 def kubelet_get(
-    host: Host, path: str, *, port: int = 10250, certificate: bool = True, prefix: str = ""
+    host: Host, path: str, *, port: int = _KUBELET, certificate: bool = True, prefix: str = ""
 ) -> dict[str, Any]:
     """Status and body of a GET on the kubelet's API, asked from inside the VM (behind prefix)."""
     words = (_GET, str(port), path, "yes" if certificate else "no")
@@ -86,6 +93,32 @@ def is_ready(pod: Pod) -> bool:
         pod["status"]["phase"] == "Running"
         and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     )
+
+
+_WAIT = f"""from __future__ import annotations
+{_ASK}
+{inspect.getsource(_source)}
+{inspect.getsource(is_ready)}
+keys = [tuple(key) for key in json.loads(sys.argv[2])]
+deadline = time.monotonic() + float(sys.argv[3])
+while True:
+    try:
+        items = json.loads(ask(int(sys.argv[1]), "/pods", True)[1])["items"] or []
+    except (OSError, ValueError):  # the kubelet does not listen, or refuses
+        items = []
+    ready = {{_source(pod): pod for pod in items if is_ready(pod)}}
+    if ready.keys() >= set(keys) or time.monotonic() > deadline:
+        break
+    time.sleep(1)
+print(json.dumps([ready.get(key) for key in keys]))
+"""
+
+
+def wait_until_ready(host: Host, keys: Sequence[Key], timeout_s: float, *, port: int = _KUBELET) -> list[Pod]:
+    """These pods once all are ready, or those that are after timeout_s. The VM itself looks each second."""
+    words = (_WAIT, str(port), json.dumps(keys), str(timeout_s))
+    found = json.loads(host.check_output("python3 -IS -c %s %s %s %s", *words))
+    return [pod for pod in found if pod is not None]
 
 
 def is_running(pod: Pod) -> bool:

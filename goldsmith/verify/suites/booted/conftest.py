@@ -26,6 +26,7 @@ from guest import (
     ready_since,
     the_pod,
     wait_for,
+    wait_until_ready,
 )  # fmt: skip
 from testinfra.host import Host
 
@@ -98,8 +99,8 @@ def settled(
     """The spec's pods, once they are ready or their deadline is over; those of the suites start then."""
     keys = [key_of(manifest) for manifest in expected.info.verify.pods]
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
-    ready = wait_for(lambda: all_ready(guest, keys), deadline_s, every_s=4) if keys else None
-    if ready:
+    ready = wait_until_ready(guest, keys, deadline_s) if keys else []
+    if keys and len(ready) == len(keys):
         took_s = max(ready_since(pod) for pod in ready) - handed_over_at
         record_testsuite_property("pods_ready_s", max(took_s, 0.0))
     if expected.info.kubelet is not None:
@@ -107,18 +108,11 @@ def settled(
     return keys
 
 
-def all_ready(guest: Host, keys: list[Key]) -> list[Pod] | None:
-    """These pods once all of them are ready, else None."""
-    found = [find_pod(guest, name, namespace) for namespace, name in keys]
-    ready = [pod for pod in found if pod is not None and is_ready(pod)]
-    return ready if len(ready) == len(keys) else None
-
-
 @pytest.fixture(scope="session")
 def server(guest: Host, expected: Expectations, settled: list[Key]) -> Pod:
     """The suites' own pod with a server on a host port, once it is ready. It stays: also over the reboot."""
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
-    wait_for(lambda: all_ready(guest, [(OF_SUITES, SERVER)]), deadline_s)
+    wait_until_ready(guest, [(OF_SUITES, SERVER)], deadline_s)
     return the_pod(guest, SERVER, OF_SUITES)
 
 
@@ -132,8 +126,8 @@ def wait_for_neighbour(guest: Host, keys: list[Key], deadline_s: float) -> Pod:
     """A pod of the spec, or the suites' own once it is ready; own_pods() decided which of them there is."""
 
     def found() -> Pod | None:
-        own = all_ready(guest, [(OF_SUITES, NEIGHBOUR)]) or []
-        return bridged(guest, keys) or next(iter(own), None)
+        own = find_pod(guest, NEIGHBOUR, OF_SUITES)
+        return bridged(guest, keys) or (own if own and is_ready(own) else None)
 
     return wait_for(found, deadline_s) or the_pod(guest, NEIGHBOUR, OF_SUITES)
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the suites ask inside of a VM, asked on this host from a stand-in for the kubelet."""
+
+from __future__ import annotations
+
+import http.server
+import importlib
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from testinfra.host import Host
+
+guest = importlib.import_module("goldsmith.verify.suites.guest")
+WEB = ("default", "web")
+
+pytestmark = pytest.mark.programs("python3")
+
+
+class Here:
+    """A host that is this one."""
+
+    def check_output(self, command: str, *words: str) -> str:
+        argv = [*command.partition(" %s")[0].split(), *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def pod(name: str, *, ready: bool, phase: str = "Running", namespace: str = "default") -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"{name}-golden", "namespace": namespace},
+        "spec": {"nodeName": "golden"},
+        "status": {"phase": phase, "conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+@pytest.fixture
+def kubelet() -> Iterator[Callable[..., int]]:
+    """kubelet(ANSWER, ...) answers each question with the next of these, the last one for ever; its port."""
+    servers = []
+
+    def serve(*answers: object) -> int:
+        left = list(answers)
+
+        class Kubelet(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer = left.pop(0) if len(left) > 1 else left[0]
+                self.send_response(200 if isinstance(answer, list) else 503)
+                self.end_headers()
+                self.wfile.write(
+                    json.dumps({"items": answer}).encode() if isinstance(answer, list) else b"no"
+                )
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Log nothing."""
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Kubelet)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        servers.append(server)
+        return server.server_port
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def ready(port: int, *keys: tuple[str, str], timeout_s: float = 20) -> list[str]:
+    found = guest.wait_until_ready(cast(Host, Here()), list(keys), timeout_s, port=port)
+    return [each["metadata"]["name"] for each in found]
+
+
+def test_pods_are_waited_for_until_all_are_ready(kubelet: Callable[..., int]) -> None:
+    other = pod("job", ready=False, phase="Succeeded", namespace="batch")
+    port = kubelet("busy", [], [pod("web", ready=False), other], [pod("web", ready=True), other])
+
+    assert ready(port, WEB, ("batch", "job")) == ["web-golden", "job-golden"]
+
+
+def test_after_the_deadline_those_that_are_ready_are_told(kubelet: Callable[..., int]) -> None:
+    port = kubelet([pod("web", ready=True), pod("slow", ready=False)])
+
+    assert ready(port, WEB, ("default", "slow"), ("default", "gone"), timeout_s=0) == ["web-golden"]
+
+
+def test_a_kubelet_that_does_not_listen_is_asked_until_the_deadline() -> None:
+    assert ready(1, WEB, timeout_s=0) == []
+
+
+def test_a_question_has_status_and_body(kubelet: Callable[..., int]) -> None:
+    answer = guest.kubelet_get(cast(Host, Here()), "/healthz", port=kubelet("busy"))
+
+    assert answer == {"status": 503, "body": "no"}
