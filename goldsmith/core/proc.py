@@ -206,6 +206,12 @@ def detached(
         return spawn(argv, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=cwd, keep=keep)
 
 
+def piped(argv: Sequence[Arg]) -> Process:
+    """Start a program with pipes at its standard input and outputs. It ends with our session."""
+    pipe = subprocess.PIPE
+    return spawn(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=None, own_session=False)
+
+
 def interactive(argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Run argv on the user's own terminal and return its exit status."""
     with (

@@ -14,7 +14,6 @@ import os
 import secrets
 import selectors
 import shlex
-import subprocess
 from typing import IO
 
 from testinfra.backend.base import CommandResult
@@ -59,10 +58,7 @@ class _Shell:
     """A shell that reads commands from its standard input."""
 
     def __init__(self, login: list[str]) -> None:
-        self._process = proc.spawn(
-            login, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=None,
-            own_session=False,
-        )  # fmt: skip
+        self._process = proc.piped(login)
         self._secret = secrets.token_hex(8)
         self._numbers = itertools.count()
         atexit.register(self._close)
