@@ -6,11 +6,14 @@ from __future__ import annotations
 import datetime
 import inspect
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from testinfra.host import Host
+
+from goldsmith.verify.expectations import Expectations
 
 T = TypeVar("T")
 SERVED_PORT = 8080  # of the suites' own servers
@@ -162,6 +165,13 @@ def put(host: Host, texts: Mapping[str, str]) -> None:
             command = " && ".join(["printf %%s %s > %s"] * len(waiting))
             host.check_output(command, *(word for pair in waiting for word in pair))
             waiting.clear()
+
+
+def said_at_host_port(expected: Expectations) -> bytes:
+    """What the suites' server sends first to a client outside of the VM. Raises OSError."""
+    assert expected.host_port_at is not None, "no port of this host leads to the VM's"
+    with socket.create_connection(("127.0.0.1", expected.host_port_at), 20 * expected.slowness) as peer:
+        return peer.recv(6)
 
 
 def ready_since(pod: Pod) -> float:

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from collections.abc import Iterator
 
 import pytest
-from guest import LISTENING, SERVED_PORT, Pod, in_network_of, is_ready, wait_for
+from guest import LISTENING, SERVED_PORT, Pod, in_network_of, is_ready, said_at_host_port, wait_for
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -134,9 +133,7 @@ def test_pod_of_the_suites_is_ready(server: Pod) -> None:
 
 
 def test_host_port_is_reached_from_outside_the_vm(server: Pod, expected: Expectations) -> None:
-    assert expected.host_port_at is not None
-    with socket.create_connection(("127.0.0.1", expected.host_port_at), 20 * expected.slowness) as peer:
-        assert peer.recv(6) == b"served"
+    assert said_at_host_port(expected) == b"served"
 
 
 def test_host_port_is_reached_from_the_vm_itself(host: Host, server: Pod, expected: Expectations) -> None:

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
-from guest import OF_SUITES, SERVER, find_pod, is_ready, process_of, the_pod, wait_for
+from guest import OF_SUITES, SERVER, find_pod, is_ready, process_of, said_at_host_port, the_pod, wait_for
 from testinfra.host import Host
 
 from goldsmith.spec.model import Embed
@@ -45,9 +43,7 @@ def _serves_again(host: Host, expected: Expectations) -> bool:
     if server is None or not is_ready(server):
         return False
     try:
-        peer = socket.create_connection(("127.0.0.1", expected.host_port_at or 0), 20 * expected.slowness)
-        with peer:
-            return peer.recv(6) == b"served"
+        return said_at_host_port(expected) == b"served"
     except OSError:
         return False
 
