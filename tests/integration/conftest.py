@@ -24,28 +24,25 @@ from tests.support.tiny_builds import TinyPlace
 _PARTS = SPEC.parent / "elements/tiny-os/tiny-files/make-parts"
 
 
-_MAIN_JOB, _TINY = "test_main_job.py", "test_tiny.py"
+_FIRST = ("test_main_job.py", "test_tiny.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The main job first, which takes longest, on one worker; the fast tests on the other one meanwhile.
+    """Fast tests first, then the main job, which most depends on.
 
-    After the main job the acceptance test starts in the background, because its server boots slowly; its
-    tests are last.
+    Then the acceptance test starts in the background, because its server boots slowly; its tests are last.
     """
 
     def turn(item: pytest.Item) -> int:
-        if item.path.name == _MAIN_JOB:
-            return 0
         if not item.get_closest_marker("integration"):
-            return 1
+            return 0
         fixtures = getattr(item, "fixturenames", ())
         if "verdict" in fixtures:
-            return 5
+            return 4
         second = (
             "acceptance" in fixtures or item.path.name == "test_publish.py"
         )  # which takes longest of its group
-        return 2 if item.path.name == _TINY else 3 if second else 4
+        return 1 if item.path.name in _FIRST else 2 if second else 3
 
     items.sort(key=turn)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -62,7 +63,8 @@ class Terminal:
 def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Terminal]:
     argv, line = _SHELLS[request.param]
     program = tmp_path / "goldsmith"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={project_root()} exec {sys.executable} -c "{_PROGRAM}" "$@"\n')
+    root = shlex.quote(str(project_root()))
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} -c "{_PROGRAM}" "$@"\n')
     program.chmod(0o755)
     (tmp_path / "disk-of-mine.qcow2").touch()
     made = Terminal(argv, tmp_path)

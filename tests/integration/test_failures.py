@@ -152,7 +152,7 @@ def test_disk_that_fills_up_during_the_build_is_reported(
     full, log = place.root / which, place.root / "build.log"
     with small_disk(place.root, full):
         with invoked(place.environment(), "build-image", SPEC, log=log) as build:
-            build.wait_for_text("root.d/10-tiny-os", timeout_s=_START_S)
+            place.wait_for_log("root.d/10-tiny-os", build, timeout_s=_START_S)
             fill = ["fallocate", "-l", "1700M", str(full / "fill")]
             assert subprocess.run(fill, capture_output=True, check=False).returncode != 0, "not full"
             problems = build.expect(status)

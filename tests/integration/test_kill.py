@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -37,13 +36,7 @@ def building(place: TinyPlace, fault: str = "") -> Iterator[Invocation]:
 
 def wait_for_mounts(place: TinyPlace, build: Invocation) -> None:
     """Wait until the element's script hangs: the disk is mounted, a process of root sleeps."""
-
-    def hangs() -> bool:
-        folders = [Path(claim.read_text()) for claim in place.scratch.glob("run-*/build")]
-        logs = [folder / "build.log" for folder in folders if (folder / "build.log").exists()]
-        return any("tiny-os: hangs" in log.read_text(errors="replace") for log in logs)
-
-    wait.wait_until(hangs, timeout_s=_START_S, alive=lambda: build.process.poll() is None)
+    place.wait_for_log("tiny-os: hangs", build, timeout_s=_START_S)
 
 
 def wait_for_vm(place: TinyPlace, build: Invocation) -> None:

@@ -67,6 +67,16 @@ class Place:
             survived=tuple(line for folder in runs for line in reaper.leftovers(folder)),
         )
 
+    def wait_for_log(self, text: str, build: Invocation, *, timeout_s: float) -> None:
+        """Wait until the log of a running build has text. Raises wait.Died or wait.Deadline."""
+
+        def is_there() -> bool:
+            folders = [Path(claim.read_text()) for claim in self.scratch.glob("run-*/build")]
+            logs = [folder / "build.log" for folder in folders if (folder / "build.log").exists()]
+            return any(text in log.read_text(errors="replace") for log in logs)
+
+        wait.wait_until(is_there, timeout_s=timeout_s, alive=lambda: build.process.poll() is None)
+
     def remains(self, traces: Traces | None = None) -> list[str]:
         """A line for each leftover of dead builds. traces: from when they were killed."""
         runs, devices = (traces.runs, traces.devices) if traces else ((), ())

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from goldsmith.errors import GoldsmithError, PublishError, SpecError
 from goldsmith.publish import observe, release
@@ -18,6 +18,27 @@ from goldsmith.publish.release import GlanceImage, ReleaseLine
 from goldsmith.spec.model import PublishCloud
 
 T = TypeVar("T")
+
+
+class _Report(Protocol):
+    def as_text(self) -> str:
+        """For people."""
+
+
+class ReportOnRelease(Protocol):
+    """What one cloud says of a release."""
+
+    @property
+    def build_id(self) -> str:
+        """ID of the build."""
+
+    @property
+    def image(self) -> str:
+        """ID of the image."""
+
+    @property
+    def report(self) -> _Report:
+        """What was found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,3 +136,11 @@ def answers(asked: Sequence[Asked[T]]) -> dict[str, T]:
 def errors(asked: Sequence[Asked[T]]) -> dict[str, str]:
     """Cloud that gave no answer -> why."""
     return {each.cloud: str(each.error) for each in asked if each.error is not None}
+
+
+def reports_as_text(clouds: Mapping[str, ReportOnRelease]) -> str:
+    """Each report below the cloud and the release that it is on."""
+    found = []
+    for cloud, each in clouds.items():
+        found += [f"{cloud}: {each.build_id}, image {each.image}", each.report.as_text()]
+    return "\n".join(found)

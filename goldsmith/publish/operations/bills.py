@@ -40,10 +40,7 @@ class ReleaseReportsAnswer(Document):
 
     def as_text(self) -> str:
         """Counts and findings, below the release of each cloud."""
-        found = []
-        for cloud, each in self.clouds.items():
-            found += [f"{cloud}: {each.build_id}, image {each.image}", each.report.as_text()]
-        return "\n".join(found)
+        return asking.reports_as_text(self.clouds)
 
 
 def ask(question: Question, database: Database, *, build: str = "") -> list[Asked[ReleaseReport]]:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from goldsmith.changes import sections
 from goldsmith.changes.build_diff import BuildDiff
-from goldsmith.core import build_folders, progress
+from goldsmith.core import build_folders, paths, progress
 from goldsmith.core.documents import Document, about
 from goldsmith.errors import SpecError
 from goldsmith.image.manifest import Manifest
@@ -60,7 +60,7 @@ def make(question: Question, build: str, *, since: str, database: Database | Non
     made, key = new.read_manifest(), _key(new)
     return ReleaseNotes(
         name=made.name, build_id=made.build_id, key=key, diff=diff,
-        markdown="\n".join(_markdown(made, key, diff, alias)),
+        markdown=paths.as_typed("\n".join(_markdown(made, key, diff, alias))),
     )  # fmt: skip
 
 

@@ -50,10 +50,7 @@ class ReleaseChecksAnswer(Document):
 
     def as_text(self) -> str:
         """A line for each check, below the release of each cloud."""
-        found = []
-        for cloud, each in self.clouds.items():
-            found += [f"{cloud}: {each.build_id}, image {each.image}", each.report.as_text()]
-        return "\n".join(found)
+        return asking.reports_as_text(self.clouds)
 
 
 def ask(question: Question, key: Key, *, build: str, download: bool) -> list[Asked[CheckedRelease]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -15,6 +16,7 @@ from goldsmith.provenance import dsse
 from goldsmith.publish.operations import release_notes
 from goldsmith.publish.operations.asking import Question
 from goldsmith.publish.operations.release_notes import ReleaseNotes
+from tests.support import installed
 from tests.support.release_site import FIRST, SECOND, Site
 
 THIRD = "20260303T120000Z-abcdefc"
@@ -48,6 +50,17 @@ def test_notes_of_a_build_compare_it_with_the_verified_one_before_it(built: Site
     assert "    scripts/inv rollback golden --plan" in notes.markdown
     data = json.loads(json.dumps(notes.as_dict()))
     jsonschema.validate(data, documents.json_schema(ReleaseNotes))
+
+
+def test_notes_of_an_installed_goldsmith_name_its_command(
+    built: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.pretend(tmp_path / "installed", monkeypatch)
+
+    notes = release_notes.make(here(built), SECOND, since="", database=None)
+
+    assert "\n    goldsmith rollback golden --plan\n" in notes.markdown
+    assert "scripts/inv" not in notes.markdown
 
 
 def test_a_first_build_has_nothing_to_be_compared_with(built: Site) -> None:
