@@ -8,22 +8,18 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
 
-from goldsmith import build_checks, resume
 from goldsmith.apt import mirror, proxy
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.netns import ProxySocket
+from goldsmith.build import checks, resume, unchanged, values
+from goldsmith.build.values import STAGES, BuildContext, BuildResult, Ingredients, Options
 from goldsmith.changes import red_build
 from goldsmith.containers import bundler, images_lock, policy
 from goldsmith.containers.bundler import Bundle
-from goldsmith.containers.policy import Policy
-from goldsmith.core import build_folders, cache, files, paths, progress, runs
-from goldsmith.core.documents import Document, about
-from goldsmith.core.runs import Run
+from goldsmith.core import build_folders, cache, files, paths, progress, removal, runs
 from goldsmith.errors import GoldsmithError, SpecError
 from goldsmith.image import (
     base_image,
@@ -37,7 +33,6 @@ from goldsmith.image import (
     packages,
     prepare,
 )
-from goldsmith.image.build_info import Identity
 from goldsmith.image.disk import Disk
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.timings import Timings
@@ -54,58 +49,14 @@ from goldsmith.spec.model import Distribution, ImageSpec
 from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
-STAGES = ("spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify")
 _VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml")  # written by verification
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """Options of a build, as the help of the task build-image explains them."""
-
-    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    out: Path = dataclasses.field(default_factory=paths.out_root)
-    keep: bool = False
-    refresh: bool = False
-    start: str = STAGES[0]
-    locked: bool = False
-    keep_going: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildResult(Document):
-    """A finished, verified build: the answer of build-image."""
-
-    SCHEMA: ClassVar[str] = "goldsmith.build-result"
-
-    folder: Annotated[Path, about("Folder of the build.")]
-    image: Annotated[Path, about("The disk image that was verified.")]
-    is_latest: Annotated[bool, about("Whether latest points to it; false if a newer build has it.")]
-    manifest: Annotated[Manifest, about("Its manifest.json.")]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildContext:
-    """One build: values that several stages need."""
-
-    loaded: LoadedSpec
-    identity: Identity
-    folder: Path
-    options: Options
-    policy: Policy
-    timings: Timings
-    run: Run
-
-    @property
-    def spec(self) -> ImageSpec:
-        return self.loaded.spec
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "build.log"
-
-
 def build(name: str, options: Options) -> BuildResult:
-    """Build, boot and verify the image of a spec; at the very end move `latest` to it."""
+    """Build, boot and verify the image of a spec; at the very end move `latest` to it.
+
+    If the latest verified build has the same inputs, nothing is made, and the result is that build.
+    """
     _check_options(name, options)
     timings = Timings()
     with timings.stage("spec"):
@@ -116,7 +67,7 @@ def build(name: str, options: Options) -> BuildResult:
 
 def _build(loaded: LoadedSpec, options: Options, timings: Timings) -> BuildResult:
     with runs.run(out=options.out), timings.stage("preflight"):
-        build_checks.require(
+        checks.require(
             loaded, out=options.out, locked=options.locked, resumed=options.start in resume.RESUMABLE
         )
     folder = _folder(loaded, options)
@@ -129,13 +80,19 @@ def _build(loaded: LoadedSpec, options: Options, timings: Timings) -> BuildResul
             policy=policy.of_spec(loaded.spec), timings=timings, run=run,
         )  # fmt: skip
         with _compared_if_red(context):
-            made = _resumed(context) if options.start in resume.RESUMABLE else _make(context)
-            return _verify(context, made)
+            if options.start in resume.RESUMABLE:
+                return _verify(context, _resumed(context))
+            given = _ingredients(context)
+            same = _same(context, given)
+            if same is None:
+                return _verify(context, _make(context, given))
+    removal.remove_tree(folder)
+    return _unchanged(same, loaded.spec, options)
 
 
-def _make(context: BuildContext) -> Manifest:
-    """Run the stages kubelet to artifact, which put the disk image into the build folder."""
-    made_of = resume.inputs(context.loaded)
+def _ingredients(context: BuildContext) -> Ingredients:
+    """Run the stages kubelet and containers."""
+    checkout_of = resume.inputs(context.loaded)
     locked = _locked(context)
     (context.folder / "spec.yaml").write_text(context.loaded.rendered)
     with cache.recorded() as before:
@@ -145,16 +102,51 @@ def _make(context: BuildContext) -> Manifest:
             with progress.share("index"):
                 states = spec_lock.index_states(context.spec, locked)
             bundle = _bundle(context, states)
+    parts = unchanged.parts(
+        context.loaded, context.identity, checkout_of, states=states, binary=binary, bundle=bundle
+    )
+    return Ingredients(
+        binary=binary, states=states, bundle=bundle, locked=locked, checkout=checkout_of, parts=parts,
+        used=before,
+    )  # fmt: skip
+
+
+def _same(context: BuildContext, given: Ingredients) -> Path | None:
+    """The latest verified build, if it has the same inputs; never for packages of an unknown day."""
+    if context.options.force or context.spec.distribution is Distribution.fedora:
+        return None
+    same = unchanged.latest_with(given.parts, context.folder.parent)
+    if same is not None and given.locked is not None:
+        lockfile.require(given.locked, lockfile.read(same / spec_lock.FILE).parts(), context.spec.name)
+    return same
+
+
+def _unchanged(build: Path, spec: ImageSpec, options: Options) -> BuildResult:
+    progress.note(f"nothing has changed since {build.name}: nothing is built (--force builds again)")
+    made = Manifest.read(build / manifest.FILE)
+    image, verdict = build / made.disk.file, None
+    if options.verify:
+        tests = values.suites_of(spec)
+        verdict = session.verify_again(image, build, tests=tests, fail_fast=not options.keep_going)
+    return BuildResult(
+        folder=build, image=image, is_latest=True, manifest=made, changed=False, verdict=verdict
+    )
+
+
+def _make(context: BuildContext, given: Ingredients) -> Manifest:
+    """Run the stages image and artifact, which put the disk image into the build folder."""
     with cache.recorded() as used, context.timings.stage("image"):
-        image = _image_or_reason(context, binary, bundle, _of_image(context.spec, states))
-    BuildInputs.of(before=before, image=used).write(context.folder / build_inputs.FILE)
+        index = _of_image(context.spec, given.states)
+        image = _image_or_reason(context, given.binary, given.bundle, index)
+    made_of = BuildInputs.of(before=given.used, image=used, parts=given.parts)
+    made_of.write(context.folder / build_inputs.FILE)
     with context.timings.stage("artifact"):
         disks = disk.take_in(image, context.spec, context.folder)
         disk.write_sums(context.folder, disks)
         with progress.share("lock"):
-            _lock(context, binary, states, locked)
-        made = _manifest(context, disks, binary, bundle)
-    resume.save(context.folder, made, made_of)
+            _lock(context, given)
+        made = _manifest(context, disks, given.binary, given.bundle)
+    resume.save(context.folder, made, given.checkout)
     return made
 
 
@@ -325,19 +317,15 @@ def _pod_schema(spec: ImageSpec) -> Path | None:
     return kubelet.pod_schema(spec.kubelet) if spec.kubelet and prepare.knows_pods(spec) else None
 
 
-def _lock(
-    context: BuildContext,
-    binary: KubeletBinary | None,
-    states: Mapping[str, IndexState],
-    locked: Lock | None,
-) -> None:
+def _lock(context: BuildContext, given: Ingredients) -> None:
     """Write the lock of this build; a locked build must match the spec's lock."""
     found = spec_lock.of_build(
-        context.loaded, context.identity, context.folder, kubelet=kubelet.record(binary), states=states
-    )
+        context.loaded, context.identity, context.folder,
+        kubelet=kubelet.record(given.binary), states=given.states,
+    )  # fmt: skip
     lockfile.write(context.folder / spec_lock.FILE, found)
-    if locked is not None:
-        lockfile.require(locked, found.parts(), context.spec.name)
+    if given.locked is not None:
+        lockfile.require(given.locked, found.parts(), context.spec.name)
 
 
 def _manifest(
@@ -355,8 +343,7 @@ def _manifest(
 def _subject(context: BuildContext, made: Manifest) -> session.Subject:
     return session.Subject(
         image=context.folder / made.disk.file, out=context.folder, manifest=made,
-        tests=[paths.project_root() / folder for folder in context.spec.verify.tests],
-        fail_fast=not context.options.keep_going,
+        tests=values.suites_of(context.spec), fail_fast=not context.options.keep_going,
     )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ _REFRESH = "fetch package indexes again and rebuild the container images, even i
         "locked": "fail if any package, container or element differs from NAME.lock.yaml",
         "keep_going": _KEEP_GOING,
         "from": "resume the last failed build that was kept, at this stage: boot or verify",
+        "force": "build also if nothing has changed since the latest verified build",
+        "verify": "if nothing has changed, verify the latest build once more, with a verdict of its own",
     },
 )  # fmt: skip
 def build_image(
@@ -40,18 +42,21 @@ def build_image(
     refresh: bool = False,
     locked: bool = False,
     keep_going: bool = False,
+    force: bool = False,
+    verify: bool = False,
     out: str = "",
     json: bool = False,
 ) -> None:
     """Build, boot and verify an image in out/NAME/, then point latest to it. Publishes nothing."""
     from goldsmith import pipeline
+    from goldsmith.build import values
     from goldsmith.cli import output
     from goldsmith.core import paths
 
     with common.reported(as_json=json):
-        options = pipeline.Options(
+        options = values.Options(
             variables=common.variables(var or ()), out=paths.out_root(out), keep=keep, refresh=refresh,
-            start=from_, locked=locked, keep_going=keep_going,
+            start=from_, locked=locked, keep_going=keep_going, force=force, verify=verify,
         )  # fmt: skip
         result = pipeline.build(name, options)
         output.show(result)

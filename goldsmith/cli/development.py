@@ -49,7 +49,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "heat-engine: deploy while Heat's engine is killed; heat-idle: measure the idle agent; "
         "heat-transports: verify-heat with each transport (old name: heat-roads); "
         "publish: kill -9 publications; publish-names: publish while clients look images up; "
-        "shapes: build specs of other shapes; "
+        "shapes: build specs of other shapes; docs: run what the documents tell; "
         "upstream: others' tests against our hooks, others' programs against signatures and bills; "
         "rebuild: build the default image twice from the same inputs and compare; "
         "offline: build the default image from its lock without network",

@@ -6,13 +6,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from goldsmith.build.values import BuildResult
 from goldsmith.cli import common, tables
 from goldsmith.cli.answers import InitAnswer, PlanAnswer
 from goldsmith.core import paths, progress
 from goldsmith.core.documents import Document
 from goldsmith.host.preflight import Check
 from goldsmith.image.verdict import Verdict
-from goldsmith.pipeline import BuildResult
 from goldsmith.publish import inventory
 from goldsmith.publish.inventory import ImagesAnswer, Listing, OrphansAnswer
 from goldsmith.publish.publisher import CloudResult
@@ -25,13 +25,16 @@ def show(result: BuildResult) -> None:
     """Print the summary of a build to standard error: name, files, sizes, hashes, seconds per stage."""
     manifest = result.manifest
     progress.note(f"{manifest.name} {manifest.build_id} is verified, in {result.folder}")
+    if result.verdict is not None:
+        progress.note(f"  verified again: {result.verdict}")
     for disk in manifest.disks:
         sizes = f"{progress.human_bytes(disk.size)}, {progress.human_bytes(disk.virtual_size)} virtual"
         progress.note(f"  {disk.file}  {sizes}")
         progress.note(f"  sha256 {disk.sha256}")
     spent = manifest.stages_s or {}
     stages = "  ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items())
-    progress.note(f"  seconds: {stages}  total {sum(spent.values()):.1f}")
+    when = "seconds" if result.changed else "seconds then"
+    progress.note(f"  {when}: {stages}  total {sum(spent.values()):.1f}")
     verdict = manifest.verification
     assert verdict is not None  # a finished build has one
     progress.note(f"  {verdict.tests} tests passed under {verdict.accelerator}")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""inputs.json: the entries of the cache that a build is made of, for the archive of its lock."""
+"""inputs.json: what a build is made of: entries of the cache, for its lock's archive, and hashes of all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, ClassVar
 
 from goldsmith.core.documents import Document, about
@@ -16,6 +17,7 @@ KINDS = frozenset({
     "allowed", "base-signed", "bundle", "container", PACKAGES, "download", "kubelet", "pod-schema",
     "registry", "registry-manifest",
 })  # fmt: skip
+_NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -33,13 +35,22 @@ class BuildInputs(Document):
     SCHEMA: ClassVar[str] = "goldsmith.build-inputs"
 
     entries: Annotated[tuple[InputEntry, ...], about("Entries of the cache, sorted.")]
+    parts: Annotated[
+        Mapping[str, str], about("Hex sha256 of each part of what it is made of and verified by.")
+    ] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *, before: Iterable[tuple[str, str]], image: Iterable[tuple[str, str]]) -> BuildInputs:
+    def of(
+        cls,
+        *,
+        before: Iterable[tuple[str, str]],
+        image: Iterable[tuple[str, str]],
+        parts: Mapping[str, str] = _NO_PARTS,
+    ) -> BuildInputs:
         """Of the entries (kind, key) that the image stage used, and those that the stages before it used.
 
         Packages count for the image alone: those of container images are in the bundle.
         """
         needed = {(kind, key) for kind, key in before if kind != PACKAGES} | set(image)
         found = (InputEntry(kind=kind, key=key) for kind, key in needed if kind in KINDS)
-        return cls(entries=tuple(sorted(found)))
+        return cls(entries=tuple(sorted(found)), parts=dict(parts))

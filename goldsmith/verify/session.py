@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import progress, runs
+from goldsmith.core import build_folders, progress, runs
 from goldsmith.core.files import sha256_of
 from goldsmith.core.runs import Run
 from goldsmith.errors import BootError, EmulatorError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image import mount
 from goldsmith.image.manifest import Manifest
-from goldsmith.image.verdict import Verdict
+from goldsmith.image.verdict import Verdict, VerdictAnswer
 from goldsmith.verify.expectations import Expectations, containers_of
 from goldsmith.verify.guest import Guest, Machine
 from goldsmith.verify.junit import Counts
 from goldsmith.verify.offline import Inspector
 from goldsmith.verify.pytest_runner import OFFLINE_PHASE, SUITES, PytestRunner
 
+VERDICT = "verdict.json"
 _SHUTDOWN_DEADLINE_S = 60  # on a host with KVM
 _SANDBOX = re.compile(r"(^|/)pause[:@]")
 
@@ -207,3 +209,18 @@ def verify_file(
     subject = Subject(image=image, out=out, manifest=compared, tests=tests, fail_fast=fail_fast)
     with runs.run() as run:
         return verify(subject, run=run, log_path=out / "verify.log")
+
+
+def verify_again(image: Path, build: Path, *, tests: Sequence[Path], fail_fast: bool) -> Path:
+    """Verify the disk image of a verified build once more; the file of the verdict, in a folder of its own.
+
+    Raises VerificationError where a test fails, after that file is written.
+    """
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    out = build / f"verified-{stamp}"
+    verdict = verify_file(
+        image, manifest=build / build_folders.MANIFEST, out=out, tests=tests, fail_fast=fail_fast
+    )
+    VerdictAnswer.of(verdict).write(out / VERDICT)
+    verdict.require(out)
+    return out / VERDICT

@@ -54,7 +54,7 @@ def test_a_build_with_the_lock_of_another_has_the_same_parts(
     assert locked.build.id == build.name
     assert "tiny-os" in locked.elements
 
-    again = place.inv("build-image", spec, "--locked")
+    again = place.inv("build-image", spec, "--locked", "--force")
     assert again.status == 0, again.stderr
     assert json.loads(place.inv("outdated", spec, "--json").stdout)["moved"] == []
 
@@ -88,7 +88,7 @@ def test_a_build_that_differs_from_its_lock_is_never_verified(
     locked = lockfile.read(path)
     lockfile.write(path, dataclasses.replace(locked, packages=(*locked.packages, lost)))
 
-    done = place.inv("build-image", spec, "--locked")
+    done = place.inv("build-image", spec, "--locked", "--force")
 
     assert done.status == 9
     assert "differs from tiny.lock.yaml (changed in: upstream)" in done.stderr
@@ -103,7 +103,7 @@ def test_a_checkout_that_moved_is_named_before_anything_is_built(
     assert place.inv("lock", spec, "--build", build.name).status == 0
     (spec.parent / "elements/tiny-os/README.rst").write_text("changed\n")
 
-    done = place.inv("build-image", spec, "--locked")
+    done = place.inv("build-image", spec, "--locked", "--force")
 
     assert done.status == 9
     assert "(changed in: checkout)" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import pipeline
+from goldsmith.build import values
 from goldsmith.errors import GoldsmithError
 from goldsmith.spec.model import Embed
 
@@ -33,7 +34,7 @@ class EmbedTrials:
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
         """Build once; report size, seconds until SSH answers, and seconds until the pods are ready."""
         strategy = STRATEGIES[index % len(STRATEGIES)]
-        options = pipeline.Options(variables={"embed": strategy.value}, out=self.out)
+        options = values.Options(variables={"embed": strategy.value}, out=self.out, force=True)
         try:
             manifest = pipeline.build(SPEC, options).manifest
         except GoldsmithError as e:

@@ -115,7 +115,7 @@ class Kill:
             return build.expect(130, timeout_s=120)
 
     def _building(self, log: Path) -> contextlib.AbstractContextManager[Invocation]:
-        return builds.invoked(self.place.environment(), "build-image", SPEC, log=log)
+        return builds.invoked(self.place.environment(), "build-image", SPEC, "--force", log=log)
 
     def _build(self, name: str) -> None:
         with progress.step(f"{name} build"), self._building(self.place.root / f"{name}.log") as build:

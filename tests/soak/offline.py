@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import pipeline
+from goldsmith.build import values
 from goldsmith.core import paths, proc
 from goldsmith.core.build_folders import find_build
 from goldsmith.image.manifest import FILE, Manifest
@@ -37,7 +38,7 @@ class Offline:
         if "locked" in facts and self.spec.exists():
             return dict(facts)
         shutil.copytree(paths.project_root() / "image-specs", self.spec.parent, dirs_exist_ok=True)
-        build = pipeline.build(str(self.spec), pipeline.Options(out=self.place / "out")).folder
+        build = pipeline.build(str(self.spec), values.Options(out=self.place / "out", force=True)).folder
         loaded = load.load(str(self.spec), {})
         spec_lock.path_of(loaded).unlink(missing_ok=True)
         spec_lock.lock(loaded, build, upgrade="")
@@ -46,7 +47,7 @@ class Offline:
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
         """Build without network with --locked, then compare the build with its lock again."""
         log = self.place / f"build-{index + 1}.log"
-        words = ("build-image", self.spec, "--locked", "--out", self.place / "out")
+        words = ("build-image", self.spec, "--locked", "--force", "--out", self.place / "out")
         with invoked(proc.environment(), *words, log=log, behind=CUT_OFF) as building:
             problems = building.expect(0, timeout_s=_BUILD_S)
         if problems:

@@ -93,7 +93,7 @@ class _Publications:
             with (
                 progress.step(f"build {len(found()) + 1} of {_BUILDS}"),
                 invoked(
-                    self.place.environment(), "build-image", SPEC, log=self.root / "build.log"
+                    self.place.environment(), "build-image", SPEC, "--force", log=self.root / "build.log"
                 ) as running,
             ):
                 if problems := running.expect(0, timeout_s=_BUILD_S):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import pipeline
+from goldsmith.build import values
 from goldsmith.errors import GoldsmithError
 from tests.support.builds import SPEC as CUSTOM
 
@@ -30,7 +31,9 @@ class Shapes:
         spec = SPECS[index % len(SPECS)]
         answer: dict[str, Any] = {"spec": _name_of(spec), "problems": []}
         try:
-            verdict = pipeline.build(str(spec), pipeline.Options(out=self.out)).manifest.verification
+            verdict = pipeline.build(
+                str(spec), values.Options(out=self.out, force=True)
+            ).manifest.verification
         except GoldsmithError as e:
             return {**answer, "problems": [str(e)]}
         assert verdict is not None

@@ -45,8 +45,8 @@ class TinyPlace(Place):
         return Outcome(status=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
 
     def build(self, *words: str, fault: str = "", behind: tuple[str, ...] = ()) -> Outcome:
-        """Run build-image for the tiny image. fault: see the README of the element tiny-os."""
-        return self.inv("build-image", SPEC, *faulty(fault), *words, behind=behind)
+        """Build the tiny image in any case. fault: see the README of the element tiny-os."""
+        return self.inv("build-image", SPEC, "--force", *faulty(fault), *words, behind=behind)
 
     def builds(self, name: str = "tiny") -> list[Path]:
         """Build folders, the newest last."""

@@ -29,8 +29,8 @@ pytestmark = syntax.ONE_PROCESS
 # rooms of the same layer never import each other.
 LAYERS = (
     {"errors"}, {"core"}, {"spec", "apt"}, {"host"}, {"kubernetes", "containers"}, {"image"}, {"scan"},
-    {"verify", "provenance"}, {"changes"}, {"publish", "devcloud"}, {"heat"}, {"clean"}, {"resume"},
-    {"build_checks"}, {"pipeline"}, {"cli"}, {"tasks"},
+    {"verify", "provenance"}, {"changes"}, {"publish", "devcloud"}, {"heat"}, {"clean"}, {"build"},
+    {"pipeline"}, {"cli"}, {"tasks"},
 )  # fmt: skip
 
 LEVEL = {place: level for level, places in enumerate(LAYERS) for place in places}

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith import pipeline, resume
+from goldsmith import pipeline
 from goldsmith.apt.indexes import IndexState
+from goldsmith.build import resume, values
+from goldsmith.build.values import BuildContext, Options
 from goldsmith.containers import bundler
 from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, paths
@@ -33,7 +35,6 @@ from goldsmith.image.build_info import Identity
 from goldsmith.image.timings import Timings
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.pipeline import BuildContext, Options
 from goldsmith.scan import vulnerabilities
 from goldsmith.scan.vulnerabilities import VulnerabilityFinding, VulnerabilityReport
 from goldsmith.spec import load
@@ -43,7 +44,7 @@ from tests.support import samples
 
 
 def test_the_stages_have_their_names_and_order() -> None:
-    assert pipeline.STAGES == (
+    assert values.STAGES == (
         "spec", "preflight", "kubelet", "containers", "image", "artifact", "boot", "verify",
     )  # fmt: skip
 
@@ -145,12 +146,32 @@ def test_an_error_names_the_folder_of_its_build(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
     monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: None)
-    monkeypatch.setattr(pipeline, "_make", fail)
+    monkeypatch.setattr(pipeline, "_ingredients", fail)
 
     with pytest.raises(BuildError) as e:
         pipeline.build("debian-kubelet", Options(out=tmp_path / "out"))
 
     assert [e.value.build] == list((tmp_path / "out/debian-kubelet").iterdir())
+
+
+@pytest.mark.programs("git")
+@pytest.mark.parametrize("again", [True, False])
+def test_nothing_is_left_of_a_build_that_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """With --verify, the latest one is verified once more."""
+    green = samples.build(tmp_path / "debian-kubelet/20260301T120000Z-abcdefa")
+    monkeypatch.setattr("goldsmith.host.preflight.require", lambda _spec, **_options: [])
+    monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: None)
+    monkeypatch.setattr(pipeline, "_ingredients", lambda _context: None)
+    monkeypatch.setattr(pipeline, "_same", lambda *_words: green)
+    monkeypatch.setattr(session, "verify_again", lambda _image, build, **_options: build / "verdict.json")
+
+    result = pipeline.build("debian-kubelet", Options(out=tmp_path, verify=again))
+
+    assert list((tmp_path / "debian-kubelet").iterdir()) == [green]
+    assert (result.folder, result.changed) == (green, False)
+    assert result.verdict == (green / "verdict.json" if again else None)
 
 
 def test_an_unknown_stage_is_an_error_of_the_user() -> None:
@@ -367,6 +388,6 @@ def test_a_custom_distribution_needs_no_debian_mirror(
 
 def test_a_build_without_lock_cannot_be_resumed_with_it() -> None:
     with pytest.raises(SpecError, match="--locked does not work with --from verify") as e:
-        pipeline.build("debian-kubelet", pipeline.Options(start="verify", locked=True))
+        pipeline.build("debian-kubelet", values.Options(start="verify", locked=True))
 
     assert e.value.hint == "run: scripts/inv build-image debian-kubelet --locked"

@@ -18,6 +18,7 @@ from invoke.main import program
 from invoke.parser.argument import Argument
 
 from goldsmith import pipeline
+from goldsmith.build import values
 from goldsmith.core.paths import project_root
 from goldsmith.errors import HostError
 
@@ -201,7 +202,7 @@ def test_out_is_an_option_of_the_build_and_changes_no_environment(
 ) -> None:
     before, asked = dict(os.environ), []
 
-    def refuse(_name: str, options: pipeline.Options) -> None:
+    def refuse(_name: str, options: values.Options) -> None:
         asked.append((options.out, options.keep_going, dict(os.environ)))
         raise HostError("no loop device")
 

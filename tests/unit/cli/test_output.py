@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.build.values import BuildResult
 from goldsmith.cli import output
 from goldsmith.cli.answers import PlanAnswer
 from goldsmith.errors import CloudError
 from goldsmith.image import dib_plan
-from goldsmith.pipeline import BuildResult
 from goldsmith.publish.inventory import Listing, ReleaseRow
 from goldsmith.publish.publisher import CloudResult
 from goldsmith.spec.document import parse_document

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from goldsmith.cli import development
 from goldsmith.core import paths, reaper
 from goldsmith.errors import SpecError, VerificationError
 from goldsmith.host import accelerator
@@ -196,3 +197,9 @@ def test_family_is_a_process_and_all_below_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(reaper, "parents", lambda: {1: 0, 2: 1, 3: 2, 4: 3, 5: 1})
 
     assert sorted(builds.family(2)) == [2, 3, 4]
+
+
+def test_the_help_of_the_task_names_each_kind() -> None:
+    said = development.soak.help["name"].split(";")
+
+    assert {line.partition(":")[0].strip() for line in said} == set(runner.KINDS) - {"dice"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import pipeline, resume
+from goldsmith.build import resume, values
 from goldsmith.core import files, paths
 from goldsmith.errors import BuildError
 from goldsmith.kubernetes import pin
@@ -146,4 +146,4 @@ def test_the_disk_image_must_be_unchanged(
 
 
 def test_resumable_stages_are_stages_of_the_pipeline() -> None:
-    assert set(resume.RESUMABLE) < set(pipeline.STAGES)
+    assert set(resume.RESUMABLE) < set(values.STAGES)

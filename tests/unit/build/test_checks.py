@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import build_checks
+from goldsmith.build import checks
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.host import package_check, preflight, python_packages
 from goldsmith.host.python_packages import PackageDifference
@@ -27,14 +27,14 @@ def test_a_locked_or_resumed_build_asks_nobody(
     monkeypatch.setattr(package_check, "require", lambda _loaded: calls.append("packages"))
     monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: calls.append("pods"))
 
-    build_checks.require(load.load("debian-kubelet"), out=tmp_path, locked=locked, resumed=resumed)
+    checks.require(load.load("debian-kubelet"), out=tmp_path, locked=locked, resumed=resumed)
 
     assert calls == asked
 
 
 def test_an_architecture_that_cannot_be_built_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="arm64 images can be planned but not built"):
-        build_checks.require(
+        checks.require(
             load.load("debian-kubelet", {"arch": "arm64"}), out=tmp_path, locked=False, resumed=False
         )
 
@@ -46,7 +46,7 @@ def test_a_locked_build_wants_the_environment_of_the_lock(
     monkeypatch.setattr(python_packages, "differences", lambda: (other,))
 
     with pytest.raises(ProvenanceError, match=r"\n  invoke 2\.2\.0 \(locked: 3\.0\.3\)") as caught:
-        build_checks.require(load.load("debian-kubelet"), out=tmp_path, locked=True, resumed=False)
+        checks.require(load.load("debian-kubelet"), out=tmp_path, locked=True, resumed=False)
 
     assert caught.value.exit_code == 9
     assert "--require-hashes" in str(caught.value.hint)

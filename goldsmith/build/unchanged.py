@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a build would make what the latest verified one is: all its inputs are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import goldsmith
+from goldsmith.apt.indexes import IndexState
+from goldsmith.build import values
+from goldsmith.containers import policy
+from goldsmith.containers.bundler import Bundle
+from goldsmith.core import build_folders, progress
+from goldsmith.core.build_folders import is_verified
+from goldsmith.core.documents import as_data
+from goldsmith.core.files import sha256_of
+from goldsmith.errors import GoldsmithError
+from goldsmith.image import element_hashes
+from goldsmith.image.build_info import Identity
+from goldsmith.image.manifest import FILE, Manifest
+from goldsmith.kubernetes.kubelet import KubeletBinary
+from goldsmith.provenance import build_inputs, spec_lock
+from goldsmith.provenance.build_inputs import BuildInputs
+from goldsmith.scan import vulnerabilities
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import ImageSpec
+
+_LISTED = 5  # parts that a note names
+
+
+def parts(
+    loaded: LoadedSpec,
+    identity: Identity,
+    checkout: Mapping[str, object],
+    *,
+    states: Mapping[str, IndexState],
+    binary: KubeletBinary | None,
+    bundle: Bundle | None,
+) -> dict[str, str]:
+    """All that decides what a build makes and whether it is verified: the words for a part -> its hash.
+
+    checkout: of resume.inputs(), as it was when the build began.
+    """
+    elements = checkout["elements"]
+    assert isinstance(elements, Mapping)
+    rest = {name: value for name, value in checkout.items() if name not in ("elements", "spec")}
+    found: dict[str, object] = {
+        "the spec": loaded.sha256,
+        **{f"element {name}": value for name, value in elements.items()},
+        **{f"package index {path}": about for path, about in spec_lock.about(states.values()).items()},
+        "the checkout": rest,
+        "the commit": [identity.commit, identity.dirty, identity.repository, identity.ref],
+        "goldsmith": [_code(), as_data(identity.made_by), sys.version],
+        "the kubelet": None if binary is None else binary.sha256,
+        "the container images": None if bundle is None else bundle.sha256,
+        "the tests of verify.tests": [_tree(folder) for folder in values.suites_of(loaded.spec)],
+        "the policy": _rules(loaded.spec),
+        "the vulnerability database": _database(),
+    }
+    return {name: _hash(value) for name, value in found.items()}
+
+
+def latest_with(inputs: Mapping[str, str], spec_folder: Path) -> Path | None:
+    """The folder of the latest verified build, if it has these inputs and is whole; else None.
+
+    A note says what has changed since.
+    """
+    build = (spec_folder / build_folders.LATEST).resolve()
+    if not is_verified(build):
+        return None
+    try:
+        before, made = BuildInputs.read(build / build_inputs.FILE), Manifest.read(build / FILE)
+    except GoldsmithError:
+        return None
+    if not before.parts:  # of an earlier goldsmith
+        return None
+    changed = [name for name in {**before.parts, **inputs} if before.parts.get(name) != inputs.get(name)]
+    if changed:
+        more = f", and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
+        progress.note(f"changed since {build.name}: {', '.join(changed[:_LISTED])}{more}")
+        return None
+    for disk in made.disks:
+        with progress.step(f"hash {disk.file}"):
+            if not (build / disk.file).is_file() or sha256_of(build / disk.file) != disk.sha256:
+                progress.note(f"{build / disk.file} is not what {build.name} verified: building it again")
+                return None
+    return build
+
+
+def _code() -> str:
+    """Of goldsmith's own files: what builds, and the suites that verify."""
+    return _tree(Path(goldsmith.__file__).parent)
+
+
+def _tree(folder: Path) -> str:
+    return element_hashes.sha256_of_tree(element_hashes.tree(folder))
+
+
+def _rules(spec: ImageSpec) -> object:
+    rules = policy.of_spec(spec)
+    return [rules.engine, sorted(rule.fingerprint() for rule in rules.rules)]
+
+
+def _database() -> object:
+    """Of its files' names, sizes and times: it may be large."""
+    path = vulnerabilities.database_path()
+    if path is None or not path.exists():
+        return None
+    files = [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]
+    return [[str(each), (about := each.stat()).st_size, about.st_mtime_ns] for each in files]
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
