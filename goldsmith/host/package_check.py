@@ -18,8 +18,9 @@ from goldsmith.spec.problem import Problem
 _SETS_SOURCES = ("DIB_APT_", "DIB_DEBIAN_", "DIB_DISTRIBUTION_MIRROR")
 _SHIPPED = frozenset(
     (
-        "docker-engine", "goldsmith-fedora", "goldsmith-guest", "goldsmith-identity", "goldsmith-seal",
-        "heat-agent", "heat-config-docker-cmd", "heat-config-kubelet", "kubelet",
+        "docker-engine", "goldsmith-fedora", "goldsmith-guest", "goldsmith-hardware", "goldsmith-identity",
+        "goldsmith-seal", "goldsmith-slim", "heat-agent", "heat-config-docker-cmd", "heat-config-kubelet",
+        "kubelet",
     )
 )  # fmt: skip
 _ALWAYS = ("debian-minimal", "vm")  # diskimage-builder's, which an element of the user's own may replace

@@ -13,7 +13,7 @@ from goldsmith.core.documents import Document, about
 from goldsmith.image import checkout, made_by, mount
 from goldsmith.image.made_by import MadeBy
 from goldsmith.kubernetes.kubelet import KubeletRecord
-from goldsmith.spec.model import ImageSpec, VerifySpec
+from goldsmith.spec.model import Distribution, Hardware, ImageSpec, Removal, VerifySpec
 
 _PLAIN = VerifySpec()
 
@@ -108,6 +108,8 @@ class BuildInfo(Document):
     heat_agent: Annotated[HeatAgentInfo | None, about("Heat's agent; null without it.")] = None
     mirror: Annotated[str | None, about("Package mirror that stays in it; null for the default.")] = None
     unattended_upgrades: Annotated[bool, about("Whether the image upgrades its packages by itself.")] = False
+    hardware: Annotated[str, about("Machines that it boots on: virtual or any.")] = "any"
+    removed: Annotated[tuple[str, ...], about("Rules of the element goldsmith-slim that it follows.")] = ()
     verify: Annotated[VerifyInfo, about("Settings for its verification.")] = VerifyInfo()
 
 
@@ -125,6 +127,7 @@ def identify(name: str, build_id: str, spec_sha256: str) -> Identity:
 def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) -> BuildInfo:
     """The description of the image of a spec."""
     agent, verify = spec.heat_agent, spec.verify
+    is_debian = spec.distribution is Distribution.debian
     return BuildInfo(
         name=identity.name, build_id=identity.build_id, commit=identity.commit,
         repository=identity.repository, made_by=identity.made_by, spec_sha256=identity.spec_sha256,
@@ -136,6 +139,8 @@ def of_spec(spec: ImageSpec, identity: Identity, kubelet: KubeletRecord | None) 
         ),
         heat_agent=None if agent is None else HeatAgentInfo(hooks=tuple(hook.value for hook in agent.hooks)),
         mirror=spec.mirror, unattended_upgrades=spec.unattended_upgrades,
+        hardware=spec.hardware.value if is_debian else Hardware.any.value,
+        removed=tuple(rule.value for rule in Removal if is_debian and rule not in spec.keep),
         verify=VerifyInfo(
             boot_deadline_s=verify.boot_deadline_s, pods_deadline_s=verify.pods_deadline_s,
             memory_mib=verify.memory_mib, cpus=verify.cpus, pods=tuple(verify.pods),

@@ -34,7 +34,7 @@ _ANY_AGE = (
     """>"$1/etc/apt/apt.conf.d/99goldsmith-locked-index"'"""
 )
 _ROOT_ELEMENTS = {
-    Distribution.debian: ("debian-minimal",),
+    Distribution.debian: ("debian-minimal", "goldsmith-hardware", "goldsmith-slim"),
     Distribution.fedora: ("goldsmith-fedora",),
     Distribution.custom: (),
 }
@@ -159,6 +159,9 @@ def _distribution_env(spec: ImageSpec, inputs: Inputs) -> dict[str, str]:
         "DIB_GUEST_UNATTENDED_UPGRADES": str(int(spec.unattended_upgrades)),
         "DIB_SEAL_MIRROR": spec.mirror or "",
     }
+    if spec.distribution is not Distribution.fedora:
+        env["DIB_HARDWARE"] = spec.hardware.value
+        env["DIB_SLIM_KEEP"] = " ".join(spec.keep)
     if inputs.debian_mirror is not None and spec.distribution is Distribution.debian:
         env["DIB_DISTRIBUTION_MIRROR"] = inputs.debian_mirror
     if inputs.debian_security_mirror is not None and spec.distribution is Distribution.debian:

@@ -31,7 +31,8 @@ RESERVED: Mapping[str, str | None] = {
     "TMP_DIR": None,
 }  # fmt: skip
 RESERVED_PREFIXES: Mapping[str, str | None] = {  # options of goldsmith's own elements
-    "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HEAT_": "heat-agent",
+    "DIB_EMBED_": "embed", "DIB_GUEST_": "unattended-upgrades", "DIB_HARDWARE": "hardware",
+    "DIB_HEAT_": "heat-agent", "DIB_SLIM_": "keep",
     "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
 
@@ -106,6 +107,9 @@ def _distribution(document: YamlDocument) -> Iterator[Problem]:
         yield document.problem(
             ("base-image",), "debian is built from its packages, not from a base-image", hint
         )
+    for key in ("hardware", "keep"):
+        if key in document.data and distribution == "fedora":
+            yield document.problem((key,), f"{key} is only for Debian", "remove it")
     if distribution == "custom" and not document.get(list, "elements"):
         message = "a custom distribution needs elements that install an operating system"
         yield document.problem(("distribution",), message, "add the key 'elements'")

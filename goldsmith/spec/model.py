@@ -61,6 +61,23 @@ class Into(enum.StrEnum):
     docker = enum.auto()
 
 
+class Hardware(enum.StrEnum):
+    virtual = enum.auto()
+    any = enum.auto()
+
+
+class Removal(enum.StrEnum):
+    """A rule of the element goldsmith-slim."""
+
+    docs = enum.auto()
+    man = enum.auto()
+    locales = enum.auto()
+    hardware_names = "hardware-names"
+    python_tests = "python-tests"
+    cni_plugins = "cni-plugins"
+    containerd_shims = "containerd-shims"
+
+
 class HeatHook(enum.StrEnum):
     script = enum.auto()
     kubelet = enum.auto()
@@ -207,6 +224,8 @@ class ImageSpec:
     arch: Arch = Arch.amd64
     elements: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    hardware: Hardware = Hardware.virtual  # debian alone, like keep
+    keep: tuple[Removal, ...] = ()
     dib_env: Mapping[str, str] = field(default_factory=dict)
     disk: DiskSpec = DiskSpec()
     base_image: BaseImage | None = None  # a cloud image to start from (Fedora)

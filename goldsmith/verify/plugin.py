@@ -42,6 +42,7 @@ _FEATURES: dict[str, Callable[[Expectations], bool]] = {
     "cfn-init-hook": lambda expected: HeatHook.cfn_init in _hooks(expected),
     "docker-cmd-hook": lambda expected: HeatHook.docker_cmd in _hooks(expected),
     "bill": lambda expected: not expected.sbom.error,
+    "removals": lambda expected: bool(expected.info.removed),
     "packages": lambda expected: bool(expected.sbom.packages),
     "manifest": lambda expected: expected.manifest is not None,
 }

@@ -1,0 +1,1 @@
+export DIB_HARDWARE="${DIB_HARDWARE:-virtual}"

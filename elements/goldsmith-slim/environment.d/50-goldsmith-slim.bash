@@ -1,0 +1,1 @@
+export DIB_SLIM_KEEP="${DIB_SLIM_KEEP:-}"
