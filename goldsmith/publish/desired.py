@@ -6,9 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from goldsmith.errors import PublishError
 from goldsmith.image.finished_build import Build, DiskFile
+from goldsmith.image.manifest import Manifest
 from goldsmith.publish.model import DesiredRelease
 from goldsmith.publish.release import ReleaseLine
+from goldsmith.spec import virtual_hardware
 from goldsmith.spec.model import Distribution, ImageSpec, PublishCloud, Visibility
 
 _VERSIONS = {"bookworm": "12", "trixie": "13"}  # os_version is the number of a release
@@ -46,7 +49,9 @@ def release(
     """The desired release in a cloud.
 
     signature: the img_signature properties of this disk image, where it was signed for OpenStack.
+    Raises PublishError for properties that ask for devices which the image has no drivers for.
     """
+    _require_drivers(spec, build.manifest)
     visibility, members = visibility_in(spec, cloud)
     manifest = build.manifest
     return DesiredRelease(
@@ -63,6 +68,17 @@ def visibility_in(spec: ImageSpec, cloud: PublishCloud) -> tuple[Visibility, fro
     visibility = cloud.visibility or spec.publish.visibility
     shares = spec.publish.share if visibility is Visibility.shared else ()
     return visibility, frozenset(shares)
+
+
+def _require_drivers(spec: ImageSpec, manifest: Manifest) -> None:
+    if not any(virtual_hardware.CLOUD_KERNEL in kernel for kernel in manifest.kernels):
+        return
+    for name in virtual_hardware.without_driver(spec.publish.properties):
+        raise PublishError(
+            f"{name}: {spec.publish.properties[name]} has no driver in {manifest.build_id}, which is for "
+            "virtual hardware",
+            hint="write hardware: any in the spec and build again, or change publish.properties",
+        )
 
 
 def _standard(spec: ImageSpec) -> dict[str, str]:

@@ -15,9 +15,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from goldsmith.core import paths
-from goldsmith.spec import host_ports
+from goldsmith.spec import host_ports, virtual_hardware
 from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.fields import reference
+from goldsmith.spec.model import Hardware
 from goldsmith.spec.problem import Problem
 from goldsmith.spec.secret_words import LOGIN_IN_URL, WORD
 
@@ -193,6 +194,14 @@ def _publish(document: YamlDocument) -> Iterator[Problem]:
             yield document.problem((*at, "canary"), "a canary server needs a flavor", "add the key 'flavor'")
         if cloud.get("name") in names[:index]:
             yield document.problem((*at, "name"), f"the cloud {names[index]} is listed twice", "remove one")
+    if (
+        document.get(str, "distribution") == "debian"
+        and document.data.get("hardware", Hardware.virtual) == Hardware.virtual
+    ):
+        properties = document.get(dict, "publish", "properties")
+        for name in virtual_hardware.without_driver(properties):
+            message = f"{name}: {properties[name]} has no driver in an image for virtual hardware"
+            yield document.problem(("publish", "properties", name), message, "write hardware: any")
     if document.get(list, "publish", "share") and document.get(str, "publish", "visibility") != "shared":
         message = "publish.share needs an image whose visibility is shared"
         yield document.problem(("publish", "share"), message, "set publish.visibility to shared")

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from goldsmith.errors import PublishError
 from goldsmith.image import finished_build
 from goldsmith.publish import desired, release
 from goldsmith.spec.model import Distribution, ImageSpec, PublishCloud, PublishSpec
@@ -51,3 +54,25 @@ def test_the_desired_release_follows_from_spec_cloud_and_build(build: Path) -> N
         "hw_disk_bus": "scsi", "img_signature": "c2ln",
     }  # fmt: skip
     assert found.members == frozenset()  # it is private
+
+
+@pytest.mark.parametrize(
+    ("kernel", "model", "boots"),
+    [
+        ("6.12.117+deb13-cloud-amd64", "e1000", False),
+        ("6.12.117+deb13-cloud-amd64", "virtio", True),
+        ("6.12.117+deb13-amd64", "e1000", True),
+    ],
+)
+def test_an_image_is_not_published_for_devices_that_it_has_no_driver_for(
+    build: Path, kernel: str, model: str, boots: bool
+) -> None:
+    """Its spec may have changed since."""
+    read = finished_build.read(build)
+    read = dataclasses.replace(read, manifest=dataclasses.replace(read.manifest, kernels=(kernel,)))
+    spec_ = spec(properties={"hw_vif_model": model})
+    line, disk = desired.line_of(spec_), finished_build.disk(read, "qcow2")
+
+    refused = contextlib.nullcontext() if boots else pytest.raises(PublishError, match="e1000 has no")
+    with refused:
+        desired.release(spec_, line, PublishCloud(name="prod"), read, disk)

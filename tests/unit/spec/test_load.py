@@ -389,6 +389,8 @@ def test_broken_yaml_is_reported_with_its_line(checkout: Path) -> None:
          "(set publish.visibility to shared)"),
         ("publish: {properties: {goldsmith_x: a}}", "5: publish.properties must be a name of a-z, 0-9 and "
          "_:.-, and none of ours, goldsmith_*, got 'goldsmith_x'"),
+        ("publish: {properties: {hw_vif_model: E1000}}", "5: hw_vif_model: E1000 has no driver in an image "
+         "for virtual hardware (write hardware: any)"),
         ("publish: {alias: 'a b'}", "5: publish.alias must be letters, digits, dots, - and _, got 'a b'"),
         ("publish: {keep: -1}", "5: publish.keep must be at least 0, got -1"),
         ("mirror: 'http://me:pw@mirror'",
