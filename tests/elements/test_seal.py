@@ -33,6 +33,7 @@ def root(tmp_path: Path, fake: Callable[..., Path]) -> Path:
     fake("sudo", 'exec "$@"')
     fake("chroot", f'exec sh "{CHROOT}" "$@"')
     root = tmp_path / "target root"
+    (root / "usr").mkdir(parents=True)
     for name in (
         *LEFT,
         *KEPT,
@@ -83,6 +84,16 @@ def test_names_are_resolved_by_the_resolver_of_the_guest(root: Path) -> None:
     seal(root)
 
     assert str((root / "etc/resolv.conf").readlink()) == "../run/systemd/resolve/stub-resolv.conf"
+
+
+def test_a_first_boot_has_nothing_to_update_after_the_packages_scripts(root: Path) -> None:
+    """What systemd compares (systemd.unit(5), ConditionNeedsUpdate=)."""
+    os.utime(root / "usr", (1_700_000_000, 1_700_000_000))
+
+    seal(root)
+
+    times = {name: (root / name).stat().st_mtime for name in ("etc/.updated", "var/.updated")}
+    assert set(times.values()) == {1_700_000_000}
 
 
 def test_without_a_mirror_cloud_init_writes_the_sources(root: Path) -> None:
