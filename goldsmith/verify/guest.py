@@ -57,6 +57,7 @@ class Machine:
         memory_mib: int,
         cpus: int,
         served_port: int | None = None,
+        devices: qemu.Devices | None = None,
     ) -> None:
         self._scratch, self._user = scratch, user
         self._key = scratch / "id"
@@ -64,6 +65,7 @@ class Machine:
         self._plan = qemu.VmPlan(
             disk=scratch / "overlay.qcow2", seed=scratch / "seed.iso", console=scratch / "console.log",
             accelerator=args, memory_mib=memory_mib, cpus=cpus, served_port=served_port,
+            devices=devices or qemu.Devices(),
         )  # fmt: skip
         qemu_img.create_overlay(
             image.absolute(), self._plan.disk, format_=mount.format_of(image), grow_mib=GROW_MIB

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import re
 import socket
@@ -37,6 +38,24 @@ _FATAL = re.compile(
 _STALE_BREAKPOINT = re.compile(r"^\S*\s*\[[^\]]*\] (?:Oops: )?int3: 0000 \[#\d+\]", re.MULTILINE)
 
 
+class Bus(enum.StrEnum):
+    """What a VM's disks are connected by."""
+
+    virtio_blk = "virtio-blk"
+    virtio_scsi = "virtio-scsi"
+    sata = enum.auto()
+    nvme = enum.auto()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Devices:
+    """The machine (of qemu-system-x86_64 -machine help), the disks' bus and the model of network cards."""
+
+    machine: str = "pc"
+    disks: Bus = Bus.virtio_blk
+    cards: str = "virtio-net-pci"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VmPlan:
     """The parts of a VM. QEMU writes to the disk, so it should be an overlay."""
@@ -49,6 +68,7 @@ class VmPlan:
     cpus: int
     nics: Sequence[Nic] = GUEST
     served_port: int | None = None  # of the guest, to be reached from this host besides that of SSH
+    devices: Devices = Devices()
 
 
 def plan(vm: VmPlan, *, port: int, served_at: int | None = None) -> tuple[str, ...]:
@@ -68,20 +88,36 @@ def plan(vm: VmPlan, *, port: int, served_at: int | None = None) -> tuple[str, .
         for word in (
             "-netdev", f"user,id=net{number},restrict=on{forward if number == 0 else ''}",
             # no option ROM: the firmware would wait for a key press at each card
-            "-device", f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile=",
+            "-device", f"{vm.devices.cards},netdev=net{number},mac={nic.mac},romfile=",
         )
     ]  # fmt: skip
     return (
         "qemu-system-x86_64", "-nodefaults", "-no-user-config",
         # off: firmware and boot loader write to the serial console, where _FATAL looks for their errors
-        "-machine", "pc,graphics=off", *vm.accelerator, "-no-reboot",
+        "-machine", f"{vm.devices.machine},graphics=off", *vm.accelerator, "-no-reboot",
         "-m", str(vm.memory_mib), "-smp", str(vm.cpus),
-        "-drive", f"file={_escape(vm.disk)},if=virtio,format=qcow2,discard=unmap",
-        "-drive", f"file={_escape(vm.seed)},if=virtio,format=raw,readonly=on",
-        *cards, "-device", "virtio-rng-pci",
+        "-drive", f"file={_escape(vm.disk)},if=none,id=disk0,format=qcow2,discard=unmap",
+        "-drive", f"file={_escape(vm.seed)},if=none,id=disk1,format=raw,readonly=on",
+        *_disks(vm.devices.disks), *cards, "-device", "virtio-rng-pci",
         "-display", "none", "-chardev", f"file,id=console,path={_escape(vm.console)},append=on",
         "-serial", "chardev:console",
     )  # fmt: skip
+
+
+def _disks(bus: Bus) -> tuple[str, ...]:
+    """The devices of the drives disk0, which the machine boots from, and disk1, the config drive."""
+    match bus:
+        case Bus.virtio_blk:
+            found: tuple[str, ...] = ("virtio-blk-pci,drive=disk0", "virtio-blk-pci,drive=disk1")
+        case Bus.virtio_scsi:
+            found = ("virtio-scsi-pci", "scsi-hd,drive=disk0", "scsi-hd,drive=disk1")
+        case Bus.sata:
+            found = ("ahci,id=sata", "ide-hd,drive=disk0,bus=sata.0", "ide-cd,drive=disk1,bus=sata.1")
+        case Bus.nvme:  # it takes no drive that is read-only
+            found = ("ahci,id=sata", "nvme,drive=disk0,serial=0", "ide-cd,drive=disk1,bus=sata.0")
+    boot = "drive=disk0"
+    words = (word.replace(boot, f"{boot},bootindex=0") for word in found)
+    return tuple(each for word in words for each in ("-device", word))
 
 
 def _forward(port: int, guest_port: int) -> str:

@@ -95,8 +95,8 @@ def test_commas_in_paths_are_escaped_and_the_config_drive_is_read_only(
 ) -> None:
     drives = [word for word in qemu.plan(vm, port=2222) if word.startswith("file=")]
 
-    assert drives[0].startswith(f"file={tmp_path}/a,,b.qcow2,if=virtio,format=qcow2")
-    assert drives[1].endswith("seed.iso,if=virtio,format=raw,readonly=on")
+    assert drives[0].startswith(f"file={tmp_path}/a,,b.qcow2,if=none,id=disk0,format=qcow2")
+    assert drives[1].endswith("seed.iso,if=none,id=disk1,format=raw,readonly=on")
 
 
 def test_the_config_drive_describes_the_cards_of_the_vm(vm: qemu.VmPlan) -> None:
@@ -245,3 +245,22 @@ def test_three_ports_are_tried(vm: qemu.VmPlan, tmp_path: Path, fake: Callable[.
         pass
 
     assert len(calls.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("bus", "words"),
+    [
+        (qemu.Bus.virtio_blk, ["virtio-blk-pci,drive=disk0,bootindex=0", "virtio-blk-pci,drive=disk1"]),
+        (qemu.Bus.virtio_scsi, ["virtio-scsi-pci", "scsi-hd,drive=disk0,bootindex=0"]),
+        (qemu.Bus.sata, ["ahci,id=sata", "ide-cd,drive=disk1,bus=sata.1"]),
+        (qemu.Bus.nvme, ["nvme,drive=disk0,bootindex=0,serial=0", "ide-cd,drive=disk1,bus=sata.0"]),
+    ],
+)
+def test_disks_and_cards_are_as_asked_for(vm: qemu.VmPlan, bus: qemu.Bus, words: list[str]) -> None:
+    devices = qemu.Devices(machine="q35", disks=bus, cards="e1000")
+
+    argv = qemu.plan(dataclasses.replace(vm, devices=devices), port=2222)
+
+    assert "q35,graphics=off" in argv
+    assert set(words) <= set(argv)
+    assert len([word for word in argv if word.startswith("e1000,netdev=")]) == len(vm.nics)
