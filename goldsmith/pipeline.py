@@ -10,11 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from goldsmith.apt import mirror, proxy
 from goldsmith.apt.indexes import IndexState
-from goldsmith.apt.mirror import Mirrors
-from goldsmith.apt.netns import ProxySocket
-from goldsmith.build import checks, resume, unchanged, values
+from goldsmith.build import checks, image_stage, resume, unchanged, values
 from goldsmith.build.values import STAGES, BuildContext, BuildResult, Ingredients, Options
 from goldsmith.changes import red_build
 from goldsmith.containers import bundler, images_lock, policy
@@ -25,13 +22,10 @@ from goldsmith.image import (
     base_image,
     build_info,
     checkout,
-    dib,
     dib_plan,
     disk,
     element_hashes,
     manifest,
-    packages,
-    prepare,
 )
 from goldsmith.image.disk import Disk
 from goldsmith.image.manifest import Manifest
@@ -135,9 +129,8 @@ def _unchanged(build: Path, spec: ImageSpec, options: Options) -> BuildResult:
 
 def _make(context: BuildContext, given: Ingredients) -> Manifest:
     """Run the stages image and artifact, which put the disk image into the build folder."""
-    with cache.recorded() as used, context.timings.stage("image"):
-        index = _of_image(context.spec, given.states)
-        image = _image_or_reason(context, given.binary, given.bundle, index)
+    with context.timings.stage("image"):
+        image, used = image_stage.image(context, given)
     made_of = BuildInputs.of(before=given.used, image=used, parts=given.parts)
     made_of.write(context.folder / build_inputs.FILE)
     with context.timings.stage("artifact"):
@@ -244,11 +237,6 @@ def _kubelet(context: BuildContext, locked: Lock | None) -> KubeletBinary | None
     )  # fmt: skip
 
 
-def _of_image(spec: ImageSpec, states: Mapping[str, IndexState]) -> IndexState | None:
-    """The package index of the disk image; None where packages are not Debian's."""
-    return states[spec.release] if spec.distribution is Distribution.debian else None
-
-
 def _bundle(context: BuildContext, states: Mapping[str, IndexState]) -> Bundle | None:
     spec = context.spec
     if not spec.containers:
@@ -261,60 +249,6 @@ def _bundle(context: BuildContext, states: Mapping[str, IndexState]) -> Bundle |
     )  # fmt: skip
     shutil.copy(bundle.lock_path, context.folder / images_lock.FILE)
     return bundle
-
-
-def _image_or_reason(
-    context: BuildContext, binary: KubeletBinary | None, bundle: Bundle | None, index: IndexState | None
-) -> Path:
-    """The disk image; if that fails, no list of packages is there, and the indexes are compared."""
-    try:
-        return _image(context, binary, bundle, index)
-    except GoldsmithError:
-        red_build.note_packages(context.loaded, context.folder, index)
-        raise
-
-
-def _image(
-    context: BuildContext, binary: KubeletBinary | None, bundle: Bundle | None, index: IndexState | None
-) -> Path:
-    base = context.spec.base_image
-    with _packages(context, index) as (mirrors, proxy_socket):
-        made = prepare.make(
-            context.loaded, context.run.folder, binary=binary, bundle=bundle, identity=context.identity,
-            base_image=None if base is None else base_image.fetch(base, log_path=context.log),
-            pod_schema=_pod_schema(context.spec), mirrors=mirrors,
-            epoch=None if index is None else index.epoch,
-            pinned_index=index is not None and index.pinned,
-        )  # fmt: skip
-        image = dib.build(made, log_path=context.log, proxy_socket=proxy_socket)
-    shutil.copy(context.run.folder / "identity" / packages.FILE, context.folder / packages.FILE)
-    return image
-
-
-@contextlib.contextmanager
-def _packages(
-    context: BuildContext, index: IndexState | None
-) -> Iterator[tuple[Mirrors | None, ProxySocket | None]]:
-    """Serve Debian packages from index, cache and mirrors while the block lasts.
-
-    A locked build reaches them through a proxy socket and has no other network.
-    """
-    spec, locked = context.spec, context.options.locked
-    if index is None:
-        if locked:
-            progress.note(f"--locked cuts off the network for debian only; this is {spec.distribution}")
-        yield None, None
-        return
-    found = mirror.find(spec.mirror, needed=not index.pinned)
-    path = context.run.folder / "proxy" if locked else None
-    with proxy.serve(found, index, spec.arch.value, proxy_socket=path) as address:
-        mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
-        port = int(address.rpartition(":")[2])
-        yield mirrors, None if path is None else ProxySocket(path=path, port=port)
-
-
-def _pod_schema(spec: ImageSpec) -> Path | None:
-    return kubelet.pod_schema(spec.kubelet) if spec.kubelet and prepare.knows_pods(spec) else None
 
 
 def _lock(context: BuildContext, given: Ingredients) -> None:

@@ -59,6 +59,7 @@ class Inputs:
     pinned_index: bool = False  # a lock names the package index, which may have expired
     blkpg: bool = False  # partitions through BLKPG instead of device-mapper
     tmpfs: bool = False  # build in memory
+    root_layer: bool = False  # the root alone, raw: what is embedded and said about it comes later
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +76,8 @@ class DibPlan:
 
 def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
     """The call that builds the disk image of a spec."""
-    image = inputs.scratch / f"{spec.name}-{spec.arch}.qcow2"
+    format_ = "raw" if inputs.root_layer else "qcow2"
+    image = inputs.scratch / f"{spec.name}-{spec.arch}.{format_}"
     block_device = inputs.scratch / "block-device.yaml"
     env = {
         **_DEFAULTS,
@@ -91,8 +93,9 @@ def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
         env["DIB_IMAGE_SIZE"] = f"{spec.disk.size_mib / 1024:g}"  # GiB
     return DibPlan(
         argv=(
-            "disk-image-create", "-n", "-a", spec.arch.value, "-t", "qcow2", "-o", str(image),
-            *_compression(spec.disk.compression), *(("--no-tmpfs",) if not inputs.tmpfs else ()),
+            "disk-image-create", "-n", "-a", spec.arch.value, "-t", format_, "-o", str(image),
+            *(() if inputs.root_layer else _compression(spec.disk.compression)),
+            *(("--no-tmpfs",) if not inputs.tmpfs else ()),
             *(("-p", ",".join(spec.packages)) if spec.packages else ()), *elements(spec),
         ),
         env=MappingProxyType(env),
@@ -182,14 +185,16 @@ def _content_env(spec: ImageSpec, inputs: Inputs) -> dict[str, str]:
             env["DIB_KUBELET_PACKAGE"] = kubelet_package(spec)
         elif inputs.kubelet is not None:
             env["DIB_KUBELET_BINARY"] = str(inputs.kubelet)
-    if inputs.bundle is not None and inputs.lock is not None:
+    if inputs.root_layer:
+        env["DIB_EMBED_LATER"] = "1"
+    elif inputs.bundle is not None and inputs.lock is not None:
         env["DIB_EMBED_BUNDLE"] = str(inputs.bundle)
         env["DIB_EMBED_LOCK"] = str(inputs.lock)
         env["DIB_EMBED_STRATEGY"] = spec.embed.value
     if spec.heat_agent is not None:
         env["DIB_HEAT_HOOKS"] = " ".join(spec.heat_agent.hooks)
         env["DIB_HEAT_POLLING_INTERVAL"] = str(spec.heat_agent.polling_interval_s)
-        if inputs.pod_schema is not None:
+        if inputs.pod_schema is not None and not inputs.root_layer:
             env["DIB_HEAT_POD_SCHEMA"] = str(inputs.pod_schema)
     return env
 

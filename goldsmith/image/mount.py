@@ -89,7 +89,18 @@ def read_json(root: Path, path: str) -> dict[str, Any] | None:
 
 
 def root_partition(raw: Path, image: Path) -> tuple[int, int]:
-    """Offset and size of the largest partition, in bytes (sfdisk(8), --json)."""
+    """Offset and size of the largest partition, in bytes."""
+    largest = _largest_partition(raw, image)
+    return int(largest["start"]) * _SECTOR, int(largest["size"]) * _SECTOR
+
+
+def number_of_root(raw: Path) -> int:
+    """The number of the largest partition, from 1 on."""
+    return int(str(_largest_partition(raw, raw)["node"]).removeprefix(str(raw)))
+
+
+def _largest_partition(raw: Path, image: Path) -> Mapping[str, Any]:
+    """As sfdisk(8) describes it with --json."""
     try:
         table = json.loads(proc.capture(["sfdisk", "--json", raw]))["partitiontable"]
     except CommandError as e:
@@ -97,4 +108,5 @@ def root_partition(raw: Path, image: Path) -> tuple[int, int]:
     largest = max(table.get("partitions", []), key=lambda p: int(p["size"]), default=None)
     if largest is None:
         raise VerificationError(f"the partition table of {image.name} is empty")
-    return int(largest["start"]) * _SECTOR, int(largest["size"]) * _SECTOR
+    found: Mapping[str, Any] = largest
+    return found

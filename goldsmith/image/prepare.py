@@ -38,12 +38,15 @@ def make(
     mirrors: Mirrors | None = None,
     epoch: int | None = None,
     pinned_index: bool = False,
+    root_uuid: str = "",
+    root_layer: bool = False,
 ) -> dib_plan.DibPlan:
     """The call of the image stage on this host. Writes elements and identity to scratch.
 
     mirrors: where Debian's packages come from; default: the mirrors of the host.
     epoch: time stamp for files in the image, in seconds since 1970; default: the current time.
-    pinned_index: the package index is that of a lock, and may have expired.
+    pinned_index: the package index is that of a lock, and may have expired. root_uuid: of the root file
+    system; default: by the spec. root_layer: the plan of the root alone.
     """
     spec = loaded.spec
     who = identity or Identity(
@@ -58,7 +61,7 @@ def make(
         lock=None if bundle is None else bundle.lock_path,
         kubelet=None if binary is None else binary.path,
         pod_schema=pod_schema, base_image=base_image, epoch=epoch, pinned_index=pinned_index,
-        root_uuid=str(uuid.uuid5(_SPACE, loaded.sha256)),
+        root_uuid=root_uuid or str(uuid.uuid5(_SPACE, loaded.sha256)), root_layer=root_layer,
         blkpg=partitions.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
         **_mirrors(spec, mirrors),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.core import proc, progress
+from goldsmith.spec.model import Compression
 
 _TIMEOUT_S = 1800  # to read or write a whole disk image
 _DONE = re.compile(r"\((\d+\.\d+)/100%\)")
@@ -26,6 +27,16 @@ def convert(image: Path, target: Path, to: str, *, format_: str | None = None) -
     """Convert image to the format `to`. format_: format of image, if known. Raises CommandError."""
     known = () if format_ is None else ("-f", format_)
     _shown(f"convert {image.name} to {to}", "convert", *known, "-O", to, image, target)
+
+
+def make_qcow2(raw: Path, target: Path, compression: Compression) -> None:
+    """Convert a raw image to a qcow2 with that compression. Raises CommandError."""
+    options = {
+        Compression.zstd: ("-c", "-o", "compression_type=zstd"),
+        Compression.zlib: ("-c",),
+        Compression.none: (),
+    }[compression]
+    _shown(f"convert {raw.name} to qcow2", "convert", *options, "-f", "raw", "-O", "qcow2", raw, target)
 
 
 def require_identical(one: Path, its_format: str, other: Path, others_format: str) -> None:

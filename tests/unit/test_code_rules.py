@@ -20,7 +20,7 @@ from tests.support.syntax import dotted
 pytestmark = syntax.ONE_PROCESS
 
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 40
-MOST_MODULES_OF_A_ROOM, MOST_FOLDERS, MOST_FILES = 18, 17, 4
+MOST_MODULES_OF_A_ROOM, MOST_FOLDERS, MOST_FILES = 18, 18, 4
 LONG_FUNCTIONS: dict[str, str] = {}  # with the reason
 
 

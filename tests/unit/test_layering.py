@@ -28,8 +28,8 @@ pytestmark = syntax.ONE_PROCESS
 # Rooms and top-level modules, the lowest layer first. A layer imports only from earlier ones in this list;
 # rooms of the same layer never import each other.
 LAYERS = (
-    {"errors"}, {"core"}, {"spec", "apt"}, {"host"}, {"kubernetes", "containers"}, {"image"}, {"scan"},
-    {"verify", "provenance"}, {"changes"}, {"publish", "devcloud"}, {"heat"}, {"clean"}, {"build"},
+    {"errors"}, {"core"}, {"spec", "apt"}, {"host"}, {"kubernetes", "containers"}, {"image"}, {"layers"},
+    {"scan"}, {"verify", "provenance"}, {"changes"}, {"publish", "devcloud"}, {"heat"}, {"clean"}, {"build"},
     {"pipeline"}, {"cli"}, {"tasks"},
 )  # fmt: skip
 

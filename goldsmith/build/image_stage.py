@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage image: the disk image of a spec by layers, or in one go where that is not possible."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from goldsmith.apt import mirror, proxy
+from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.mirror import Mirrors
+from goldsmith.apt.netns import ProxySocket
+from goldsmith.build.values import BuildContext, Ingredients
+from goldsmith.changes import red_build
+from goldsmith.core import cache, progress
+from goldsmith.errors import GoldsmithError
+from goldsmith.image import base_image, dib, packages, prepare
+from goldsmith.image.dib_plan import DibPlan
+from goldsmith.kubernetes import kubelet
+from goldsmith.layers import assembly, root, split
+from goldsmith.layers.root import Made
+from goldsmith.spec.model import Distribution, ImageSpec
+
+_ROOT = "root"  # folder of a root's build, in the run's
+
+
+def image(context: BuildContext, given: Ingredients) -> tuple[Path, frozenset[tuple[str, str]]]:
+    """The disk image, and the entries of the cache (kind, key) that it is made of.
+
+    If it cannot be made, no list of packages is there, and the indexes are compared.
+    """
+    index = _index_of(context.spec, given)
+    try:
+        with cache.recorded() as used:
+            found, of_root = _image(context, given, index)
+    except GoldsmithError:
+        red_build.note_packages(context.loaded, context.folder, index)
+        raise
+    shutil.copy(context.run.folder / "identity" / packages.FILE, context.folder / packages.FILE)
+    return found, frozenset(used) | of_root
+
+
+def _image(
+    context: BuildContext, given: Ingredients, index: IndexState | None
+) -> tuple[Path, frozenset[tuple[str, str]]]:
+    reason = split.why_not(context.loaded)
+    if reason or index is None:
+        progress.note(reason)
+        with _packages(context, index) as (mirrors, proxy_socket):
+            plan = _plan(context, given, index, context.run.folder, mirrors)
+            return dib.build(plan, log_path=context.log, proxy_socket=proxy_socket), frozenset()
+    layer = _root(context, given, index)
+    plan = _plan(context, given, index, context.run.folder, None)
+    parts = assembly.Parts(
+        plan=plan, elements=context.run.folder / "elements", identity=context.run.folder / "identity",
+        bundle=given.bundle, pod_schema=_pod_schema(context.spec),
+    )  # fmt: skip
+    made = assembly.assemble(context.spec, layer, parts, context.run.folder, log_path=context.log)
+    return made, layer.used
+
+
+def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.RootLayer:
+    key = root.key_of(context.loaded, index, given.binary)
+    folder = context.run.folder / _ROOT
+
+    def build() -> Made:
+        folder.mkdir()
+        with progress.step("build the root"), _packages(context, index) as (mirrors, proxy_socket):
+            plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(key))
+            disk = dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
+        return Made(disk=disk, packages=folder / "identity" / packages.FILE, log=context.log)
+
+    layer = root.obtain(key, build, again=context.options.refresh)
+    if layer.reused:
+        progress.note("the root is in the cache: nothing that it is made of has changed")
+    return layer
+
+
+def _plan(
+    context: BuildContext,
+    given: Ingredients,
+    index: IndexState | None,
+    folder: Path,
+    mirrors: Mirrors | None,
+    *,
+    uuid: str = "",
+) -> DibPlan:
+    """The call of diskimage-builder in folder. uuid: of the root file system, for the root alone."""
+    base = context.spec.base_image
+    return prepare.make(
+        context.loaded, folder, binary=given.binary, bundle=given.bundle, identity=context.identity,
+        base_image=None if base is None else base_image.fetch(base, log_path=context.log),
+        pod_schema=_pod_schema(context.spec), mirrors=mirrors,
+        epoch=None if index is None else index.epoch,
+        pinned_index=index is not None and index.pinned, root_uuid=uuid, root_layer=bool(uuid),
+    )  # fmt: skip
+
+
+def _index_of(spec: ImageSpec, given: Ingredients) -> IndexState | None:
+    """The package index of the disk image; None where packages are not Debian's."""
+    return given.states[spec.release] if spec.distribution is Distribution.debian else None
+
+
+@contextlib.contextmanager
+def _packages(
+    context: BuildContext, index: IndexState | None
+) -> Iterator[tuple[Mirrors | None, ProxySocket | None]]:
+    """Serve Debian packages from index, cache and mirrors while the block lasts.
+
+    A locked build reaches them through a proxy socket and has no other network.
+    """
+    spec, locked = context.spec, context.options.locked
+    if index is None:
+        if locked:
+            progress.note(f"--locked cuts off the network for debian only; this is {spec.distribution}")
+        yield None, None
+        return
+    found = mirror.find(spec.mirror, needed=not index.pinned)
+    path = context.run.folder / "proxy" if locked else None
+    with proxy.serve(found, index, spec.arch.value, proxy_socket=path) as address:
+        mirrors = Mirrors(debian=f"{address}/debian", security=f"{address}/security")
+        port = int(address.rpartition(":")[2])
+        yield mirrors, None if path is None else ProxySocket(path=path, port=port)
+
+
+def _pod_schema(spec: ImageSpec) -> Path | None:
+    return kubelet.pod_schema(spec.kubelet) if spec.kubelet and prepare.knows_pods(spec) else None

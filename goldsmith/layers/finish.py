@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""As root, in namespaces of its own: mount a copy of a root, run late hooks in it and on it, unmount it.
+
+`python -m goldsmith.layers.finish REQUEST`, a JSON file of assembly.py. What is mounted here ends with us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldsmith.core import proc
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_HOOKS = "tmp/in_target.d"  # as diskimage-builder calls it
+_TIMEOUT_S = 3600
+
+
+def main(request: str) -> None:
+    """Do what the request says. Raises CommandError."""
+    asked: dict[str, Any] = json.loads(Path(request).read_text())
+    target = Path(asked["target"])
+    with _mounted_disk(asked, target):
+        if asked["inside"]:
+            with _mounted_kernel(target), _mounted_hooks(Path(asked["hooks"]), target):
+                _run(["chroot", target, f"/{_HOOKS}/{asked['inside']}"], {"PATH": _PATH, **asked["env"]})
+        for hook in asked["outside"]:
+            _run([hook], {**os.environ, **asked["env"], "TARGET_ROOT": str(target)})
+        _run(["fstrim", target], dict(os.environ))
+
+
+@contextlib.contextmanager
+def _mounted_disk(asked: dict[str, Any], target: Path) -> Iterator[None]:
+    options = f"loop,offset={asked['start']},sizelimit={asked['size']}"
+    with _mounted(["-t", "ext4", "-o", options, asked["disk"]], target):
+        device = proc.capture(["findmnt", "--noheadings", "--output", "SOURCE", target]).strip()
+        proc.capture(["resize2fs", device], timeout_s=_TIMEOUT_S)  # online, to the size of the partition
+        yield
+
+
+@contextlib.contextmanager
+def _mounted_kernel(target: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as mounts:
+        mounts.enter_context(_mounted(["-t", "proc", "proc"], target / "proc"))
+        mounts.enter_context(_mounted(["-t", "sysfs", "sysfs"], target / "sys"))
+        mounts.enter_context(_mounted(["--rbind", "/dev"], target / "dev"))
+        yield
+
+
+@contextlib.contextmanager
+def _mounted_hooks(hooks: Path, target: Path) -> Iterator[None]:
+    folder = target / _HOOKS
+    folder.mkdir()
+    with _mounted(["--bind", "-o", "ro", hooks], folder):
+        yield
+    folder.rmdir()
+
+
+@contextlib.contextmanager
+def _mounted(words: Sequence[proc.Arg], place: Path) -> Iterator[None]:
+    proc.capture(["mount", *words, place])
+    try:
+        yield
+    finally:
+        proc.capture(["umount", "--recursive", place])
+
+
+def _run(argv: list[proc.Arg], env: dict[str, str]) -> None:
+    """Run a hook; its output is ours, so it goes to the build's log."""
+    status = proc.interactive(argv, env=env)
+    if status:
+        raise SystemExit(f"{argv[-1]} failed with exit status {status}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

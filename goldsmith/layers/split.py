@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an image can be made by layers, or has to be made in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from goldsmith.core import paths
+from goldsmith.image import dib_plan, element_hashes
+from goldsmith.spec.checks import dib_elements
+from goldsmith.spec.load import LoadedSpec
+from goldsmith.spec.model import Distribution
+
+MARK = "element-root-only"  # in an element: none of its hooks looks at what is embedded
+_LATE = ("post-install.d", "post-root.d", "pre-finalise.d", "finalise.d", "cleanup.d")
+
+
+def why_not(loaded: LoadedSpec) -> str:
+    """Why the image of a spec is made in one go; empty if it is made by layers."""
+    if loaded.spec.distribution is not Distribution.debian:
+        return f"{loaded.spec.name} is built in one go: its distribution is {loaded.spec.distribution}"
+    hook = next(_late_hooks(loaded), None)
+    if hook is None:
+        return ""
+    return (
+        f"{loaded.spec.name} is built in one go: the hook {hook} may look at what is embedded "
+        f"(if it does not, add a file {MARK} to its element)"
+    )
+
+
+def _late_hooks(loaded: LoadedSpec) -> Iterator[str]:
+    """Hooks of the user's elements that run when containers are embedded, or later."""
+    ours = (paths.shipped("elements"), dib_elements())
+    for name, folder in element_hashes.folders(dib_plan.elements(loaded.spec), loaded.elements).items():
+        if _is_in(folder, ours) or (folder / MARK).exists():
+            continue
+        for phase in _LATE:
+            yield from (f"{name}/{phase}/{hook.name}" for hook in sorted((folder / phase).glob("[!.]*")))
+
+
+def _is_in(folder: Path, places: tuple[Path, ...]) -> bool:
+    return any(folder.resolve().parent == place.resolve() for place in places)
