@@ -53,7 +53,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "publish: kill -9 publications; publish-names: publish while clients look images up; "
         "shapes: build specs of other shapes; docs: run what the documents tell; "
         "upstream: others' tests against our hooks, others' programs against signatures and bills; "
-        "rebuild: build the default image twice from the same inputs and compare; "
+        "rebuild: build the default image in one go and by layers from the same inputs, and compare; "
         "offline: build the default image from its lock without network",
         "times": "number of trials", "seed": "seed of the random choices",
         "report": "file for the JSON report; an interrupted run resumes from it",

@@ -121,6 +121,17 @@ def clean_cache(*, older_than_days: float | None = None) -> Cleaned:
     return done
 
 
+def keep_newest(kind: str, count: int) -> None:
+    """Remove the entries of a kind that were not used for longest, except count, and those in use."""
+    entries = [entry for entry in _entries("[!.]*") if entry.parent.name == kind]
+    for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime)[: len(entries) - count]:
+        with (
+            contextlib.suppress(BlockingIOError),
+            locks.locked(entry.with_name(f".{entry.name}.lock")),
+        ):
+            removal.remove_tree(entry)
+
+
 def clean_unfinished_entries() -> Cleaned:
     """Remove unfinished entries whose lock nobody holds; end interrupted replacements.
 

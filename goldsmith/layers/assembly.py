@@ -15,17 +15,16 @@ from goldsmith.core import isolation, proc, progress
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.image import dib, mount, packages, qemu_img
 from goldsmith.image.dib_plan import DibPlan
-from goldsmith.layers.root import RootLayer
+from goldsmith.layers.root import EMBED, RootLayer
 from goldsmith.spec.model import Embed, ImageSpec, PartitionTable
 
 _MIB = 1 << 20
 _SPARE = 0.6  # of the disk is used at most, as by diskimage-builder
-_EMBED = "heat-config-kubelet"
 _OUTSIDE = (
     "goldsmith-identity/cleanup.d/80-goldsmith-identity",
     "goldsmith-seal/cleanup.d/90-goldsmith-seal",
 )
-_MOUNT_BASE = "root"
+_MOUNT_POINT = "assembly"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +67,7 @@ def _grow(spec: ImageSpec, raw: Path, bundle: Bundle | None, log_path: Path) -> 
 
 def _finish(spec: ImageSpec, raw: Path, parts: Parts, scratch: Path, log_path: Path) -> None:
     start, size = mount.root_partition(raw, raw)
-    hooks, target = scratch / "late-hooks", scratch / _MOUNT_BASE
+    hooks, target = scratch / "late-hooks", scratch / _MOUNT_POINT
     target.mkdir()
     inside = ""
     if spec.containers:
@@ -100,11 +99,11 @@ def _variables(env: Mapping[str, str]) -> dict[str, str]:
 def _embedding(parts: Parts, hooks: Path) -> str:
     """Lay out what the element's hook finds beside it, as diskimage-builder does; the hook's path in it."""
     assert parts.bundle is not None
-    shutil.copytree(parts.elements / _EMBED, hooks, symlinks=True)
+    shutil.copytree(parts.elements / EMBED, hooks, symlinks=True)
     embed = hooks / "embed"
     embed.mkdir()
     proc.capture(["cp", "--reflink=auto", parts.bundle.path, embed / "bundle.tar"])
     shutil.copy(parts.bundle.lock_path, embed / "images.lock.json")
     if parts.pod_schema is not None:
         shutil.copy(parts.pod_schema, embed / "pod-schema.json")
-    return f"post-install.d/60-{_EMBED}"
+    return f"post-install.d/60-{EMBED}"

@@ -28,7 +28,9 @@ def main(request: str) -> None:
     with _mounted_disk(asked, target):
         if asked["inside"]:
             with _mounted_kernel(target), _mounted_hooks(Path(asked["hooks"]), target):
-                _run(["chroot", target, f"/{_HOOKS}/{asked['inside']}"], {"PATH": _PATH, **asked["env"]})
+                values = {"PATH": _PATH, **asked["env"]}
+                inside = ["env", "-i", *(f"{name}={value}" for name, value in values.items())]
+                _run(["chroot", target, *inside, f"/{_HOOKS}/{asked['inside']}"], dict(os.environ))
         for hook in asked["outside"]:
             _run([hook], {**os.environ, **asked["env"], "TARGET_ROOT": str(target)})
         _run(["fstrim", target], dict(os.environ))
@@ -36,11 +38,19 @@ def main(request: str) -> None:
 
 @contextlib.contextmanager
 def _mounted_disk(asked: dict[str, Any], target: Path) -> Iterator[None]:
-    options = f"loop,offset={asked['start']},sizelimit={asked['size']}"
-    with _mounted(["-t", "ext4", "-o", options, asked["disk"]], target):
-        device = proc.capture(["findmnt", "--noheadings", "--output", "SOURCE", target]).strip()
-        proc.capture(["resize2fs", device], timeout_s=_TIMEOUT_S)  # online, to the size of the partition
+    where = ("--offset", str(asked["start"]), "--sizelimit", str(asked["size"]))
+    device = proc.capture(["losetup", "--find", "--show", *where, asked["disk"]]).strip()
+    try:
+        # 1: it corrected something, such as the time of the last check
+        proc.capture(["sh", "-c", 'e2fsck -fp "$1" || [ $? = 1 ]', "-", device], timeout_s=_TIMEOUT_S)
+        proc.capture(["resize2fs", device], timeout_s=_TIMEOUT_S)  # to the size of the partition
+        proc.capture(["mount", "-t", "ext4", device, target])
+    finally:
+        proc.capture(["losetup", "--detach", device])  # which a mounted one does when it is unmounted
+    try:
         yield
+    finally:
+        proc.capture(["umount", target])
 
 
 @contextlib.contextmanager

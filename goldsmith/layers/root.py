@@ -23,9 +23,18 @@ from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import PublishSpec, VerifySpec
 
 KIND = "root"
+EMBED = "heat-config-kubelet"  # the element that embeds containers
+_EMBEDS = (
+    "README",
+    "embed-files/",
+    "extra-data.d/",
+    "hook-files/",
+    "post-install.d/",
+)  # what it does that with
+_KEPT = 4
 _FORMAT = 1  # raise it when the same inputs give another layer
 _DISK, _USED, _LOG = "root.raw", "used.json", "build.log"
-_CODE = ("apt", "core", "image", "layers")  # rooms whose code makes a root
+_CODE = "image"  # the room whose code makes a root
 _SPACE = uuid.UUID("8c1f0d4e-6a52-5b0b-9a63-0f7b8d0b5a11")  # namespace of the UUIDs of root file systems
 
 
@@ -76,6 +85,8 @@ def obtain(key: str, build: Callable[[], Made], *, again: bool) -> RootLayer:
         files.write_json(folder / _USED, sorted(used))
 
     entry = cache.cached(KIND, key, fill, again=again)
+    if fresh:
+        cache.keep_newest(KIND, _KEPT)  # they are large, and a new index makes new ones
     listed = json.loads((entry / _USED).read_text())
     return RootLayer(
         disk=entry / _DISK, packages=entry / packages.FILE, log=entry / _LOG,
@@ -85,15 +96,23 @@ def obtain(key: str, build: Callable[[], Made], *, again: bool) -> RootLayer:
 
 def _inputs(loaded: LoadedSpec, index: IndexState, binary: KubeletBinary | None) -> Mapping[str, object]:
     plan = _plan(loaded, has_kubelet=binary is not None)
-    elements = element_hashes.hashes(dib_plan.elements(loaded.spec), loaded.elements)
+    elements = element_hashes.files(dib_plan.elements(loaded.spec), loaded.elements)
     rooms = Path(goldsmith.__file__).parent
     return {
         "format": _FORMAT, "argv": plan.argv, "env": dict(plan.env), "disk": plan.block_device,
-        "elements": elements, "kubelet": None if binary is None else binary.sha256,
-        "index": dict(index.releases), "epoch": index.epoch, "partitions": partitions.partition_mapper(),
+        "elements": {name: _hash_in_root(name, tree) for name, tree in elements.items()},
+        "kubelet": None if binary is None else binary.sha256,
+        "index": {path: hashlib.sha256(text).hexdigest() for path, text in index.releases.items()},
+        "epoch": index.epoch, "partitions": partitions.partition_mapper(),
         "environment": files.sha256_of(paths.shipped("requirements.lock")), "python": sys.version,
-        "code": {room: element_hashes.sha256_of_tree(element_hashes.tree(rooms / room)) for room in _CODE},
+        "code": element_hashes.sha256_of_tree(element_hashes.tree(rooms / _CODE)),
     }  # fmt: skip
+
+
+def _hash_in_root(name: str, tree: element_hashes.Tree) -> str:
+    """The hash of an element's files, without those that are used only when containers are embedded."""
+    used = {path: file for path, file in tree.items() if name != EMBED or not path.startswith(_EMBEDS)}
+    return element_hashes.sha256_of_tree(used)
 
 
 def _plan(loaded: LoadedSpec, *, has_kubelet: bool) -> dib_plan.DibPlan:

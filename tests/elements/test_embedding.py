@@ -34,7 +34,7 @@ def run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     words = [os.fspath(word) for word in argv]
     return subprocess.run(
         words,
-        env={**os.environ, "DIB_HEAT_HOOKS": "", "DIB_HEAT_POD_SCHEMA": "", **env},
+        env={**os.environ, "DIB_EMBED_LATER": "0", "DIB_HEAT_HOOKS": "", "DIB_HEAT_POD_SCHEMA": "", **env},
         capture_output=True,
         text=True,
         check=False,
@@ -77,10 +77,14 @@ def test_images_are_imported_and_each_name_is_pinned(
         "--namespace k8s.io images remove --sync a.b/tool:1",
         "--namespace k8s.io images label a.b/app:1 io.cri-containerd.pinned=pinned",
         "--namespace k8s.io images label a.b/app@sha256:11 io.cri-containerd.pinned=pinned",
+        "--namespace k8s.io images tag --force a.b/app:1 goldsmith.local/imported:now",
+        "--namespace k8s.io images remove --sync goldsmith.local/imported:now",
         "--namespace moby images import --no-unpack /bundle.tar",
         "--namespace moby images list",
         "--namespace moby images remove --sync a.b/app:1 a.b/app@sha256:11",
         "--namespace moby images label a.b/tool:1 io.cri-containerd.pinned=pinned",
+        "--namespace moby images tag --force a.b/tool:1 goldsmith.local/imported:now",
+        "--namespace moby images remove --sync goldsmith.local/imported:now",
     ]
 
 
@@ -107,7 +111,7 @@ def test_where_no_image_is_for_docker_its_namespace_is_left_alone(
 
     assert done.returncode == 0, done.stderr
     assert "moby" not in calls.read_text()
-    assert "remove" not in calls.read_text()
+    assert "remove --sync a.b" not in calls.read_text()
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,18 @@ def test_a_bundle_is_taken_along_with_its_lock_or_not_at_all(tmp_path: Path, mis
     assert (tmp_path / "hooks/embed/bundle.tar").read_text() == "DIB_EMBED_BUNDLE"
     assert refused.returncode == 1
     assert f"{missing} must name a file" in refused.stderr
+
+
+def test_a_root_without_its_containers_takes_nothing_along(
+    tmp_path: Path, element: Callable[[str], Path]
+) -> None:
+    """goldsmith.layers embeds them later."""
+    taken = run("bash", ELEMENT / "extra-data.d/60-heat-config-kubelet", DIB_EMBED_LATER="1")
+    folder = element("heat-config-kubelet")
+    embedded = run("bash", folder / "post-install.d/60-heat-config-kubelet", DIB_EMBED_LATER="1")
+
+    assert (taken.returncode, embedded.returncode) == (0, 0), (taken.stderr, embedded.stderr)
+    assert not (tmp_path / "root/usr/lib/goldsmith").exists()
 
 
 @pytest.fixture

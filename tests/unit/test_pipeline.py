@@ -15,8 +15,8 @@ import yaml
 
 from goldsmith import pipeline
 from goldsmith.apt.indexes import IndexState
-from goldsmith.build import resume, values
-from goldsmith.build.values import BuildContext, Options
+from goldsmith.build import image_stage, resume, values
+from goldsmith.build.values import BuildContext, Ingredients, Options
 from goldsmith.containers import bundler
 from goldsmith.containers.policy import Policy
 from goldsmith.core import build_folders, paths
@@ -316,12 +316,16 @@ def test_a_red_build_says_what_differs_from_the_latest_green_one(
     def fail(*_words: object) -> None:
         raise BuildError("no image")
 
-    monkeypatch.setattr(pipeline, "_image", fail)
+    monkeypatch.setattr(image_stage, "_image", fail)
     monkeypatch.setattr("goldsmith.changes.red_build.note_packages", lambda *words: asked.append(words[2]))
     index = IndexState(releases={})
+    given = Ingredients(
+        binary=None, states={context.spec.release: index}, bundle=None, locked=None, checkout={}, parts={},
+        used=set(),
+    )  # fmt: skip
 
     with pytest.raises(BuildError, match="no image"), pipeline._compared_if_red(context):
-        pipeline._image_or_reason(context, None, None, index)
+        image_stage.image(context, given)
 
     said = capsys.readouterr().err
     assert f"build, after {green.name}" in said

@@ -331,3 +331,16 @@ def test_every_kind_of_entries_is_known() -> None:
 
     assert len(kinds) > 10
     assert {kind for kind in kinds if kind not in cache.KINDS and kind != "disk-"} == set()
+
+
+def test_of_a_kind_the_entries_used_last_stay() -> None:
+    entries = [cache.cached("root", name, filler()) for name in "abcd"]
+    other = cache.cached("kind", "old", filler())
+    for age, entry in enumerate((*reversed(entries), other)):
+        os.utime(entry, (1_000_000 - age, 1_000_000 - age))
+    cache.cached("root", "a", filler())  # used again
+
+    cache.keep_newest("root", 2)
+
+    assert [entry.name for entry in entries if entry.exists()] == ["a", "d"]
+    assert other.exists()
