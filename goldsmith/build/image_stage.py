@@ -93,8 +93,7 @@ def _plan(
         context.loaded, folder, binary=given.binary, bundle=given.bundle, identity=context.identity,
         base_image=None if base is None else base_image.fetch(base, log_path=context.log),
         pod_schema=_pod_schema(context.spec), mirrors=mirrors,
-        epoch=None if index is None else index.epoch,
-        pinned_index=index is not None and index.pinned, root_uuid=uuid, root_layer=bool(uuid),
+        index=index, root_uuid=uuid, root_layer=bool(uuid),
     )  # fmt: skip
 
 

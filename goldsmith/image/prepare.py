@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.apt import mirror
+from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.containers.bundler import Bundle
 from goldsmith.host import partitions, preflight
@@ -36,17 +37,15 @@ def make(
     base_image: Path | None = None,
     pod_schema: Path | None = None,
     mirrors: Mirrors | None = None,
-    epoch: int | None = None,
-    pinned_index: bool = False,
+    index: IndexState | None = None,
     root_uuid: str = "",
     root_layer: bool = False,
 ) -> dib_plan.DibPlan:
     """The call of the image stage on this host. Writes elements and identity to scratch.
 
     mirrors: where Debian's packages come from; default: the mirrors of the host.
-    epoch: time stamp for files in the image, in seconds since 1970; default: the current time.
-    pinned_index: the package index is that of a lock, and may have expired. root_uuid: of the root file
-    system; default: by the spec. root_layer: the plan of the root alone.
+    index: of its packages; its date is the time stamp of files in the image, by default the current time.
+    root_uuid: of the root file system; default: by the spec. root_layer: the plan of the root alone.
     """
     spec = loaded.spec
     who = identity or Identity(
@@ -60,7 +59,8 @@ def make(
         bundle=None if bundle is None else bundle.path,
         lock=None if bundle is None else bundle.lock_path,
         kubelet=None if binary is None else binary.path,
-        pod_schema=pod_schema, base_image=base_image, epoch=epoch, pinned_index=pinned_index,
+        pod_schema=pod_schema, base_image=base_image, epoch=None if index is None else index.epoch,
+        pinned_index=index is not None and index.pinned,
         root_uuid=root_uuid or str(uuid.uuid5(_SPACE, loaded.sha256)), root_layer=root_layer,
         blkpg=partitions.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
         **_mirrors(spec, mirrors),

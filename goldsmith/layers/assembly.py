@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +85,15 @@ def _finish(spec: ImageSpec, raw: Path, parts: Parts, scratch: Path, log_path: P
     try:
         proc.run(argv, log_path=log_path, env=dib.environment(parts.plan))
     except CommandError as e:
-        tail = "".join(f"\n  | {line}" for line in e.tail)
+        tail = "".join(f"\n  | {line}" for line in _said(e.tail))
         raise BuildError(f"cannot embed the containers in a copy of the root{tail}", hint=e.hint) from e
+
+
+def _said(tail: Sequence[str]) -> list[str]:
+    """The last lines of the hooks and of the error, without where in goldsmith that was raised."""
+    lines = list(tail)
+    traceback = next((at for at, line in enumerate(lines) if line.startswith("Traceback ")), None)
+    return lines if traceback is None else [*lines[:traceback], lines[-1].removeprefix("goldsmith.errors.")]
 
 
 def _variables(env: Mapping[str, str]) -> dict[str, str]:

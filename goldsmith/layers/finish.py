@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.core import proc
+from goldsmith.errors import BuildError
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HOOKS = "tmp/in_target.d"  # as diskimage-builder calls it
@@ -22,7 +23,7 @@ _TIMEOUT_S = 3600
 
 
 def main(request: str) -> None:
-    """Do what the request says. Raises CommandError."""
+    """Do what the request says. Raises BuildError for a hook that fails, and CommandError."""
     asked: dict[str, Any] = json.loads(Path(request).read_text())
     target = Path(asked["target"])
     with _mounted_disk(asked, target):
@@ -84,7 +85,7 @@ def _run(argv: list[proc.Arg], env: dict[str, str]) -> None:
     """Run a hook; its output is ours, so it goes to the build's log."""
     status = proc.interactive(argv, env=env)
     if status:
-        raise SystemExit(f"{argv[-1]} failed with exit status {status}")
+        raise BuildError(f"{argv[-1]} failed with exit status {status}")
 
 
 if __name__ == "__main__":

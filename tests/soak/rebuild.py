@@ -108,7 +108,7 @@ class Rebuild:
         def plan(name: str, *, root_layer: bool = False) -> DibPlan:
             return prepare.make(
                 loaded, _folder(run, name), binary=binary, bundle=bundle, pod_schema=schema,
-                epoch=index.epoch, root_uuid=root.uuid_of(key), root_layer=root_layer,
+                index=index, root_uuid=root.uuid_of(key), root_layer=root_layer,
             )  # fmt: skip
 
         def make_root() -> Made:

@@ -150,17 +150,19 @@ def test_without_containers_nothing_runs_inside(
     assert calls["truncate"].read_text() == ""
 
 
+_FAILING = r"""printf 'no room\nTraceback (most recent call last):\n  File "x"\n'
+echo 'goldsmith.errors.BuildError: 60-x failed with exit status 1'; exit 1"""
+
+
 def test_a_hook_that_fails_is_shown_with_its_last_lines(
     parts: Parts, root: RootLayer, calls: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        isolation, "contained", lambda *_argv, **_options: ("sh", "-c", "echo no room; exit 1")
-    )
+    monkeypatch.setattr(isolation, "contained", lambda *_argv, **_options: ("sh", "-c", _FAILING))
 
     with pytest.raises(BuildError, match="cannot embed the containers in a copy of the root") as e:
         assemble(SPEC, root, parts, tmp_path)
 
-    assert "| no room" in str(e.value)
+    assert str(e.value).splitlines()[1:] == ["  | no room", "  | BuildError: 60-x failed with exit status 1"]
 
 
 def test_the_plan_of_a_root_has_no_containers_and_is_raw() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.errors import CommandError
+from goldsmith.errors import BuildError, CommandError
 from goldsmith.layers import finish
 
 PROGRAMS = ("mount", "umount", "e2fsck", "resize2fs", "chroot", "fstrim", "80-identity", "90-seal")
@@ -80,7 +80,7 @@ def test_a_hook_that_fails_ends_it_and_everything_is_given_back(
     (tmp_path / "fakes/chroot").unlink()
     fake("chroot", "exit 3")
 
-    with pytest.raises(SystemExit, match=r"post-install\.d/60-x failed with exit status 3"):
+    with pytest.raises(BuildError, match=r"post-install\.d/60-x failed with exit status 3"):
         finish.main(request(tmp_path, inside="post-install.d/60-x"))
 
     calls = order.read_text().splitlines()
