@@ -85,7 +85,7 @@ def _run(argv: list[proc.Arg], env: dict[str, str]) -> None:
     """Run a hook; its output is ours, so it goes to the build's log."""
     status = proc.interactive(argv, env=env)
     if status:
-        raise BuildError(f"{argv[-1]} failed with exit status {status}")
+        raise BuildError(f"{argv[-1]} failed with exit status {status}", hint="see what it said before")
 
 
 if __name__ == "__main__":
