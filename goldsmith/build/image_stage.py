@@ -75,6 +75,10 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.
     layer = root.obtain(key, build, again=context.options.refresh)
     if layer.reused:
         progress.note("the root is in the cache: nothing that it is made of has changed")
+        with context.log.open("ab") as log, layer.log.open("rb") as before:
+            log.write(b"The root comes from the cache. This is the log of its build:\n")
+            shutil.copyfileobj(before, log)
+            log.write(b"The log of this build goes on.\n")
     return layer
 
 
