@@ -16,10 +16,11 @@ from goldsmith.build.values import BuildContext, Ingredients
 from goldsmith.changes import red_build
 from goldsmith.core import cache, progress
 from goldsmith.errors import GoldsmithError
+from goldsmith.host import partitions
 from goldsmith.image import base_image, dib, packages, prepare
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.kubernetes import kubelet
-from goldsmith.layers import assembly, root, split
+from goldsmith.layers import assembly, forecast, root, split
 from goldsmith.layers.root import Made
 from goldsmith.spec.model import Distribution, ImageSpec
 
@@ -62,17 +63,20 @@ def _image(
 
 
 def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.RootLayer:
-    key = root.key_of(context.loaded, index, given.binary)
+    parts = root.parts_of(
+        context.loaded, index=index, binary=given.binary, mapper=partitions.partition_mapper()
+    )
     folder = context.run.folder / _ROOT
 
     def build() -> Made:
         folder.mkdir()
+        progress.note(forecast.of_root(parts) or "the root is made anew: it was broken, or for --refresh")
         with progress.step("build the root"), _packages(context, index) as (mirrors, proxy_socket):
-            plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(key))
+            plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(parts))
             disk = dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
         return Made(disk=disk, packages=folder / "identity" / packages.FILE, log=context.log)
 
-    layer = root.obtain(key, build, again=context.options.refresh)
+    layer = root.obtain(parts, build, again=context.options.refresh)
     if layer.reused:
         progress.note("the root is in the cache: nothing that it is made of has changed")
         with context.log.open("ab") as log, layer.log.open("rb") as before:

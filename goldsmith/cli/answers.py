@@ -55,14 +55,17 @@ class PlanAnswer(Document):
     image: Annotated[PlannedImage, about("The call of diskimage-builder.")]
     formats: Annotated[tuple[str, ...], about("Formats of the disk image.")]
     verify: Annotated[PlannedVerification, about("How the image would be verified.")]
+    root: Annotated[
+        str, about("Whether its root file system comes from the cache, or why it would be made anew.")
+    ] = ""
 
     @classmethod
-    def of(cls, loaded: LoadedSpec, plan: DibPlan, *, pods_checked_by: str) -> PlanAnswer:
-        """The plan of a spec. pods_checked_by: the answer of pod_check.check()."""
+    def of(cls, loaded: LoadedSpec, plan: DibPlan, *, pods_checked_by: str, root: str = "") -> PlanAnswer:
+        """The plan of a spec. pods_checked_by: of pod_check.check(). root: of layers.forecast.of_spec()."""
         spec = loaded.spec
         kubelet = spec.kubelet
         return cls(
-            name=spec.name, spec_sha256=loaded.sha256,
+            name=spec.name, spec_sha256=loaded.sha256, root=root,
             kubelet=None if kubelet is None else f"{kubelet.version} from {kubelet.source}",
             containers=tuple(
                 {"ref": c.ref, "from": c.build or c.registry or "engine", "into": c.into.value}

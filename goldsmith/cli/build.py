@@ -107,6 +107,7 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
     from goldsmith.containers import bundler
     from goldsmith.image import prepare
     from goldsmith.kubernetes import kubelet, pod_check
+    from goldsmith.layers import forecast
 
     with common.reported(as_json=json):
         loaded, dib_plan = prepare.plan(name, common.variables(var or ()))
@@ -114,7 +115,8 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
         kubelet_spec = loaded.spec.kubelet
         pod_schema = None if kubelet_spec is None else kubelet.cached_pod_schema(kubelet_spec)
         checked_by = pod_check.check(loaded, pod_schema)
-        answer = PlanAnswer.of(loaded, dib_plan, pods_checked_by=checked_by)
+        root = forecast.of_spec(loaded)
+        answer = PlanAnswer.of(loaded, dib_plan, pods_checked_by=checked_by, root=root)
         if json:
             common.print_document(answer)
         else:

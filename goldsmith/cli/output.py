@@ -69,6 +69,7 @@ def plan_as_text(plan: PlanAnswer) -> str:
     lines += [f"embed       {plan.embed}"]
     lines += [f"image env   {name}={value}" for name, value in sorted(plan.image.env.items())]
     lines += [f"image call  {shlex.join(plan.image.argv)}"]
+    lines += [f"image root  {plan.root}"] if plan.root else []
     lines += [f"image disk  {line}" for line in plan.image.block_device.splitlines()]
     lines += [f"formats     {' '.join(plan.formats)}"]
     lines += [f"verify      pods {' '.join(plan.verify.pods) or '(none)'}"]

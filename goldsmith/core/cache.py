@@ -121,10 +121,15 @@ def clean_cache(*, older_than_days: float | None = None) -> Cleaned:
     return done
 
 
+def entries(kind: str) -> list[Path]:
+    """The entries of a kind. Their files are not compared with their hashes."""
+    return [entry for entry in _entries("[!.]*") if entry.parent.name == kind]
+
+
 def keep_newest(kind: str, count: int) -> None:
     """Remove the entries of a kind that were not used for longest, except count, and those in use."""
-    entries = [entry for entry in _entries("[!.]*") if entry.parent.name == kind]
-    for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime)[: len(entries) - count]:
+    found = entries(kind)
+    for entry in sorted(found, key=lambda entry: entry.stat().st_mtime)[: len(found) - count]:
         with (
             contextlib.suppress(BlockingIOError),
             locks.locked(entry.with_name(f".{entry.name}.lock")),

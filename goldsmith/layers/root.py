@@ -16,7 +16,6 @@ from pathlib import Path
 import goldsmith
 from goldsmith.apt.indexes import IndexState
 from goldsmith.core import cache, files, paths
-from goldsmith.host import partitions
 from goldsmith.image import dib_plan, element_hashes, packages
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.spec.load import LoadedSpec
@@ -24,17 +23,12 @@ from goldsmith.spec.model import PublishSpec, VerifySpec
 
 KIND = "root"
 EMBED = "heat-config-kubelet"  # the element that embeds containers
-_EMBEDS = (
-    "README",
-    "embed-files/",
-    "extra-data.d/",
-    "hook-files/",
-    "post-install.d/",
-)  # what it does that with
+_EMBEDS = ("README", "embed-files/", "extra-data.d/", "hook-files/", "post-install.d/")  # its part in that
 _KEPT = 4
-_FORMAT = 1  # raise it when the same inputs give another layer
-_DISK, _USED, _LOG = "root.raw", "used.json", "build.log"
+_FORMAT = 1  # raise it when the same parts give another root
+_DISK, _USED, _PARTS, _LOG = "root.raw", "used.json", "parts.json", "build.log"
 _CODE = "image"  # the room whose code makes a root
+_LATER = {"the package index", "the kubelet", "how this host partitions"}  # a plan does not know them
 _SPACE = uuid.UUID("8c1f0d4e-6a52-5b0b-9a63-0f7b8d0b5a11")  # namespace of the UUIDs of root file systems
 
 
@@ -61,18 +55,52 @@ class Made:
     log: Path
 
 
-def key_of(loaded: LoadedSpec, index: IndexState, binary: KubeletBinary | None) -> str:
-    """The key of a spec's root, over all its inputs: two specs that differ in what is embedded share it."""
-    return hashlib.sha256(json.dumps(_inputs(loaded, index, binary), sort_keys=True).encode()).hexdigest()
+def parts_of(
+    loaded: LoadedSpec,
+    *,
+    index: IndexState | None = None,
+    binary: KubeletBinary | None = None,
+    mapper: str | None = None,
+) -> dict[str, str]:
+    """What a spec's root is made of: the words for a part -> what it is, or its hash.
+
+    index, binary, mapper (of host.partitions): None where they are not known yet; these parts are left out.
+    """
+    plan = _plan(loaded)
+    environment = files.sha256_of(paths.shipped("requirements.lock"))
+    code = element_hashes.tree(Path(goldsmith.__file__).parent / _CODE)
+    found = {
+        "its format": str(_FORMAT),
+        "packages and elements": " ".join(plan.argv),
+        "the plan of the disk": plan.block_device,
+        "the Python environment": f"{environment} {sys.version}",
+        "goldsmith's image stage": element_hashes.sha256_of_tree(code),
+        **{f"variable {name}": value for name, value in plan.env.items()},
+        **_files_of_elements(loaded),
+    }
+    if loaded.spec.kubelet is None:
+        found["the kubelet"] = ""
+    elif binary is not None:
+        found["the kubelet"] = str(binary.sha256)
+    if mapper is not None:
+        found["how this host partitions"] = mapper
+    if index is not None:
+        found["the package index"] = hashlib.sha256(repr(sorted(index.releases.items())).encode()).hexdigest()
+    return found
 
 
-def uuid_of(key: str) -> str:
-    """The UUID of the root file system with that key."""
-    return str(uuid.uuid5(_SPACE, key))
+def key_of(parts: Mapping[str, str]) -> str:
+    """The key of a root, over all its parts: two specs that differ in what is embedded share it."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def obtain(key: str, build: Callable[[], Made], *, again: bool) -> RootLayer:
-    """The root with that key, which build() makes if the cache lacks it; again: in any case."""
+def uuid_of(parts: Mapping[str, str]) -> str:
+    """The UUID of the root file system of these parts."""
+    return str(uuid.uuid5(_SPACE, key_of(parts)))
+
+
+def obtain(parts: Mapping[str, str], build: Callable[[], Made], *, again: bool) -> RootLayer:
+    """The root of these parts, which build() makes if the cache lacks it; again: in any case."""
     fresh = []
 
     def fill(folder: Path) -> None:
@@ -83,8 +111,9 @@ def obtain(key: str, build: Callable[[], Made], *, again: bool) -> RootLayer:
         shutil.copy(made.packages, folder / packages.FILE)
         shutil.copy(made.log, folder / _LOG)
         files.write_json(folder / _USED, sorted(used))
+        files.write_json(folder / _PARTS, dict(parts))
 
-    entry = cache.cached(KIND, key, fill, again=again)
+    entry = cache.cached(KIND, key_of(parts), fill, again=again)
     if fresh:
         cache.keep_newest(KIND, _KEPT)  # they are large, and a new index makes new ones
     listed = json.loads((entry / _USED).read_text())
@@ -94,28 +123,36 @@ def obtain(key: str, build: Callable[[], Made], *, again: bool) -> RootLayer:
     )  # fmt: skip
 
 
-def _inputs(loaded: LoadedSpec, index: IndexState, binary: KubeletBinary | None) -> Mapping[str, object]:
-    plan = _plan(loaded, has_kubelet=binary is not None)
+def changed(parts: Mapping[str, str]) -> list[str] | None:
+    """The parts in which the nearest root of the cache differs; None where there is no root at all.
+
+    Parts that parts lacks because a plan does not know them are not compared.
+    """
+    nearest: list[str] | None = None
+    for entry in cache.entries(KIND):
+        try:
+            before: dict[str, str] = json.loads((entry / _PARTS).read_text())
+        except (OSError, ValueError):  # it is being replaced, or broken
+            continue
+        names = {**before, **parts}.keys() - (_LATER - parts.keys())
+        differing = sorted(name for name in names if before.get(name) != parts.get(name))
+        if nearest is None or len(differing) < len(nearest):
+            nearest = differing
+    return nearest
+
+
+def _files_of_elements(loaded: LoadedSpec) -> dict[str, str]:
+    """The files of all elements, without those that are used only when containers are embedded."""
     elements = element_hashes.files(dib_plan.elements(loaded.spec), loaded.elements)
-    rooms = Path(goldsmith.__file__).parent
     return {
-        "format": _FORMAT, "argv": plan.argv, "env": dict(plan.env), "disk": plan.block_device,
-        "elements": {name: _hash_in_root(name, tree) for name, tree in elements.items()},
-        "kubelet": None if binary is None else binary.sha256,
-        "index": {path: hashlib.sha256(text).hexdigest() for path, text in index.releases.items()},
-        "epoch": index.epoch, "partitions": partitions.partition_mapper(),
-        "environment": files.sha256_of(paths.shipped("requirements.lock")), "python": sys.version,
-        "code": element_hashes.sha256_of_tree(element_hashes.tree(rooms / _CODE)),
-    }  # fmt: skip
+        f"element {name}: {path}": f"{file.sha256} {file.executable}"
+        for name, tree in elements.items()
+        for path, file in tree.items()
+        if name != EMBED or not path.startswith(_EMBEDS)
+    }
 
 
-def _hash_in_root(name: str, tree: element_hashes.Tree) -> str:
-    """The hash of an element's files, without those that are used only when containers are embedded."""
-    used = {path: file for path, file in tree.items() if name != EMBED or not path.startswith(_EMBEDS)}
-    return element_hashes.sha256_of_tree(used)
-
-
-def _plan(loaded: LoadedSpec, *, has_kubelet: bool) -> dib_plan.DibPlan:
+def _plan(loaded: LoadedSpec) -> dib_plan.DibPlan:
     """The plan of the root, without paths of this host, and without the spec's name."""
     here = Path("SCRATCH")
     spec = dataclasses.replace(loaded.spec, name=KIND, verify=VerifySpec(), publish=PublishSpec())
@@ -123,7 +160,7 @@ def _plan(loaded: LoadedSpec, *, has_kubelet: bool) -> dib_plan.DibPlan:
         spec,
         dib_plan.Inputs(
             elements=here, identity=here, scratch=here, root_layer=True,
-            kubelet=here if has_kubelet else None, debian_mirror="MIRROR",
+            kubelet=None if loaded.spec.kubelet is None else here, debian_mirror="MIRROR",
             debian_security_mirror="MIRROR",
         ),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 from goldsmith.containers import bundler, policy
 from goldsmith.core import privilege, proc, runs
 from goldsmith.core.runs import Run
+from goldsmith.host import partitions
 from goldsmith.image import dib, mount, packages, prepare
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.kubernetes import kubelet
@@ -103,12 +104,14 @@ class Rebuild:
             policy=policy.of_spec(spec),
         )  # fmt: skip
         schema = kubelet.pod_schema(spec.kubelet)
-        key = root.key_of(loaded, index, binary)
+        parts_of_root = root.parts_of(
+            loaded, index=index, binary=binary, mapper=partitions.partition_mapper()
+        )
 
         def plan(name: str, *, root_layer: bool = False) -> DibPlan:
             return prepare.make(
                 loaded, _folder(run, name), binary=binary, bundle=bundle, pod_schema=schema,
-                index=index, root_uuid=root.uuid_of(key), root_layer=root_layer,
+                index=index, root_uuid=root.uuid_of(parts_of_root), root_layer=root_layer,
             )  # fmt: skip
 
         def make_root() -> Made:
@@ -116,7 +119,7 @@ class Rebuild:
             return Made(disk=disk, packages=run.folder / "root/identity" / packages.FILE, log=log)
 
         in_one_go = dib.build(plan("in-one-go"), log_path=log)
-        layer = root.obtain(key, make_root, again=False)
+        layer = root.obtain(parts_of_root, make_root, again=False)
         layered, folder = plan("layered"), run.folder / "layered"
         parts = assembly.Parts(
             plan=layered, elements=folder / "elements", identity=folder / "identity", bundle=bundle,

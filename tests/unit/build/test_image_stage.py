@@ -16,6 +16,7 @@ from goldsmith.build.values import BuildContext, Ingredients, Options
 from goldsmith.containers.policy import Policy
 from goldsmith.core import cache
 from goldsmith.core.runs import Run
+from goldsmith.host import partitions
 from goldsmith.image import dib, dib_plan, packages
 from goldsmith.image.build_info import Identity
 from goldsmith.image.timings import Timings
@@ -62,7 +63,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(image_stage, "_plan", plan)
     monkeypatch.setattr(image_stage, "_packages", served)
     monkeypatch.setattr(image_stage, "_pod_schema", lambda _spec: None)
-    monkeypatch.setattr(root, "key_of", lambda *_words: "key")
+    monkeypatch.setattr(partitions, "partition_mapper", lambda: "blkpg")
+    monkeypatch.setattr(root, "parts_of", lambda *_words, **_known: {"a": "1"})
     monkeypatch.setattr(dib, "build", build)
     monkeypatch.setattr(assembly, "assemble", assemble)
     return found

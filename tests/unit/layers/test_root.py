@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from goldsmith.apt.indexes import IndexState
 from goldsmith.core import cache
-from goldsmith.host import partitions
 from goldsmith.image import packages
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.layers import root
@@ -23,14 +23,18 @@ INDEX = IndexState(releases={"dists/trixie/InRelease": IN_RELEASE})
 KUBELET = KubeletBinary(path=Path("k"), version="1.35.4", source=KubeletSource.go_module, sha256="1")
 
 
-@pytest.fixture(autouse=True)
-def mapper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "partition_mapper", lambda: "blkpg")
+PARTS = {"a": "1", "the package index": "2"}
 
 
-def key(*, index: IndexState = INDEX, binary: KubeletBinary | None = KUBELET, **changes: Any) -> str:
-    spec = dataclasses.replace(LOADED.spec, **changes)
-    return root.key_of(dataclasses.replace(LOADED, spec=spec), index, binary)
+def key(
+    *,
+    index: IndexState = INDEX,
+    binary: KubeletBinary | None = KUBELET,
+    mapper: str = "blkpg",
+    **changes: Any,
+) -> str:
+    loaded = dataclasses.replace(LOADED, spec=dataclasses.replace(LOADED.spec, **changes))
+    return root.key_of(root.parts_of(loaded, index=index, binary=binary, mapper=mapper))
 
 
 def test_specs_that_differ_in_what_is_embedded_or_said_share_a_root() -> None:
@@ -50,6 +54,7 @@ def test_specs_that_differ_in_what_is_embedded_or_said_share_a_root() -> None:
         {"kubelet": None},
         {"index": IndexState(releases={"dists/trixie/InRelease": IN_RELEASE + b"Suite: x\n"})},
         {"binary": dataclasses.replace(KUBELET, sha256="2")},
+        {"mapper": "device-mapper"},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -74,8 +79,8 @@ def test_a_root_is_made_once_and_kept_with_its_packages_and_what_it_used(tmp_pat
             (tmp_path / name).write_text(name)
         return Made(disk=tmp_path / "disk", packages=tmp_path / "packages", log=tmp_path / "log")
 
-    first = root.obtain("key", build, again=False)
-    second = root.obtain("key", build, again=False)
+    first = root.obtain(PARTS, build, again=False)
+    second = root.obtain(PARTS, build, again=False)
 
     assert len(made) == 1
     assert (first.reused, second.reused) == (False, True)
@@ -84,6 +89,31 @@ def test_a_root_is_made_once_and_kept_with_its_packages_and_what_it_used(tmp_pat
     assert second.used == first.used == {("download", "a")}
 
     (second.disk).write_text("another")  # somebody wrote to it
-    root.obtain("key", build, again=False)
-    root.obtain("key", build, again=True)
+    root.obtain(PARTS, build, again=False)
+    root.obtain(PARTS, build, again=True)
     assert len(made) == 3
+
+
+def kept(name: str, parts: str) -> None:
+    """A root in the cache."""
+
+    def make(folder: Path) -> None:
+        (folder / "parts.json").write_text(parts)
+
+    cache.cached(root.KIND, name, make)
+
+
+def test_the_parts_that_changed_are_those_of_the_nearest_root() -> None:
+    assert root.changed(PARTS) is None
+    kept("far", json.dumps({"a": "9", "b": "9"}))
+    kept("near", json.dumps({"a": "1", "the package index": "old"}))
+
+    assert root.changed(PARTS) == ["the package index"]
+    assert root.changed({"a": "1"}) == []  # a plan does not know the index
+    assert root.changed({"a": "2", "the package index": "old"}) == ["a"]
+
+
+def test_a_broken_root_is_none() -> None:
+    kept("broken", "{")
+
+    assert root.changed(PARTS) is None
