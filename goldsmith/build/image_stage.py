@@ -25,6 +25,7 @@ from goldsmith.layers.root import Made
 from goldsmith.spec.model import Distribution, ImageSpec
 
 _ROOT = "root"  # folder of a root's build, in the run's
+_NOT_ASKED = Mirrors(debian="", security="")  # nothing is installed on a root that is there
 
 
 def image(context: BuildContext, given: Ingredients) -> tuple[Path, frozenset[tuple[str, str]]]:
@@ -53,7 +54,7 @@ def _image(
             plan = _plan(context, given, index, context.run.folder, mirrors)
             return dib.build(plan, log_path=context.log, proxy_socket=proxy_socket), frozenset()
     layer = _root(context, given, index)
-    plan = _plan(context, given, index, context.run.folder, None)
+    plan = _plan(context, given, index, context.run.folder, _NOT_ASKED)
     parts = assembly.Parts(
         plan=plan, elements=context.run.folder / "elements", identity=context.run.folder / "identity",
         bundle=given.bundle, pod_schema=_pod_schema(context.spec),

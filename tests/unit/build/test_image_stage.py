@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.mirror import Mirrors
 from goldsmith.build import image_stage
 from goldsmith.build.values import BuildContext, Ingredients, Options
 from goldsmith.containers.policy import Policy
@@ -32,8 +33,9 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     found: list[str] = []
 
     def plan(
-        context: BuildContext, _given: Any, _index: Any, folder: Path, _mirrors: Any, *, uuid: str = ""
+        context: BuildContext, _given: Any, _index: Any, folder: Path, mirrors: Any, *, uuid: str = ""
     ) -> dib_plan.DibPlan:
+        assert mirrors is not None, "the host's mirrors would be asked, which a locked build must not need"
         (folder / "identity").mkdir(exist_ok=True)
         inputs = dib_plan.Inputs(
             elements=folder, identity=folder, scratch=folder, root_uuid=uuid, root_layer=bool(uuid)
@@ -57,8 +59,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return parts.plan.image
 
     @contextlib.contextmanager
-    def served(*_words: object) -> Iterator[tuple[None, None]]:
-        yield None, None
+    def served(*_words: object) -> Iterator[tuple[Mirrors, None]]:
+        yield Mirrors(debian="a", security="b"), None
 
     monkeypatch.setattr(image_stage, "_plan", plan)
     monkeypatch.setattr(image_stage, "_packages", served)
