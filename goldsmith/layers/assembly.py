@@ -19,6 +19,7 @@ from goldsmith.layers.root import EMBED, RootLayer
 from goldsmith.spec.model import Embed, ImageSpec, PartitionTable
 
 _MIB = 1 << 20
+_PACKED = 6  # times as large is a layer unpacked, at most; mostly it is 2 to 4
 _SPARE = 0.6  # of the disk is used at most, as by diskimage-builder
 _OUTSIDE = (
     "goldsmith-identity/cleanup.d/80-goldsmith-identity",
@@ -56,13 +57,19 @@ def _grow(spec: ImageSpec, raw: Path, bundle: Bundle | None, log_path: Path) -> 
     """Make the disk and its root larger by what the bundle needs, unless the spec says its size."""
     if bundle is None or spec.disk.size_mib is not None:
         return
-    embedded = bundle.size_bytes * (2 if spec.embed is Embed.unpacked else 1)
+    embedded = bundle.size_bytes + (_unpacked(bundle) if spec.embed is Embed.unpacked else 0)
     more = -(-int(embedded / _SPARE) // _MIB)
     number = mount.number_of_root(raw)
     proc.run(["truncate", "--size", f"+{more}M", raw], log_path=log_path)
     if spec.disk.partition_table is PartitionTable.gpt:  # it has a copy of itself at the end
         proc.run(["sfdisk", "--quiet", "--relocate", "gpt-bak-std", raw], log_path=log_path)
     proc.capture(["sfdisk", "--quiet", "-N", str(number), raw], stdin=b", +\n")
+
+
+def _unpacked(bundle: Bundle) -> int:
+    """Bytes of the files in all layers, at most: of a packed layer only the packed size is known."""
+    layers = {layer.diff_id: layer for image in bundle.images for layer in image.layers}.values()
+    return sum(layer.size * (1 if layer.digest == layer.diff_id else _PACKED) for layer in layers)
 
 
 def _finish(spec: ImageSpec, raw: Path, parts: Parts, scratch: Path, log_path: Path) -> None:

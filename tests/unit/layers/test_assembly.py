@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from goldsmith.containers.bundler import Bundle
+from goldsmith.containers.images_lock import LockedImage, LockedLayer
 from goldsmith.core import isolation
 from goldsmith.errors import BuildError
 from goldsmith.image import dib_plan, packages, prepare, qemu_img
@@ -23,6 +24,16 @@ SPEC = load.load("debian-kubelet").spec
 TABLE = {
     "partitions": [{"node": "{raw}1", "start": 1, "size": 8}, {"node": "{raw}2", "start": 9, "size": 99}]
 }
+
+
+LAYERS = (
+    LockedLayer(digest="sha256:a", size=60 << 20, diff_id="sha256:a"),
+    LockedLayer(digest="sha256:b", size=60 << 20, diff_id="sha256:c"),  # it is packed
+)
+IMAGE = LockedImage(
+    ref="a", names=("a",), digest="d", index_digest=None, config_digest="c", media_type="m", size=1,
+    layers=LAYERS, source="build",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -48,8 +59,8 @@ def parts(tmp_path: Path) -> Parts:
         (tmp_path / name).write_text(name)
     (tmp_path / "identity").mkdir()
     bundle = Bundle(
-        path=tmp_path / "bundle.tar", lock_path=tmp_path / "lock.json", images=(), size_bytes=60 << 20,
-        sha256="2", reused=True,
+        path=tmp_path / "bundle.tar", lock_path=tmp_path / "lock.json", images=(IMAGE,),
+        size_bytes=60 << 20, sha256="2", reused=True,
     )  # fmt: skip
     inputs = dib_plan.Inputs(
         elements=tmp_path / "elements", identity=tmp_path / "identity", scratch=tmp_path,
@@ -108,7 +119,7 @@ def test_the_hooks_that_come_after_the_root_run_on_a_copy(
     assert calls["converted"].read_text() == "zstd"
 
 
-@pytest.mark.parametrize(("embed", "more"), [(Embed.content_store, 100), (Embed.unpacked, 200)])
+@pytest.mark.parametrize(("embed", "more"), [(Embed.content_store, 100), (Embed.unpacked, 800)])
 def test_the_disk_grows_by_what_is_embedded_and_spare_room(
     asked: dict[str, Any], parts: Parts, root: RootLayer, calls: dict[str, Path], tmp_path: Path,
     embed: Embed, more: int,
