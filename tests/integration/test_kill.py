@@ -30,7 +30,8 @@ def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
 @contextlib.contextmanager
 def building(place: TinyPlace, fault: str = "") -> Iterator[Invocation]:
     log = place.root / "victim.log"
-    with invoked(place.environment(), "build-image", SPEC, *faulty(fault), log=log, behind=_HEEDING) as build:
+    words = ("build-image", SPEC, "--force", *faulty(fault))
+    with invoked(place.environment(), *words, log=log, behind=_HEEDING) as build:
         yield build
 
 
