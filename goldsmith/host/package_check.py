@@ -16,7 +16,7 @@ from goldsmith.spec.model import Distribution
 from goldsmith.spec.problem import Problem
 
 _SETS_SOURCES = ("DIB_APT_", "DIB_DEBIAN_", "DIB_DISTRIBUTION_MIRROR")
-_SHIPPED = frozenset(
+SHIPPED = frozenset(
     (
         "docker-engine", "goldsmith-fedora", "goldsmith-guest", "goldsmith-hardware", "goldsmith-identity",
         "goldsmith-seal", "goldsmith-slim", "heat-agent", "heat-config-docker-cmd", "heat-config-kubelet",
@@ -53,6 +53,13 @@ def require(loaded: LoadedSpec) -> None:
         )  # fmt: skip
 
 
+def is_ours(name: str, folder: Path) -> bool:
+    """Whether an element is diskimage-builder's or goldsmith's, not a user's in its place or beside it."""
+    place = folder.resolve().parent
+    shipped = paths.shipped("elements").resolve()  # in a checkout, users' elements lie there, too
+    return place == dib_elements().resolve() or (place == shipped and name in SHIPPED)
+
+
 def _problems(loaded: LoadedSpec, known: frozenset[str]) -> Iterator[Problem]:
     for index, name in enumerate(loaded.spec.packages):
         if name not in known:
@@ -71,15 +78,14 @@ def _adds_sources(loaded: LoadedSpec) -> bool:
 
 def _elements(loaded: LoadedSpec) -> tuple[list[Path], set[str]]:
     """Folders of the user's own elements, and names of the others, with those that they depend on."""
-    shipped = paths.shipped("elements")
     own, others = [], set()
-    queue = [*loaded.spec.elements, *_SHIPPED, *_ALWAYS]
+    queue = [*loaded.spec.elements, *SHIPPED, *_ALWAYS]
     for name in queue:
         there = [folder / name for folder in (*loaded.elements, dib_elements()) if (folder / name).is_dir()]
         if not there:
             continue
         folder = there[0]
-        if folder.parent == dib_elements() or (folder.parent == shipped and name in _SHIPPED):
+        if is_ours(name, folder):
             others.add(name)
         else:
             own.append(folder)

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from goldsmith.core import paths
+from goldsmith.host import package_check
 from goldsmith.image import dib_plan, element_hashes
-from goldsmith.spec.checks import dib_elements
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution
 
@@ -31,13 +29,8 @@ def why_not(loaded: LoadedSpec) -> str:
 
 def _late_hooks(loaded: LoadedSpec) -> Iterator[str]:
     """Hooks of the user's elements that run when containers are embedded, or later."""
-    ours = (paths.shipped("elements"), dib_elements())
     for name, folder in element_hashes.folders(dib_plan.elements(loaded.spec), loaded.elements).items():
-        if _is_in(folder, ours) or (folder / MARK).exists():
+        if package_check.is_ours(name, folder) or (folder / MARK).exists():
             continue
         for phase in _LATE:
             yield from (f"{name}/{phase}/{hook.name}" for hook in sorted((folder / phase).glob("[!.]*")))
-
-
-def _is_in(folder: Path, places: tuple[Path, ...]) -> bool:
-    return any(folder.resolve().parent == place.resolve() for place in places)

@@ -10,9 +10,12 @@ import pytest
 
 from goldsmith.apt import store
 from goldsmith.apt.indexes import IndexState
+from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.host import package_check
+from goldsmith.image import dib_plan, element_hashes
 from goldsmith.spec import load
+from goldsmith.spec.checks import dib_elements
 
 LIST = lzma.compress(
     b"Package: tcpdump\nSection: net\n\nPackage: postfix\nProvides: mail-agent (= 1), smtp\n"
@@ -122,3 +125,21 @@ def test_elements_that_goldsmith_ships_or_that_run_too_late_excuse_nothing(
 
     with pytest.raises(SpecError, match="has no package 'vendor-agent'"):
         check("vendor-agent", elements=elements)
+
+
+def test_what_a_user_puts_beside_our_elements_or_in_their_place_is_the_users(tmp_path: Path) -> None:
+    """The task init puts an element beside ours in a checkout."""
+    shipped = paths.shipped("elements")
+
+    assert package_check.is_ours("kubelet", shipped / "kubelet")
+    assert package_check.is_ours("vm", dib_elements() / "vm")
+    assert not package_check.is_ours("my-image-motd", shipped / "my-image-motd")
+    assert not package_check.is_ours("kubelet", tmp_path / "kubelet")
+
+
+@pytest.mark.parametrize("name", ["debian-kubelet", "debian-heat-full", "fedora-kubelet"])
+def test_the_elements_of_the_shipped_specs_are_known(name: str) -> None:
+    loaded = load.load(name)
+    folders = element_hashes.folders(dib_plan.elements(loaded.spec), loaded.elements)
+
+    assert [each for each, folder in folders.items() if not package_check.is_ours(each, folder)] == []
