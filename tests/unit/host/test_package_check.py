@@ -137,7 +137,7 @@ def test_what_a_user_puts_beside_our_elements_or_in_their_place_is_the_users(tmp
     assert not package_check.is_ours("kubelet", tmp_path / "kubelet")
 
 
-@pytest.mark.parametrize("name", ["debian-kubelet", "debian-heat-full", "fedora-kubelet"])
+@pytest.mark.parametrize("name", ["debian-kubelet", "debian-heat-full"])
 def test_the_elements_of_the_shipped_specs_are_known(name: str) -> None:
     loaded = load.load(name)
     folders = element_hashes.folders(dib_plan.elements(loaded.spec), loaded.elements)
