@@ -12,18 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith.containers import bundler, policy
 from goldsmith.core import privilege, proc, runs
 from goldsmith.core.runs import Run
-from goldsmith.host import partitions
-from goldsmith.image import dib, mount, packages, prepare
-from goldsmith.image.dib_plan import DibPlan
-from goldsmith.kubernetes import kubelet
-from goldsmith.layers import assembly, root
-from goldsmith.layers.root import Made
-from goldsmith.provenance import spec_lock
-from goldsmith.spec import load
+from goldsmith.image import mount
 from goldsmith.spec.model import ContainerSpec, Embed, ImageSpec
+from tests.support.layered_images import Images
 
 SPEC = "debian-kubelet"
 _COMPARE_S = 600
@@ -73,7 +66,9 @@ class Rebuild:
         """Make both images with one of CHANGES and compare their root file systems."""
         change = CHANGES[index % len(CHANGES)]
         with runs.run() as run:
-            first, second, reused = self._both(run, change)
+            images = Images(SPEC, run, change.of)
+            first, layer = images.in_one_go("in-one-go"), images.root("root")
+            second = images.by_layers("layered", layer)
             with (
                 mount.opened(first, format_="qcow2", scratch=_folder(run, "mount-1")) as left,
                 mount.opened(second, format_="qcow2", scratch=_folder(run, "mount-2")) as right,
@@ -82,7 +77,7 @@ class Rebuild:
         may = {path: why for path in found if (why := excepted(path)) is not None}
         return {
             "change": change.name,
-            "root": "from the cache" if reused else "made",
+            "root": "from the cache" if layer.reused else "made",
             "differing": may,
             "problems": [f"{path} differs" for path in found if path not in may],
         }
@@ -90,42 +85,6 @@ class Rebuild:
     def finish(self) -> dict[str, Any]:
         """Nothing to check."""
         return {"problems": []}
-
-    def _both(self, run: Run, change: Change) -> tuple[Path, Path, bool]:
-        """The disk image in one go, that by layers, and whether its root was in the cache."""
-        loaded, log = load.load(SPEC, {}), run.folder / "build.log"
-        spec = change.of(loaded.spec)
-        loaded = replace(loaded, spec=spec)
-        assert spec.kubelet is not None
-        binary = kubelet.obtain(spec.kubelet, spec.arch, run=run, log_path=log)
-        index = spec_lock.index_states(spec, None)[spec.release]
-        bundle = bundler.export(
-            spec.containers, layers=spec.layers, arch=spec.arch, run=run, log_path=log,
-            policy=policy.of_spec(spec),
-        )  # fmt: skip
-        schema = kubelet.pod_schema(spec.kubelet)
-        parts_of_root = root.parts_of(
-            loaded, index=index, binary=binary, mapper=partitions.partition_mapper()
-        )
-
-        def plan(name: str, *, root_layer: bool = False) -> DibPlan:
-            return prepare.make(
-                loaded, _folder(run, name), binary=binary, bundle=bundle, pod_schema=schema,
-                index=index, root_uuid=root.uuid_of(parts_of_root), root_layer=root_layer,
-            )  # fmt: skip
-
-        def make_root() -> Made:
-            disk = dib.build(plan("root", root_layer=True), log_path=log)
-            return Made(disk=disk, packages=run.folder / "root/identity" / packages.FILE, log=log)
-
-        in_one_go = dib.build(plan("in-one-go"), log_path=log)
-        layer = root.obtain(parts_of_root, make_root, again=False)
-        layered, folder = plan("layered"), run.folder / "layered"
-        parts = assembly.Parts(
-            plan=layered, elements=folder / "elements", identity=folder / "identity", bundle=bundle,
-            pod_schema=schema,
-        )  # fmt: skip
-        return in_one_go, assembly.assemble(spec, layer, parts, folder, log_path=log), layer.reused
 
 
 def excepted(path: str) -> str | None:
