@@ -19,6 +19,7 @@ from goldsmith.errors import BuildError
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HOOKS = "tmp/in_target.d"  # as diskimage-builder calls it
+_WITH_DEFAULTS = 'for file in "$1"/*; do . "${file}"; done; exec "$2"'  # as diskimage-builder does
 _TIMEOUT_S = 3600
 
 
@@ -31,9 +32,11 @@ def main(request: str) -> None:
             with _mounted_kernel(target), _mounted_hooks(Path(asked["hooks"]), target):
                 values = {"PATH": _PATH, **asked["env"]}
                 inside = ["env", "-i", *(f"{name}={value}" for name, value in values.items())]
-                _run(["chroot", target, *inside, f"/{_HOOKS}/{asked['inside']}"], dict(os.environ))
-        for hook in asked["outside"]:
-            _run([hook], {**os.environ, **asked["env"], "TARGET_ROOT": str(target)})
+                _run(
+                    ["chroot", target, *inside, *_hook(Path("/", _HOOKS, asked["inside"]))], dict(os.environ)
+                )
+        for path in asked["outside"]:
+            _run(_hook(Path(path)), {**os.environ, **asked["env"], "TARGET_ROOT": str(target)})
         _run(["fstrim", target], dict(os.environ))
 
 
@@ -79,6 +82,11 @@ def _mounted(words: Sequence[proc.Arg], place: Path) -> Iterator[None]:
         yield
     finally:
         proc.capture(["umount", "--recursive", place])
+
+
+def _hook(path: Path) -> list[proc.Arg]:
+    """The call of a hook, ELEMENT/PHASE.d/NAME, with the defaults that its element gives to variables."""
+    return ["bash", "-ec", _WITH_DEFAULTS, "bash", path.parent.parent / "environment.d", path]
 
 
 def _run(argv: list[proc.Arg], env: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.layers import finish
 
-PROGRAMS = ("mount", "umount", "e2fsck", "resize2fs", "chroot", "fstrim", "80-identity", "90-seal")
+PROGRAMS = ("mount", "umount", "e2fsck", "resize2fs", "chroot", "fstrim")
 
 
 @pytest.fixture
@@ -25,12 +25,25 @@ def order(fake: Callable[..., Path], tmp_path: Path) -> Path:
     return calls
 
 
+def hook(tmp_path: Path, name: str) -> str:
+    """A hook that notes what its variables are; its element gives one of them a default."""
+    script = tmp_path / f"element-{name}/cleanup.d" / name
+    script.parent.mkdir(parents=True)
+    script.write_text(f'#!/bin/sh\necho "{name} ${{TARGET_ROOT}} ${{DIB_OWN}}" >> "{tmp_path}/order"\n')
+    script.chmod(0o755)
+    defaults = tmp_path / f"element-{name}/environment.d/50-x.bash"
+    defaults.parent.mkdir()
+    defaults.write_text('export DIB_OWN="${DIB_OWN:-by default}"\n')
+    return str(script)
+
+
 def request(tmp_path: Path, *, inside: str) -> str:
     target = tmp_path / "target"
     (target / "tmp").mkdir(parents=True)
+    outside = [hook(tmp_path, name) for name in ("80-identity", "90-seal")]
     asked = {
         "disk": "raw", "start": 512, "size": 1024, "target": str(target), "hooks": str(tmp_path / "hooks"),
-        "inside": inside, "env": {"DIB_EMBED_STRATEGY": "archive"}, "outside": ["80-identity", "90-seal"],
+        "inside": inside, "env": {"DIB_EMBED_STRATEGY": "archive"}, "outside": outside,
     }  # fmt: skip
     path = tmp_path / "finish.json"
     path.write_text(json.dumps(asked))
@@ -53,14 +66,14 @@ def test_hooks_run_in_order_in_a_disk_that_is_checked_grown_and_given_back(
         "mount -t sysfs sysfs T/sys",
         "mount --rbind /dev T/dev",
         "mount --bind -o ro /hooks T/tmp/in_target.d",
-        f"chroot T env -i PATH={finish._PATH} DIB_EMBED_STRATEGY=archive "
-        "/tmp/in_target.d/post-install.d/60-x",
+        f"chroot T env -i PATH={finish._PATH} DIB_EMBED_STRATEGY=archive bash -ec {finish._WITH_DEFAULTS} "
+        "bash /tmp/in_target.d/environment.d /tmp/in_target.d/post-install.d/60-x",
         "umount --recursive T/tmp/in_target.d",
         "umount --recursive T/dev",
         "umount --recursive T/sys",
         "umount --recursive T/proc",
-        "80-identity ",
-        "90-seal ",
+        "80-identity T by default",
+        "90-seal T by default",
         "fstrim T",
         "umount T",
     ]
