@@ -16,15 +16,17 @@ ELEMENT = project_root() / "elements/heat-config-kubelet"
 LOCK = {
     "images": [
         {"ref": "a.b/app:1", "names": ["a.b/app:1", "a.b/app@sha256:11"], "digest": "sha256:11",
-         "into": "containerd"},
-        {"ref": "a.b/tool:1", "names": ["a.b/tool:1"], "digest": "sha256:22", "into": "docker"},
+         "config_digest": "sha256:c1", "into": "containerd"},
+        {"ref": "a.b/tool:1", "names": ["a.b/tool:1"], "digest": "sha256:22", "config_digest": "sha256:c2",
+         "into": "docker"},
     ]
 }  # fmt: skip
+MANAGED = "io.cri-containerd.image=managed"
 STORED = "\n".join(
-    f"{name} application/vnd.oci.image.manifest.v1+json {digest} 1.0 MiB linux/amd64 -"
+    f"{name} application/vnd.oci.image.manifest.v1+json {digest} 1.0 MiB linux/amd64 {MANAGED}"
     for name, digest in (
         ("REF", "DIGEST"), ("a.b/app:1", "sha256:11"), ("a.b/app@sha256:11", "sha256:11"),
-        ("a.b/tool:1", "sha256:22"),
+        ("a.b/tool:1", "sha256:22"), ("sha256:c2", "sha256:22"),
     )
 )  # fmt: skip
 
@@ -74,17 +76,18 @@ def test_images_are_imported_and_each_name_is_pinned(
         "version",
         "--namespace k8s.io images import --no-unpack /bundle.tar",
         "--namespace k8s.io images list",
-        "--namespace k8s.io images remove --sync a.b/tool:1",
+        "--namespace k8s.io images list",
+        "--namespace k8s.io images remove --sync a.b/tool:1 sha256:c2",
         "--namespace k8s.io images label a.b/app:1 io.cri-containerd.pinned=pinned",
         "--namespace k8s.io images label a.b/app@sha256:11 io.cri-containerd.pinned=pinned",
-        "--namespace k8s.io images tag --force a.b/app:1 goldsmith.local/imported:now",
-        "--namespace k8s.io images remove --sync goldsmith.local/imported:now",
+        "--namespace k8s.io leases create --id goldsmith-import",
+        "--namespace k8s.io leases delete --sync goldsmith-import",
         "--namespace moby images import --no-unpack /bundle.tar",
         "--namespace moby images list",
         "--namespace moby images remove --sync a.b/app:1 a.b/app@sha256:11",
         "--namespace moby images label a.b/tool:1 io.cri-containerd.pinned=pinned",
-        "--namespace moby images tag --force a.b/tool:1 goldsmith.local/imported:now",
-        "--namespace moby images remove --sync goldsmith.local/imported:now",
+        "--namespace moby leases create --id goldsmith-import",
+        "--namespace moby leases delete --sync goldsmith-import",
     ]
 
 
@@ -97,7 +100,29 @@ def test_an_image_that_was_there_before_stays(
     done = run(sys.executable, importer, "/bundle.tar")
 
     assert done.returncode == 0, done.stderr
-    assert "k8s.io images remove --sync a.b/tool:1\n" in calls.read_text()
+    assert "k8s.io images remove --sync a.b/tool:1 sha256:c2\n" in calls.read_text()
+
+
+def test_nothing_is_removed_before_containerd_has_taken_note_of_the_images(
+    importer: Path, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What is removed while its CRI looks at it would come back."""
+    (tmp_path / "stored.late").write_text(STORED)
+    late = f"""
+        'version') ;;
+        *k8s.io*'images list')
+            echo x >> '{tmp_path}/looks'
+            [ "$(wc -l < '{tmp_path}/looks')" -lt 3 ] && sed 's/{MANAGED}/-/' '{tmp_path}/stored.late' ||
+                cat '{tmp_path}/stored.late' ;;"""
+    calls = fake("ctr", f'case "$*" in {late} *list) cat "{tmp_path}/stored.late" ;; esac')
+
+    done = run(sys.executable, importer, "/bundle.tar")
+
+    assert done.returncode == 0, done.stderr
+    lines = calls.read_text().splitlines()
+    assert lines.index("--namespace k8s.io images remove --sync a.b/tool:1 sha256:c2") > [
+        at for at, line in enumerate(lines) if line == "--namespace k8s.io images list"
+    ][2]
 
 
 def test_where_no_image_is_for_docker_its_namespace_is_left_alone(
