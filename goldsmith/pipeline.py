@@ -39,11 +39,12 @@ from goldsmith.provenance.lockfile import Lock
 from goldsmith.scan import sbom, secrets, vulnerabilities
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import Distribution, ImageSpec
+from goldsmith.spec.model import ImageSpec
 from goldsmith.verify import session
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
-_VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml")  # written by verification
+# written by verification, or changed when a build is resumed
+_VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml", build_inputs.FILE)
 
 
 def build(name: str, options: Options) -> BuildResult:
@@ -75,6 +76,7 @@ def _build(loaded: LoadedSpec, options: Options, timings: Timings) -> BuildResul
         )  # fmt: skip
         with _compared_if_red(context):
             if options.start in resume.RESUMABLE:
+                BuildInputs.forget_parts(folder)  # what verifies it now may be other code and other suites
                 return _verify(context, _resumed(context))
             given = _ingredients(context)
             same = _same(context, given)
@@ -106,8 +108,8 @@ def _ingredients(context: BuildContext) -> Ingredients:
 
 
 def _same(context: BuildContext, given: Ingredients) -> Path | None:
-    """The latest verified build, if it has the same inputs; never for packages of an unknown day."""
-    if context.options.force or context.spec.distribution is Distribution.fedora:
+    """The latest verified build, if it has the same inputs, as far as they can be known."""
+    if context.options.force or context.options.refresh or unchanged.why_unknown(context.loaded):
         return None
     same = unchanged.latest_with(given.parts, context.folder.parent)
     if same is not None and given.locked is not None:

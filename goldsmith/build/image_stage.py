@@ -15,7 +15,7 @@ from goldsmith.apt.netns import ProxySocket
 from goldsmith.build.values import BuildContext, Ingredients
 from goldsmith.changes import red_build
 from goldsmith.core import cache, progress
-from goldsmith.errors import GoldsmithError
+from goldsmith.errors import BuildError, GoldsmithError
 from goldsmith.host import partitions
 from goldsmith.image import base_image, dib, packages, prepare
 from goldsmith.image.dib_plan import DibPlan
@@ -64,9 +64,8 @@ def _image(
 
 
 def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.RootLayer:
-    parts = root.parts_of(
-        context.loaded, index=index, binary=given.binary, mapper=partitions.partition_mapper()
-    )
+    mapper = partitions.partition_mapper()
+    parts = root.parts_of(context.loaded, index=index, binary=given.binary, mapper=mapper)
     folder = context.run.folder / _ROOT
 
     def build() -> Made:
@@ -74,8 +73,12 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.
         progress.note(forecast.of_root(parts) or "the root is made anew: it was broken, or for --refresh")
         with progress.step("build the root"), _packages(context, index) as (mirrors, proxy_socket):
             plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(parts))
+            before = context.log.stat().st_size
             disk = dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
-        return Made(disk=disk, packages=folder / "identity" / packages.FILE, log=context.log)
+        (folder / "build.log").write_bytes(context.log.read_bytes()[before:])
+        if root.parts_of(context.loaded, index=index, binary=given.binary, mapper=mapper) != parts:
+            raise BuildError("files that the root is made of changed while it was made", hint="build again")
+        return Made(disk=disk, packages=folder / "identity" / packages.FILE, log=folder / "build.log")
 
     layer = root.obtain(parts, build, again=context.options.refresh)
     if layer.reused:

@@ -18,17 +18,20 @@ from goldsmith.core import build_folders, progress
 from goldsmith.core.build_folders import is_verified
 from goldsmith.core.documents import as_data
 from goldsmith.core.files import sha256_of
-from goldsmith.errors import GoldsmithError
-from goldsmith.image import element_hashes
+from goldsmith.errors import BuildError, GoldsmithError
+from goldsmith.host import python_packages
+from goldsmith.image import dib_plan, element_hashes, finished_build
 from goldsmith.image.build_info import Identity
-from goldsmith.image.manifest import FILE, Manifest
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.provenance import build_inputs, spec_lock
+from goldsmith.layers import root, split
+from goldsmith.provenance import build_inputs
 from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.scan import vulnerabilities
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import ImageSpec
+from goldsmith.spec.model import Distribution, ImageSpec
 
+MARK = "element-fetches-nothing"  # in an element: what it does follows from its files alone
+_CLOSED = ("block-device", "goldsmith-")  # elements that fetch nothing
 _LISTED = 5  # parts that a note names
 
 
@@ -51,17 +54,35 @@ def parts(
     found: dict[str, object] = {
         "the spec": loaded.sha256,
         **{f"element {name}": value for name, value in elements.items()},
-        **{f"package index {path}": about for path, about in spec_lock.about(states.values()).items()},
+        **{f"package index of {suite}": state.key(loaded.spec.arch.value) for suite, state in states.items()},
         "the checkout": rest,
         "the commit": [identity.commit, identity.dirty, identity.repository, identity.ref],
-        "goldsmith": [_code(), as_data(identity.made_by), sys.version],
+        "goldsmith": [_code(), as_data(identity.made_by)],
+        "the Python environment": [sys.version, as_data(python_packages.differences())],
         "the kubelet": None if binary is None else binary.sha256,
         "the container images": None if bundle is None else bundle.sha256,
         "the tests of verify.tests": [_tree(folder) for folder in values.suites_of(loaded.spec)],
         "the policy": _rules(loaded.spec),
+        "files that dib-env names": root.host_files(loaded),
         "the vulnerability database": _database(),
     }
     return {name: _hash(value) for name, value in found.items()}
+
+
+def why_unknown(loaded: LoadedSpec) -> str:
+    """Why the inputs of a build cannot be known before it; empty where they can."""
+    spec = loaded.spec
+    if spec.distribution is Distribution.fedora:
+        return "packages are those of the day"
+    folders = element_hashes.folders(dib_plan.elements(spec), loaded.elements)
+    taking = split.TAKES_HOST_FILES & folders.keys()
+    if taking:
+        return f"the element {min(taking)} takes files of this host"
+    if spec.distribution is Distribution.custom:
+        open_ = (n for n, at in folders.items() if not n.startswith(_CLOSED) and not (at / MARK).exists())
+        name = next(open_, None)
+        return "" if name is None else f"the element {name} may fetch what changes"
+    return ""
 
 
 def latest_with(inputs: Mapping[str, str], spec_folder: Path) -> Path | None:
@@ -73,8 +94,10 @@ def latest_with(inputs: Mapping[str, str], spec_folder: Path) -> Path | None:
     if not is_verified(build):
         return None
     try:
-        before, made = BuildInputs.read(build / build_inputs.FILE), Manifest.read(build / FILE)
-    except GoldsmithError:
+        before = BuildInputs.read(build / build_inputs.FILE)
+        made = finished_build.read(build, BuildError).manifest
+    except GoldsmithError as e:
+        progress.note(f"{build.name} is not taken for this build: {e}")
         return None
     if not before.parts:  # of an earlier goldsmith
         return None

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from goldsmith.core import locks, ownership, paths, progress, removal
@@ -21,11 +21,12 @@ from goldsmith.errors import HostError
 KINDS = frozenset({
     "accelerator", "allowed", "base-signed", "bundle", "cloud-seed", "container", "debian", "debian-names",
     "disk-qcow2", "disk-raw", "download", "environments", "go", "index", "kubelet", "layer", "layer-content",
-    "layer-gzip", "pod-schema", "registry", "registry-manifest", "secret-scan",
+    "layer-gzip", "pod-schema", "registry", "registry-manifest", "root", "secret-scan",
 })  # fmt: skip
 ENVIRONMENTS = "environments"  # scripts/inv keeps these in the cache: we may be running in one of them
 _ROOT = "cache"
 _OLD = ".old-"  # begins the name of an entry that is being replaced
+_IN_USE_S = 3600  # the user of an entry may not be done with it
 _SEAL = ".files.json"  # paths and hashes of an entry's files
 _RECORDS: list[set[tuple[str, str]]] = []  # of recorded(), for all threads
 _RECORDING = threading.Lock()
@@ -126,10 +127,21 @@ def entries(kind: str) -> list[Path]:
     return [entry for entry in _entries("[!.]*") if entry.parent.name == kind]
 
 
+def touch(used: Iterable[tuple[str, str]]) -> bool:
+    """Let the age of entries (kind, key) count from now; whether all are there."""
+    places = [paths.cache_root() / kind / key for kind, key in used]
+    for entry in places:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(entry)
+    return all(entry.is_dir() for entry in places)
+
+
 def keep_newest(kind: str, count: int) -> None:
-    """Remove the entries of a kind that were not used for longest, except count, and those in use."""
-    found = entries(kind)
-    for entry in sorted(found, key=lambda entry: entry.stat().st_mtime)[: len(found) - count]:
+    """Remove the entries of a kind not used for longest, except count, and none used in the last hour."""
+    found = sorted((entry.stat().st_mtime, entry) for entry in entries(kind))
+    for used, entry in found[: max(0, len(found) - count)]:
+        if used > time.time() - _IN_USE_S:
+            continue
         with (
             contextlib.suppress(BlockingIOError),
             locks.locked(entry.with_name(f".{entry.name}.lock")),

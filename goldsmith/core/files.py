@@ -41,7 +41,7 @@ def hashes_of(path: Path, *, title: str = "") -> tuple[str, str, int]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the content of a file, and show how far that is. Raises OSError."""
+    """Copy the content of a file, holes as holes, and show how far that is. Raises OSError."""
     total = source.stat().st_size
     with (
         source.open("rb") as old,
@@ -49,8 +49,12 @@ def copy(source: Path, target: Path) -> None:
         progress.meter(f"copy {source.name}", total=total) as copied,
     ):
         while piece := old.read(_PIECE):
-            new.write(piece)
+            if piece.count(0) == len(piece):
+                new.seek(len(piece), os.SEEK_CUR)
+            else:
+                new.write(piece)
             copied.add(len(piece))
+        new.truncate()
 
 
 def move(source: Path, target: Path) -> None:

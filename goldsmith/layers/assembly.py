@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.containers.bundler import Bundle
-from goldsmith.core import isolation, proc, progress
+from goldsmith.core import files, isolation, proc, progress
 from goldsmith.errors import BuildError, CommandError
 from goldsmith.image import dib, mount, packages, qemu_img
 from goldsmith.image.dib_plan import DibPlan
@@ -54,13 +54,24 @@ def assemble(spec: ImageSpec, root: RootLayer, parts: Parts, scratch: Path, *, l
 
 
 def _grow(spec: ImageSpec, raw: Path, bundle: Bundle | None, log_path: Path) -> None:
-    """Make the disk and its root larger by what the bundle needs, unless the spec says its size."""
-    if bundle is None or spec.disk.size_mib is not None:
+    """Make the disk and its root as large as the spec says, else larger by what the bundle needs."""
+    size = raw.stat().st_size
+    if spec.disk.size_mib is not None:
+        wanted = spec.disk.size_mib * _MIB
+    else:
+        embedded = 0 if bundle is None else bundle.size_bytes
+        if bundle is not None and spec.embed is Embed.unpacked:
+            embedded += _unpacked(bundle)
+        wanted = size + -(-int(embedded / _SPARE) // _MIB) * _MIB
+    if wanted < size:
+        raise BuildError(
+            f"the root needs a disk of {progress.human_bytes(size)}, more than disk.size",
+            hint="write a larger disk.size, or none",
+        )
+    if wanted == size:
         return
-    embedded = bundle.size_bytes + (_unpacked(bundle) if spec.embed is Embed.unpacked else 0)
-    more = -(-int(embedded / _SPARE) // _MIB)
     number = mount.number_of_root(raw)
-    proc.run(["truncate", "--size", f"+{more}M", raw], log_path=log_path)
+    proc.run(["truncate", "--size", str(wanted), raw], log_path=log_path)
     if spec.disk.partition_table is PartitionTable.gpt:  # it has a copy of itself at the end
         proc.run(["sfdisk", "--quiet", "--relocate", "gpt-bak-std", raw], log_path=log_path)
     proc.capture(["sfdisk", "--quiet", "-N", str(number), raw], stdin=b", +\n")
@@ -116,7 +127,7 @@ def _embedding(parts: Parts, hooks: Path) -> str:
     shutil.copytree(parts.elements / EMBED, hooks, symlinks=True)
     embed = hooks / "embed"
     embed.mkdir()
-    proc.capture(["cp", "--reflink=auto", parts.bundle.path, embed / "bundle.tar"])
+    files.copy(parts.bundle.path, embed / "bundle.tar")
     shutil.copy(parts.bundle.lock_path, embed / "images.lock.json")
     if parts.pod_schema is not None:
         shutil.copy(parts.pod_schema, embed / "pod-schema.json")

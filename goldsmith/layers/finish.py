@@ -54,7 +54,7 @@ def _mounted_disk(asked: dict[str, Any], target: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        proc.capture(["umount", target])
+        proc.capture(["umount", target], timeout_s=_TIMEOUT_S)  # it writes what is not on the disk yet
 
 
 @contextlib.contextmanager

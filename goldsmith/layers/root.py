@@ -15,18 +15,22 @@ from pathlib import Path
 
 import goldsmith
 from goldsmith.apt.indexes import IndexState
-from goldsmith.core import cache, files, paths
+from goldsmith.core import cache, files, paths, proc
+from goldsmith.host import python_packages
 from goldsmith.image import dib_plan, element_hashes, packages
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import PublishSpec, VerifySpec
+from goldsmith.spec.model import DiskSpec, PublishSpec, VerifySpec
 
 KIND = "root"
 EMBED = "heat-config-kubelet"  # the element that embeds containers
 _EMBEDS = ("README", "embed-files/", "extra-data.d/", "hook-files/", "post-install.d/")  # its part in that
-_KEPT = 4
+_KEPT = 6
 _FORMAT = 1  # raise it when the same parts give another root
 _DISK, _USED, _PARTS, _LOG = "root.raw", "used.json", "parts.json", "build.log"
+_SOURCES = ("DIB_APT_", "DIB_DEBIAN_")  # variables that may name other sources than main
+_TOOLS = ("mmdebstrap", "debootstrap", "mke2fs", "sfdisk")  # of the host, which shape a root
+_MKE2FS = Path("/etc/mke2fs.conf")
 _CODE = "image"  # the room whose code makes a root
 _LATER = {"the package index", "the kubelet", "how this host partitions"}  # a plan does not know them
 _SPACE = uuid.UUID("8c1f0d4e-6a52-5b0b-9a63-0f7b8d0b5a11")  # namespace of the UUIDs of root file systems
@@ -73,9 +77,11 @@ def parts_of(
         "its format": str(_FORMAT),
         "packages and elements": " ".join(plan.argv),
         "the plan of the disk": plan.block_device,
-        "the Python environment": f"{environment} {sys.version}",
+        "the Python environment": f"{environment} {sys.version} {python_packages.differences()}",
+        "tools of this host": " ".join(map(_hash_of_file, (*map(proc.which, _TOOLS), _MKE2FS))),
         "goldsmith's image stage": element_hashes.sha256_of_tree(code),
         **{f"variable {name}": value for name, value in plan.env.items()},
+        **{f"file that {name} names": sha256 for name, sha256 in host_files(loaded).items()},
         **_files_of_elements(loaded),
     }
     if loaded.spec.kubelet is None:
@@ -85,7 +91,7 @@ def parts_of(
     if mapper is not None:
         found["how this host partitions"] = mapper
     if index is not None:
-        found["the package index"] = hashlib.sha256(repr(sorted(index.releases.items())).encode()).hexdigest()
+        found["the package index"] = _hash_of(index, loaded)
     return found
 
 
@@ -113,13 +119,16 @@ def obtain(parts: Mapping[str, str], build: Callable[[], Made], *, again: bool) 
         files.write_json(folder / _USED, sorted(used))
         files.write_json(folder / _PARTS, dict(parts))
 
-    entry = cache.cached(KIND, key_of(parts), fill, again=again)
+    key = key_of(parts)
+    with cache.making(KIND, [key]):
+        entry = cache.cached(KIND, key, fill, again=again)
+        if not fresh and not cache.touch(_used(entry)):  # an archive of the lock would lack them
+            entry = cache.cached(KIND, key, fill, again=True)
     if fresh:
         cache.keep_newest(KIND, _KEPT)  # they are large, and a new index makes new ones
-    listed = json.loads((entry / _USED).read_text())
     return RootLayer(
-        disk=entry / _DISK, packages=entry / packages.FILE, log=entry / _LOG,
-        used=frozenset((str(kind), str(name)) for kind, name in listed), reused=not fresh,
+        disk=entry / _DISK, packages=entry / packages.FILE, log=entry / _LOG, used=_used(entry),
+        reused=not fresh,
     )  # fmt: skip
 
 
@@ -141,6 +150,28 @@ def changed(parts: Mapping[str, str]) -> list[str] | None:
     return nearest
 
 
+def host_files(loaded: LoadedSpec) -> dict[str, str]:
+    """The files of this host that variables of dib-env name: variable -> hex sha256."""
+    given = loaded.spec.dib_env.items()
+    return {name: files.sha256_of(Path(value)) for name, value in given if value and Path(value).is_file()}
+
+
+def _hash_of_file(path: Path | None) -> str:
+    return "-" if path is None or not path.is_file() else files.sha256_of(path)
+
+
+def _hash_of(index: IndexState, loaded: LoadedSpec) -> str:
+    """Without the dates of signatures, where all packages are of main."""
+    if any(name.startswith(_SOURCES) for name in loaded.spec.dib_env):
+        return hashlib.sha256(repr(sorted(index.releases.items())).encode()).hexdigest()
+    return index.key(loaded.spec.arch.value)
+
+
+def _used(entry: Path) -> frozenset[tuple[str, str]]:
+    listed = json.loads((entry / _USED).read_text())
+    return frozenset((str(kind), str(name)) for kind, name in listed)
+
+
 def _files_of_elements(loaded: LoadedSpec) -> dict[str, str]:
     """The files of all elements, without those that are used only when containers are embedded."""
     elements = element_hashes.files(dib_plan.elements(loaded.spec), loaded.elements)
@@ -155,7 +186,10 @@ def _files_of_elements(loaded: LoadedSpec) -> dict[str, str]:
 def _plan(loaded: LoadedSpec) -> dib_plan.DibPlan:
     """The plan of the root, without paths of this host, and without the spec's name."""
     here = Path("SCRATCH")
-    spec = dataclasses.replace(loaded.spec, name=KIND, verify=VerifySpec(), publish=PublishSpec())
+    spec = dataclasses.replace(
+        loaded.spec, name=KIND, verify=VerifySpec(), publish=PublishSpec(),
+        disk=DiskSpec(partition_table=loaded.spec.disk.partition_table),
+    )  # fmt: skip
     return dib_plan.plan(
         spec,
         dib_plan.Inputs(

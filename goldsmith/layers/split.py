@@ -11,6 +11,9 @@ from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution
 
 MARK = "element-root-only"  # in an element: none of its hooks looks at what is embedded
+TAKES_HOST_FILES = frozenset({"devuser", "local-config"})  # elements of diskimage-builder: keys of this user
+_BEFORE = "80-goldsmith-identity"  # later hooks of cleanup.d may change what ours have done
+_ROOMY_MIB = 4096  # a disk that any root fits on, with the spare room that diskimage-builder leaves
 _LATE = ("post-install.d", "post-root.d", "pre-finalise.d", "finalise.d", "cleanup.d")
 
 
@@ -18,6 +21,12 @@ def why_not(loaded: LoadedSpec) -> str:
     """Why the image of a spec is made in one go; empty if it is made by layers."""
     if loaded.spec.distribution is not Distribution.debian:
         return f"{loaded.spec.name} is built in one go: its distribution is {loaded.spec.distribution}"
+    size_mib = loaded.spec.disk.size_mib
+    if size_mib is not None and size_mib < _ROOMY_MIB:
+        return f"{loaded.spec.name} is built in one go: its disk.size is small"
+    taking = TAKES_HOST_FILES & element_hashes.folders(dib_plan.elements(loaded.spec), loaded.elements).keys()
+    if taking:
+        return f"{loaded.spec.name} is built in one go: the element {min(taking)} takes files of this host"
     hook = next(_late_hooks(loaded), None)
     if hook is None:
         return ""
@@ -30,7 +39,10 @@ def why_not(loaded: LoadedSpec) -> str:
 def _late_hooks(loaded: LoadedSpec) -> Iterator[str]:
     """Hooks of the user's elements that run when containers are embedded, or later."""
     for name, folder in element_hashes.folders(dib_plan.elements(loaded.spec), loaded.elements).items():
-        if package_check.is_ours(name, folder) or (folder / MARK).exists():
+        if package_check.is_ours(name, folder):
             continue
         for phase in _LATE:
-            yield from (f"{name}/{phase}/{hook.name}" for hook in sorted((folder / phase).glob("[!.]*")))
+            for hook in sorted((folder / phase).glob("[!.]*")):
+                is_last = phase == "cleanup.d" and hook.name > _BEFORE
+                if is_last or not (folder / MARK).exists():
+                    yield f"{name}/{phase}/{hook.name}"

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar
 
@@ -38,6 +40,13 @@ class BuildInputs(Document):
     parts: Annotated[
         Mapping[str, str], about("Hex sha256 of each part of what it is made of and verified by.")
     ] = field(default_factory=dict)
+
+    @classmethod
+    def forget_parts(cls, build: Path) -> None:
+        """Let no later build take this one, in its folder, for one with the same inputs."""
+        path = build / FILE
+        if path.exists():
+            dataclasses.replace(cls.read(path), parts={}).write(path)
 
     @classmethod
     def of(

@@ -23,3 +23,5 @@ def without_driver(properties: Mapping[str, object]) -> Iterator[str]:
     for name, value in properties.items():
         if str(value).lower() in _NO_DRIVER.get(name, ()):
             yield name
+    if str(properties.get("hw_disk_bus")).lower() == "scsi" and "hw_scsi_model" not in properties:
+        yield "hw_disk_bus"  # libvirt's own choice of a controller is one of LSI

@@ -120,9 +120,10 @@ def test_nothing_is_removed_before_containerd_has_taken_note_of_the_images(
 
     assert done.returncode == 0, done.stderr
     lines = calls.read_text().splitlines()
-    assert lines.index("--namespace k8s.io images remove --sync a.b/tool:1 sha256:c2") > [
-        at for at, line in enumerate(lines) if line == "--namespace k8s.io images list"
-    ][2]
+    assert (
+        lines.index("--namespace k8s.io images remove --sync a.b/tool:1 sha256:c2")
+        > [at for at, line in enumerate(lines) if line == "--namespace k8s.io images list"][2]
+    )
 
 
 def test_where_no_image_is_for_docker_its_namespace_is_left_alone(

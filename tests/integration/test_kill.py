@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def place(make_place: Callable[[], TinyPlace]) -> TinyPlace:
 @contextlib.contextmanager
 def building(place: TinyPlace, fault: str = "") -> Iterator[Invocation]:
     log = place.root / "victim.log"
-    words = ("build-image", SPEC, "--force", *faulty(fault))
+    words: tuple[str | Path, ...] = ("build-image", SPEC, "--force", *faulty(fault))
     with invoked(place.environment(), *words, log=log, behind=_HEEDING) as build:
         yield build
 

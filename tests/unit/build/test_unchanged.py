@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,16 @@ from goldsmith.apt.indexes import IndexState
 from goldsmith.build import resume, unchanged
 from goldsmith.containers import policy
 from goldsmith.containers.bundler import Bundle
+from goldsmith.core import paths
 from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.provenance import build_inputs, spec_lock
+from goldsmith.provenance import build_inputs
 from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.scan import vulnerabilities
 from goldsmith.spec import load
-from goldsmith.spec.model import KubeletSource
+from goldsmith.spec.model import Distribution, KubeletSource
 from tests.support import samples
+from tests.support.builds import SPEC
 
 LOADED = load.load("debian-kubelet")
 IDENTITY = Identity(name="mine", build_id="b", commit="abc", dirty=False, spec_sha256=LOADED.sha256)
@@ -72,12 +75,40 @@ def test_what_the_checkout_holds_is_a_part(
     assert changed(before, parts()) == {name}
 
 
-def test_the_index_is_a_part_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_is_a_part_by_its_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     before = parts()
 
-    monkeypatch.setattr(spec_lock, "about", lambda _states: {"dists/trixie/InRelease": {"sha256": "x"}})
+    monkeypatch.setattr(IndexState, "key", lambda _state, _arch: "other packages")
 
-    assert changed(before, parts()) == {"package index dists/trixie/InRelease"}
+    assert changed(before, parts()) == {"package index of trixie"}
+
+
+def test_a_file_of_the_host_that_dib_env_names_is_a_part(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = parts()
+    (tmp_path / "keys").write_text("a key")
+    spec = dataclasses.replace(LOADED.spec, dib_env={"DIB_SOME_KEYS": str(tmp_path / "keys")})
+    monkeypatch.setattr(sys.modules[__name__], "LOADED", dataclasses.replace(LOADED, spec=spec))
+
+    with_file = parts()
+    (tmp_path / "keys").write_text("another")
+
+    assert changed(before, with_file) == {"files that dib-env names"}
+    assert changed(with_file, parts()) == {"files that dib-env names"}
+
+
+def test_inputs_that_come_from_elsewhere_are_never_unchanged(tmp_path: Path) -> None:
+    def why(**changes: object) -> str:
+        spec = dataclasses.replace(LOADED.spec, **changes)  # type: ignore[arg-type]
+        return unchanged.why_unknown(dataclasses.replace(LOADED, spec=spec))
+
+    assert why() == ""
+    assert why(distribution=Distribution.fedora) == "packages are those of the day"
+    assert why(elements=("devuser",)) == "the element devuser takes files of this host"
+    custom = {"distribution": Distribution.custom, "containers": (), "kubelet": None, "heat_agent": None}
+    assert why(**custom, elements=("ubuntu-minimal",)) != ""
+    assert unchanged.why_unknown(load.load(str(paths.project_root() / SPEC))) == ""
 
 
 INPUTS = {"the spec": "1", "the commit": "2"}
@@ -126,3 +157,18 @@ def test_without_a_verified_build_or_its_inputs_there_is_nothing_to_compare(late
     (latest / build_inputs.FILE).unlink()
     assert unchanged.latest_with(INPUTS, latest.parent) is None
     assert unchanged.latest_with(INPUTS, latest.parent.parent) is None
+
+
+def test_a_build_that_publish_would_refuse_is_none(latest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (latest / "packages.json").unlink()
+
+    assert unchanged.latest_with(INPUTS, latest.parent) is None
+
+    assert "is not taken for this build" in capsys.readouterr().err
+
+
+def test_a_resumed_build_is_no_base_for_a_later_one(latest: Path) -> None:
+    """Other suites and other code may have verified it than its inputs name."""
+    BuildInputs.forget_parts(latest)
+
+    assert unchanged.latest_with(INPUTS, latest.parent) is None

@@ -16,6 +16,7 @@ import pytest
 from goldsmith.core import cache, paths, runs
 from goldsmith.core.ownership import Cleaned
 from goldsmith.errors import HostError
+from goldsmith.layers import root
 
 
 def filler(text: str = "content") -> Callable[[Path], None]:
@@ -327,7 +328,7 @@ def test_every_kind_of_entries_is_known() -> None:
     calls = re.compile(r"cached\(\s*f?\"([\w-]+)")
     sources = (paths.project_root() / "goldsmith").rglob("*.py")
 
-    kinds = {kind for source in sources for kind in calls.findall(source.read_text())}
+    kinds = {kind for source in sources for kind in calls.findall(source.read_text())} | {root.KIND}
 
     assert len(kinds) > 10
     assert {kind for kind in kinds if kind not in cache.KINDS and kind != "disk-"} == set()
@@ -344,3 +345,12 @@ def test_of_a_kind_the_entries_used_last_stay() -> None:
 
     assert [entry.name for entry in entries if entry.exists()] == ["a", "d"]
     assert other.exists()
+
+
+def test_an_entry_of_the_last_hour_stays() -> None:
+    """A build may be copying it."""
+    entries = [cache.cached("root", name, filler()) for name in "abc"]
+
+    cache.keep_newest("root", 1)
+
+    assert all(entry.exists() for entry in entries)

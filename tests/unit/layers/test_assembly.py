@@ -126,17 +126,24 @@ def test_the_disk_grows_by_what_is_embedded_and_spare_room(
 ) -> None:  # fmt: skip
     assemble(dataclasses.replace(SPEC, embed=embed), root, parts, tmp_path)
 
-    assert f"--size +{more}M" in calls["truncate"].read_text()
+    assert f"--size {more * 2**20 + len('root.raw')} " in calls["truncate"].read_text()
     sfdisk = calls["sfdisk"].read_text()
     assert sfdisk.index("--relocate gpt-bak-std") < sfdisk.index("-N 2")
 
 
-def test_a_disk_whose_size_the_spec_says_stays_as_it_is(
+def test_a_disk_is_as_large_as_the_spec_says(
     asked: dict[str, Any], parts: Parts, root: RootLayer, calls: dict[str, Path], tmp_path: Path
 ) -> None:
     assemble(dataclasses.replace(SPEC, disk=DiskSpec(size_mib=4096)), root, parts, tmp_path)
 
-    assert calls["truncate"].read_text() == ""
+    assert f"--size {4 << 30} " in calls["truncate"].read_text()
+
+
+def test_a_disk_is_not_made_smaller_than_its_root(
+    asked: dict[str, Any], parts: Parts, root: RootLayer, calls: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BuildError, match=r"more than disk\.size"):
+        assemble(dataclasses.replace(SPEC, disk=DiskSpec(size_mib=0)), root, parts, tmp_path)
 
 
 def test_an_mbr_has_no_copy_at_the_end(

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goldsmith.layers import split
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import Distribution
+from goldsmith.spec.model import DiskSpec, Distribution
 
 
 def with_element(tmp_path: Path, hook: str) -> LoadedSpec:
@@ -49,6 +50,31 @@ def test_an_element_may_say_that_it_looks_at_the_root_alone(tmp_path: Path) -> N
     (tmp_path / "mine" / split.MARK).touch()
 
     assert split.why_not(loaded) == ""
+
+
+def test_hooks_after_ours_need_one_go_whatever_their_element_says(tmp_path: Path) -> None:
+    """goldsmith-seal, for example, removes files that they put in place."""
+    loaded = with_element(tmp_path, "cleanup.d/95-mine")
+    (tmp_path / "mine" / split.MARK).touch()
+
+    assert "mine/cleanup.d/95-mine" in split.why_not(loaded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"elements": ("devuser",)}, "the element devuser takes files of this host"),
+        ({"disk": DiskSpec(size_mib=1024)}, "its disk.size is small"),
+        ({"disk": DiskSpec(size_mib=8192)}, ""),
+    ],
+)
+def test_what_a_root_cannot_be_shared_for(changes: dict[str, Any], why: str) -> None:
+    loaded = load.load("debian-kubelet")
+
+    reason = split.why_not(dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, **changes)))
+
+    assert why in reason
+    assert bool(why) == bool(reason)
 
 
 def test_an_element_in_the_place_of_ours_is_the_users(tmp_path: Path) -> None:
