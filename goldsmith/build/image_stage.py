@@ -73,6 +73,7 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.
         progress.note(forecast.of_root(parts) or "the root is made anew: it was broken, or for --refresh")
         with progress.step("build the root"), _packages(context, index) as (mirrors, proxy_socket):
             plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(parts))
+            context.log.touch()
             before = context.log.stat().st_size
             disk = dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
         (folder / "build.log").write_bytes(context.log.read_bytes()[before:])

@@ -86,7 +86,6 @@ def made(folder: Path, *, refresh: bool = False) -> tuple[frozenset[tuple[str, s
         binary=None, states={loaded.spec.release: INDEX}, bundle=None, locked=None, checkout={}, parts={},
         used=set(),
     )  # fmt: skip
-    context.log.write_text("")
     _, used = image_stage.image(context, given)
     assert (folder / packages.FILE).exists()
     return used, context.log.read_text()
