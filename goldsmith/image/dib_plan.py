@@ -89,7 +89,7 @@ def plan(spec: ImageSpec, inputs: Inputs) -> DibPlan:
     }
     if inputs.epoch is not None:
         env["SOURCE_DATE_EPOCH"] = str(inputs.epoch)
-    if spec.disk.size_mib is not None:
+    if spec.disk.size_mib is not None and not inputs.root_layer:  # a root grows to it later
         env["DIB_IMAGE_SIZE"] = f"{spec.disk.size_mib / 1024:g}"  # GiB
     return DibPlan(
         argv=(

@@ -21,7 +21,7 @@ from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import DiskSpec, Distribution, HeatHook, ImageSpec, KubeletSource
+from goldsmith.spec.model import Distribution, HeatHook, ImageSpec, KubeletSource
 
 _NOT_HASHED = shutil.ignore_patterns("__pycache__")  # nor does it get into an image
 _SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # namespace of the UUIDs of root file systems
@@ -65,8 +65,7 @@ def make(
         blkpg=partitions.partition_mapper() == "blkpg", tmpfs=preflight.has_memory_to_build_in(),
         **_mirrors(spec, mirrors),
     )  # fmt: skip
-    # a root grows to the size of the disk later
-    made = dib_plan.plan(dataclasses.replace(spec, disk=_any_size(spec.disk)) if root_layer else spec, inputs)
+    made = dib_plan.plan(spec, inputs)
     return dataclasses.replace(made, hooks=hooks.count(dib_plan.elements(spec), loaded.elements))
 
 
@@ -85,10 +84,6 @@ def plan(name: str, variables: Mapping[str, str]) -> tuple[LoadedSpec, dib_plan.
         debian_mirror=spec.mirror or "MIRROR", debian_security_mirror="SECURITY-MIRROR",
     )  # fmt: skip
     return loaded, dib_plan.plan(spec, inputs)
-
-
-def _any_size(disk: DiskSpec) -> DiskSpec:
-    return dataclasses.replace(disk, size_mib=None)
 
 
 def knows_pods(spec: ImageSpec) -> bool:

@@ -20,7 +20,7 @@ from goldsmith.host import python_packages
 from goldsmith.image import dib_plan, element_hashes, packages
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.spec.load import LoadedSpec
-from goldsmith.spec.model import DiskSpec, PublishSpec, VerifySpec
+from goldsmith.spec.model import PublishSpec, VerifySpec
 
 KIND = "root"
 EMBED = "heat-config-kubelet"  # the element that embeds containers
@@ -186,10 +186,7 @@ def _files_of_elements(loaded: LoadedSpec) -> dict[str, str]:
 def _plan(loaded: LoadedSpec) -> dib_plan.DibPlan:
     """The plan of the root, without paths of this host, and without the spec's name."""
     here = Path("SCRATCH")
-    spec = dataclasses.replace(
-        loaded.spec, name=KIND, verify=VerifySpec(), publish=PublishSpec(),
-        disk=DiskSpec(partition_table=loaded.spec.disk.partition_table),
-    )  # fmt: skip
+    spec = dataclasses.replace(loaded.spec, name=KIND, verify=VerifySpec(), publish=PublishSpec())
     return dib_plan.plan(
         spec,
         dib_plan.Inputs(
