@@ -70,7 +70,7 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.
 
     def build() -> Made:
         folder.mkdir()
-        progress.note(forecast.of_root(parts) or "the root is made anew: it was broken, or for --refresh")
+        progress.note(forecast.of_root(parts) or "the root is built again: it was broken, or for --refresh")
         with progress.step("build the root"), _packages(context, index) as (mirrors, proxy_socket):
             plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(parts))
             context.log.touch()

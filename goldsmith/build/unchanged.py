@@ -23,7 +23,7 @@ from goldsmith.host import python_packages
 from goldsmith.image import dib_plan, element_hashes, finished_build
 from goldsmith.image.build_info import Identity
 from goldsmith.kubernetes.kubelet import KubeletBinary
-from goldsmith.layers import root, split
+from goldsmith.layers import forecast, root, split
 from goldsmith.provenance import build_inputs
 from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.scan import vulnerabilities
@@ -32,7 +32,6 @@ from goldsmith.spec.model import Distribution, ImageSpec
 
 MARK = "element-fetches-nothing"  # in an element: what it does follows from its files alone
 _CLOSED = ("block-device", "goldsmith-")  # elements that fetch nothing
-_LISTED = 5  # parts that a note names
 
 
 def parts(
@@ -103,8 +102,7 @@ def latest_with(inputs: Mapping[str, str], spec_folder: Path) -> Path | None:
         return None
     changed = [name for name in {**before.parts, **inputs} if before.parts.get(name) != inputs.get(name)]
     if changed:
-        more = f", and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
-        progress.note(f"changed since {build.name}: {', '.join(changed[:_LISTED])}{more}")
+        progress.note(f"changed since {build.name}: {forecast.first_of(changed)}")
         return None
     for disk in made.disks:
         with progress.step(f"hash {disk.file}"):

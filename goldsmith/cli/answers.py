@@ -56,7 +56,7 @@ class PlanAnswer(Document):
     formats: Annotated[tuple[str, ...], about("Formats of the disk image.")]
     verify: Annotated[PlannedVerification, about("How the image would be verified.")]
     root: Annotated[
-        str, about("Whether its root file system comes from the cache, or why it would be made anew.")
+        str, about("Whether its root file system comes from the cache, or why it would be built again.")
     ] = ""
 
     @classmethod

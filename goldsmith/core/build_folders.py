@@ -38,14 +38,18 @@ def new_build_folder(out: Path, name: str, commit: str) -> Path:
 
 def _made(spec: Path, commit: str) -> Path:
     while True:
-        stamp = datetime.datetime.now(datetime.UTC).strftime(_STAMP)
-        folder = spec / f"{stamp}-{commit}"
+        folder = spec / f"{stamp()}-{commit}"
         try:
             folder.mkdir()
         except FileExistsError:
             time.sleep(0.2)  # another build of this name started in this second
         else:
             return folder
+
+
+def stamp() -> str:
+    """The time now, UTC, as it begins the ID of a build."""
+    return datetime.datetime.now(datetime.UTC).strftime(_STAMP)
 
 
 def started(build_id: str) -> datetime.datetime | None:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from goldsmith.layers import root, split
 from goldsmith.spec.load import LoadedSpec
 
-_LISTED = 4  # parts that a line names
+_LISTED = 5  # names in a line
 
 
 def of_spec(loaded: LoadedSpec) -> str:
@@ -21,11 +21,16 @@ def of_spec(loaded: LoadedSpec) -> str:
 
 
 def of_root(parts: Mapping[str, str]) -> str:
-    """Why a root of these parts is made anew; empty if the cache has it."""
+    """Why a root of these parts is built again; empty if the cache has it."""
     changed = root.changed(parts)
     if changed is None:
-        return "the root is made anew: the cache has none"
+        return "the root is built again: the cache has none"
     if not changed:
         return ""
-    more = f", and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
-    return f"the root is made anew: changed since the nearest one: {', '.join(changed[:_LISTED])}{more}"
+    return f"the root is built again: changed since the nearest one: {first_of(changed)}"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -216,8 +215,7 @@ def verify_again(image: Path, build: Path, *, tests: Sequence[Path], fail_fast: 
 
     Raises VerificationError where a test fails, after that file is written.
     """
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    out = build / f"verified-{stamp}"
+    out = build / f"verified-{build_folders.stamp()}"
     verdict = verify_file(
         image, manifest=build / build_folders.MANIFEST, out=out, tests=tests, fail_fast=fail_fast
     )

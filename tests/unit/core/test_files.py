@@ -121,3 +121,16 @@ def test_file_that_cannot_be_written_whole_stays_unchanged(tmp_path: Path) -> No
 
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_holes_are_copied_as_holes(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    with old.open("wb") as sink:
+        sink.seek(8 << 20)
+        sink.write(b"data")
+        sink.truncate(24 << 20)
+
+    files.copy(old, new)
+
+    assert new.read_bytes() == old.read_bytes()
+    assert new.stat().st_blocks * 512 < 4 << 20

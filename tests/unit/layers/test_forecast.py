@@ -15,13 +15,13 @@ LOADED = load.load("debian-kubelet")
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (None, "the root is made anew: the cache has none"),
+        (None, "the root is built again: the cache has none"),
         ([], "the root comes from the cache, unless the package index or the kubelet has changed"),
         (
             ["element kubelet: install.d/50-kubelet"],
-            "the root is made anew: changed since the nearest one: element kubelet: install.d/50-kubelet",
+            "the root is built again: changed since the nearest one: element kubelet: install.d/50-kubelet",
         ),
-        (list("abcdef"), "the root is made anew: changed since the nearest one: a, b, c, d, and 2 more"),
+        (list("abcdef"), "the root is built again: changed since the nearest one: a, b, c, d, e, and 1 more"),
     ],
 )
 def test_a_plan_says_what_happens_to_the_root(
