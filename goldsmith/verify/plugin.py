@@ -43,6 +43,8 @@ _FEATURES: dict[str, Callable[[Expectations], bool]] = {
     "docker-cmd-hook": lambda expected: HeatHook.docker_cmd in _hooks(expected),
     "bill": lambda expected: not expected.sbom.error,
     "removals": lambda expected: bool(expected.info.removed),
+    "cni-plugins-rule": lambda expected: "cni-plugins" in expected.info.removed,
+    "containerd-shims-rule": lambda expected: "containerd-shims" in expected.info.removed,
     "packages": lambda expected: bool(expected.sbom.packages),
     "manifest": lambda expected: expected.manifest is not None,
 }
