@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from goldsmith.core.proc import Arg
 
 SPEC = Path("tests/integration/tiny/tiny.yaml.j2")
 BUILD_DEADLINE_S = 900
+_GONE_S = 60  # of a process that was killed
 _STEP = re.compile(r"^\s*([\w -]+) \.\.\.$", re.MULTILINE)
 
 
@@ -117,11 +119,12 @@ class Invocation:
         )  # fmt: skip
 
     def kill(self, *, whole_group: bool) -> None:
-        """kill -9 the Invoke process, or it and all its descendants."""
+        """kill -9 the Invoke process, or it and all its descendants; all are gone when this returns."""
         victims = family(self.process.pid) if whole_group else [self.process.pid]
-        for pid in victims:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        with contextlib.ExitStack() as handles:
+            killed = [handle for pid in victims if (handle := _killed(pid, handles)) is not None]
+            for handle in killed:  # a VM takes a while to give its memory back
+                assert select.select([handle], [], [], _GONE_S)[0], f"{self.log.name}: does not end"
         self.process.wait()
 
     def expect(self, status: int, *, timeout_s: float = BUILD_DEADLINE_S) -> list[str]:
@@ -145,6 +148,17 @@ def invoked(
     log.unlink(missing_ok=True)
     with proc.background(argv, log_path=log, env=env, cwd=cwd) as process:
         yield Invocation(process, log)
+
+
+def _killed(pid: int, handles: contextlib.ExitStack) -> int | None:
+    """Kill a process: a file descriptor that is readable once it is gone; None if it was, or is not ours."""
+    try:
+        handle = os.pidfd_open(pid)
+        handles.callback(os.close, handle)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return None
+    return handle
 
 
 def family(pid: int) -> list[int]:
