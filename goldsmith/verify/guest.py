@@ -73,12 +73,14 @@ class Machine:
         public = self._key.with_suffix(".pub").read_text().strip()
         config_drive.write(qemu.instance(public, hostname=HOSTNAME), self._plan.seed)
 
-    @contextlib.contextmanager
-    def powered_on(self, *, boot_deadline_s: float) -> Iterator[Guest]:
-        """The guest, from its first SSH answer to the end of the block. Raises BootError."""
-        with qemu.running(self._plan, log=self._scratch / "qemu.log") as vm:
-            vm.wait_for_ssh(timeout_s=boot_deadline_s)
-            yield Guest(vm=vm, ssh_config=self._ssh_config(vm.port))
+    def powered_on(self) -> contextlib.AbstractContextManager[qemu.Vm]:
+        """The machine boots, and runs to the end of the block. Raises BootError."""
+        return qemu.running(self._plan, log=self._scratch / "qemu.log")
+
+    def booted(self, vm: qemu.Vm, *, deadline_s: float) -> Guest:
+        """The guest of a machine that is powered on, once its SSH server answers. Raises BootError."""
+        vm.wait_for_ssh(timeout_s=deadline_s)
+        return Guest(vm=vm, ssh_config=self._ssh_config(vm.port))
 
     def _ssh_config(self, port: int) -> Path:
         path = self._scratch / "ssh_config"
@@ -109,8 +111,8 @@ def booted(image: Path, *, run: Run, memory_mib: int, cpus: int) -> Iterator[Gue
     with mount.opened(image, format_=mount.format_of(image), scratch=run.folder) as root:
         user = user_of(root)
     machine = Machine(image, run.folder, user=user, args=found.args, memory_mib=memory_mib, cpus=cpus)
-    with machine.powered_on(boot_deadline_s=VerifySpec().boot_deadline_s * found.slowness) as guest:
-        yield guest
+    with machine.powered_on() as vm:
+        yield machine.booted(vm, deadline_s=VerifySpec().boot_deadline_s * found.slowness)
 
 
 def _spec_of(name: str) -> str:

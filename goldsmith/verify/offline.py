@@ -33,18 +33,20 @@ class Inspector:
     log_path: Path
     slowness: float
 
-    def inspect(self, root: Path, *, image_sha256: str, manifest: Manifest | None) -> Expectations:
-        """What the suites expect of the image whose root file system is mounted at root."""
-        claims = expectations.claims_of(root)
-        expected = expectations.of(
-            claims, root, image_sha256=image_sha256, manifest=manifest, user=user_of(root),
-            slowness=self.slowness,
+    def claims(self, root: Path, *, image_sha256: str, manifest: Manifest | None) -> Expectations:
+        """What the image says of itself, whose root file system is mounted at root."""
+        return expectations.of(
+            expectations.claims_of(root), root, image_sha256=image_sha256, manifest=manifest,
+            user=user_of(root), slowness=self.slowness,
         )  # fmt: skip
+
+    def inspect(self, root: Path, claims: Expectations) -> Expectations:
+        """What the suites expect of it: the claims, with the SBOM and the secrets that were found."""
         with progress.share("bill of materials"), progress.under_way("bill of materials"):
             listed = self._sbom(root)
         with progress.share("secret scan"), progress.under_way("secret scan"):
             found = self._secrets(root, claims.info)
-        return dataclasses.replace(expected, sbom=listed, secrets=found)
+        return dataclasses.replace(claims, sbom=listed, secrets=found)
 
     def _sbom(self, root: Path) -> SbomContents:
         """Write the SBOM. If that fails, the suites report the error as a finding."""

@@ -57,15 +57,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and our connection in the place of testinfra's SSH."""
+    """Register the markers, and our connection in the place of testinfra's SSH."""
     BACKENDS["ssh"] = f"{channel.__name__}.{channel.ChannelBackend.__name__}"
     config.addinivalue_line("markers", f"needs(feature, ...): of {', '.join(_FEATURES)}")
+    config.addinivalue_line("markers", "once(why): not asked again after the reboot, which cannot change it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests of features that the image does not claim; list them beside the expectations."""
     path = config.getoption("--expect")
     expected = Expectations.read(path, error=VerificationError)
+    if expected.phase == "rebooted":
+        items[:] = [item for item in items if item.get_closest_marker("once") is None]
     lacking = {item: [name for name in _needed(item) if not _FEATURES[name](expected)] for item in items}
     out = [item for item in items if lacking[item]]
     if not out:

@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from goldsmith.host import accelerator
 from goldsmith.image import mount
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict, VerdictAnswer
+from goldsmith.verify import qemu
 from goldsmith.verify.expectations import Expectations, containers_of
 from goldsmith.verify.guest import Guest, Machine
 from goldsmith.verify.junit import Counts
@@ -58,9 +60,10 @@ def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
     session = _Session(subject, run, log_path)
     before = sha256_of(subject.image)
     try:
-        expected = session.inspect_offline(before)
-        if not session.is_over():
-            _test_booted(session, expected)
+        with contextlib.closing(session):
+            expected = session.inspect_offline(before)
+            if not session.is_over():
+                _test_booted(session, expected)
     except BootError as e:
         if e.hint is not None:  # it names the console in the scratch folder
             e.hint = f"see {subject.out / 'console.log'}"
@@ -87,6 +90,15 @@ def _test_booted(session: _Session, expected: Expectations) -> None:
         session.boot_and_test(expected)
 
 
+@dataclass(frozen=True, slots=True)
+class _Booting:
+    """A machine that is powered on. since: of time.monotonic()."""
+
+    machine: Machine
+    vm: qemu.Vm
+    since: float
+
+
 class _Session:
     """One verification: its phases in order, and their results."""
 
@@ -98,9 +110,11 @@ class _Session:
         self.suites = PytestRunner(run.folder, log_path=log_path)
         self.durations_s: dict[str, float] = {}
         self.emulator_faults = 0
+        self._power = contextlib.ExitStack()  # keeps the VM running
+        self._booting: _Booting | None = None
 
     def inspect_offline(self, sha256: str) -> Expectations:
-        """Phase sealed: inspect and test the offline image."""
+        """Phase sealed: inspect and test the offline image, while it boots."""
         image = self.subject.image
         format_ = mount.format_of(image)
         inspector = Inspector(
@@ -111,33 +125,36 @@ class _Session:
             self._timed(OFFLINE_PHASE),
             mount.opened(image, format_=format_, scratch=self.scratch) as root,
         ):
-            expected = inspector.inspect(root, image_sha256=sha256, manifest=self.subject.manifest)
+            claims = inspector.claims(root, image_sha256=sha256, manifest=self.subject.manifest)
+            self._power_on(self._machine(claims))
+            expected = inspector.inspect(root, claims)
             self.suites.test_offline(expected, root)
         return expected
 
     def boot_and_test(self, expected: Expectations) -> None:
-        """Boot and test; reboot and repeat all tests; then have the kubelet collect images, and test that."""
-        settings = expected.info.verify
-        machine = Machine(
-            self.subject.image, self.vm_folder, user=expected.user, args=self.accelerator.args,
-            memory_mib=settings.memory_mib, cpus=settings.cpus, served_port=expected.host_port,
-        )  # fmt: skip
-        boot_deadline_s = self._scaled(settings.boot_deadline_s)
+        """Test after the boot; reboot and test again; then have the kubelet collect images, and test that."""
         folders = (SUITES / "booted", *self.subject.tests)
-        with self._powered_on(machine, "boot", boot_deadline_s) as guest:
-            self._phase("booted", expected, guest, folders)
-            if self.is_over():
-                return
-            with self._timed("shutdown"):
-                guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
-        with self._powered_on(machine, "reboot", boot_deadline_s) as guest:
-            self._phase("rebooted", expected, guest, (*folders, SUITES / "rebooted"))
-            if self.is_over():
-                return
-            self._phase("collected", expected, guest, (SUITES / "collected",))
+        booting = self._booting or self._power_on(self._machine(expected))
+        guest = self._wait_for("boot", booting, expected)
+        self._phase("booted", expected, guest, folders)
+        if self.is_over():
+            return
+        with self._timed("shutdown"):
+            guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
+        guest = self._wait_for("reboot", self._power_on(booting.machine), expected)
+        self._phase("rebooted", expected, guest, (*folders, SUITES / "rebooted"))
+        if self.is_over():
+            return
+        self._phase("collected", expected, guest, (SUITES / "collected",))
+
+    def close(self) -> None:
+        """End the VM."""
+        self._booting = None
+        self._power.close()
 
     def start_over(self) -> None:
         """Discard a lost VM and its results; keep its console beside that of the next VM."""
+        self.close()
         self.emulator_faults += 1
         self._keep_console(f"console-emulator-fault-{self.emulator_faults}.log")
         self.vm_folder = self.scratch / f"vm-{self.emulator_faults}"
@@ -166,12 +183,23 @@ class _Session:
             emulator_faults=self.emulator_faults,
         )  # fmt: skip
 
-    @contextlib.contextmanager
-    def _powered_on(self, machine: Machine, stage: str, boot_deadline_s: float) -> Iterator[Guest]:
-        with contextlib.ExitStack() as power:
-            with self._timed(stage):
-                guest = power.enter_context(machine.powered_on(boot_deadline_s=boot_deadline_s))
-            yield guest
+    def _machine(self, expected: Expectations) -> Machine:
+        settings = expected.info.verify
+        return Machine(
+            self.subject.image, self.vm_folder, user=expected.user, args=self.accelerator.args,
+            memory_mib=settings.memory_mib, cpus=settings.cpus, served_port=expected.host_port,
+        )  # fmt: skip
+
+    def _power_on(self, machine: Machine) -> _Booting:
+        self._power.close()  # a VM that was rebooted has ended
+        since = time.monotonic()
+        self._booting = _Booting(machine, self._power.enter_context(machine.powered_on()), since)
+        return self._booting
+
+    def _wait_for(self, stage: str, booting: _Booting, expected: Expectations) -> Guest:
+        deadline_s = self._scaled(expected.info.verify.boot_deadline_s)
+        with progress.timed(stage, self.durations_s, since=booting.since):
+            return booting.machine.booted(booting.vm, deadline_s=deadline_s)
 
     def _phase(self, name: str, expected: Expectations, guest: Guest, folders: Sequence[Path]) -> None:
         here = dataclasses.replace(expected, host_port_at=guest.vm.served_at)

@@ -69,7 +69,8 @@ class OnHardware:
             )  # fmt: skip
             deadline_s = settings.boot_deadline_s * found.slowness
             try:
-                with machine.powered_on(boot_deadline_s=deadline_s) as guest:
+                with machine.powered_on() as vm:
+                    guest = machine.booted(vm, deadline_s=deadline_s)
                     source = proc.capture(
                         ["ssh", "-F", guest.ssh_config, "guest", "findmnt -no SOURCE /"], timeout_s=120
                     ).strip()

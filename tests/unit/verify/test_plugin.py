@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import pytest
 
 from goldsmith.core import paths
 from goldsmith.verify import plugin, started_tests
+from goldsmith.verify.pytest_runner import SUITES
 from goldsmith.verify.started_tests import StartedTest
 
 pytest_plugins = ("pytester",)
@@ -75,6 +77,28 @@ def test_features_that_it_claims_are_tested(suite: pytest.Pytester) -> None:
     run(suite, build=build, systemd=True).assert_outcomes(passed=3)
 
     assert not (suite.path / "not-applicable.json").exists()
+
+
+def test_what_a_reboot_cannot_change_is_not_asked_again(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_it="""
+        import pytest
+
+        def test_always(): pass
+
+        @pytest.mark.once("it is a file")
+        def test_once(): pass
+        """
+    )
+
+    run(suite).assert_outcomes(passed=2)
+    run(suite, phase="rebooted").assert_outcomes(passed=1)
+
+
+def test_each_test_that_is_not_repeated_says_why() -> None:
+    text = "".join(path.read_text() for path in sorted((SUITES / "booted").glob("test_*.py")))
+    assert "mark.once(" in text
+    assert not re.search(r'mark\.once(?!\(\s*"[^"]+ [^"]+")', text)
 
 
 def test_the_output_says_which_of_the_tests_starts_before_it_ends(suite: pytest.Pytester) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from goldsmith.core import files, proc, runs
+from goldsmith.core import files, proc, runs, wait
 from goldsmith.errors import BootError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image.verdict import Verdict
 from goldsmith.verify import qemu, session
+from goldsmith.verify.expectations import Expectations
+from goldsmith.verify.pytest_runner import PytestRunner
 from goldsmith.verify.session import Subject
 from tests.support import samples
 
@@ -179,6 +181,26 @@ def test_a_verification_can_end_at_the_first_failure(lab: Lab, phase: str, run: 
 
     assert not lab.run(fail_fast=True).passed
     assert lab.phases() == run
+
+
+def test_the_image_boots_while_it_is_inspected(
+    lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A VM that is not needed any more ends with the verification."""
+    lab.reports("sealed", BAD)
+    pid = lab.folder / "pid"
+    fake("qemu-system-x86_64", f"echo $$ > '{pid}'; {lab.until_it_reboots}")
+    test_offline = PytestRunner.test_offline
+
+    def once_it_is_on(self: PytestRunner, expected: Expectations, root: Path) -> None:
+        wait.wait_until(pid.exists, timeout_s=20)
+        test_offline(self, expected, root)
+
+    monkeypatch.setattr(PytestRunner, "test_offline", once_it_is_on)
+
+    assert not lab.run(fail_fast=True).passed
+    assert lab.phases() == ["sealed"]
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
 def test_a_verification_without_tests_is_an_error(lab: Lab) -> None:

@@ -18,19 +18,15 @@ from guest import (
     SERVER,
     Key,
     Pod,
-    find_pod,
-    is_ready,
-    is_running,
     key_of,
     put,
     ready_since,
     the_pod,
-    wait_for,
     wait_until_ready,
 )  # fmt: skip
 from testinfra.host import Host
 
-from goldsmith.verify.expectations import Expectations
+from goldsmith.verify.expectations import Expectations, spec_of
 
 MANIFESTS = "/etc/kubernetes/manifests"
 NEIGHBOUR = "neighbour"
@@ -78,14 +74,29 @@ def guest(request: pytest.FixtureRequest) -> Host:
 
 
 @pytest.fixture(scope="session")
-def handed_over_at(guest: Host, expected: Expectations) -> Iterator[float | None]:
-    """Give the kubelet the spec's pods and one that must not start; the time of it, in seconds since 1970."""
+def containerd_config(guest: Host) -> str:
+    """containerd's configuration, with what it includes and its defaults."""
+    return str(guest.check_output("containerd config dump"))
+
+
+@pytest.fixture(scope="session")
+def handed_over_at(
+    guest: Host, expected: Expectations, request: pytest.FixtureRequest
+) -> Iterator[float | None]:
+    """Give the kubelet all pods, the spec's first; the time of it, in seconds since 1970.
+
+    Beside those of the spec: one that must not start, and the suites' own, which stay over the reboot.
+    """
     if expected.info.kubelet is None:
         yield None
         return
     hand_over(guest, "spec", expected.info.verify.pods)
     hand_over(guest, "refused", [NOT_EMBEDDED])
-    yield float(guest.check_output("date +%s"))
+    at = float(guest.check_output("date +%s"))
+    if expected.phase != "rebooted":
+        image = sandbox_image(request.getfixturevalue("containerd_config"))
+        hand_over(guest, "suites", own_pods(guest, expected, image))
+    yield at
     guest.check_output(f"rm {MANIFESTS}/refused-*.json")
 
 
@@ -96,15 +107,13 @@ def settled(
     handed_over_at: float,
     record_testsuite_property: Callable[[str, object], None],
 ) -> list[Key]:
-    """The spec's pods, once they are ready or their deadline is over; those of the suites start then."""
+    """The spec's pods, once they are ready or their deadline is over."""
     keys = [key_of(manifest) for manifest in expected.info.verify.pods]
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
     ready = wait_until_ready(guest, keys, deadline_s) if keys else []
     if keys and len(ready) == len(keys):
         took_s = max(ready_since(pod) for pod in ready) - handed_over_at
         record_testsuite_property("pods_ready_s", max(took_s, 0.0))
-    if expected.info.kubelet is not None:
-        hand_over(guest, "suites", own_pods(guest, expected, bridged(guest, keys)))
     return keys
 
 
@@ -117,25 +126,18 @@ def server(guest: Host, expected: Expectations, settled: list[Key]) -> Pod:
 
 
 @pytest.fixture(scope="session")
-def neighbour(guest: Host, expected: Expectations, server: Pod, settled: list[Key]) -> Pod:
-    """Another pod in a network of its own: one of the spec if it has such a one that runs."""
-    return wait_for_neighbour(guest, settled, expected.info.verify.pods_deadline_s * expected.slowness)
+def neighbour(guest: Host, expected: Expectations, server: Pod) -> Pod:
+    """Another pod in a network of its own: one of the spec if it has such a one, once it is ready."""
+    key = neighbour_of(expected) or (OF_SUITES, NEIGHBOUR)
+    deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
+    ready = wait_until_ready(guest, [key], deadline_s)
+    return ready[0] if ready else the_pod(guest, key[1], key[0])
 
 
-def wait_for_neighbour(guest: Host, keys: list[Key], deadline_s: float) -> Pod:
-    """A pod of the spec, or the suites' own once it is ready; own_pods() decided which of them there is."""
-
-    def found() -> Pod | None:
-        own = find_pod(guest, NEIGHBOUR, OF_SUITES)
-        return bridged(guest, keys) or (own if own and is_ready(own) else None)
-
-    return wait_for(found, deadline_s) or the_pod(guest, NEIGHBOUR, OF_SUITES)
-
-
-def bridged(guest: Host, keys: list[Key]) -> Pod | None:
-    """A running one of these pods that is not in the host's network, and does not end by itself."""
-    found = (find_pod(guest, name, namespace) for namespace, name in keys)
-    return next((p for p in found if p and is_running(p) and _is_bridged_service(p["spec"])), None)
+def neighbour_of(expected: Expectations) -> Key | None:
+    """The first pod of the spec that is not in the host's network, and does not end by itself."""
+    services = (pod for pod in expected.info.verify.pods if _is_bridged_service(spec_of(pod)))
+    return next((key_of(pod) for pod in services), None)
 
 
 def _is_bridged_service(spec: Mapping[str, Any]) -> bool:
@@ -149,16 +151,15 @@ def hand_over(guest: Host, prefix: str, pods: Sequence[Mapping[str, Any]]) -> No
         put(guest, files)
 
 
-def sandbox_image(guest: Host) -> str:
-    """The image of the pods' sandboxes: each image with a kubelet has it."""
-    found = re.search(r"sandbox(?:_image)? = [\"'](.+?)[\"']", guest.check_output("containerd config dump"))
+def sandbox_image(config: str) -> str:
+    """The image of the pods' sandboxes in containerd's configuration: each image with a kubelet has it."""
+    found = re.search(r"sandbox(?:_image)? = [\"'](.+?)[\"']", config)
     assert found is not None, "containerd has no image for sandboxes"
     return found[1]
 
 
-def own_pods(guest: Host, expected: Expectations, other: Pod | None) -> list[dict[str, Any]]:
+def own_pods(guest: Host, expected: Expectations, image: str) -> list[dict[str, Any]]:
     """A server on a host port, and another pod beside it if the spec has none: each costs time to start."""
-    image = sandbox_image(guest)
     waits = {"name": "main", "image": image, "imagePullPolicy": "Never"}
     folders = [folder for folder in ("/usr", "/lib", "/lib64") if guest.file(folder).exists]
     serves = {
@@ -169,7 +170,7 @@ def own_pods(guest: Host, expected: Expectations, other: Pod | None) -> list[dic
     volumes = [{"name": folder[1:], "hostPath": {"path": folder}} for folder in folders]
     port = {"containerPort": SERVED_PORT, "hostPort": expected.host_port}
     pod = _pod(SERVER, [{**serves, "ports": [port]}], volumes=volumes)
-    return [pod] if other else [pod, _pod(NEIGHBOUR, [waits])]
+    return [pod] if neighbour_of(expected) else [pod, _pod(NEIGHBOUR, [waits])]
 
 
 @pytest.fixture(scope="session", autouse=True)

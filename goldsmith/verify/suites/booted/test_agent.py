@@ -1,23 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heat's agent stays inactive without Heat; its hooks can be called by hand."""
+"""Heat's agent is inactive without metadata, and passes it to a hook; its hooks can be called by hand."""
 
 from __future__ import annotations
 
 import json
 
+import local_metadata
 import pytest
+from guest import Key, wait_for
 from testinfra.host import Host
+
+from goldsmith.verify.expectations import Expectations
 
 HOOK = "/usr/libexec/heat-config/hooks/kubelet"
 
 
+of_files = pytest.mark.once("they are programs, which start anew for each call")
+
+
 @pytest.mark.needs("heat-agent")
+@pytest.mark.once("the metadata that it gets below starts it with the machine")
 def test_agent_is_enabled_and_inactive_without_heat(host: Host) -> None:
     assert host.check_output("systemctl is-enabled os-collect-config") == "enabled"
     shown = host.check_output("systemctl show os-collect-config --property=ActiveState,ConditionResult")
     assert set(shown.split()) == {"ActiveState=inactive", "ConditionResult=no"}
 
 
+@pytest.fixture(scope="module")
+def metadata(host: Host) -> None:
+    """The agent gets it early: it works while other tests run, and waits for nobody."""
+    local_metadata.give(host)
+
+
+@pytest.mark.needs("heat-agent")
+@pytest.mark.once("rebooted/test_agent.py asks what the agent does then")
+def test_metadata_starts_the_agent(host: Host, metadata: None) -> None:
+    show = "systemctl show os-collect-config --property=ConditionResult"
+    assert wait_for(lambda: host.check_output(show) == "ConditionResult=yes", 60)
+
+
+@pytest.mark.needs("heat-agent")
+@pytest.mark.once("rebooted/test_agent.py asks what the agent does then")
+def test_metadata_reaches_a_hook_which_runs_once(
+    host: Host, expected: Expectations, metadata: None, settled: list[Key]
+) -> None:
+    ran = wait_for(lambda: "Completed phase configure" in local_metadata.log(host), 60 * expected.slowness)
+
+    log = local_metadata.log(host)
+    assert ran, log
+    assert local_metadata.trace(host) == "once", log
+
+
+@of_files
 @pytest.mark.needs("heat-agent")
 def test_cfn_init_applies_a_servers_metadata(host: Host) -> None:
     config = {
@@ -38,6 +72,7 @@ def test_cfn_init_applies_a_servers_metadata(host: Host) -> None:
     assert "greeters" in host.user("greeter").groups
 
 
+@of_files
 @pytest.mark.needs("cfn-init-hook")
 def test_the_other_tools_of_user_data_start_and_say_what_is_missing(host: Host) -> None:
     folder = "/opt/aws/bin"
@@ -51,6 +86,7 @@ def test_the_other_tools_of_user_data_start_and_say_what_is_missing(host: Host) 
     assert "/etc/cfn/cfn-hup.conf: No such file or directory" in polled.stderr
 
 
+@of_files
 @pytest.mark.needs("kubelet-hook")
 def test_hook_refuses_what_is_not_embedded_and_leaves_the_pods_alone(host: Host) -> None:
     before = host.check_output("ls -i /etc/kubernetes/manifests")

@@ -18,6 +18,7 @@ Ask = Callable[..., dict[str, Any]]
 HOOK = "/usr/libexec/heat-config/hooks/docker-cmd"
 
 pytestmark = pytest.mark.needs("containers-for-docker")
+of_the_hook = pytest.mark.once("it starts anew for each call; the engine itself is asked again")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def test_each_image_makes_a_container(host: Host, refs: dict[str, str]) -> None:
         host.check_output("docker rm %s", made)
 
 
+@of_the_hook
 @pytest.mark.needs("docker-cmd-hook")
 def test_hook_refuses_what_is_not_embedded(answer: Ask) -> None:
     refused = answer({"stranger": {"image": "goldsmith.invalid/stranger:1"}})
@@ -63,6 +65,7 @@ def test_hook_refuses_what_is_not_embedded(answer: Ask) -> None:
     assert "goldsmith.invalid/stranger:1 is not embedded" in refused["deploy_stderr"]
 
 
+@of_the_hook
 @pytest.mark.needs("docker-cmd-hook")
 def test_hook_leaves_an_unchanged_container_alone_and_puts_back_one_whose_successor_fails(
     host: Host, answer: Ask, refs: dict[str, str]

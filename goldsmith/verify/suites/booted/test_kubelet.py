@@ -10,6 +10,7 @@ from testinfra.host import Host
 from goldsmith.verify.expectations import Expectations
 
 pytestmark = pytest.mark.needs("kubelet")
+of_files = pytest.mark.once("the program and both configurations are files that no boot writes")
 
 
 @pytest.mark.parametrize("unit", ["containerd", "kubelet"])
@@ -18,6 +19,7 @@ def test_service_is_enabled_and_running(host: Host, unit: str) -> None:
     assert wait_for(lambda: host.run("systemctl is-active %s", unit).rc == 0, 60)
 
 
+@of_files
 def test_kubelet_has_the_version_that_the_image_names(host: Host, expected: Expectations) -> None:
     found = host.check_output("kubelet --version").split()[-1].lstrip("v")
     assert expected.info.kubelet is not None
@@ -34,9 +36,10 @@ def test_kubelet_reports_that_it_is_healthy(host: Host, expected: Expectations) 
     assert wait_for(healthy, 60 * expected.slowness) == "ok"
 
 
-def test_kubelet_and_containerd_agree_on_the_cgroup_driver(host: Host) -> None:
+@of_files
+def test_kubelet_and_containerd_agree_on_the_cgroup_driver(host: Host, containerd_config: str) -> None:
     assert "cgroupDriver: systemd" in host.file("/etc/kubernetes/kubelet.yaml").content_string
-    assert "SystemdCgroup = true" in host.check_output("containerd config dump")
+    assert "SystemdCgroup = true" in containerd_config
 
 
 def test_api_listens_on_loopback_alone(host: Host) -> None:

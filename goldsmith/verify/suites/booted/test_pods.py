@@ -14,7 +14,7 @@ from guest import (
     in_network_of,
     is_ready,
     is_running,
-    kubelet_get,
+    kubelet_get_from,
     the_pod,
     wait_for,
 )
@@ -66,5 +66,5 @@ def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, settled: 
     pod = next((p for p in found if p and is_running(p) and p["spec"].get("hostNetwork")), None)
     if pod is None:
         pytest.skip("each pod of the spec in the host's network has ended")
-    answer = kubelet_get(host, "/pods", certificate=False, prefix=in_network_of(host, pod))
+    answer = kubelet_get_from(host, in_network_of(host, pod), "/pods", certificate=False)
     assert answer["status"] == 401

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import importlib
 import json
+import os
+import shlex
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,11 +26,33 @@ pytestmark = pytest.mark.programs("python3")
 
 
 class Here:
-    """A host that is this one."""
+    """A host that is this one; what it left running ends with it."""
+
+    def __init__(self) -> None:
+        self._started: list[int] = []
 
     def check_output(self, command: str, *words: str) -> str:
-        argv = [*command.partition(" %s")[0].split(), *words]
-        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+        text = command % tuple(shlex.quote(word) for word in words)
+        with subprocess.Popen(
+            ["/bin/sh", "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            self._started.append(process.pid)
+            output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        return output
+
+    def end(self) -> None:
+        for pid in self._started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setattr(guest, "_ASKING", str(tmp_path / "asking"))
+    found = Here()
+    yield cast(Host, found)
+    found.end()
 
 
 def pod(name: str, *, ready: bool, phase: str = "Running", namespace: str = "default") -> dict[str, Any]:
@@ -89,7 +116,25 @@ def test_a_kubelet_that_does_not_listen_is_asked_until_the_deadline() -> None:
     assert ready(1, WEB, timeout_s=0) == []
 
 
-def test_a_question_has_status_and_body(kubelet: Callable[..., int]) -> None:
-    answer = guest.kubelet_get(cast(Host, Here()), "/healthz", port=kubelet("busy"))
+def test_questions_have_status_and_body(here: Host, kubelet: Callable[..., int]) -> None:
+    port = kubelet("busy", [])
+
+    assert guest.kubelet_get(here, "/healthz", port=port) == {"status": 503, "body": "no"}
+    assert guest.kubelet_get(here, "/pods", port=port) == {"status": 200, "body": '{"items": []}'}
+
+
+def test_a_question_that_nobody_answers_fails_and_the_next_one_is_asked(
+    here: Host, kubelet: Callable[..., int]
+) -> None:
+    with pytest.raises(AssertionError, match="nobody answers GET /pods at port 1: ConnectionRefused"):
+        guest.kubelet_get(here, "/pods", port=1)
+
+    assert guest.kubelet_get(here, "/healthz", port=kubelet("busy"))["status"] == 503
+
+
+def test_a_question_is_asked_by_another_process_behind_a_prefix(
+    here: Host, kubelet: Callable[..., int]
+) -> None:
+    answer = guest.kubelet_get_from(here, "env -i", "/healthz", port=kubelet("busy"))
 
     assert answer == {"status": 503, "body": "no"}

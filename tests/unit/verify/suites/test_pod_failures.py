@@ -19,7 +19,7 @@ class Guest:
         self._pods, self._logs = pods, logs
 
     def check_output(self, _command: str, *words: str) -> str:
-        path = words[2]
+        _, path, _ = json.loads(words[-1])
         if path == "/pods":
             return json.dumps({"status": 200, "body": json.dumps({"items": self._pods})})
         body = self._logs.get(path)

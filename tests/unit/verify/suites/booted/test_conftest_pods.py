@@ -4,60 +4,55 @@
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 from testinfra.host import Host
 
+from goldsmith.errors import VerificationError
+from goldsmith.verify.expectations import Expectations
+
 booted = importlib.import_module("goldsmith.verify.suites.booted.conftest")
-SPECS_POD = ("default", "web")
+IMAGE = "goldsmith.local/pause:1"
 
 
 class Guest:
-    """A VM whose kubelet reports the next of these lists of pods each time."""
+    """A VM with these folders."""
 
-    def __init__(self, *reports: list[dict[str, Any]]) -> None:
-        self._reports: Iterator[list[dict[str, Any]]] = iter(reports)
+    class File:
+        exists = True
 
-    def check_output(self, _command: str, *_words: str) -> str:
-        return json.dumps({"status": 200, "body": json.dumps({"items": next(self._reports)})})
+    def file(self, _path: str) -> File:
+        return self.File()
 
 
-def pod(name: str, namespace: str, *, is_up: bool) -> dict[str, Any]:
-    state: dict[str, Any] = {"running": {}} if is_up else {"waiting": {}}
-    return {
-        "metadata": {"name": name, "namespace": namespace}, "spec": {},
-        "status": {
-            "phase": "Running" if is_up else "Pending", "containerStatuses": [{"state": state}],
-            "conditions": [{"type": "Ready", "status": str(is_up)}],
-        },
+def pod(name: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"containers": [], **spec}}
+
+
+def own(*pods: dict[str, Any]) -> list[str]:
+    """Names of the suites' own pods for a spec with these."""
+    build = {"schema": "goldsmith.build", "version": 1, "verify": {"pods": list(pods)}}
+    data = {
+        "schema": "goldsmith.expectations", "version": 1, "systemd": True, "build": build, "images": [],
+        "manifest": None, "image_sha256": "1", "user": "root", "hostname": "golden", "nics": [],
+        "grow_mib": 0, "slowness": 1.0,
     }  # fmt: skip
+    expected = Expectations.parse(data, "a test", error=VerificationError)
+    made = booted.own_pods(cast(Host, Guest()), expected, IMAGE)
+    assert {container["image"] for pod in made for container in pod["spec"]["containers"]} == {IMAGE}
+    return [pod["metadata"]["name"] for pod in made]
 
 
-def neighbour(guest: Guest) -> str:
-    return str(booted.wait_for_neighbour(cast(Host, guest), [SPECS_POD], 60)["metadata"]["name"])
+def test_the_suites_bring_a_neighbour_where_the_spec_has_none() -> None:
+    assert own() == ["server", "neighbour"]
+    assert own(pod("host", hostNetwork=True), pod("job", restartPolicy="Never")) == ["server", "neighbour"]
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _s: None)
+def test_a_pod_of_the_spec_in_a_network_of_its_own_is_the_neighbour() -> None:
+    assert own(pod("host", hostNetwork=True), pod("web")) == ["server"]
 
 
-def test_the_suites_own_neighbour_is_waited_for() -> None:
-    own = [[pod("neighbour", booted.OF_SUITES, is_up=up)] for up in (False, True)]
-
-    assert neighbour(Guest([], [], own[0], own[0], own[1], own[1])) == "neighbour"
-
-
-def test_a_running_pod_of_the_spec_is_a_neighbour_at_once() -> None:
-    up = [pod("web", "default", is_up=True)]
-
-    assert neighbour(Guest(up, up)) == "web"
-
-
-def test_a_pod_of_the_spec_that_starts_again_is_waited_for() -> None:
-    up = [pod("web", "default", is_up=True)]
-
-    assert neighbour(Guest([], [], up, up)) == "web"
+@pytest.mark.parametrize("name", ["sandbox_image", "sandbox"])
+def test_the_image_of_sandboxes_is_that_of_containerds_configuration(name: str) -> None:
+    assert booted.sandbox_image(f"version = 3\n    {name} = '{IMAGE}'\n") == IMAGE
