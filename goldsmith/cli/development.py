@@ -49,6 +49,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "heat-failures: break things around a server; heat-group: replace the servers of a group one by one; "
         "heat-signal: deploy while Heat's ports open and close; "
         "heat-engine: deploy while Heat's engine is killed; heat-idle: measure the idle agent; "
+        "heat-templates: launch templates as others write them; "
         "heat-transports: verify-heat with each transport (old name: heat-roads); "
         "publish: kill -9 publications; publish-names: publish while clients look images up; "
         "shapes: build specs of other shapes; docs: run what the documents tell; "
