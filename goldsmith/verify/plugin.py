@@ -60,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and our connection in the place of testinfra's SSH."""
     BACKENDS["ssh"] = f"{channel.__name__}.{channel.ChannelBackend.__name__}"
     config.addinivalue_line("markers", f"needs(feature, ...): of {', '.join(_FEATURES)}")
+    config.addinivalue_line("markers", "late: in the booted VM, after all others of its kind")
     config.addinivalue_line("markers", "once(why): not asked again after the reboot, which cannot change it")
 
 

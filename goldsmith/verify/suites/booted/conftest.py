@@ -57,11 +57,12 @@ NOT_EMBEDDED = _pod(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for the spec's pods are late, later those with pods of the suites, last the user's."""
+    """Tests that wait are late: for the spec's pods, then the suites' own; last of all the user's tests."""
 
-    def turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+    def turn(item: pytest.Item) -> tuple[bool, bool, bool, bool]:
         names = getattr(item, "fixturenames", ())
-        return Path(__file__).parent != item.path.parent, "server" in names, "settled" in names
+        is_late = item.get_closest_marker("late") is not None
+        return Path(__file__).parent != item.path.parent, is_late, "server" in names, "settled" in names
 
     items.sort(key=turn)
 

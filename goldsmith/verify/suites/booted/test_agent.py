@@ -27,8 +27,8 @@ def test_agent_is_enabled_and_inactive_without_heat(host: Host) -> None:
 
 
 @pytest.fixture(scope="module")
-def metadata(host: Host) -> None:
-    """The agent gets it early: it works while other tests run, and waits for nobody."""
+def metadata(host: Host, settled: list[Key]) -> None:
+    """The agent gets it when the spec's pods are up, which are timed; it works while other tests run."""
     local_metadata.give(host)
 
 
@@ -39,11 +39,10 @@ def test_metadata_starts_the_agent(host: Host, metadata: None) -> None:
     assert wait_for(lambda: host.check_output(show) == "ConditionResult=yes", 60)
 
 
+@pytest.mark.late
 @pytest.mark.needs("heat-agent")
 @pytest.mark.once("rebooted/test_agent.py asks what the agent does then")
-def test_metadata_reaches_a_hook_which_runs_once(
-    host: Host, expected: Expectations, metadata: None, settled: list[Key]
-) -> None:
+def test_metadata_reaches_a_hook_which_runs_once(host: Host, expected: Expectations, metadata: None) -> None:
     ran = wait_for(lambda: "Completed phase configure" in local_metadata.log(host), 60 * expected.slowness)
 
     log = local_metadata.log(host)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import importlib
+import types
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -56,3 +58,22 @@ def test_a_pod_of_the_spec_in_a_network_of_its_own_is_the_neighbour() -> None:
 @pytest.mark.parametrize("name", ["sandbox_image", "sandbox"])
 def test_the_image_of_sandboxes_is_that_of_containerds_configuration(name: str) -> None:
     assert booted.sandbox_image(f"version = 3\n    {name} = '{IMAGE}'\n") == IMAGE
+
+
+def test_tests_that_wait_are_late_and_the_users_are_last() -> None:
+    here = Path(booted.__file__).parent
+
+    def item(name: str, *fixtures: str, folder: Path = here, late: bool = False) -> types.SimpleNamespace:
+        return types.SimpleNamespace(
+            name=name, path=folder / "test_it.py", fixturenames=fixtures,
+            get_closest_marker=lambda marker: marker if late and marker == "late" else None,
+        )  # fmt: skip
+
+    items = [
+        item("theirs", folder=Path("/mine")), item("agent", late=True), item("network", "server", "settled"),
+        item("pods", "settled"), item("system"),
+    ]  # fmt: skip
+
+    booted.pytest_collection_modifyitems(items)
+
+    assert [each.name for each in items] == ["system", "pods", "network", "agent", "theirs"]
