@@ -61,7 +61,7 @@ def test_the_image_of_sandboxes_is_that_of_containerds_configuration(name: str) 
 
 
 def test_tests_that_wait_are_late_and_the_users_are_last() -> None:
-    here = Path(booted.__file__).parent
+    here = Path(str(booted.__file__)).parent
 
     def item(name: str, *fixtures: str, folder: Path = here, late: bool = False) -> types.SimpleNamespace:
         return types.SimpleNamespace(
