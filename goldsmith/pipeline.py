@@ -48,7 +48,7 @@ _VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml", b
 
 
 def build(name: str, options: Options) -> BuildResult:
-    """Build, boot and verify the image of a spec; at the very end move `latest` to it.
+    """Build, boot and verify the image of a spec; at the very end move `latest` to it, unless options.quick.
 
     If the latest verified build has the same inputs, nothing is made, and the result is that build.
     """
@@ -163,14 +163,20 @@ def _verify(context: BuildContext, made: Manifest) -> BuildResult:
     if report is not None:
         vulnerabilities.require(report, spec.fail_on)
     verdict.require(folder)
-    is_latest = build_folders.move_latest(folder)
-    resume.forget(folder)
+    is_latest = verdict.passed and build_folders.move_latest(folder)
+    if verdict.passed:
+        resume.forget(folder)
     return BuildResult(folder=folder, image=folder / final.disk.file, is_latest=is_latest, manifest=final)
 
 
 def _check_options(name: str, options: Options) -> None:
     if options.start not in STAGES:
         raise SpecError(f"no stage is called {options.start!r}", hint=f"stages: {' '.join(STAGES)}")
+    if options.quick and options.verify:
+        raise SpecError(
+            "--quick and --verify contradict each other",
+            hint="give one of them: --quick ends after the first boot's tests, --verify runs all again",
+        )
     if options.locked and options.start in resume.RESUMABLE:
         raise SpecError(
             f"--locked does not work with --from {options.start}, which does not build the image",
@@ -280,6 +286,7 @@ def _subject(context: BuildContext, made: Manifest) -> session.Subject:
     return session.Subject(
         image=context.folder / made.disk.file, out=context.folder, manifest=made,
         tests=values.suites_of(context.spec), fail_fast=not context.options.keep_going,
+        quick=context.options.quick,
     )  # fmt: skip
 
 

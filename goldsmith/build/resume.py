@@ -69,7 +69,7 @@ def _state(build: Path) -> ResumeState:
 
 
 def find(builds: Path, loaded: LoadedSpec) -> Path:
-    """The newest failed build below builds. Raises BuildError if it cannot be resumed."""
+    """The newest build below builds that failed, or was quick. Raises BuildError if it cannot be resumed."""
     candidates = sorted(path.parent for path in builds.glob(f"*/{_STATE}") if not is_verified(path.parent))
     if not candidates:
         raise BuildError(f"there is no failed build of {loaded.spec.name} to resume in {builds}", hint=_HINT)

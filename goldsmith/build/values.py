@@ -39,18 +39,21 @@ class Options:
     keep_going: bool = False
     force: bool = False
     verify: bool = False
+    quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildResult(Document):
-    """A finished, verified build: the answer of build-image."""
+    """A finished build, verified unless --quick made it: the answer of build-image."""
 
     SCHEMA: ClassVar[str] = "goldsmith.build-result"
     OPTIONAL: ClassVar[frozenset[str]] = frozenset(("verdict",))
 
     folder: Annotated[Path, about("Folder of the build.")]
-    image: Annotated[Path, about("The disk image that was verified.")]
-    is_latest: Annotated[bool, about("Whether latest points to it; false if a newer build has it.")]
+    image: Annotated[Path, about("The disk image that was tested.")]
+    is_latest: Annotated[
+        bool, about("Whether latest points to it; false if a newer build has it, and with --quick.")
+    ]
     manifest: Annotated[Manifest, about("Its manifest.json.")]
     changed: Annotated[
         bool, about("Whether this build was made; false if the latest one has the same inputs already.")

@@ -30,6 +30,7 @@ _REFRESH = "fetch package indexes again and rebuild the container images, even i
         "keep_going": _KEEP_GOING,
         "from": "resume the last failed build that was kept, at this stage: boot or verify",
         "force": "build also if nothing has changed since the latest verified build",
+        "quick": "end after the first boot's tests: the build is not verified, latest does not move",
         "verify": "if nothing has changed, verify the latest build once more, with a verdict of its own",
     },
 )  # fmt: skip
@@ -44,6 +45,7 @@ def build_image(
     keep_going: bool = False,
     force: bool = False,
     verify: bool = False,
+    quick: bool = False,
     out: str = "",
     json: bool = False,
 ) -> None:
@@ -57,6 +59,7 @@ def build_image(
         options = values.Options(
             variables=common.variables(var or ()), out=paths.out_root(out), keep=keep, refresh=refresh,
             start=from_, locked=locked, keep_going=keep_going, force=force, verify=verify,
+            quick=quick,
         )  # fmt: skip
         result = pipeline.build(name, options)
         output.show(result)

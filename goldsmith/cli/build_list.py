@@ -52,8 +52,11 @@ class ListedBuild:
     build_id: Annotated[str, about("ID of the build, the name of its folder.")]
     folder: Annotated[Path, about("The folder.")]
     verdict: Annotated[
-        Literal["passed", "failed", "running", "unfinished", "unreadable"],
-        about("Of its verification; `unfinished`: it ended before; `unreadable`: see problems."),
+        Literal["passed", "failed", "quick", "running", "unfinished", "unreadable"],
+        about(
+            "Of its verification; `quick`: it ended after the first boot's tests; `unfinished`: before; "
+            "`unreadable`: see problems."
+        ),
     ]
     latest: Annotated[bool, about("Whether the link latest points to it.")]
     started: Annotated[str | None, about("When the build began, UTC, ISO 8601.")]

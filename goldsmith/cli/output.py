@@ -24,7 +24,10 @@ _SPARE = ("visibility", "size", "age", "status")
 def show(result: BuildResult) -> None:
     """Print the summary of a build to standard error: name, files, sizes, hashes, seconds per stage."""
     manifest = result.manifest
-    progress.note(f"{manifest.name} {manifest.build_id} is verified, in {result.folder}")
+    verdict = manifest.verification
+    assert verdict is not None  # a finished build has one
+    what = "is verified" if verdict.passed else "is not verified, but passed the first boot's tests"
+    progress.note(f"{manifest.name} {manifest.build_id} {what}, in {result.folder}")
     if result.verdict is not None:
         progress.note(f"  verified again: {result.verdict}")
     for disk in manifest.disks:
@@ -35,18 +38,18 @@ def show(result: BuildResult) -> None:
     stages = "  ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items())
     when = "seconds" if result.changed else "seconds then"
     progress.note(f"  {when}: {stages}  total {sum(spent.values()):.1f}")
-    verdict = manifest.verification
-    assert verdict is not None  # a finished build has one
     progress.note(f"  {verdict.tests} tests passed under {verdict.accelerator}")
     for ref in verdict.uncovered_images:
         progress.note(f"  embedded, but not run by any pod of the spec: {ref}")
-    if not result.is_latest:
+    if not verdict.passed:
+        progress.note(f"  verify it: scripts/inv build-image {manifest.name} --from verify")
+    elif not result.is_latest:
         progress.note("  a newer build is latest already")
 
 
 def verdict_as_text(verdict: Verdict) -> str:
     """A verdict as a few lines of text."""
-    head = f"{'passed' if verdict.passed else 'failed'}: {verdict.tests} tests, {len(verdict.failed)} failed"
+    head = f"{verdict.result}: {verdict.tests} tests, {len(verdict.failed)} failed"
     lines = [head, *(f"  {line}" for line in verdict.failed)]
     lines += [f"  not applicable: {line}" for line in verdict.not_applicable]
     lines += [f"  skipped: {line}" for line in verdict.skipped]

@@ -132,20 +132,26 @@ class _Manifest(msgspec.Struct):
 
 def is_verified(build: Path) -> bool:
     """The build's manifest is there and says that verification passed."""
+    return _result(build) == "passed"
+
+
+def _result(build: Path) -> str:
+    """Of the verdict in the build's manifest; empty where there is none."""
     try:
         found = msgspec.json.decode((build / MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, ValueError):  # what msgspec raises is a ValueError
-        return False
-    return found.verification is not None and found.verification.result == "passed"
+        return ""
+    return "" if found.verification is None else found.verification.result
 
 
 def drop_disk_images(build: Path) -> list[str]:
-    """Remove half-written files and, unless the build is verified or marked to be kept, its disk images."""
+    """Remove half-written files and, if the build failed and is not marked to be kept, its disk images."""
     if not _ID.fullmatch(build.name) or build.is_symlink():
         return []
     half = [path for path in build.iterdir() if path.name.startswith(".")]
     images = [path for path in build.iterdir() if path.suffix in DISK_SUFFIXES]
-    unwanted = half if (build / "keep").exists() or is_verified(build) else [*half, *images]
+    is_wanted = (build / "keep").exists() or _result(build) in {"passed", "quick"}
+    unwanted = half if is_wanted else [*half, *images]
     for path in unwanted:
         path.unlink()
     return [f"removed {path}" for path in unwanted]

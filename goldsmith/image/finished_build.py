@@ -68,6 +68,11 @@ def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str 
             hint="name a build of this spec: --build BUILD_ID",
         )
     verdict = manifest.verification
+    if verdict is not None and verdict.result == "quick":
+        raise error(
+            f"the build {folder} was tested by --quick alone",
+            hint=f"run: scripts/inv build-image {manifest.name} --from verify",
+        )
     if verdict is None or not verdict.passed:
         raise error(f"the build {folder} was not verified", hint="use a build that latest has pointed to")
     if verdict.image_sha256 != manifest.disk.sha256:

@@ -15,9 +15,15 @@ from goldsmith.errors import VerificationError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """passed: every test of every phase passed, and no byte of the image changed."""
+    """passed: every test of every phase passed, and no byte of the image changed.
 
-    result: Annotated[Literal["passed", "failed"], about("Whether the image may be used.")]
+    quick: the same as far as build-image --quick has tested, which is no verification.
+    """
+
+    result: Annotated[
+        Literal["passed", "failed", "quick"],
+        about("Whether the image may be used; quick: nobody knows, its tests ended after the first boot."),
+    ]
     tests: Annotated[int, about("Number of tests that ran, of all phases.")]
     failed: Annotated[tuple[str, ...], about("Tests that failed: PHASE: TEST: MESSAGE.")]
     skipped: Annotated[tuple[str, ...], about("Tests that were skipped: PHASE: TEST: REASON.")]
@@ -40,8 +46,8 @@ class Verdict:
         return self.result == "passed"
 
     def require(self, out: Path) -> None:
-        """Raise VerificationError with the failed tests, unless all passed. out: folder of the report."""
-        if self.passed:
+        """Raise VerificationError with the failed tests, if there are any. out: folder of the report."""
+        if self.result != "failed":
             return
         shown = "".join(f"\n  | {line}" for line in self.failed)
         raise VerificationError(

@@ -44,6 +44,7 @@ class Subject:
     manifest: Manifest | None = None
     tests: Sequence[Path] = ()  # the user's own suites
     fail_fast: bool = False  # end at the first phase in which a test fails
+    quick: bool = False  # end after the first boot's tests
 
 
 def verify(subject: Subject, *, run: Run, log_path: Path) -> Verdict:
@@ -137,7 +138,7 @@ class _Session:
         booting = self._booting or self._power_on(self._machine(expected))
         guest = self._wait_for("boot", booting, expected)
         self._phase("booted", expected, guest, folders)
-        if self.is_over():
+        if self.is_over() or self.subject.quick:
             return
         with self._timed("shutdown"):
             guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
@@ -175,7 +176,7 @@ class _Session:
     def verdict(self, counts: Counts, expected: Expectations) -> Verdict:
         """The verdict on an image whose tests were counted."""
         return Verdict(
-            result="failed" if counts.failed else "passed",
+            result="failed" if counts.failed else "quick" if self.subject.quick else "passed",
             tests=counts.tests, failed=counts.failed, skipped=counts.skipped,
             not_applicable=self.suites.not_applicable(), uncovered_images=_uncovered(expected),
             image_sha256=expected.image_sha256, accelerator=self.accelerator.name,

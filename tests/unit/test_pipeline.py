@@ -33,6 +33,7 @@ from goldsmith.errors import (
 from goldsmith.image import prepare
 from goldsmith.image.build_info import Identity
 from goldsmith.image.timings import Timings
+from goldsmith.image.verdict import Verdict
 from goldsmith.kubernetes import kubelet
 from goldsmith.kubernetes.kubelet import KubeletBinary
 from goldsmith.scan import vulnerabilities
@@ -358,6 +359,36 @@ def test_a_build_ends_at_the_first_failed_phase_unless_it_keeps_going(
         pipeline._verify(context, samples.parsed(verification=None, stages_s=None))
 
     assert asked == [not keep_going]
+
+
+def test_a_quick_build_is_no_latest_one_and_can_be_verified_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, forgotten = [], []
+
+    def verify(subject: session.Subject, **_options: object) -> Verdict:
+        asked.append(subject.quick)
+        return samples.judged(result="quick", durations_s={"boot": 1.0})
+
+    monkeypatch.setattr(session, "verify", verify)
+    monkeypatch.setattr(resume, "forget", forgotten.append)
+    context = context_of(tmp_path, "critical")
+    context = dataclasses.replace(context, options=Options(quick=True))
+    monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
+    (context.folder / "mine-amd64.qcow2").touch()
+
+    result = pipeline._verify(context, samples.parsed(verification=None, stages_s=None))
+    build_folder = context.folder.rename(tmp_path / "20261130T000000Z-abc")
+
+    assert (asked, forgotten, result.is_latest) == ([True], [], False)
+    assert not (tmp_path / build_folders.LATEST).exists()
+    assert not build_folders.is_verified(build_folder)
+    assert build_folders.drop_disk_images(build_folder) == []
+
+
+def test_quick_and_verify_contradict_each_other() -> None:
+    with pytest.raises(SpecError, match="--quick and --verify contradict each other"):
+        pipeline.build("debian-kubelet", Options(quick=True, verify=True))
 
 
 def test_an_image_that_fails_before_a_vm_boots_is_a_failed_verification(

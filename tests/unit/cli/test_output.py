@@ -71,6 +71,17 @@ def test_the_summary_of_a_build_goes_to_stderr(capsys: pytest.CaptureFixture[str
     assert ("a newer build is latest already" in err) is not is_latest
 
 
+def test_the_summary_of_a_quick_build_says_what_it_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = samples.parsed(build_id="b1", stages_s={}, verification=samples.verdict(result="quick"))
+
+    output.show(dataclasses.replace(RESULT, manifest=quick, is_latest=False))
+
+    err = capsys.readouterr().err
+    assert "mine b1 is not verified, but passed the first boot's tests, in /out/mine/b1" in err
+    assert "verify it: scripts/inv build-image mine --from verify" in err
+    assert "latest already" not in err
+
+
 def test_a_verdict_lists_all_tests_that_did_not_pass() -> None:
     assert output.verdict_as_text(VERDICT).splitlines() == [
         "failed: 3 tests, 1 failed",

@@ -48,6 +48,7 @@ def test_a_good_build_is_read_and_its_disk_hashed(build: Path) -> None:
         ({"build_id": "other"}, "is the manifest of other"),
         ({"verification": None}, "was not verified"),
         ({"verification": samples.verdict(result="failed")}, "was not verified"),
+        ({"verification": samples.verdict(result="quick")}, "was tested by --quick alone"),
         ({"verification": samples.verdict(image_sha256="x")}, "its verdict is on another disk image"),
         ({"files": {"packages.json": "x"}}, "packages.json differs from its manifest"),
         ({"files": {"gone.json": "x"}}, "gone.json differs from its manifest"),

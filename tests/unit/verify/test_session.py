@@ -183,6 +183,18 @@ def test_a_verification_can_end_at_the_first_failure(lab: Lab, phase: str, run: 
     assert lab.phases() == run
 
 
+@pytest.mark.parametrize(("report", "result"), [(GOOD, "quick"), (BAD, "failed")])
+def test_a_quick_verification_ends_after_the_first_boots_tests_and_verifies_nothing(
+    lab: Lab, report: str, result: str
+) -> None:
+    lab.reports("booted", report)
+
+    verdict = lab.run(quick=True)
+
+    assert lab.phases() == ["sealed", "booted"]
+    assert (verdict.result, verdict.passed) == (result, False)
+
+
 def test_the_image_boots_while_it_is_inspected(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
