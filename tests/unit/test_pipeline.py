@@ -364,7 +364,8 @@ def test_a_build_ends_at_the_first_failed_phase_unless_it_keeps_going(
 def test_a_quick_build_is_no_latest_one_and_can_be_verified_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, forgotten = [], []
+    asked: list[bool] = []
+    forgotten: list[Path] = []
 
     def verify(subject: session.Subject, **_options: object) -> Verdict:
         asked.append(subject.quick)
