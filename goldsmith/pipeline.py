@@ -40,11 +40,13 @@ from goldsmith.scan import sbom, secrets, vulnerabilities
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import ImageSpec
-from goldsmith.verify import session
+from goldsmith.verify import session, timeline
 
 OVER_BUDGET = "vulnerabilities: over the budget of the spec"
 # written by verification, or changed when a build is resumed
-_VERIFIED_FILES = (sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml", build_inputs.FILE)
+_VERIFIED_FILES = (
+    sbom.FILE, secrets.FILE, vulnerabilities.FILE, "junit.xml", timeline.FILE, build_inputs.FILE,
+)  # fmt: skip
 
 
 def build(name: str, options: Options) -> BuildResult:

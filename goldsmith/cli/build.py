@@ -202,14 +202,27 @@ def verify_image(
 @task(
     positional=["name"],
     help={"name": "NAME of a spec, to boot its latest build, or the path of a disk image",
-          "memory": "MiB of memory of the VM; default: 2048"},
+          "memory": "MiB of memory of the VM; default: 2048", "json": JSON,
+          "timeline": "open no shell, but print when the parts of the boot began and ended"},
 )  # fmt: skip
-def boot(c: Context, name: Any = None, memory: int = 2048) -> None:
+def boot(
+    c: Context, name: Any = None, memory: int = 2048, timeline: bool = False, json: bool = False
+) -> None:
     """Open a shell in a throw-away VM of an image, without network. Nothing writes to the image."""
+    from goldsmith.cli import tables
     from goldsmith.verify import guest
+    from goldsmith.verify.timeline import as_text
 
-    with common.reported():
-        sys.exit(guest.boot_shell(name, memory_mib=memory))
+    with common.reported(as_json=json):
+        if json and not timeline:
+            raise SpecError("a shell has no JSON", hint="give --timeline, too")
+        if not timeline:
+            sys.exit(guest.boot_shell(name, memory_mib=memory))
+        found = guest.boot_timeline(name, memory_mib=memory)
+        if json:
+            common.print_document(found)
+        else:
+            print(as_text(found, width=tables.width()))
 
 
 @described(Group.look, "doctor --spec my-image")

@@ -15,7 +15,8 @@ from goldsmith.host import accelerator
 from goldsmith.image import mount, qemu_img
 from goldsmith.spec import load
 from goldsmith.spec.model import VerifySpec
-from goldsmith.verify import config_drive, qemu
+from goldsmith.verify import config_drive, qemu, timeline
+from goldsmith.verify.timeline import BootTimeline
 
 GROW_MIB = 2048  # the machine's disk is larger than the image by this
 HOSTNAME = "golden"
@@ -123,11 +124,25 @@ def _spec_of(name: str) -> str:
     return load.name_of(name)
 
 
+def boot_timeline(name: str, *, memory_mib: int) -> BootTimeline:
+    """The timeline of a boot of a disk image or of a spec's latest build. Raises BootError."""
+    with runs.run() as run, booted(_image_of(name), run=run, memory_mib=memory_mib, cpus=2) as vm:
+        slowness = accelerator.find(log_path=run.folder / "qemu.log").slowness
+        deadline_s = VerifySpec().boot_deadline_s * slowness
+        with contextlib.suppress(CommandError):  # also if the boot does not end well
+            wait = "systemctl is-system-running --wait"
+            proc.capture(["ssh", "-F", vm.ssh_config, "guest", wait], timeout_s=deadline_s)
+        return timeline.of_guest(vm.ssh_config, slowness=slowness)
+
+
+def _image_of(name: str) -> Path:
+    image = Path(name)
+    return image if image.is_file() else build_folders.find_qcow2(paths.out_root(), _spec_of(name))
+
+
 def boot_shell(name: str, *, memory_mib: int) -> int:
     """Open a shell in a VM of a disk image or of a spec's latest build; return the shell's exit status."""
-    image = Path(name)
-    if not image.is_file():
-        image = build_folders.find_qcow2(paths.out_root(), _spec_of(name))
+    image = _image_of(name)
     with runs.run() as run, booted(image, run=run, memory_mib=memory_mib, cpus=2) as vm:
         progress.note(f"console: {vm.vm.console}; leave the shell to end the VM")
         return proc.interactive(["ssh", "-t", "-F", vm.ssh_config, "guest"])

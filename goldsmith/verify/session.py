@@ -23,7 +23,7 @@ from goldsmith.host import accelerator
 from goldsmith.image import mount
 from goldsmith.image.manifest import Manifest
 from goldsmith.image.verdict import Verdict, VerdictAnswer
-from goldsmith.verify import qemu
+from goldsmith.verify import qemu, timeline
 from goldsmith.verify.expectations import Expectations, containers_of
 from goldsmith.verify.guest import Guest, Machine
 from goldsmith.verify.junit import Counts
@@ -138,6 +138,7 @@ class _Session:
         booting = self._booting or self._power_on(self._machine(expected))
         guest = self._wait_for("boot", booting, expected)
         self._phase("booted", expected, guest, folders)
+        self._note_timeline(expected, guest)
         if self.is_over() or self.subject.quick:
             return
         with self._timed("shutdown"):
@@ -206,6 +207,17 @@ class _Session:
         here = dataclasses.replace(expected, host_port_at=guest.vm.served_at)
         with self._timed(name):
             self.suites.test_guest(name, here, guest, folders)
+
+    def _note_timeline(self, expected: Expectations, guest: Guest) -> None:
+        """Write the timeline of the boot, where the image has systemd; it decides nothing."""
+        if not expected.systemd:
+            return
+        try:
+            found = timeline.of_guest(guest.ssh_config, slowness=self.accelerator.slowness)
+        except BootError as e:
+            progress.note(str(e))
+        else:
+            found.write(self.subject.out / timeline.FILE)
 
     def _keep_console(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -143,6 +144,15 @@ def test_the_configurations_are_well_formed_and_the_api_is_closed() -> None:
     assert (kubelet["address"], kubelet["readOnlyPort"]) == ("127.0.0.1", 0)
     assert kubelet["authentication"]["anonymous"] == {"enabled": False}
     assert kubelet["authentication"]["x509"]["clientCAFile"] == "/etc/kubernetes/pki/ca.crt"
+
+
+def test_a_shutdown_may_be_delayed_as_long_as_the_kubelet_asks_for() -> None:
+    """With a shorter delay the kubelet would change logind's configuration at each boot."""
+    kubelet = yaml.safe_load((FILES / "kubelet.yaml").read_text())
+    logind = configparser.ConfigParser()
+    logind.read(FILES / "60-kubelet-logind.conf")
+
+    assert kubelet["shutdownGracePeriod"] == f"{logind['Login']['InhibitDelayMaxSec']}s" == "150s"
 
 
 def test_the_lists_of_plugins_differ_in_ipv6_alone() -> None:

@@ -26,7 +26,7 @@ _STATUS = re.compile(r"(\./)?var/lib/dpkg/status(\.d/[^/]+)?")  # dpkg's, also o
 FILES = {
     "debian-kubelet-amd64.qcow2", "debian-kubelet-amd64.qcow2.sha256", "manifest.json", "spec.yaml",
     "images.lock.json", "packages.json", "sbom.cdx.json", "secrets.json", "build.log", "console.log",
-    "junit.xml", "timings.json", "lock.yaml", "inputs.json",
+    "junit.xml", "timings.json", "lock.yaml", "inputs.json", "boot-timeline.json",
 }  # fmt: skip
 
 
@@ -58,7 +58,15 @@ def test_every_document_of_the_build_matches_its_schema(built: dict[str, Any]) -
 
     assert found == {
         f"goldsmith.{name}"
-        for name in ("build-inputs", "images-lock", "manifest", "packages", "secrets", "timings")
+        for name in (
+            "boot-timeline",
+            "build-inputs",
+            "images-lock",
+            "manifest",
+            "packages",
+            "secrets",
+            "timings",
+        )
     }
 
 

@@ -16,7 +16,7 @@ from goldsmith.core import files, proc, runs, wait
 from goldsmith.errors import BootError, SpecError, VerificationError
 from goldsmith.host import accelerator
 from goldsmith.image.verdict import Verdict
-from goldsmith.verify import qemu, session
+from goldsmith.verify import qemu, session, timeline
 from goldsmith.verify.expectations import Expectations
 from goldsmith.verify.pytest_runner import PytestRunner
 from goldsmith.verify.session import Subject
@@ -193,6 +193,32 @@ def test_a_quick_verification_ends_after_the_first_boots_tests_and_verifies_noth
 
     assert lab.phases() == ["sealed", "booted"]
     assert (verdict.result, verdict.passed) == (result, False)
+
+
+def test_the_timeline_of_the_first_boot_is_kept_where_the_image_has_systemd(
+    lab: Lab, inside: Path, fake: Callable[..., Path]
+) -> None:
+    said = "UserspaceTimestampMonotonic=1\\nx.target\\nId=x.target\\n"
+    said += "InactiveExitTimestampMonotonic=2\\nActiveEnterTimestampMonotonic=3"
+    fake("ssh", f"""case "$*" in *reboot*) touch '{lab.folder}'/down ;; *show*) printf '{said}' ;; esac""")
+
+    lab.run()
+    assert not (lab.out / timeline.FILE).exists()
+
+    (inside / "usr/lib/systemd").mkdir()
+    (inside / "usr/lib/systemd/systemd").touch()
+    lab.run()
+    assert json.loads((lab.out / timeline.FILE).read_text())["chain"] == ["x.target"]
+
+
+def test_a_guest_that_does_not_tell_its_timeline_is_verified_all_the_same(
+    lab: Lab, inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inside / "usr/lib/systemd").mkdir()
+    (inside / "usr/lib/systemd/systemd").touch()
+
+    assert lab.run().passed
+    assert "the guest does not tell the timeline of its boot" in capsys.readouterr().err
 
 
 def test_the_image_boots_while_it_is_inspected(

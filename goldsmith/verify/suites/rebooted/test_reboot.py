@@ -16,6 +16,14 @@ def test_machine_was_rebooted(host: Host) -> None:
     assert len(host.check_output("journalctl --list-boots --no-pager -q").splitlines()) >= 2
 
 
+@pytest.mark.needs("kubelet")
+def test_no_pod_outlived_its_grace_period_at_the_shutdown(host: Host) -> None:
+    """The suites' server ignores SIGTERM: without the kubelet's help, systemd waits 90 s for its scope."""
+    log = host.check_output("journalctl -b -1 --no-pager -o cat")
+    late = [line for line in log.splitlines() if "Stopping timed out" in line]
+    assert late == []
+
+
 @pytest.mark.needs("containers")
 def test_nothing_was_imported_again(host: Host, expected: Expectations) -> None:
     log = host.check_output("journalctl -b --no-pager -o cat -t import-images -u goldsmith-import.service")
