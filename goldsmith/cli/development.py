@@ -44,6 +44,7 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "mutate: verify images that must fail; "
         "container: build the tiny image in a container of goldsmith; "
         "embed: build the default image with each strategy; "
+        "fleet: make images of many specs that share a root; "
         "hardware: boot the default image on each kind of machine, disk and network card; "
         "heat-update: update stacks to other images; "
         "heat-failures: break things around a server; heat-group: replace the servers of a group one by one; "
