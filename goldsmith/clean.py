@@ -12,6 +12,7 @@ from goldsmith.core import build_folders, cache, ownership, removal, runs
 from goldsmith.core.build_folders import is_verified
 from goldsmith.core.documents import Document, about
 from goldsmith.devcloud import lifecycle
+from goldsmith.provenance import named_entries
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +32,23 @@ class CleanAnswer(Document):
         return "\n".join(lines) or "nothing to remove"
 
 
-def clean(out: Path, *, cache_older_than_days: float | None, keep_builds: int | None) -> CleanAnswer:
-    """Remove leftovers of dead runs and broken cache entries; with options also old entries and builds."""
+def clean(
+    out: Path,
+    *,
+    cache_older_than_days: float | None,
+    keep_builds: int | None,
+    cache_max_bytes: int | None = None,
+) -> CleanAnswer:
+    """Remove leftovers of dead runs and broken cache entries; with options also old entries and builds.
+
+    cache_max_bytes: of the disk, for all entries; what locks and published builds name stays in any case.
+    """
+    named = set() if cache_max_bytes is None else named_entries.find(out)  # may fail: before anything is gone
     done = runs.clean_dead_runs()
     done.removed += lifecycle.clean_dead()
     done += cache.clean_cache(older_than_days=cache_older_than_days)
+    if cache_max_bytes is not None:
+        done += cache.shrink(cache_max_bytes, spared=named)
     if keep_builds is not None:
         if why := build_folders.claim(out):
             done.left.append(ownership.shared(out, why, "GOLDSMITH_OUT"))

@@ -298,19 +298,34 @@ def kubelet_bump(c: Context, version: str) -> None:
 @task(
     help={
         "cache_older_than": "also remove cache entries unused for this many days",
+        "cache_max_size": "also remove what was unused for longest, until the cache has at most this: 20GiB, "
+        "500MiB; not what a lock in image-specs/ or a published build names",
         "keep_builds": "also remove builds, except this many of each spec, the latest and published ones",
         "json": JSON,
     }
 )
-def clean(c: Context, cache_older_than: float = -1.0, keep_builds: int = -1, json: bool = False) -> None:
+def clean(
+    c: Context,
+    cache_older_than: float = -1.0,
+    cache_max_size: str = "",
+    keep_builds: int = -1,
+    json: bool = False,
+) -> None:
     """Remove leftovers of dead runs and broken cache entries; never parts of a live build."""
     from goldsmith import clean
     from goldsmith.core import paths
+    from goldsmith.spec import fields
 
     with common.reported(as_json=json):
+        if cache_max_size and not fields.is_size(cache_max_size):
+            raise SpecError(
+                f"--cache-max-size takes a size, got {cache_max_size!r}",
+                hint="write it like 20GiB or 500MiB",
+            )
         done = clean.clean(
             paths.out_root(),
             cache_older_than_days=None if cache_older_than < 0 else cache_older_than,
             keep_builds=None if keep_builds < 0 else keep_builds,
+            cache_max_bytes=fields.mib(cache_max_size) << 20 if cache_max_size else None,
         )
         common.show(done, as_json=json)

@@ -149,6 +149,38 @@ def keep_newest(kind: str, count: int) -> None:
             removal.remove_tree(entry)
 
 
+def shrink(max_bytes: int, *, spared: Collection[tuple[str, str]]) -> Cleaned:
+    """Remove the entries that were not used for longest until the rest takes at most max_bytes of the disk.
+
+    Entries (kind, key) that are spared stay, and so do those that were used in the last hour.
+    """
+    done = Cleaned()
+    sizes = {entry: _disk_bytes(entry) for entry in _entries("[!.]*")}
+    total = sum(sizes.values())
+    for entry in sorted(sizes, key=lambda entry: entry.stat().st_mtime):
+        if total <= max_bytes:
+            return done
+        if (entry.parent.name, entry.name) in spared or entry.stat().st_mtime > time.time() - _IN_USE_S:
+            continue
+        with (
+            contextlib.suppress(BlockingIOError),
+            locks.locked(entry.with_name(f".{entry.name}.lock")),
+        ):
+            if removal.remove_tree(entry):
+                total -= sizes[entry]
+                done.removed.append(f"removed {entry} ({progress.human_bytes(sizes[entry])})")
+    if total > max_bytes:
+        done.left.append(
+            f"{progress.human_bytes(total)} in {paths.cache_root()}: locks and releases name it, "
+            "or it was used in the last hour"
+        )
+    return done
+
+
+def _disk_bytes(entry: Path) -> int:
+    return sum(path.lstat().st_blocks * 512 for path in (entry, *entry.rglob("*")))
+
+
 def clean_unfinished_entries() -> Cleaned:
     """Remove unfinished entries whose lock nobody holds; end interrupted replacements.
 

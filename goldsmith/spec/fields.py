@@ -61,6 +61,11 @@ class Key:
         return found.default
 
 
+def is_size(text: str) -> bool:
+    """Whether mib() can read it."""
+    return text[-3:] in _UNITS and text[:-3].isascii() and text[:-3].isdigit()
+
+
 def mib(text: str) -> int:
     """'8GiB' -> 8192."""
     return int(text[:-3]) * _UNITS[text[-3:]]

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from goldsmith import clean
-from goldsmith.core import build_folders, paths, runs
+from goldsmith.core import build_folders, cache, paths, runs
 from goldsmith.devcloud import instance, lifecycle
 from goldsmith.errors import HostError
+from goldsmith.provenance import named_entries
 
 
 def build_id(day: str) -> str:
@@ -173,3 +175,21 @@ def test_a_folder_that_is_only_named_as_a_cloud_is_left_alone(tmp_path: Path) ->
         pass
 
     assert (folder / "owner").exists()
+
+
+def test_the_cache_is_shrunk_to_what_is_asked_for_except_for_what_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "disk").write_bytes(b"x" * (1 << 20))
+
+    named, other = (cache.cached("bundle", name, fill) for name in ("named", "other"))
+    for entry in (named, other):
+        os.utime(entry, (1_000_000, 1_000_000))
+    monkeypatch.setattr(named_entries, "find", lambda _out: {("bundle", "named")})
+
+    done = clean.clean(tmp_path, cache_older_than_days=None, keep_builds=None, cache_max_bytes=0)
+
+    assert (named.exists(), other.exists()) == (True, False)
+    assert any(line.startswith(f"removed {other}") for line in done.removed)
+    assert "locks and releases name it" in done.left[0]

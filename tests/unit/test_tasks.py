@@ -122,6 +122,7 @@ def test_a_plan_is_printed_as_data_for_programs(invoke: Invoke) -> None:
         (("render", "a", "b"), 2, "render does not take the word 'b'"),
         (("diff", "old"), 2, "diff needs NEW"),
         (("boot", "--memory", "much"), 2, "--memory takes a whole number, got 'much'"),
+        (("clean", "--cache-max-size=20"), 2, "--cache-max-size takes a size, got '20'"),
         (("clean", "--cache-older-than=x"), 2, "--cache-older-than takes a number, got 'x'"),
         (("sign", "--key"), 2, "--key needs a value"),
     ],

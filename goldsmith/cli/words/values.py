@@ -41,6 +41,7 @@ _VALUES: Mapping[str, Value] = {  # by the name of an option, or by task and nam
     "certificate": Value("UUID"), "builder": Value("URI"), "upgrade": Value("PARTS"),
     "services": Value("NAMES"), "store-size": _SIZE, "quota": _SIZE, "memory": _SIZE,
     "deadline": Value("SECONDS"), "cache-older-than": Value("DAYS"),
+    "cache-max-size": Value("SIZE"),
     "soak name": Value("NAME"), "image": Value("NAME"), "into": _DIR,
     **{f"cloud-{task} name": Value("NAME") for task in ("up", "down", "status", "env", "service")},
 }  # fmt: skip

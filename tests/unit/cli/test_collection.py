@@ -20,7 +20,10 @@ from tests.support import installed
 TASKS = collection.contexts()
 OF_DEVELOPERS = {"bench", "lint", "soak", "test"}
 OF_THE_PROGRAM = {"h", "l", "V", "y"}
-DESTROYS = {"cache-older-than", "clean", "force", "from", "import", "keep-builds", "refresh", "to", "upgrade"}
+DESTROYS = {
+    "cache-max-size", "cache-older-than", "clean", "force", "from", "import", "keep-builds", "refresh", "to",
+    "upgrade",
+}  # fmt: skip
 
 
 def shorts() -> set[tuple[str, str]]:

@@ -354,3 +354,36 @@ def test_an_entry_of_the_last_hour_stays() -> None:
     cache.keep_newest("root", 1)
 
     assert all(entry.exists() for entry in entries)
+
+
+@pytest.fixture
+def aged() -> list[Path]:
+    """Four entries of 1 MiB, the first not used for longest, the last just now."""
+    made = [cache.cached("root", name, lambda folder: write_mib(folder / "disk")) for name in "abcd"]
+    for age, entry in zip((3, 2, 1), made, strict=False):
+        os.utime(entry, (1_000_000 - age, 1_000_000 - age))
+    return made
+
+
+def write_mib(path: Path) -> None:
+    path.write_bytes(b"x" * (1 << 20))
+
+
+def names(entries: list[Path]) -> list[str]:
+    return [entry.name for entry in entries if entry.exists()]
+
+
+def test_a_cache_that_is_too_large_loses_what_was_unused_for_longest(aged: list[Path]) -> None:
+    done = cache.shrink(int(2.5 * (1 << 20)), spared=())
+
+    assert names(aged) == ["c", "d"]
+    assert [line.rpartition(" (")[0] for line in done.removed] == [f"removed {entry}" for entry in aged[:2]]
+    assert done.left == []
+    assert cache.shrink(int(2.5 * (1 << 20)), spared=()).removed == []
+
+
+def test_a_cache_that_is_too_large_keeps_what_is_spared_or_was_just_used(aged: list[Path]) -> None:
+    done = cache.shrink(0, spared={("root", "a"), ("other", "b")})
+
+    assert names(aged) == ["a", "d"]
+    assert "locks and releases name it, or it was used in the last hour" in "".join(done.left)
