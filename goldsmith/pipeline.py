@@ -154,7 +154,7 @@ def _verify(context: BuildContext, made: Manifest) -> BuildResult:
     known = vulnerabilities.needed(spec.fail_on)
     verdict = session.verify(_subject(context, made), run=context.run, log_path=context.log)
     with progress.share("vulnerabilities"):
-        report = vulnerabilities.of_build(folder, known) if verdict.passed else None
+        report = vulnerabilities.of_build(folder, known) if verdict.result != "failed" else None
     if report is not None and report.fails(spec.fail_on):
         verdict = dataclasses.replace(verdict, result="failed", failed=(OVER_BUDGET,))
     boot_s = verdict.durations_s.get("boot", 0.0)  # no VM ran if the offline image failed

@@ -68,12 +68,16 @@ def _state(build: Path) -> ResumeState:
         raise BuildError(f"cannot read {build / _STATE}: {e}", hint=_HINT) from e
 
 
+def _has_disk(build: Path) -> bool:
+    return (build / _state(build).manifest.disk.file).exists()
+
+
 def find(builds: Path, loaded: LoadedSpec) -> Path:
     """The newest build below builds that failed, or was quick. Raises BuildError if it cannot be resumed."""
     candidates = sorted(path.parent for path in builds.glob(f"*/{_STATE}") if not is_verified(path.parent))
     if not candidates:
         raise BuildError(f"there is no failed build of {loaded.spec.name} to resume in {builds}", hint=_HINT)
-    build = candidates[-1]
+    build = ([each for each in candidates if _has_disk(each)] or candidates)[-1]
     state = _state(build)
     disk = build / state.manifest.disk.file
     if not disk.exists():

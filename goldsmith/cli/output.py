@@ -42,7 +42,7 @@ def show(result: BuildResult) -> None:
     for ref in verdict.uncovered_images:
         progress.note(f"  embedded, but not run by any pod of the spec: {ref}")
     if not verdict.passed:
-        progress.note(f"  verify it: scripts/inv build-image {manifest.name} --from verify")
+        progress.note("  to verify it: the same command with --from verify --keep instead of --quick")
     elif not result.is_latest:
         progress.note("  a newer build is latest already")
 

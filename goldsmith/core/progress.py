@@ -56,9 +56,9 @@ class _State:
 
 
 @contextlib.contextmanager
-def step(name: str, *, since: float | None = None) -> Iterator[None]:
-    """Announce a step; when it ends, report how long it took. since: it began then, of time.monotonic()."""
-    start, outer = since or time.monotonic(), _CURRENT.get()
+def step(name: str) -> Iterator[None]:
+    """Announce a step; when it ends, report how long it took."""
+    start, outer = time.monotonic(), _CURRENT.get()
     activity = Activity(
         title=name, parent=outer, started_s=start, line_s=start, is_step=True,
         last_time_s=_EXPECTED.get().get(name),
@@ -79,10 +79,10 @@ def step(name: str, *, since: float | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def timed(name: str, seconds: dict[str, float], *, since: float | None = None) -> Iterator[None]:
-    """A step that adds its duration to seconds, under its name, if it succeeds. since: as of step()."""
-    start = since or time.monotonic()
-    with step(name, since=start):
+def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """A step that adds its duration to seconds, under its name, if it succeeds."""
+    start = time.monotonic()
+    with step(name):
         yield
     seconds[name] = round(time.monotonic() - start, 2)
 

@@ -8,6 +8,7 @@ then does a fixed amount of work; its CPU time shows the speed of the host.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -60,6 +61,8 @@ _KVM = _Candidate(name="kvm", args=("-accel", "kvm", "-cpu", "host"), deadline_s
 # kernel looks at a program's memory, string instructions that it takes for fast (here they go byte by byte).
 _TCG_CPU = "max,la57=off,smap=off,erms=off,fsrm=off"
 _TCG = _Candidate(name="tcg", args=("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU), deadline_s=90)
+# for a QEMU that does not know one of these properties
+_TCG_PLAIN = _Candidate(name="tcg", args=("-accel", "tcg,thread=multi", "-cpu", "max"), deadline_s=90)
 
 
 def find(*, log_path: Path) -> ProbeResult:
@@ -115,8 +118,10 @@ def _choose(work: Path, log_path: Path) -> ProbeResult:
             return _tried(_KVM, work, log_path, note="a probe guest ran")
         except CommandError as e:
             refused = f"no guest runs in {_KVM_DEVICE}: {_why(e)}"
-    try:
+    with contextlib.suppress(CommandError):
         return _tried(_TCG, work, log_path, note=refused)
+    try:
+        return _tried(_TCG_PLAIN, work, log_path, note=refused)
     except CommandError as e:
         raise HostError(
             f"no QEMU accelerator boots a guest; KVM: {refused}; TCG: {_why(e)}", hint=f"see {log_path}"

@@ -71,7 +71,7 @@ def read(folder: Path, error: type[GoldsmithError] = PublishError, *, name: str 
     if verdict is not None and verdict.result == "quick":
         raise error(
             f"the build {folder} was tested by --quick alone",
-            hint=f"run: scripts/inv build-image {manifest.name} --from verify",
+            hint="run the command that made it, with --from verify --keep instead of --quick",
         )
     if verdict is None or not verdict.passed:
         raise error(f"the build {folder} was not verified", hint="use a build that latest has pointed to")

@@ -148,6 +148,10 @@ class Vm:
         """Whether QEMU runs and the console shows no fatal error of the guest."""
         return not self.has_ended() and _FATAL.search(read_console(self.console)) is None
 
+    def answers(self) -> bool:
+        """Whether the guest's SSH server shows its banner."""
+        return self._banner()
+
     def wait_for_ssh(self, *, timeout_s: float) -> None:
         """Wait for the banner of the guest's SSH server. Raises BootError with the console's last lines."""
         with wait.meanwhile(functools.partial(_show_console, self.console)):

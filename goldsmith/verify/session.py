@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.core import build_folders, progress, runs
+from goldsmith.core import build_folders, progress, runs, wait
 from goldsmith.core.files import sha256_of
 from goldsmith.core.runs import Run
 from goldsmith.errors import BootError, EmulatorError, SpecError, VerificationError
@@ -32,6 +32,7 @@ from goldsmith.verify.pytest_runner import OFFLINE_PHASE, SUITES, PytestRunner
 
 VERDICT = "verdict.json"
 _SHUTDOWN_DEADLINE_S = 60  # on a host with KVM
+_GRACE_S = 150  # of the pods at a shutdown, on any host: shutdownGracePeriod of elements/kubelet
 _SANDBOX = re.compile(r"(^|/)pause[:@]")
 
 
@@ -91,13 +92,22 @@ def _test_booted(session: _Session, expected: Expectations) -> None:
         session.boot_and_test(expected)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Booting:
-    """A machine that is powered on. since: of time.monotonic()."""
+    """A machine that is powered on. since: of time.monotonic(); answered_s: seconds from then to SSH."""
 
     machine: Machine
     vm: qemu.Vm
     since: float
+    answered_s: float | None = None
+
+    def look(self) -> None:
+        """Note when the guest answers for the first time."""
+        if self.answered_s is None and self.vm.answers():
+            self.answered_s = self.age_s()
+
+    def age_s(self) -> float:
+        return time.monotonic() - self.since
 
 
 class _Session:
@@ -127,9 +137,10 @@ class _Session:
             mount.opened(image, format_=format_, scratch=self.scratch) as root,
         ):
             claims = inspector.claims(root, image_sha256=sha256, manifest=self.subject.manifest)
-            self._power_on(self._machine(claims))
-            expected = inspector.inspect(root, claims)
-            self.suites.test_offline(expected, root)
+            booting = self._power_on(self._machine(claims))
+            with wait.meanwhile(booting.look, interval_s=1):
+                expected = inspector.inspect(root, claims)
+                self.suites.test_offline(expected, root)
         return expected
 
     def boot_and_test(self, expected: Expectations) -> None:
@@ -142,7 +153,8 @@ class _Session:
         if self.is_over() or self.subject.quick:
             return
         with self._timed("shutdown"):
-            guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S))
+            grace_s = 0 if expected.info.kubelet is None else _GRACE_S
+            guest.reboot(timeout_s=self._scaled(_SHUTDOWN_DEADLINE_S) + grace_s)
         guest = self._wait_for("reboot", self._power_on(booting.machine), expected)
         self._phase("rebooted", expected, guest, (*folders, SUITES / "rebooted"))
         if self.is_over():
@@ -199,9 +211,16 @@ class _Session:
         return self._booting
 
     def _wait_for(self, stage: str, booting: _Booting, expected: Expectations) -> Guest:
+        """The guest, if it answers within the deadline since its machine was powered on."""
         deadline_s = self._scaled(expected.info.verify.boot_deadline_s)
-        with progress.timed(stage, self.durations_s, since=booting.since):
-            return booting.machine.booted(booting.vm, deadline_s=deadline_s)
+        with self._timed(stage):
+            left_s = deadline_s if booting.answered_s is not None else deadline_s - booting.age_s()
+            guest = booting.machine.booted(booting.vm, deadline_s=max(0.0, left_s))
+            booting.look()
+        self.durations_s[stage] = round(booting.answered_s or booting.age_s(), 2)
+        if self.durations_s[stage] > deadline_s:
+            raise booting.vm.lost(f"its SSH server answered after {self.durations_s[stage]:.0f} s")
+        return guest
 
     def _phase(self, name: str, expected: Expectations, guest: Guest, folders: Sequence[Path]) -> None:
         here = dataclasses.replace(expected, host_port_at=guest.vm.served_at)
@@ -210,6 +229,7 @@ class _Session:
 
     def _note_timeline(self, expected: Expectations, guest: Guest) -> None:
         """Write the timeline of the boot, where the image has systemd; it decides nothing."""
+        (self.subject.out / timeline.FILE).unlink(missing_ok=True)  # of an earlier verification
         if not expected.systemd:
             return
         try:

@@ -48,7 +48,7 @@ class BootTimeline(Document):
         tuple[str, ...],
         about("From the default target backwards: the unit that each one waited for longest."),
     ]
-    units: Annotated[tuple[UnitStart, ...], about("Units that were started, in the order of their starts.")]
+    units: Annotated[tuple[UnitStart, ...], about("Units that the boot started, in their order.")]
 
 
 def of_guest(ssh_config: Path, *, slowness: float) -> BootTimeline:
@@ -67,12 +67,15 @@ def parse(text: str) -> BootTimeline:
     """The timeline in what the guest prints. Raises KeyError or ValueError where it is something else."""
     manager, target, rest = _parts(text)
     units = [_properties(part.splitlines()) for part in rest.split("\n\n") if part.strip()]
-    starts = {start.name: start for unit in units if (start := _start(unit)) is not None}
+    finished_s = _seconds(manager.get("FinishTimestampMonotonic", ""))
+    every = [start for unit in units if (start := _start(unit)) is not None]
+    # later ones are of those who looked, or of containers
+    starts = {each.name: each for each in every if finished_s is None or each.begun_s <= finished_s}
     after = {unit["Id"]: unit.get("After", "").split() for unit in units}
     return BootTimeline(
         userspace_s=_seconds(manager["UserspaceTimestampMonotonic"]) or 0.0,
         initrd_s=_seconds(manager.get("InitRDTimestampMonotonic", "")),
-        finished_s=_seconds(manager.get("FinishTimestampMonotonic", "")),
+        finished_s=finished_s,
         chain=tuple(_chain(target, starts, after)),
         units=tuple(sorted(starts.values(), key=lambda start: (start.begun_s, start.name))),
     )

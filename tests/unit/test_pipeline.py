@@ -280,12 +280,13 @@ def context_of(tmp_path: Path, budget: str | None) -> BuildContext:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("result", ["passed", "quick"])
 @pytest.mark.parametrize(("budget", "passes"), [("critical", False), ("critical-fixable", True)])
 def test_an_image_over_its_budget_is_not_verified(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, passes: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, passes: bool, result: str
 ) -> None:
     """Whatever the verdict of its tests is."""
-    good = samples.judged(durations_s={"boot": 1.0})
+    good = samples.judged(result=result, durations_s={"boot": 1.0})
     finding = VulnerabilityFinding(
         id="X", level="critical", where="host", package="p", version="1", fixed=None
     )
@@ -302,7 +303,7 @@ def test_an_image_over_its_budget_is_not_verified(
         pipeline._verify(context, samples.parsed(verification=None, stages_s=None))
 
     written = json.loads((tmp_path / "build/manifest.json").read_text())
-    assert written["verification"]["result"] == ("passed" if passes else "failed")
+    assert written["verification"]["result"] == (result if passes else "failed")
 
 
 def test_a_red_build_says_what_differs_from_the_latest_green_one(
@@ -376,6 +377,7 @@ def test_a_quick_build_is_no_latest_one_and_can_be_verified_later(
     context = context_of(tmp_path, "critical")
     context = dataclasses.replace(context, options=Options(quick=True))
     monkeypatch.setattr(vulnerabilities, "needed", lambda _budget: object())
+    monkeypatch.setattr(vulnerabilities, "of_build", lambda _folder, _database: None)
     (context.folder / "mine-amd64.qcow2").touch()
 
     result = pipeline._verify(context, samples.parsed(verification=None, stages_s=None))

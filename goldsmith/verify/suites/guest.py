@@ -42,6 +42,8 @@ def ask(port, path, with_certificate):
         peer.sendall(f"GET {path} HTTP/1.0\\r\\n\\r\\n".encode())
         answer = b"".join(iter(lambda: peer.recv(65536), b"")).decode(errors="replace")
     head, _, body = answer.partition("\\r\\n\\r\\n")
+    if not head:
+        raise ValueError("no answer")
     return int(head.split()[1]), body
 """
 _GET = f"""{_ASK}
@@ -50,27 +52,34 @@ print(json.dumps(dict(status=status, body=body)))
 """
 # Answers the questions that come through one FIFO in the other: to start a Python costs more than to ask.
 _ASKER = f"""{_ASK}
+import os
+with open("pid", "w") as pid:
+    print(os.getpid(), file=pid)
 while True:
     with open("question") as asked:
         port, path, with_certificate = json.load(asked)
     try:
         status, body = ask(port, path, with_certificate)
         answer = dict(status=status, body=body)
-    except (OSError, ValueError) as e:  # it does not listen, or does not speak HTTP
+    except Exception as e:  # nobody listens, or speaks HTTP
         answer = dict(error=repr(e))
-    with open("answer", "w") as answers:
-        json.dump(answer, answers)
+    try:
+        with open("answer", "w") as answers:
+            json.dump(answer, answers)
+    except BrokenPipeError:  # who asked has given up
+        pass
 """
 _ASKING = "/run/goldsmith-verify"  # the FIFOs
-_ASK_DEADLINE_S = 300  # also for an asker that is gone: nobody else opens its FIFOs
+_ASK_DEADLINE_S = 120  # also for an asker that ends meanwhile: nobody else opens its FIFOs
 _KUBELET = 10250
 
 
 def kubelet_get(host: Host, path: str, *, port: int = _KUBELET, certificate: bool = True) -> dict[str, Any]:
     """Status and body of a GET on the kubelet's API, asked from inside the VM. Fails where none answers."""
-    make = f"mkdir -m 700 {_ASKING} && cd {_ASKING} && mkfifo question answer"
-    start = f"[ -d {_ASKING} ] || ({make} && python3 -IS -c %s > /dev/null 2>&1 < /dev/null &)"
-    ask = f'until cd {_ASKING} && [ -p answer ]; do sleep 0.1; done; printf %%s "$1" > question && cat answer'
+    make = f"rm -rf {_ASKING} && mkdir -m 700 {_ASKING} && cd {_ASKING} && mkfifo question answer"
+    runs = f'kill -0 "$(cat {_ASKING}/pid)" 2> /dev/null'
+    start = f"{runs} || ({make} && python3 -IS -c %s > /dev/null 2>&1 < /dev/null &)"
+    ask = f'until cd {_ASKING} && [ -s pid ]; do sleep 0.1; done; printf %%s "$1" > question && cat answer'
     command = f"{start}; timeout {_ASK_DEADLINE_S} sh -c '{ask}' sh %s"
     answer = dict(json.loads(host.check_output(command, _ASKER, json.dumps([port, path, certificate]))))
     assert "error" not in answer, f"nobody answers GET {path} at port {port}: {answer['error']}"

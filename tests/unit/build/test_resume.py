@@ -61,6 +61,13 @@ def test_the_newest_failed_build_is_resumed(builds: Path, loaded: LoadedSpec) ->
     assert resume.find(builds, loaded) == newer
 
 
+def test_a_newer_build_without_its_disk_is_passed_over(builds: Path, loaded: LoadedSpec) -> None:
+    quick = failed_build(builds, loaded)
+    (failed_build(builds, loaded, "20270101T000000Z-abc") / "mine.qcow2").unlink()
+
+    assert resume.find(builds, loaded) == quick
+
+
 def test_a_build_whose_tests_failed_can_be_resumed(builds: Path, loaded: LoadedSpec) -> None:
     folder = failed_build(builds, loaded)
     files.write_json(folder / "manifest.json", {"verification": {"result": "failed"}})

@@ -78,7 +78,7 @@ def test_the_summary_of_a_quick_build_says_what_it_is_not(capsys: pytest.Capture
 
     err = capsys.readouterr().err
     assert "mine b1 is not verified, but passed the first boot's tests, in /out/mine/b1" in err
-    assert "verify it: scripts/inv build-image mine --from verify" in err
+    assert "to verify it: the same command with --from verify --keep instead of --quick" in err
     assert "latest already" not in err
 
 

@@ -91,6 +91,25 @@ def test_kvm_is_rejected_if_the_guest_hangs(tmp_path: Path, monkeypatch: pytest.
     assert "hung" in found.note
 
 
+def test_a_qemu_that_does_not_know_a_cpu_property_is_asked_for_all_that_its_cpu_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kvm: Path
+) -> None:
+    kvm.unlink()
+    unknown = "case $4 in max) ;; *) echo 'Property max-x86_64-cpu.fsrm not found'; exit 1;; esac"
+    fake_qemu(tmp_path, monkeypatch, kvm=_WORKS, tcg=f"{unknown}; {_WORKS}")
+
+    assert find(tmp_path).args == ("-accel", "tcg,thread=multi", "-cpu", "max")
+
+
+def test_emulated_cpus_leave_out_what_costs_an_emulator_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kvm: Path
+) -> None:
+    kvm.unlink()
+    fake_qemu(tmp_path, monkeypatch, kvm=_WORKS)
+
+    assert find(tmp_path).args[3] == "max,la57=off,smap=off,erms=off,fsrm=off"
+
+
 def test_kvm_is_not_tried_without_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kvm: Path
 ) -> None:

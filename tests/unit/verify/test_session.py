@@ -195,6 +195,32 @@ def test_a_quick_verification_ends_after_the_first_boots_tests_and_verifies_noth
     assert (verdict.result, verdict.passed) == (result, False)
 
 
+def test_a_boot_lasts_until_the_guest_answers_also_while_the_image_is_inspected(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test_offline = PytestRunner.test_offline
+
+    def for_a_while(self: PytestRunner, expected: Expectations, root: Path) -> None:
+        time.sleep(1.5)
+        test_offline(self, expected, root)
+
+    monkeypatch.setattr(PytestRunner, "test_offline", for_a_while)
+
+    durations_s = lab.run().durations_s
+
+    assert durations_s["boot"] < durations_s["sealed"]
+
+
+def test_a_guest_that_answers_too_late_is_lost_whatever_the_inspection_takes(
+    lab: Lab, inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = {**BUILD, "verify": {"boot_deadline_s": 0}}
+    (inside / "usr/lib/goldsmith/build.json").write_text(json.dumps(impatient))
+
+    with pytest.raises(BootError, match="its SSH server answered after"):
+        lab.run()
+
+
 def test_the_timeline_of_the_first_boot_is_kept_where_the_image_has_systemd(
     lab: Lab, inside: Path, fake: Callable[..., Path]
 ) -> None:
@@ -398,7 +424,7 @@ def test_a_vm_that_does_not_come_back_is_lost(
 ) -> None:
     banners = iter([True])
     monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: next(banners, False))
-    impatient = {**BUILD, "verify": {"boot_deadline_s": 0}}
+    impatient = {**BUILD, "verify": {"boot_deadline_s": 1}}
     (inside / "usr/lib/goldsmith/build.json").write_text(json.dumps(impatient))
 
     with pytest.raises(BootError, match="no SSH banner"):

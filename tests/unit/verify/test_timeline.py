@@ -41,6 +41,11 @@ InactiveExitTimestampMonotonic=29950000
 ActiveEnterTimestampMonotonic=0
 After=
 
+Id=container.scope
+InactiveExitTimestampMonotonic=30500000
+ActiveEnterTimestampMonotonic=30500000
+After=
+
 Id=never.service
 InactiveExitTimestampMonotonic=0
 ActiveEnterTimestampMonotonic=0

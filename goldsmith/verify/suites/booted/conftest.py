@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pod_failures
 import pytest
 import testinfra
 from guest import (
@@ -18,10 +19,13 @@ from guest import (
     SERVER,
     Key,
     Pod,
+    find_pod,
+    is_ready,
     key_of,
     put,
     ready_since,
     the_pod,
+    wait_for,
     wait_until_ready,
 )  # fmt: skip
 from testinfra.host import Host
@@ -81,24 +85,30 @@ def containerd_config(guest: Host) -> str:
 
 
 @pytest.fixture(scope="session")
-def handed_over_at(
-    guest: Host, expected: Expectations, request: pytest.FixtureRequest
-) -> Iterator[float | None]:
-    """Give the kubelet all pods, the spec's first; the time of it, in seconds since 1970.
-
-    Beside those of the spec: one that must not start, and the suites' own, which stay over the reboot.
-    """
+def handed_over_at(guest: Host, expected: Expectations) -> Iterator[float | None]:
+    """Give the kubelet the spec's pods and one that must not start; the time of it, in seconds since 1970."""
     if expected.info.kubelet is None:
         yield None
         return
     hand_over(guest, "spec", expected.info.verify.pods)
     hand_over(guest, "refused", [NOT_EMBEDDED])
-    at = float(guest.check_output("date +%s"))
-    if expected.phase != "rebooted":
+    yield float(guest.check_output("date +%s"))
+    guest.check_output(f"rm {MANIFESTS}/refused-*.json")
+
+
+@pytest.fixture(scope="session")
+def without_own_pods(
+    guest: Host, expected: Expectations, handed_over_at: float | None, request: pytest.FixtureRequest
+) -> str:
+    """Give the kubelet the suites' own pods, which stay over the reboot; why there are none, or nothing."""
+    if handed_over_at is None or expected.phase == "rebooted":
+        return ""
+    try:
         image = sandbox_image(request.getfixturevalue("containerd_config"))
         hand_over(guest, "suites", own_pods(guest, expected, image))
-    yield at
-    guest.check_output(f"rm {MANIFESTS}/refused-*.json")
+    except (AssertionError, KeyError) as e:  # which only those tests should hear that need them
+        return f"the suites' own pods cannot be made: {e!r}"
+    return ""
 
 
 @pytest.fixture(scope="session")
@@ -119,8 +129,9 @@ def settled(
 
 
 @pytest.fixture(scope="session")
-def server(guest: Host, expected: Expectations, settled: list[Key]) -> Pod:
+def server(guest: Host, expected: Expectations, settled: list[Key], without_own_pods: str) -> Pod:
     """The suites' own pod with a server on a host port, once it is ready. It stays: also over the reboot."""
+    assert not without_own_pods, without_own_pods
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
     wait_until_ready(guest, [(OF_SUITES, SERVER)], deadline_s)
     return the_pod(guest, SERVER, OF_SUITES)
@@ -128,17 +139,28 @@ def server(guest: Host, expected: Expectations, settled: list[Key]) -> Pod:
 
 @pytest.fixture(scope="session")
 def neighbour(guest: Host, expected: Expectations, server: Pod) -> Pod:
-    """Another pod in a network of its own: one of the spec if it has such a one, once it is ready."""
-    key = neighbour_of(expected) or (OF_SUITES, NEIGHBOUR)
+    """Another pod in a network of its own that is ready: one of the spec if it has such ones."""
+    keys = neighbours_of(expected) or [(OF_SUITES, NEIGHBOUR)]
     deadline_s = expected.info.verify.pods_deadline_s * expected.slowness
-    ready = wait_until_ready(guest, [key], deadline_s)
-    return ready[0] if ready else the_pod(guest, key[1], key[0])
+    return wait_for_any(guest, keys, deadline_s)
 
 
-def neighbour_of(expected: Expectations) -> Key | None:
-    """The first pod of the spec that is not in the host's network, and does not end by itself."""
-    services = (pod for pod in expected.info.verify.pods if _is_bridged_service(spec_of(pod)))
-    return next((key_of(pod) for pod in services), None)
+def wait_for_any(guest: Host, keys: Sequence[Key], deadline_s: float) -> Pod:
+    """One of these pods, once it is ready. Fails with the reasons if none is."""
+
+    def ready() -> Pod | None:
+        found = (find_pod(guest, name, namespace) for namespace, name in keys)
+        return next((pod for pod in found if pod and is_ready(pod)), None)
+
+    pod = wait_for(ready, deadline_s)
+    if pod is None:
+        pytest.fail(pod_failures.report(guest, keys), pytrace=False)
+    return pod
+
+
+def neighbours_of(expected: Expectations) -> list[Key]:
+    """The pods of the spec that are not in the host's network, and do not end by themselves."""
+    return [key_of(pod) for pod in expected.info.verify.pods if _is_bridged_service(spec_of(pod))]
 
 
 def _is_bridged_service(spec: Mapping[str, Any]) -> bool:
@@ -171,11 +193,11 @@ def own_pods(guest: Host, expected: Expectations, image: str) -> list[dict[str, 
     volumes = [{"name": folder[1:], "hostPath": {"path": folder}} for folder in folders]
     port = {"containerPort": SERVED_PORT, "hostPort": expected.host_port}
     pod = _pod(SERVER, [{**serves, "ports": [port]}], volumes=volumes)
-    return [pod] if neighbour_of(expected) else [pod, _pod(NEIGHBOUR, [waits])]
+    return [pod] if neighbours_of(expected) else [pod, _pod(NEIGHBOUR, [waits])]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def boot_is_over(guest: Host, expected: Expectations, handed_over_at: float | None) -> None:
+def boot_is_over(guest: Host, expected: Expectations, without_own_pods: str) -> None:
     """Wait for the end of the boot: with `embed: archive`, the VM still imports images when SSH answers."""
     if expected.systemd:
         guest.run("timeout %s systemctl is-system-running --wait", str(int(60 * expected.slowness)))

@@ -23,8 +23,8 @@ def no_agent_afterwards(host: Host) -> Iterator[None]:
 
 
 def test_agent_looks_for_metadata_and_runs_no_deployment_again(host: Host, expected: Expectations) -> None:
-    looked = "heat_local] Unavailable"  # a line of each look for metadata
-    polled = wait_for(lambda: looked in local_metadata.log(host), 60 * expected.slowness)
+    looked = "heat_local] Unavailable"  # at the beginning of each look for metadata: the first one has ended
+    polled = wait_for(lambda: local_metadata.log(host).count(looked) > 1, 60 * expected.slowness)
 
     log = local_metadata.log(host)
     assert polled, log

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from typing import Any, cast
 
 import pytest
 from testinfra.host import Host
+
+from goldsmith.core import wait
 
 guest = importlib.import_module("goldsmith.verify.suites.guest")
 WEB = ("default", "web")
@@ -130,6 +133,52 @@ def test_a_question_that_nobody_answers_fails_and_the_next_one_is_asked(
         guest.kubelet_get(here, "/pods", port=1)
 
     assert guest.kubelet_get(here, "/healthz", port=kubelet("busy"))["status"] == 503
+
+
+@pytest.fixture
+def hung_up() -> Iterator[int]:
+    """The port of a server that closes each connection at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def close_all() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        thread = threading.Thread(target=close_all, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_an_answer_that_is_empty_is_none_and_the_next_question_is_asked(
+    here: Host, kubelet: Callable[..., int], hung_up: int
+) -> None:
+    with pytest.raises(AssertionError, match="nobody answers"):
+        guest.kubelet_get(here, "/pods", port=hung_up)
+
+    assert guest.kubelet_get(here, "/healthz", port=kubelet("busy"))["status"] == 503
+    assert ready(hung_up, WEB, timeout_s=0) == []
+
+
+def test_an_asker_that_was_ended_is_started_again(
+    here: Host, kubelet: Callable[..., int], tmp_path: Path
+) -> None:
+    port = kubelet("busy")
+    guest.kubelet_get(here, "/healthz", port=port)
+    os.kill(int((tmp_path / "asking/pid").read_text()), signal.SIGKILL)
+    wait.wait_until(lambda: not is_running(tmp_path / "asking/pid"), timeout_s=10)
+
+    assert guest.kubelet_get(here, "/healthz", port=port)["status"] == 503
+
+
+def is_running(pid: Path) -> bool:
+    try:
+        os.kill(int(pid.read_text()), 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_question_is_asked_by_another_process_behind_a_prefix(

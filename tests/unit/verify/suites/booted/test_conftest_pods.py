@@ -55,6 +55,25 @@ def test_a_pod_of_the_spec_in_a_network_of_its_own_is_the_neighbour() -> None:
     assert own(pod("host", hostNetwork=True), pod("web")) == ["server"]
 
 
+def test_any_pod_that_is_ready_is_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        "web": None,
+        "crashing": {"status": {"phase": "Pending"}},
+        "late": {"status": {"phase": "Succeeded"}},
+    }
+    monkeypatch.setattr(booted, "find_pod", lambda _guest, name, _namespace: found[name])
+
+    assert booted.wait_for_any(None, [("default", name) for name in found], 0) == found["late"]
+
+
+def test_a_neighbour_that_is_not_ready_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booted, "find_pod", lambda *_words: None)
+    monkeypatch.setattr(booted.pod_failures, "report", lambda _guest, keys: f"not ready: {keys}")
+
+    with pytest.raises(pytest.fail.Exception, match=r"not ready: .*web"):
+        booted.wait_for_any(None, [("default", "web")], 0)
+
+
 @pytest.mark.parametrize("name", ["sandbox_image", "sandbox"])
 def test_the_image_of_sandboxes_is_that_of_containerds_configuration(name: str) -> None:
     assert booted.sandbox_image(f"version = 3\n    {name} = '{IMAGE}'\n") == IMAGE
