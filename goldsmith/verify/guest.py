@@ -78,9 +78,9 @@ class Machine:
         """The machine boots, and runs to the end of the block. Raises BootError."""
         return qemu.running(self._plan, log=self._scratch / "qemu.log")
 
-    def booted(self, vm: qemu.Vm, *, deadline_s: float) -> Guest:
-        """The guest of a machine that is powered on, once its SSH server answers. Raises BootError."""
-        vm.wait_for_ssh(timeout_s=deadline_s)
+    def booted(self, vm: qemu.Vm, *, deadline_s: float, age_s: float = 0.0) -> Guest:
+        """The guest of a machine that was powered on age_s ago, once SSH answers. Raises BootError."""
+        vm.wait_for_ssh(timeout_s=deadline_s, age_s=age_s)
         return Guest(vm=vm, ssh_config=self._ssh_config(vm.port))
 
     def _ssh_config(self, port: int) -> Path:

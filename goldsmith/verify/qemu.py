@@ -152,11 +152,15 @@ class Vm:
         """Whether the guest's SSH server shows its banner."""
         return self._banner()
 
-    def wait_for_ssh(self, *, timeout_s: float) -> None:
-        """Wait for the banner of the guest's SSH server. Raises BootError with the console's last lines."""
+    def wait_for_ssh(self, *, timeout_s: float, age_s: float = 0.0) -> None:
+        """Wait for the banner of the guest's SSH server. Raises BootError with the console's last lines.
+
+        age_s: how much of timeout_s is over.
+        """
+        left_s = max(0.0, timeout_s - age_s)
         with wait.meanwhile(functools.partial(_show_console, self.console)):
             try:
-                wait.wait_until(self._banner, timeout_s=timeout_s, alive=self.is_alive, interval_s=1)
+                wait.wait_until(self._banner, timeout_s=left_s, alive=self.is_alive, interval_s=1)
             except wait.Died:
                 raise self.lost("the VM was lost before its SSH server answered") from None
             except wait.Deadline:

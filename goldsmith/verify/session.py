@@ -214,8 +214,8 @@ class _Session:
         """The guest, if it answers within the deadline since its machine was powered on."""
         deadline_s = self._scaled(expected.info.verify.boot_deadline_s)
         with self._timed(stage):
-            left_s = deadline_s if booting.answered_s is not None else deadline_s - booting.age_s()
-            guest = booting.machine.booted(booting.vm, deadline_s=max(0.0, left_s))
+            age_s = 0.0 if booting.answered_s is not None else booting.age_s()
+            guest = booting.machine.booted(booting.vm, deadline_s=deadline_s, age_s=age_s)
             booting.look()
         self.durations_s[stage] = round(booting.answered_s or booting.age_s(), 2)
         if self.durations_s[stage] > deadline_s:
