@@ -76,9 +76,10 @@ _KUBELET = 10250
 
 def kubelet_get(host: Host, path: str, *, port: int = _KUBELET, certificate: bool = True) -> dict[str, Any]:
     """Status and body of a GET on the kubelet's API, asked from inside the VM. Fails where none answers."""
-    make = f"rm -rf {_ASKING} && mkdir -m 700 {_ASKING} && cd {_ASKING} && mkfifo question answer"
-    runs = f'kill -0 "$(cat {_ASKING}/pid)" 2> /dev/null'
-    start = f"{runs} || ({make} && python3 -IS -c %s > /dev/null 2>&1 < /dev/null &)"
+    make = f"rm -rf {_ASKING} && mkdir -m 700 {_ASKING} && mkfifo {_ASKING}/question {_ASKING}/answer"
+    serve = f"(cd {_ASKING} && exec python3 -IS -c %s > /dev/null 2>&1 < /dev/null &)"
+    runs = f'kill -0 "$(cat {_ASKING}/pid 2> /dev/null)" 2> /dev/null'
+    start = f"{runs} || {{ {make} && {serve}; }}"
     ask = f'until cd {_ASKING} && [ -s pid ]; do sleep 0.1; done; printf %%s "$1" > question && cat answer'
     command = f"{start}; timeout {_ASK_DEADLINE_S} sh -c '{ask}' sh %s"
     answer = dict(json.loads(host.check_output(command, _ASKER, json.dumps([port, path, certificate]))))
