@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.core import build_folders, paths
-from goldsmith.provenance import build_inputs, lockfile, spec_lock
+from goldsmith.provenance import build_inputs, lockfile
 from goldsmith.provenance.build_inputs import BuildInputs
 from goldsmith.provenance.lockfile import Lock
 
@@ -45,7 +45,3 @@ def _of_build(build: Path) -> Iterator[Entry]:
     path = build / build_inputs.FILE
     if path.is_file():
         yield from ((entry.kind, entry.key) for entry in BuildInputs.read(path).entries)
-    lock = build / spec_lock.FILE
-    if lock.is_file():
-        locked = lockfile.read(lock)
-        yield from ((build_inputs.PACKAGES, each.sha256) for each in locked.packages if each.sha256)

@@ -130,8 +130,8 @@ def boot_timeline(name: str, *, memory_mib: int) -> BootTimeline:
         slowness = accelerator.find(log_path=run.folder / "qemu.log").slowness
         deadline_s = VerifySpec().boot_deadline_s * slowness
         with contextlib.suppress(CommandError):  # also if the boot does not end well
-            wait = "systemctl is-system-running --wait"
-            proc.capture(["ssh", "-F", vm.ssh_config, "guest", wait], timeout_s=deadline_s)
+            until_over = "systemctl is-system-running --wait"
+            proc.capture(["ssh", "-F", vm.ssh_config, "guest", until_over], timeout_s=deadline_s)
         return timeline.of_guest(vm.ssh_config, slowness=slowness)
 
 

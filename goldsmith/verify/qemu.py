@@ -148,10 +148,6 @@ class Vm:
         """Whether QEMU runs and the console shows no fatal error of the guest."""
         return not self.has_ended() and _FATAL.search(read_console(self.console)) is None
 
-    def answers(self) -> bool:
-        """Whether the guest's SSH server shows its banner."""
-        return self._banner()
-
     def wait_for_ssh(self, *, timeout_s: float, age_s: float = 0.0) -> None:
         """Wait for the banner of the guest's SSH server. Raises BootError with the console's last lines.
 
@@ -160,7 +156,7 @@ class Vm:
         left_s = max(0.0, timeout_s - age_s)
         with wait.meanwhile(functools.partial(_show_console, self.console)):
             try:
-                wait.wait_until(self._banner, timeout_s=left_s, alive=self.is_alive, interval_s=1)
+                wait.wait_until(self.answers, timeout_s=left_s, alive=self.is_alive, interval_s=1)
             except wait.Died:
                 raise self.lost("the VM was lost before its SSH server answered") from None
             except wait.Deadline:
@@ -179,7 +175,8 @@ class Vm:
         kind = EmulatorError if self.emulated and _STALE_BREAKPOINT.search(console) else BootError
         return kind(f"{what}; the console ends with{shown}", hint=f"see {self.console}")
 
-    def _banner(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the guest's SSH server shows its banner."""
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 3) as peer:
             peer.settimeout(5)
             return peer.recv(4) == b"SSH-"

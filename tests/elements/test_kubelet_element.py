@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from goldsmith.core.paths import project_root
+from goldsmith.verify import session
 
 ELEMENT = project_root() / "elements/kubelet"
 EXTRA_DATA = ELEMENT / "extra-data.d/50-kubelet"
@@ -152,7 +153,11 @@ def test_a_shutdown_may_be_delayed_as_long_as_the_kubelet_asks_for() -> None:
     logind = configparser.ConfigParser()
     logind.read(FILES / "60-kubelet-logind.conf")
 
-    assert kubelet["shutdownGracePeriod"] == f"{logind['Login']['InhibitDelayMaxSec']}s" == "150s"
+    assert (
+        kubelet["shutdownGracePeriod"]
+        == f"{logind['Login']['InhibitDelayMaxSec']}s"
+        == f"{session._GRACE_S}s"
+    )
 
 
 def test_the_lists_of_plugins_differ_in_ipv6_alone() -> None:

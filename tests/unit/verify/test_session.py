@@ -127,7 +127,7 @@ exit "$(cat '{tmp_path}'/status-"$phase")" """,
     monkeypatch.setattr(sys, "executable", str(tmp_path / "fakes" / "pytest"))
     found = accelerator.ProbeResult(name="tcg", args=("-accel", "tcg"), slowness=2.0, note="")
     monkeypatch.setattr(accelerator, "find", lambda **_options: found)
-    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: True)
+    monkeypatch.setattr(qemu.Vm, "answers", lambda _self: True)
     monkeypatch.setattr(proc, "ends_within", lambda _process, _timeout_s: False)
     (tmp_path / "sbom").write_text(json.dumps({"bomFormat": "CycloneDX", "components": [PACKAGE]}))
     lab = Lab(tmp_path, image)
@@ -357,7 +357,7 @@ def test_a_lost_vm_is_a_boot_error_and_no_failed_test(
             time.sleep(0.01)
         return True
 
-    monkeypatch.setattr(qemu.Vm, "_banner", dies_when_it_has_booted)
+    monkeypatch.setattr(qemu.Vm, "answers", dies_when_it_has_booted)
     fake(
         "qemu-system-x86_64",
         f"""console=$(echo "$*" | sed 's/.*path=//;s/,.*//'); echo '{panic}' > "$console"; exec sleep 60""",
@@ -375,7 +375,7 @@ def test_a_vm_that_the_emulator_lost_is_replaced_once_and_counted(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new VM gets a new overlay."""
-    monkeypatch.setattr(qemu.Vm, "_banner", lambda self: self.console.parent.name == "vm-1")
+    monkeypatch.setattr(qemu.Vm, "answers", lambda self: self.console.parent.name == "vm-1")
     oops = "[    5.051208] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI"
     fake(
         "qemu-system-x86_64",
@@ -396,7 +396,7 @@ fi; {lab.until_it_reboots}""",
 def test_an_emulator_that_loses_two_vms_is_an_error(
     lab: Lab, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
+    monkeypatch.setattr(qemu.Vm, "answers", lambda _self: False)
     fake(
         "qemu-system-x86_64",
         """console=$(echo "$*" | sed 's/.*path=//;s/,.*//')
@@ -423,7 +423,7 @@ def test_a_vm_that_does_not_come_back_is_lost(
     lab: Lab, inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     banners = iter([True])
-    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: next(banners, False))
+    monkeypatch.setattr(qemu.Vm, "answers", lambda _self: next(banners, False))
     impatient = {**BUILD, "verify": {"boot_deadline_s": 1}}
     (inside / "usr/lib/goldsmith/build.json").write_text(json.dumps(impatient))
 
@@ -448,7 +448,7 @@ def test_findings_of_the_offline_image_are_reported_also_if_the_vm_is_lost(
 ) -> None:
     lab.reports("sealed", BAD)
     monkeypatch.setattr(qemu.Vm, "is_alive", lambda _self: False)
-    monkeypatch.setattr(qemu.Vm, "_banner", lambda _self: False)
+    monkeypatch.setattr(qemu.Vm, "answers", lambda _self: False)
     with pytest.raises(BootError):
         lab.run()
 

@@ -14,8 +14,7 @@ from goldsmith.verify.expectations import Expectations
 
 HOOK = "/usr/libexec/heat-config/hooks/kubelet"
 
-
-of_files = pytest.mark.once("they are programs, which start anew for each call")
+of_files = pytest.mark.once("each call starts the programs again")
 
 
 @pytest.mark.needs("heat-agent")

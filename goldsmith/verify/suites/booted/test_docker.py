@@ -18,7 +18,7 @@ Ask = Callable[..., dict[str, Any]]
 HOOK = "/usr/libexec/heat-config/hooks/docker-cmd"
 
 pytestmark = pytest.mark.needs("containers-for-docker")
-of_the_hook = pytest.mark.once("it starts anew for each call; the engine itself is asked again")
+of_the_hook = pytest.mark.once("each call starts it again; the engine itself is asked after the reboot, too")
 
 
 @pytest.fixture(scope="module")
