@@ -11,14 +11,21 @@ import shutil
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import IO
 
 from goldsmith.core import progress
 
+# Folders that Python and its tools leave beside the files that they read: never hashed, copied or listed.
+TOOL_CACHES = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 _PIECE = 1 << 20
 _AHEAD = 4  # pieces that may wait to be hashed: limits memory use
+
+
+def in_tool_cache(path: PurePath) -> bool:
+    """Whether a path, relative to the folder that is read, is one of TOOL_CACHES or in one."""
+    return not TOOL_CACHES.isdisjoint(path.parts)
 
 
 def sha256_of(path: Path) -> str:

@@ -14,6 +14,7 @@ import jinja2
 import yaml
 
 from goldsmith.core import paths, proc
+from goldsmith.core.files import in_tool_cache
 from goldsmith.devcloud import instance
 from goldsmith.devcloud.instance import ADDRESS, URLS, Instance
 from goldsmith.errors import HostError
@@ -154,7 +155,6 @@ def _mkisofs() -> str:
 def key_parts() -> list[bytes]:
     """Everything that the databases of a new cloud depend on, besides the Python environment."""
     ours = [Path(__file__), Path(instance.__file__)]
-    files = [
-        path for path in sorted(folder().rglob("*")) if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return [path.read_bytes() for path in (*ours, *files)]
+    files = [path for path in sorted(folder().rglob("*")) if path.is_file()]
+    shipped = [path for path in files if not in_tool_cache(path.relative_to(folder()))]
+    return [path.read_bytes() for path in (*ours, *shipped)]

@@ -14,7 +14,7 @@ from typing import Annotated
 from diskimage_builder import element_dependencies
 
 from goldsmith.core.documents import about
-from goldsmith.core.files import sha256_of
+from goldsmith.core.files import in_tool_cache, sha256_of
 from goldsmith.errors import SpecError
 
 
@@ -81,13 +81,13 @@ def _words(path: Path) -> list[str]:
 
 
 def tree(folder: Path) -> Tree:
-    """The files below a folder, without Python's caches."""
+    """The files below a folder, without the caches of tools."""
     return {
         str(path.relative_to(folder)): ElementFile(
             sha256=sha256_of(path), executable=os.access(path, os.X_OK)
         )
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not in_tool_cache(path.relative_to(folder))
     }
 
 

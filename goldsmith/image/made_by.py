@@ -9,16 +9,16 @@ import hashlib
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 import goldsmith
 from goldsmith.core import paths
 from goldsmith.core.documents import about
+from goldsmith.core.files import in_tool_cache
 from goldsmith.image import checkout
 
 _PACKAGE = "goldsmith"
-_CACHES = "__pycache__"
 _KIND = "sha256="
 
 
@@ -92,4 +92,4 @@ def _digest(path: Path) -> str:
 
 
 def _is_cache(name: str) -> bool:
-    return _CACHES in name.split("/")
+    return in_tool_cache(PurePosixPath(name))

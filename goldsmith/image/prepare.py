@@ -14,6 +14,7 @@ from goldsmith.apt import mirror
 from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.containers.bundler import Bundle
+from goldsmith.core.files import TOOL_CACHES
 from goldsmith.host import partitions, preflight
 from goldsmith.image import build_info, dib_plan, hooks
 from goldsmith.image.build_info import Identity
@@ -23,7 +24,7 @@ from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Distribution, HeatHook, ImageSpec, KubeletSource
 
-_NOT_HASHED = shutil.ignore_patterns("__pycache__")  # nor does it get into an image
+_NOT_HASHED = shutil.ignore_patterns(*TOOL_CACHES)  # nor do they get into an image
 _SPACE = uuid.UUID("0d5a4a1e-53c5-5a41-8f0e-6a4c0f6d2b77")  # namespace of the UUIDs of root file systems
 
 

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from goldsmith.core import paths
+from goldsmith.core.files import TOOL_CACHES
 from goldsmith.spec import host_ports, virtual_hardware
 from goldsmith.spec.document import KeyPath, YamlDocument, dotted
 from goldsmith.spec.fields import reference
@@ -119,7 +120,7 @@ def _distribution(document: YamlDocument) -> Iterator[Problem]:
 def _elements(document: YamlDocument, surroundings: Surroundings) -> Iterator[Problem]:
     folders = [*surroundings.elements, dib_elements()]
     known = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
-    known.discard("__pycache__")
+    known -= TOOL_CACHES
     for index, name in enumerate(document.get(list, "elements")):
         if isinstance(name, str) and name not in known:
             close = get_close_matches(name, known, n=1)

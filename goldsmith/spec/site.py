@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.core import paths
+from goldsmith.core.files import in_tool_cache
 from goldsmith.errors import HostError, SpecError
 from goldsmith.spec import schema
 
@@ -67,7 +68,7 @@ def _files(name: str) -> Iterator[tuple[Path, tuple[str, int]]]:
     renamed = _renaming(name)
     for path in sorted(example.rglob("*")):
         place = path.relative_to(example)
-        if path.is_file() and place != _PAGE and "__pycache__" not in place.parts:
+        if path.is_file() and place != _PAGE and not in_tool_cache(place):
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             yield Path(renamed(str(place))), (renamed(path.read_text(encoding="utf-8")), mode)
 

@@ -309,8 +309,8 @@ def test_the_suite_of_the_offline_image_passes(built: Built, root: Path, run: Ru
     ).write(built.expect)
     suites = ROOT / "goldsmith/verify/suites"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-c", suites / "pytest.ini", "--expect", built.expect,
-         "--sealed-root", root, suites / "sealed"],
+        [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", suites / "pytest.ini",
+         "--expect", built.expect, "--sealed-root", root, suites / "sealed"],
         cwd=ROOT, env=proc.environment({"PYTHONPATH": str(ROOT)}), timeout=120, text=True,
         stdout=subprocess.PIPE,
     )  # fmt: skip

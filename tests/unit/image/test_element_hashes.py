@@ -103,11 +103,12 @@ def test_files_of_elements_are_named_by_their_paths(tmp_path: Path) -> None:
     assert found["install.d/50-x"].sha256 == hashlib.sha256(b"x").hexdigest()
 
 
-def test_a_trees_hash_does_not_see_times_and_python_caches(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cache", ["__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"])
+def test_a_trees_hash_does_not_see_times_and_caches_of_tools(tmp_path: Path, cache: str) -> None:
     (tmp_path / "a").write_text("x")
     before = tree_sha256(tmp_path)
     os.utime(tmp_path / "a", (1, 1))
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__/a.pyc").write_text("z")
+    (tmp_path / "b" / cache / "v").mkdir(parents=True)
+    (tmp_path / "b" / cache / "v/a").write_text("z")
 
     assert tree_sha256(tmp_path) == before

@@ -25,6 +25,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "goldsmith/__pycache__").mkdir(parents=True)
     (folder / "goldsmith/code.py").write_bytes(CODE)
     (folder / "goldsmith/__pycache__/code.cpython-311.pyc").touch()
+    (folder / "goldsmith/.pytest_cache").mkdir()
+    (folder / "goldsmith/.pytest_cache/CACHEDIR.TAG").touch()
     metadata = folder / "goldsmith-0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: goldsmith\nVersion: 0\n")

@@ -12,7 +12,7 @@ from goldsmith.image import prepare
 from goldsmith.spec import load
 
 
-def test_bytecode_of_this_host_does_not_get_into_an_image(
+def test_caches_of_this_hosts_tools_do_not_get_into_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests and editors leave it beside an element's modules; the element's hash does not have it either."""
@@ -22,6 +22,7 @@ def test_bytecode_of_this_host_does_not_get_into_an_image(
     (element / "mine-files/__pycache__").mkdir(parents=True)
     (element / "mine-files/tool.py").write_text("print(1)\n")
     (element / "mine-files/__pycache__/tool.cpython-311.pyc").write_bytes(b"\0")
+    (element / ".mypy_cache/3.11").mkdir(parents=True)
     shipped = load.load("debian-kubelet")
     loaded = dataclasses.replace(shipped, elements=(tmp_path / "elements", *shipped.elements))
     scratch = tmp_path / "scratch"
@@ -35,5 +36,5 @@ def test_bytecode_of_this_host_does_not_get_into_an_image(
         mirrors=Mirrors(debian="http://a.test", security="http://b.test"),
     )
 
-    copied = sorted(path.name for path in (scratch / "elements/mine/mine-files").rglob("*"))
-    assert copied == ["tool.py"]
+    copied = sorted(path.name for path in (scratch / "elements/mine").rglob("*"))
+    assert copied == ["mine-files", "tool.py"]
