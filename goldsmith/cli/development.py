@@ -53,7 +53,8 @@ def bench(c: Context, what: str = "", json: bool = False) -> None:
         "heat-templates: launch templates as others write them; "
         "heat-transports: verify-heat with each transport (old name: heat-roads); "
         "publish: kill -9 publications; publish-names: publish while clients look images up; "
-        "shapes: build specs of other shapes; docs: run what the documents tell; "
+        "layers: mishaps while an image is made by layers; shapes: build specs of other shapes; "
+        "docs: run what the documents tell; "
         "upstream: others' tests against our hooks, others' programs against signatures and bills; "
         "rebuild: build the default image in one go and by layers from the same inputs, and compare; "
         "offline: build the default image from its lock without network",

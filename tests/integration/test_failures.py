@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from goldsmith.core import paths, proc
+from goldsmith.core import paths
+from tests.support import small_disks
 from tests.support.builds import SPEC, invoked
 from tests.support.tiny_builds import TinyPlace
 
@@ -122,22 +121,6 @@ def test_engine_that_does_not_answer_is_named(place: TinyPlace) -> None:
     assert place.remains() == []
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, at: Path) -> Iterator[None]:
-    """A sparse file system of 1.7 GiB."""
-    disk = folder / "small.raw"
-    with disk.open("wb") as sink:
-        sink.truncate(1700 << 20)
-    proc.capture(["mkfs.ext4", "-q", "-m", "0", disk])
-    at.mkdir(exist_ok=True)
-    proc.capture(["mount", "-o", "loop", disk, at])
-    try:
-        yield
-    finally:
-        proc.capture(["umount", at])
-        disk.unlink()
-
-
 @pytest.mark.parametrize(
     ("which", "status", "message"),
     [
@@ -150,13 +133,11 @@ def test_disk_that_fills_up_during_the_build_is_reported(
 ) -> None:
     place = make_place()
     full, log = place.root / which, place.root / "build.log"
-    with small_disk(place.root, full):
+    with small_disks.mounted(place.root, full, mib=1700):
         with invoked(place.environment(), "build-image", SPEC, log=log) as build:
             place.wait_for_log("root.d/10-tiny-os", build, timeout_s=_START_S)
-            fill = ["fallocate", "-l", "1700M", str(full / "fill")]
-            assert subprocess.run(fill, capture_output=True, check=False).returncode != 0, "not full"
-            problems = build.expect(status)
-        (full / "fill").unlink()
+            with small_disks.filled(full, mib=1700):
+                problems = build.expect(status)
         of_the_disk = (f"folder {full / 'lost+found'}", f"mount {full}")
         remains = [line for line in place.remains() if line not in of_the_disk]
 
