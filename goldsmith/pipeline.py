@@ -174,6 +174,11 @@ def _verify(context: BuildContext, made: Manifest) -> BuildResult:
 def _check_options(name: str, options: Options) -> None:
     if options.start not in STAGES:
         raise SpecError(f"no stage is called {options.start!r}", hint=f"stages: {' '.join(STAGES)}")
+    if options.verify_short_way < 0:
+        raise SpecError(
+            "--verify-short-way takes a number from 0 on",
+            hint="write 1 to compare every build, 20 for one in 20",
+        )
     if options.quick and options.verify:
         raise SpecError(
             "--quick and --verify contradict each other",

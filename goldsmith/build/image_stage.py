@@ -20,11 +20,11 @@ from goldsmith.host import partitions
 from goldsmith.image import base_image, dib, packages, prepare
 from goldsmith.image.dib_plan import DibPlan
 from goldsmith.kubernetes import kubelet
-from goldsmith.layers import assembly, forecast, root, split
+from goldsmith.layers import assembly, comparison, forecast, root, split
 from goldsmith.layers.root import Made
 from goldsmith.spec.model import Distribution, ImageSpec
 
-_ROOT = "root"  # folder of a root's build, in the run's
+_ROOT, _LONG_WAY = "root", "in-one-go"  # folders of builds, in the run's
 _NOT_ASKED = Mirrors(debian="", security="")  # nothing is installed on a root that is there
 
 
@@ -50,20 +50,38 @@ def _image(
     reason = split.why_not(context.loaded)
     if reason or index is None:
         progress.note(reason)
-        with _packages(context, index) as (mirrors, proxy_socket):
-            plan = _plan(context, given, index, context.run.folder, mirrors)
-            return dib.build(plan, log_path=context.log, proxy_socket=proxy_socket), frozenset()
-    layer = _root(context, given, index)
+        return _in_one_go(context, given, index, context.run.folder), frozenset()
+    layer, uuid = _root(context, given, index)
     plan = _plan(context, given, index, context.run.folder, _NOT_ASKED)
     parts = assembly.Parts(
         plan=plan, elements=context.run.folder / "elements", identity=context.run.folder / "identity",
         bundle=given.bundle, pod_schema=_pod_schema(context.spec),
     )  # fmt: skip
     made = assembly.assemble(context.spec, layer, parts, context.run.folder, log_path=context.log)
+    if comparison.is_due(context.options.verify_short_way):
+        _compare(context, given, index, made, uuid)
     return made, layer.used
 
 
-def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.RootLayer:
+def _in_one_go(
+    context: BuildContext, given: Ingredients, index: IndexState | None, folder: Path, *, uuid: str = ""
+) -> Path:
+    with _packages(context, index) as (mirrors, proxy_socket):
+        plan = _plan(context, given, index, folder, mirrors, uuid=uuid)
+        return dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
+
+
+def _compare(context: BuildContext, given: Ingredients, index: IndexState, made: Path, uuid: str) -> None:
+    folder = context.run.folder / _LONG_WAY
+    folder.mkdir()
+    with progress.step("compare with an image made in one go"):
+        other = _in_one_go(context, given, index, folder, uuid=uuid)
+        comparison.require_same(comparison.differing(made, other, folder))
+    shutil.rmtree(folder)
+
+
+def _root(context: BuildContext, given: Ingredients, index: IndexState) -> tuple[root.RootLayer, str]:
+    """The root, from the cache or made, and the UUID of its file system."""
     mapper = partitions.partition_mapper()
     parts = root.parts_of(context.loaded, index=index, binary=given.binary, mapper=mapper)
     folder = context.run.folder / _ROOT
@@ -72,7 +90,7 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.
         folder.mkdir()
         progress.note(forecast.of_root(parts) or "the root is built again: it was broken, or for --refresh")
         with progress.step("build the root"), _packages(context, index) as (mirrors, proxy_socket):
-            plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(parts))
+            plan = _plan(context, given, index, folder, mirrors, uuid=root.uuid_of(parts), root_layer=True)
             context.log.touch()
             before = context.log.stat().st_size
             disk = dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
@@ -88,7 +106,7 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> root.
             log.write(b"The root comes from the cache. This is the log of its build:\n")
             shutil.copyfileobj(before, log)
             log.write(b"The log of this build goes on.\n")
-    return layer
+    return layer, root.uuid_of(parts)
 
 
 def _plan(
@@ -99,14 +117,15 @@ def _plan(
     mirrors: Mirrors | None,
     *,
     uuid: str = "",
+    root_layer: bool = False,
 ) -> DibPlan:
-    """The call of diskimage-builder in folder. uuid: of the root file system, for the root alone."""
+    """The call of diskimage-builder in folder. uuid: of the root file system. root_layer: the root alone."""
     base = context.spec.base_image
     return prepare.make(
         context.loaded, folder, binary=given.binary, bundle=given.bundle, identity=context.identity,
         base_image=None if base is None else base_image.fetch(base, log_path=context.log),
         pod_schema=_pod_schema(context.spec), mirrors=mirrors,
-        index=index, root_uuid=uuid, root_layer=bool(uuid),
+        index=index, root_uuid=uuid, root_layer=root_layer,
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class Options:
     force: bool = False
     verify: bool = False
     quick: bool = False
+    verify_short_way: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,6 +31,7 @@ _REFRESH = "fetch package indexes again and rebuild the container images, even i
         "from": "resume the last failed build that was kept, at this stage: boot or verify",
         "force": "build also if nothing has changed since the latest verified build",
         "quick": "end after the first boot's tests: the build is not verified, latest does not move",
+        "verify_short_way": "make one image in so many, by chance, in one go, too, and compare; 0: none",
         "verify": "if nothing has changed, verify the latest build once more, with a verdict of its own",
     },
 )  # fmt: skip
@@ -46,6 +47,7 @@ def build_image(
     force: bool = False,
     verify: bool = False,
     quick: bool = False,
+    verify_short_way: int = 0,
     out: str = "",
     json: bool = False,
 ) -> None:
@@ -59,7 +61,7 @@ def build_image(
         options = values.Options(
             variables=common.variables(var or ()), out=paths.out_root(out), keep=keep, refresh=refresh,
             start=from_, locked=locked, keep_going=keep_going, force=force, verify=verify,
-            quick=quick,
+            quick=quick, verify_short_way=verify_short_way,
         )  # fmt: skip
         result = pipeline.build(name, options)
         output.show(result)

@@ -4,5 +4,5 @@
 diskimage-builder makes the root. Then the later hooks of our own elements run on a copy: heat-config-kubelet
 embeds the bundle, goldsmith-identity says what the image is, goldsmith-seal closes it.
 
-Others use: assembly, forecast, root, split.
+Others use: assembly, comparison, forecast, root, split.
 """

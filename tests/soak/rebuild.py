@@ -3,28 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith.core import privilege, proc, runs
-from goldsmith.core.runs import Run
-from goldsmith.image import mount
+from goldsmith.core import runs
+from goldsmith.layers import comparison
 from goldsmith.spec.model import ContainerSpec, Embed, ImageSpec
 from tests.support.layered_images import Images
 
 SPEC = "debian-kubelet"
-_COMPARE_S = 600
-
-# Pattern of a path -> why it differs between two builds from the same inputs.
-EXCEPTIONS: Mapping[str, str] = {
-    r"/var/lib/containerd/io\.containerd\.metadata\.v1\.bolt/meta\.db": "it has import times of blobs",
-}
 
 
 def _verified(spec: ImageSpec, **changes: Any) -> ImageSpec:
@@ -60,7 +50,11 @@ class Rebuild:
 
     def prepare(self, _facts: Mapping[str, Any]) -> dict[str, Any]:
         """Report the paths that may differ."""
-        return {"spec": SPEC, "exceptions": dict(EXCEPTIONS), "changes": [change.name for change in CHANGES]}
+        return {
+            "spec": SPEC,
+            "exceptions": dict(comparison.EXCEPTIONS),
+            "changes": [change.name for change in CHANGES],
+        }
 
     def one(self, index: int, _choice: random.Random) -> dict[str, Any]:
         """Make both images with one of CHANGES and compare their root file systems."""
@@ -69,12 +63,8 @@ class Rebuild:
             images = Images(SPEC, run, change.of)
             first, layer = images.in_one_go("in-one-go"), images.root("root")
             second = images.by_layers("layered", layer)
-            with (
-                mount.opened(first, format_="qcow2", scratch=_folder(run, "mount-1")) as left,
-                mount.opened(second, format_="qcow2", scratch=_folder(run, "mount-2")) as right,
-            ):
-                found = _differing(left, right, run)
-        may = {path: why for path in found if (why := excepted(path)) is not None}
+            found = comparison.differing(first, second, run.folder)
+        may = {path: why for path in found if (why := comparison.excepted(path)) is not None}
         return {
             "change": change.name,
             "root": "from the cache" if layer.reused else "made",
@@ -85,21 +75,3 @@ class Rebuild:
     def finish(self) -> dict[str, Any]:
         """Nothing to check."""
         return {"problems": []}
-
-
-def excepted(path: str) -> str | None:
-    """Why a path may differ; None where it must not."""
-    return next((why for pattern, why in EXCEPTIONS.items() if re.fullmatch(pattern, path)), None)
-
-
-def _folder(run: Run, name: str) -> Path:
-    folder = run.folder / name
-    folder.mkdir()
-    return folder
-
-
-def _differing(left: Path, right: Path, run: Run) -> list[str]:
-    out = run.folder / "differing.json"
-    argv: tuple[proc.Arg, ...] = (sys.executable, "-B", "-m", "tests.soak.tree_diff", left, right, out)
-    proc.run(privilege.as_root(argv), log_path=run.folder / "differing.log", timeout_s=_COMPARE_S)
-    return [str(path) for path in json.loads(out.read_text())]

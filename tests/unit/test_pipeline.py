@@ -389,6 +389,11 @@ def test_a_quick_build_is_no_latest_one_and_can_be_verified_later(
     assert build_folders.drop_disk_images(build_folder) == []
 
 
+def test_no_build_is_compared_less_than_never() -> None:
+    with pytest.raises(SpecError, match="--verify-short-way takes a number"):
+        pipeline.build("debian-kubelet", Options(verify_short_way=-1))
+
+
 def test_quick_and_verify_contradict_each_other() -> None:
     with pytest.raises(SpecError, match="--quick and --verify contradict each other"):
         pipeline.build("debian-kubelet", Options(quick=True, verify=True))

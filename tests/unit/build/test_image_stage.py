@@ -17,11 +17,12 @@ from goldsmith.build.values import BuildContext, Ingredients, Options
 from goldsmith.containers.policy import Policy
 from goldsmith.core import cache
 from goldsmith.core.runs import Run
+from goldsmith.errors import BuildError
 from goldsmith.host import partitions
 from goldsmith.image import dib, dib_plan, packages
 from goldsmith.image.build_info import Identity
 from goldsmith.image.timings import Timings
-from goldsmith.layers import assembly, root, split
+from goldsmith.layers import assembly, comparison, root, split
 from goldsmith.spec import load
 
 INDEX = IndexState(releases={})
@@ -33,12 +34,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     found: list[str] = []
 
     def plan(
-        context: BuildContext, _given: Any, _index: Any, folder: Path, mirrors: Any, *, uuid: str = ""
-    ) -> dib_plan.DibPlan:
+        context: BuildContext, _given: Any, _index: Any, folder: Path, mirrors: Any, *, uuid: str = "",
+        root_layer: bool = False,
+    ) -> dib_plan.DibPlan:  # fmt: skip
         assert mirrors is not None, "the host's mirrors would be asked, which a locked build must not need"
         (folder / "identity").mkdir(exist_ok=True)
         inputs = dib_plan.Inputs(
-            elements=folder, identity=folder, scratch=folder, root_uuid=uuid, root_layer=bool(uuid)
+            elements=folder, identity=folder, scratch=folder, root_uuid=uuid, root_layer=root_layer
         )
         return dib_plan.plan(context.spec, inputs)
 
@@ -72,13 +74,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return found
 
 
-def made(folder: Path, *, refresh: bool = False) -> tuple[frozenset[tuple[str, str]], str]:
+def made(folder: Path, **options: Any) -> tuple[frozenset[tuple[str, str]], str]:
     """Run the stage; the entries of the cache that it used, and the log of the build."""
     loaded = load.load("debian-kubelet")
     scratch = folder / "run"
     scratch.mkdir(parents=True)
     context = BuildContext(
-        loaded=loaded, folder=folder, options=Options(refresh=refresh), policy=Policy(), timings=Timings(),
+        loaded=loaded, folder=folder, options=Options(**options), policy=Policy(), timings=Timings(),
         run=Run(folder=scratch),
         identity=Identity(name="mine", build_id="b", commit="c", dirty=False, spec_sha256=loaded.sha256),
     )  # fmt: skip
@@ -123,3 +125,26 @@ def test_what_cannot_be_split_is_made_in_one_go_and_says_why(
     assert calls == ["qcow2"]
     assert ("debian", "a-package") in used
     assert "mine is built in one go: a reason" in capsys.readouterr().err
+
+
+def test_an_image_is_compared_with_one_made_in_one_go_if_asked(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[str, str]] = []
+    found: list[str] = []
+
+    def differing(one: Path, other: Path, _scratch: Path) -> list[str]:
+        compared.append((one.parent.name, other.parent.name))
+        return found
+
+    monkeypatch.setattr(comparison, "differing", differing)
+
+    made(tmp_path / "one")
+    made(tmp_path / "two", verify_short_way=1)
+    assert calls == ["raw", "assembly", "assembly", "qcow2"]
+    assert compared == [("run", "in-one-go")]
+    assert not (tmp_path / "two/run/in-one-go").exists()
+
+    found.append("/etc/shadow")
+    with pytest.raises(BuildError, match="differs from the one made in one go\n  /etc/shadow"):
+        made(tmp_path / "three", verify_short_way=1)

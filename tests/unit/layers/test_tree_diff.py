@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak import rebuild, tree_diff
+from goldsmith.layers import bolt, tree_diff
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def _relink(path: Path) -> None:
         (lambda root: _relink(root / "etc/link"), "/etc/link"),
         (lambda root: (root / "etc/new").touch(), "/etc/new"),
         (lambda root: (root / "empty").rmdir(), "/empty"),
+        (lambda root: os.setxattr(root / "etc/hosts", "user.a", b"1"), "/etc/hosts"),
     ],
 )
 def test_what_differs_is_named(roots: tuple[Path, Path], change: Callable[[Path], object], path: str) -> None:
@@ -50,9 +51,21 @@ def test_what_differs_is_named(roots: tuple[Path, Path], change: Callable[[Path]
     assert tree_diff.differing(*roots) == (path,)
 
 
-def test_an_exception_has_a_reason_and_fits_the_whole_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuild, "EXCEPTIONS", {r"/boot/grub/.*\.cfg": "it names the file system"})
+def test_of_containerds_database_the_times_do_not_count(
+    roots: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file differs as a whole; its entries are read by a stand-in: key=value, separated by spaces."""
+    for root, content in zip(roots, ("size=1 createdat=3", "createdat=4 size=1"), strict=True):
+        database = root / tree_diff._DATABASE.removeprefix("/")
+        database.parent.mkdir(parents=True)
+        database.write_text(content)
 
-    assert rebuild.excepted("/boot/grub/grub.cfg") == "it names the file system"
-    assert rebuild.excepted("/boot/grub/grub.cfg.d/x") is None
-    assert rebuild.excepted("/x/boot/grub/grub.cfg") is None
+    def entries(data: bytes) -> list[tuple[tuple[bytes, ...], bytes]]:
+        words = (word.partition(b"=") for word in sorted(data.split()))
+        return [((b"v1", key), value) for key, _, value in words]
+
+    monkeypatch.setattr(bolt, "entries", entries)
+
+    assert tree_diff.differing(*roots) == ()
+    database.write_text("createdat=4 size=2")
+    assert tree_diff.differing(*roots) == (tree_diff._DATABASE,)
