@@ -57,8 +57,13 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @functools.cache
 def arguments() -> dict[str, list[Argument]]:
-    """The arguments of every task. Invoke removes help texts from a task when it parses them."""
-    return {name: task.get_arguments() for name, task in tasks.namespace.tasks.items()}
+    """The arguments of every task, which keeps its help texts: Invoke removes them as it reads them."""
+    found = {}
+    for name, task in tasks.namespace.tasks.items():
+        texts = dict(task.help)
+        found[name] = task.get_arguments()
+        task.help = texts
+    return found
 
 
 arguments()  # before Invoke parses the tasks, which it shares with these tests
