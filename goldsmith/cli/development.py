@@ -31,7 +31,7 @@ def test(c: Context, junit: str = "") -> None:
 
 
 @described(Group.develop, "bench --what export", 4)
-@task(help={"what": "benchmark to run: export, image or publish; default: all", "json": JSON})
+@task(help={"what": "benchmark to run: export, image, proof or publish; default: all", "json": JSON})
 def bench(c: Context, what: str = "", json: bool = False) -> None:
     """Measure export, image stage and publication against the plain tools, for the same work."""
     _become("tests.bench", *((what,) if what else ()), *(("--json",) if json else ()))

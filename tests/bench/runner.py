@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare our export and image stage with the plain tools: the same work, in one run, cold and warm.
+"""Compare export, image stage, verification and publication with plain tools and boots, in one run.
 
 `python -m tests.bench.runner SOCKET TARGET SPOOL REF ...` is one cold export, in a separate process, whose
 memory can be measured.
@@ -30,7 +30,7 @@ from goldsmith.image import dib, dib_plan
 from goldsmith.image.packages import PackageList
 from goldsmith.spec import load
 from goldsmith.spec.model import Layers
-from tests.bench import publish
+from tests.bench import proof, publish
 from tests.support.layered_images import Images
 
 SPEC = "debian-kubelet"
@@ -43,7 +43,7 @@ PLAIN_DIB, PLAIN_ROOT = "disk-image-create alone", "mmdebstrap of the same packa
 def run(what: str) -> BenchAnswer:
     """Run benchmarks; the ratios are those of the README."""
     parts: dict[str, Callable[[Run], list[BenchRow]]] = {
-        "export": _export, "image": _image, "publish": publish.rows,
+        "export": _export, "image": _image, "proof": proof.rows, "publish": publish.rows,
     }  # fmt: skip
     if what and what not in parts:
         raise SpecError(f"no benchmark is called {what!r}", hint=f"one of: {' '.join(parts)}")
@@ -151,6 +151,7 @@ def _ratios(rows: Sequence[BenchRow]) -> dict[str, float]:
         "export, time, ours to docker save": ("our export, cold", "docker save", "seconds"),
         "export, bytes, ours to docker save": ("our export, cold", "docker save", "bytes"),
         "image, time, ours to disk-image-create": (COLD, PLAIN_DIB, "seconds"),
+        "verification, time, to two bare boots": (proof.PROOF, proof.BARE, "seconds"),
         "publish, time, ours to openstack's": (publish.OURS, publish.PLAIN, "seconds"),
         "upload, time, ours to openstack's": (publish.UPLOAD, publish.PLAIN_UPLOAD, "seconds"),
         "image, time, ours to mmdebstrap": (COLD, PLAIN_ROOT, "seconds"),
