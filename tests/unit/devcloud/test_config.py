@@ -54,6 +54,36 @@ def test_the_hook_can_be_executed_and_names_the_bridge(rendered: Path) -> None:
     assert "master br-cloud up" in hook.read_text()
 
 
+DOMAIN = """<domain><metadata>
+<nova:port uuid="4bf8ee66-d0a1-4c5e-9d4b-8a6a9c2f2b10">
+  <nova:ip type="fixed" address="10.77.0.190" ipVersion="4"/>
+</nova:port></metadata>
+<interface type='ethernet'>
+  <mac address='fa:16:3e:f9:82:4c'/>
+  <target dev='tap4bf8ee66-d0'/>
+</interface></domain>
+"""
+
+
+def test_the_address_of_a_server_that_has_ended_is_free_at_once(
+    rendered: Path, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    """dnsmasq would lease it to the server's network card for an hour, and refuse it to any other."""
+    fake("ip")
+    released, hosts, hook = fake("dhcp_release"), tmp_path / "hosts", tmp_path / "hook"
+    hosts.mkdir()
+    hook.write_text((rendered / "libvirt/hooks/qemu").read_text().replace("/run/cloud/dhcp", str(hosts)))
+
+    proc.capture(["sh", hook, "one", "prepare"], stdin=DOMAIN.encode())
+    assert [path.read_text() for path in hosts.iterdir()] == ["fa:16:3e:f9:82:4c,10.77.0.190\n"]
+    assert released.read_text() == ""
+
+    for _ in range(2):
+        proc.capture(["sh", hook, "one", "release"], stdin=DOMAIN.encode())
+    assert list(hosts.iterdir()) == []
+    assert released.read_text() == "br-cloud 10.77.0.190 fa:16:3e:f9:82:4c\n"
+
+
 def test_a_missing_program_for_config_drives_is_reported(
     here: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
