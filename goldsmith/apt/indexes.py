@@ -20,13 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from goldsmith.apt import gpgv
+from goldsmith.apt.gpgv import NoValidSignature
 from goldsmith.apt.mirror import Mirrors
-from goldsmith.core import files, paths, proc, progress
-from goldsmith.errors import BuildError, CommandError, HostError
+from goldsmith.core import files, paths, progress
+from goldsmith.errors import BuildError, HostError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _TIMEOUT_S = 20
 _RELEASE_MAX = 4 << 20
+_BEGIN, _END = b"-----BEGIN PGP SIGNED MESSAGE-----\n", b"\n-----END PGP SIGNATURE-----"
+_MAIN = frozenset(("main", "updates/main"))  # the latter in security's indexes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +79,9 @@ def current(suite: str, mirrors: Mirrors) -> IndexState:
         return _last_known(suite, e)
     except OSError as e:
         return _last_known(suite, e)
-    for url, text in zip(urls.values(), texts, strict=True):
+    for (path, url), text in zip(urls.items(), texts, strict=True):
         _verify(text, url)
+        _require_of_suite(text, path, url)
     state = IndexState(releases=dict(zip(urls, texts, strict=True)))
     _require_fresh(state, "use a mirror that is up to date, and check the clock of this host")
     _remember(suite, state)
@@ -120,23 +125,39 @@ def _urls(suite: str, mirrors: Mirrors) -> dict[str, str]:
     return {path: f"{bases[area]}/{rest}" for path, area, _, rest in areas}
 
 
+def _shown(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.hostname}{parts.path}"
+
+
 def _verify(text: bytes, url: str) -> None:
     """Check Debian's signature, because a mirror can serve anything."""
-    shown = urllib.parse.urlsplit(url)
-    name = f"{shown.hostname}{shown.path}"
+    name = _shown(url)
     with tempfile.NamedTemporaryFile(prefix="goldsmith-index-") as file:
         file.write(text)
         file.flush()
         try:
-            proc.capture(["gpgv", "--quiet", "--keyring", KEYRING, file.name])
-        except CommandError as e:
+            gpgv.verify(Path(file.name), KEYRING)
+        except NoValidSignature as e:
             raise BuildError(
-                f"the signature of {name} is not valid",
+                f"the signature of {name} is not valid: {e}",
                 hint="use another mirror; on an old host: sudo apt-get install debian-archive-keyring",
             ) from e
-    begin, end = b"-----BEGIN PGP SIGNED MESSAGE-----\n", b"\n-----END PGP SIGNATURE-----"
-    if not (text.startswith(begin) and text.rstrip().endswith(end)):
+    is_one = text.startswith(_BEGIN) and text.rstrip().endswith(_END)
+    if not is_one or (text.count(_BEGIN), text.count(_END)) != (1, 1):
         raise BuildError(f"{name} has text outside of its signed part", hint="use another mirror")
+
+
+def _require_of_suite(text: bytes, path: str, url: str) -> None:
+    """A mirror may serve another suite's index, which is signed, too."""
+    suite = path.split("/")[2]
+    names = [found for field in ("Codename", "Suite") if (found := _field(text, field)) is not None]
+    if suite not in names:
+        said = names[0] if names else "no suite"
+        raise BuildError(f"{_shown(url)} is the index of {said}, not of {suite}", hint="use another mirror")
+    components = _field(text, "Components") or "none"
+    if not _MAIN.intersection(components.split()):
+        raise BuildError(f"{_shown(url)} has no component main, but: {components}", hint="use another mirror")
 
 
 def _state_file(suite: str) -> Path:
@@ -198,10 +219,16 @@ def _date(text: bytes, path: str) -> int:
 
 def _time(text: bytes, field: str, path: str) -> int | None:
     """A date of an index, in seconds since 1970; None if it does not have the field."""
-    found = re.search(rf"^{field}: *(.+?)\s*$", text.decode(), re.MULTILINE)
+    found = _field(text, field)
     if found is None:
         return None
     try:
-        return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
+        return int(email.utils.parsedate_to_datetime(found).timestamp())
     except ValueError as e:
-        raise BuildError(f"{path} has no valid {field}: {found[1]}", hint="use another mirror") from e
+        raise BuildError(f"{path} has no valid {field}: {found}", hint="use another mirror") from e
+
+
+def _field(text: bytes, field: str) -> str | None:
+    """A field of one line; None if the index does not have it."""
+    found = re.search(rf"^{field}: *(.+?)\s*$", text.decode(), re.MULTILINE)
+    return None if found is None else found[1]

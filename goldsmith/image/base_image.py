@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from goldsmith.core import cache, download, files, paths, proc, progress
+from goldsmith.apt import gpgv
+from goldsmith.apt.gpgv import NoValidSignature
+from goldsmith.core import cache, download, files, paths, progress
 from goldsmith.core.documents import about, as_data
-from goldsmith.errors import BuildError, CommandError, ProvenanceError
+from goldsmith.errors import BuildError, ProvenanceError
 from goldsmith.spec.model import BaseImage
 
 _LINES = (
@@ -93,11 +95,11 @@ def _signed_text(listed: Path, keyring: Path, shown: str) -> str:
     """The text that the signature covers, without anything around it."""
     signed = listed.with_suffix(".signed")
     try:
-        proc.capture(["gpgv", "--quiet", "--keyring", keyring, "--output", signed, listed])
+        gpgv.verify(listed, keyring, output=signed)
         return signed.read_text()
-    except (CommandError, OSError, UnicodeDecodeError) as e:
+    except (NoValidSignature, OSError, UnicodeDecodeError) as e:
         raise ProvenanceError(
-            f"{shown} is not signed by a key of {keyring.name}: {str(e).splitlines()[-1].strip(' |')}",
+            f"{shown} is not signed by a key of {keyring.name}: {e}",
             hint="get the keyring from a source that you trust; for armored keys run: gpg --dearmor",
         ) from e
 

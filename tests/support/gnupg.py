@@ -16,12 +16,12 @@ class Gpg:
     """home: an empty folder of mode 0700; user: of the signing key that is made in it."""
 
     def __init__(self, home: Path, user: str) -> None:
-        self._home = home
+        self.home = home
         self("--quick-gen-key", user, "ed25519", "sign", "0")
 
-    def __call__(self, *words: str | Path) -> None:
-        """Run gpg with these words; whoever wants its output names a file."""
-        proc.capture(["gpg", "--homedir", self._home, "--batch", "--quiet", "--passphrase", "", *words])
+    def __call__(self, *words: str | Path) -> str:
+        """Run gpg with these words; what it prints."""
+        return proc.capture(["gpg", "--homedir", self.home, "--batch", "--quiet", "--passphrase", "", *words])
 
 
 @contextlib.contextmanager

@@ -18,9 +18,20 @@ from goldsmith.errors import BuildError, HostError
 HASH = "a" * 64
 
 
-def release(date: str = "Sat, 21 Nov 2026 09:15:44 UTC", packages: str = HASH, until: str = "") -> bytes:
+GOOD = """
+echo '[GNUPG:] NEWSIG'
+echo '[GNUPG:] GOODSIG 5F5124D134572543 Debian'
+echo '[GNUPG:] VALIDSIG AE88 2026-11-30 1796070636 0 4 0 1 10 01 AE88'
+"""
+
+
+def release(
+    date: str = "Sat, 21 Nov 2026 09:15:44 UTC", packages: str = HASH, until: str = "", suite: str = "x",
+    components: str = "main contrib",
+) -> bytes:  # fmt: skip
     return (
         "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+        f"Suite: stable\nCodename: {suite}\nComponents: {components}\n"
         f"Date: {date}\n{until}SHA256:\n {packages}   123 main/binary-amd64/Packages\n"
         f" {'b' * 64}   45 main/binary-arm64/Packages\n"
         "-----BEGIN PGP SIGNATURE-----\nx\n-----END PGP SIGNATURE-----\n"
@@ -43,7 +54,7 @@ def served() -> Iterator[tuple[Mirrors, dict[str, bytes]]]:
         def log_message(self, format: str, *args: object) -> None: ...
 
     for path in ("debian/dists/x", "debian/dists/x-updates", "security/dists/x-security"):
-        files[f"/{path}/InRelease"] = release()
+        files[f"/{path}/InRelease"] = release(suite=path.rpartition("/")[2])
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -62,15 +73,17 @@ def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_key_depends_on_packages_and_not_on_the_signature(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
-    calls = fake("gpgv")
+    calls = fake("gpgv", GOOD)
     mirrors, files = served
     first = indexes.current("x", mirrors)
     assert len(calls.read_text().splitlines()) == 3
-    files["/security/dists/x-security/InRelease"] = release(date="Sun, 22 Nov 2026 09:15:44 UTC")
+    files["/security/dists/x-security/InRelease"] = release(
+        date="Sun, 22 Nov 2026 09:15:44 UTC", suite="x-security"
+    )
     again = indexes.current("x", mirrors)
     assert again.key("amd64") == first.key("amd64")
     assert again.epoch == first.epoch + 86400
-    files["/security/dists/x-security/InRelease"] = release(packages="c" * 64)
+    files["/security/dists/x-security/InRelease"] = release(packages="c" * 64, suite="x-security")
     newer = indexes.current("x", mirrors)
     assert newer.key("amd64") != first.key("amd64")
     assert newer.key("arm64") == first.key("arm64")
@@ -88,7 +101,7 @@ def test_an_invalid_signature_is_refused_without_showing_a_password(
 def test_text_around_the_signed_part_is_refused(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     served[1]["/debian/dists/x/InRelease"] += b"more\n"
     with pytest.raises(BuildError, match="text outside"):
         indexes.current("x", served[0])
@@ -97,7 +110,7 @@ def test_text_around_the_signed_part_is_refused(
 def test_offline_the_last_state_is_used_and_reported(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     before = indexes.current("x", served[0])
     gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
     assert indexes.current("x", gone).key("amd64") == before.key("amd64")
@@ -105,7 +118,7 @@ def test_offline_the_last_state_is_used_and_reported(
 
 
 def test_offline_without_an_earlier_state_is_an_error(fake: Callable[..., Path]) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
     with pytest.raises(HostError, match="no earlier one is known"):
         indexes.current("x", gone)
@@ -114,7 +127,7 @@ def test_offline_without_an_earlier_state_is_an_error(fake: Callable[..., Path])
 def test_a_mirror_without_the_suite_is_not_reported_as_offline(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     with pytest.raises(HostError, match="answers 404"):
         indexes.current("y", served[0])
 
@@ -137,8 +150,10 @@ def test_without_a_keyring_the_package_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_an_expired_index_is_refused_and_not_remembered(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], path: str, shown: str, zone: str
 ) -> None:
-    fake("gpgv")
-    served[1][f"/{path}"] = release(until=f"Valid-Until: Sat, 28 Nov 2020 09:15:44 {zone}\n")
+    fake("gpgv", GOOD)
+    served[1][f"/{path}"] = release(
+        until=f"Valid-Until: Sat, 28 Nov 2020 09:15:44 {zone}\n", suite=path.split("/")[2]
+    )
 
     with pytest.raises(BuildError, match=f"Debian's index {path} expired on {re.escape(shown)}") as e:
         indexes.current("x", served[0])
@@ -150,7 +165,7 @@ def test_an_expired_index_is_refused_and_not_remembered(
 def test_an_index_that_is_still_valid_is_used(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: Sat, 28 Nov 2099 09:15:44 UTC\n")
     assert not indexes.current("x", served[0]).pinned
 
@@ -158,7 +173,7 @@ def test_an_index_that_is_still_valid_is_used(
 def test_an_index_without_a_readable_end_is_refused(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
 ) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: soon\n")
     with pytest.raises(BuildError, match="has no valid Valid-Until: soon"):
         indexes.current("x", served[0])
@@ -167,7 +182,7 @@ def test_an_index_without_a_readable_end_is_refused(
 def test_offline_the_last_state_is_refused_once_it_has_expired(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake("gpgv")
+    fake("gpgv", GOOD)
     served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: Sat, 28 Nov 2099 09:15:44 UTC\n")
     indexes.current("x", served[0])
     monkeypatch.setattr(time, "time", lambda: 4_200_000_000.0)
@@ -177,3 +192,38 @@ def test_offline_the_last_state_is_refused_once_it_has_expired(
         indexes.current("x", gone)
 
     assert "--locked" in (e.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "problem"),
+    [
+        ("debian/dists/x", release(suite="w"), "/dists/x/InRelease is the index of w, not of x"),
+        ("debian/dists/x-updates", release(suite="x"), "is the index of x, not of x-updates"),
+        ("security/dists/x-security", release(suite="x-updates"), "is the index of x-updates, not of x-sec"),
+        ("debian/dists/x", release(components="contrib non-free"), "has no component main, but: contrib non"),
+    ],
+)
+def test_a_signed_index_of_another_suite_is_refused(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], path: str, text: bytes, problem: str
+) -> None:
+    fake("gpgv", GOOD)
+    served[1][f"/{path}/InRelease"] = text
+
+    with pytest.raises(BuildError, match=problem):
+        indexes.current("x", served[0])
+
+    assert not (paths.cache_root() / "index").exists()
+
+
+def test_security_names_its_components_in_its_own_way_and_a_suite_may_have_two_names(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv", GOOD)
+    files = served[1]
+    files["/security/dists/x-security/InRelease"] = release(suite="x-security", components="updates/main")
+    for name in [path for path in files if "/dists/x" in path]:
+        files[name.replace("/dists/x", "/dists/stable")] = files[name].replace(b"Codename: x", b"Codename: y")
+
+    indexes.current("x", served[0])
+    with pytest.raises(BuildError, match="is the index of y-updates, not of stable-updates"):
+        indexes.current("stable", served[0])
