@@ -107,10 +107,9 @@ def test_a_key_that_was_revoked(
     sign: Callable[..., Path], keyring: Callable[[str], Path], gpg: Gpg, tmp_path: Path
 ) -> None:
     signed = sign(_OURS)
-    listed = gpg("--with-colons", "--list-keys", _OURS).splitlines()
-    fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
     revocation = tmp_path / "revocation"
-    kept = gpg.home / "openpgp-revocs.d" / f"{fingerprint}.rev"
+    text = gpg("--with-colons", "--fingerprint", _OURS)
+    (kept,) = (path for path in gpg.home.glob("openpgp-revocs.d/*.rev") if path.stem in text)
     revocation.write_text(kept.read_text().replace("\n:-----BEGIN", "\n-----BEGIN"))
     gpg("--import", revocation)
 
