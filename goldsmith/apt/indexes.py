@@ -184,6 +184,7 @@ def _last_known(suite: str, why: OSError) -> IndexState:
     releases = {name: text.encode() for name, text in kept.items()}
     for name, text in releases.items():
         _verify(text, f"file://cache/{name}")
+        _require_of_suite(text, name, f"file://cache/{name}")
     state = IndexState(releases=releases)
     dated = email.utils.formatdate(state.epoch, usegmt=True)
     progress.note(f"cannot reach the mirrors ({why}): using Debian's index of {dated}")

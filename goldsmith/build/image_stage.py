@@ -14,7 +14,7 @@ from goldsmith.apt.mirror import Mirrors
 from goldsmith.apt.netns import ProxySocket
 from goldsmith.build.values import BuildContext, Ingredients
 from goldsmith.changes import red_build
-from goldsmith.core import cache, progress
+from goldsmith.core import cache, progress, removal
 from goldsmith.errors import BuildError, GoldsmithError
 from goldsmith.host import partitions
 from goldsmith.image import base_image, dib, packages, prepare
@@ -77,7 +77,7 @@ def _compare(context: BuildContext, given: Ingredients, index: IndexState, made:
     with progress.step("compare with an image made in one go"):
         other = _in_one_go(context, given, index, folder, uuid=uuid)
         comparison.require_same(comparison.differing(made, other, folder))
-    shutil.rmtree(folder)
+    removal.remove_tree_as_root(folder)
 
 
 def _root(context: BuildContext, given: Ingredients, index: IndexState) -> tuple[root.RootLayer, str]:
