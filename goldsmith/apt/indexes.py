@@ -29,7 +29,6 @@ from goldsmith.errors import BuildError, HostError
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _TIMEOUT_S = 20
 _RELEASE_MAX = 4 << 20
-_BEGIN, _END = b"-----BEGIN PGP SIGNED MESSAGE-----\n", b"\n-----END PGP SIGNATURE-----"
 _MAIN = frozenset(("main", "updates/main"))  # the latter in security's indexes
 
 
@@ -133,19 +132,18 @@ def _shown(url: str) -> str:
 def _verify(text: bytes, url: str) -> None:
     """Check Debian's signature, because a mirror can serve anything."""
     name = _shown(url)
-    with tempfile.NamedTemporaryFile(prefix="goldsmith-index-") as file:
-        file.write(text)
-        file.flush()
+    with tempfile.TemporaryDirectory(prefix="goldsmith-index-") as folder:
+        file, signed = Path(folder) / "InRelease", Path(folder) / "signed"
+        file.write_bytes(text)
         try:
-            gpgv.verify(Path(file.name), KEYRING)
+            gpgv.verify(file, KEYRING, output=signed)
         except NoValidSignature as e:
             raise BuildError(
                 f"the signature of {name} is not valid: {e}",
                 hint="use another mirror; on an old host: sudo apt-get install debian-archive-keyring",
             ) from e
-    is_one = text.startswith(_BEGIN) and text.rstrip().endswith(_END)
-    if not is_one or (text.count(_BEGIN), text.count(_END)) != (1, 1):
-        raise BuildError(f"{name} has text outside of its signed part", hint="use another mirror")
+        if not gpgv.is_framed(text, signed.read_bytes()):  # all of it is read, and served to apt
+            raise BuildError(f"{name} has text outside of its signed part", hint="use another mirror")
 
 
 def _require_of_suite(text: bytes, path: str, url: str) -> None:

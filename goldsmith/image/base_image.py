@@ -23,6 +23,7 @@ from goldsmith.core.documents import about, as_data
 from goldsmith.errors import BuildError, ProvenanceError
 from goldsmith.spec.model import BaseImage
 
+_RULES = 2  # raise it when a list that was accepted may be refused
 _LINES = (
     re.compile(r"^([0-9a-fA-F]{64}) [ *](\S+)$", re.MULTILINE),
     re.compile(r"^SHA256 \((?P<name>[^)]+)\) = (?P<digest>[0-9a-fA-F]{64})$", re.MULTILINE),
@@ -35,7 +36,8 @@ def fetch(base: BaseImage, *, log_path: Path) -> Path:
     Raises BuildError if a download fails, ProvenanceError if the signature or the hash is wrong.
     """
     if base.checksums is not None:
-        key = hashlib.sha256(f"{base.url} {base.sha256} {as_data(record(base))}".encode()).hexdigest()
+        about_it = f"{_RULES} {base.url} {base.sha256} {as_data(record(base))}"
+        key = hashlib.sha256(about_it.encode()).hexdigest()
         # cached: the check needs no network again as long as image and keyring stay the same
         with progress.share("signatures"):
             cache.cached("base-signed", key, lambda _: _check(base, log_path))

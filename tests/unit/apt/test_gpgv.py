@@ -10,6 +10,7 @@ import pytest
 
 from goldsmith.apt import gpgv
 from goldsmith.apt.gpgv import NoValidSignature
+from goldsmith.errors import CommandError
 from tests.support.gnupg import Gpg, gpg_home
 
 pytestmark = [pytest.mark.programs("gpg", "gpgv", "gpgconf"), pytest.mark.xdist_group("publishers")]
@@ -115,3 +116,58 @@ def test_a_key_that_was_revoked(
 
     with pytest.raises(NoValidSignature, match="the key was revoked"):
         gpgv.verify(signed, keyring(_OURS))
+
+
+def test_a_file_is_the_signed_text_and_nothing_else(
+    sign: Callable[..., Path], keyring: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole = sign(_OURS).read_bytes()
+    out = tmp_path / "out"
+    gpgv.verify(tmp_path / "signed", keyring(_OURS), output=out)
+
+    assert gpgv.is_framed(whole, out.read_bytes())
+    assert not gpgv.is_framed(whole, b"another text\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\n\na text", b"\nValid-Until: 2099\na text"),  # gpgv leaves it out, with exit code 2
+        (b"\n\na text", b"\nComment: 1\n\na text"),
+        (b"-----END PGP SIGNATURE-----", b"-----END PGP SIGNATURE----- \nmore\n-----END PGP SIGNATURE-----"),
+        (b"-----END PGP SIGNATURE-----\n", b"-----END PGP SIGNATURE-----\nmore\n"),
+        (b"-----BEGIN PGP SIGNED", b"more\n-----BEGIN PGP SIGNED"),
+        (b"-----BEGIN PGP SIGNATURE-----\n", b"-----BEGIN PGP SIGNATURE-----\nMore: 1\n"),
+        (b"-----BEGIN PGP SIGNATURE-----\n", b"-----BEGIN PGP SIGNATURE-----\nComment: \xff\n"),
+    ],
+)
+def test_what_gpgv_passes_over_is_seen(sign: Callable[..., Path], old: bytes, new: bytes) -> None:
+    whole = sign(_OURS).read_bytes()
+    assert old in whole
+
+    assert not gpgv.is_framed(whole.replace(old, new), b"a text\n")
+
+
+def test_lines_with_a_dash_are_escaped_in_the_file(
+    gpg: Gpg, keyring: Callable[[str], Path], tmp_path: Path
+) -> None:
+    text, signed, out = tmp_path / "dashes", tmp_path / "signed", tmp_path / "out"
+    text.write_text("- one\n-----two\n\nthree  \n")
+    gpg("--local-user", _OURS, "--output", signed, "--clearsign", text)
+    gpgv.verify(signed, keyring(_OURS), output=out)
+
+    assert gpgv.is_framed(signed.read_bytes(), out.read_bytes())
+
+
+def test_a_gpgv_that_is_killed_is_no_verdict(fake: Callable[..., Path], tmp_path: Path) -> None:
+    fake("gpgv", "echo '[GNUPG:] GOODSIG x'; echo '[GNUPG:] VALIDSIG x x x x x x x 10'; kill -9 $$")
+
+    with pytest.raises(CommandError):
+        gpgv.verify(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_signature_of_a_kind_that_gpgv_does_not_know(fake: Callable[..., Path], tmp_path: Path) -> None:
+    fake("gpgv", "echo '[GNUPG:] NEWSIG'; echo '[GNUPG:] ERRSIG 92 1 10 01 17 4 86'; exit 2")
+
+    with pytest.raises(NoValidSignature, match="does not take its kind"):
+        gpgv.verify(tmp_path / "a", tmp_path / "b")

@@ -19,6 +19,7 @@ HASH = "a" * 64
 
 
 GOOD = """
+sed '1,/^$/d; /^-----BEGIN PGP SIGNATURE/,$d' "$8" > "$7"
 echo '[GNUPG:] NEWSIG'
 echo '[GNUPG:] GOODSIG 5F5124D134572543 Debian'
 echo '[GNUPG:] VALIDSIG AE88 2026-11-30 1796070636 0 4 0 1 10 01 AE88'
@@ -34,7 +35,7 @@ def release(
         f"Suite: stable\nCodename: {suite}\nComponents: {components}\n"
         f"Date: {date}\n{until}SHA256:\n {packages}   123 main/binary-amd64/Packages\n"
         f" {'b' * 64}   45 main/binary-arm64/Packages\n"
-        "-----BEGIN PGP SIGNATURE-----\nx\n-----END PGP SIGNATURE-----\n"
+        "-----BEGIN PGP SIGNATURE-----\n\nx\n-----END PGP SIGNATURE-----\n"
     ).encode()
 
 
