@@ -179,6 +179,11 @@ def _check_options(name: str, options: Options) -> None:
             "--verify-short-way takes a number from 0 on",
             hint="write 1 to compare every build, 20 for one in 20",
         )
+    if options.verify_short_way and options.start in resume.RESUMABLE:
+        raise SpecError(
+            f"--verify-short-way does not work with --from {options.start}, which does not build the image",
+            hint="give one of them: --from boot resumes an image that was made before",
+        )
     if options.quick and options.verify:
         raise SpecError(
             "--quick and --verify contradict each other",

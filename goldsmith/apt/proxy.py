@@ -99,8 +99,11 @@ def _serving_passed_ports(proxy_socket: Path, handler: type[_Handler]) -> Iterat
                     stack.enter_context(_serving(server))
                     self.request.sendall(SERVED)
 
-        with socketserver.UnixStreamServer(str(proxy_socket), PortReceiver) as waiting, _serving(waiting):
-            yield
+        try:
+            with socketserver.UnixStreamServer(str(proxy_socket), PortReceiver) as waiting, _serving(waiting):
+                yield
+        finally:
+            proxy_socket.unlink(missing_ok=True)  # the next server may use the same path
 
 
 def _lost(error: BuildError, paths: list[str]) -> BuildError:

@@ -50,6 +50,8 @@ def _image(
     reason = split.why_not(context.loaded)
     if reason or index is None:
         progress.note(reason)
+        if context.options.verify_short_way:
+            progress.note("not compared: it is made in one go anyway")
         return _in_one_go(context, given, index, context.run.folder), frozenset()
     layer, uuid = _root(context, given, index)
     plan = _plan(context, given, index, context.run.folder, _NOT_ASKED)
@@ -58,8 +60,8 @@ def _image(
         bundle=given.bundle, pod_schema=_pod_schema(context.spec),
     )  # fmt: skip
     made = assembly.assemble(context.spec, layer, parts, context.run.folder, log_path=context.log)
-    if comparison.is_due(context.options.verify_short_way):
-        _compare(context, given, index, made, uuid)
+    if context.options.verify_short_way:
+        _compare(context, given, index, made, uuid, epoch=layer.epoch)
     return made, layer.used
 
 
@@ -71,7 +73,20 @@ def _in_one_go(
         return dib.build(plan, log_path=context.log, proxy_socket=proxy_socket)
 
 
-def _compare(context: BuildContext, given: Ingredients, index: IndexState, made: Path, uuid: str) -> None:
+def _compare(
+    context: BuildContext, given: Ingredients, index: IndexState, made: Path, uuid: str, *, epoch: int
+) -> None:
+    """Make the image in one go, too, if its turn has come, and require that both are the same."""
+    if not comparison.is_due(context.options.verify_short_way):
+        progress.note(
+            f"not compared this time: one image in {context.options.verify_short_way} is, by chance"
+        )
+        return
+    if epoch != index.epoch:
+        progress.note(
+            "not compared: the root was made with an index of another date (--refresh makes a new root)"
+        )
+        return
     folder = context.run.folder / _LONG_WAY
     folder.mkdir()
     with progress.step("compare with an image made in one go"):
@@ -97,7 +112,10 @@ def _root(context: BuildContext, given: Ingredients, index: IndexState) -> tuple
         (folder / "build.log").write_bytes(context.log.read_bytes()[before:])
         if root.parts_of(context.loaded, index=index, binary=given.binary, mapper=mapper) != parts:
             raise BuildError("files that the root is made of changed while it was made", hint="build again")
-        return Made(disk=disk, packages=folder / "identity" / packages.FILE, log=folder / "build.log")
+        return Made(
+            disk=disk, packages=folder / "identity" / packages.FILE, log=folder / "build.log",
+            epoch=index.epoch,
+        )  # fmt: skip
 
     layer = root.obtain(parts, build, again=context.options.refresh)
     if layer.reused:

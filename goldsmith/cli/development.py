@@ -33,7 +33,7 @@ def test(c: Context, junit: str = "") -> None:
 @described(Group.develop, "bench --what export", 4)
 @task(help={"what": "benchmark to run: export, image, proof or publish; default: all", "json": JSON})
 def bench(c: Context, what: str = "", json: bool = False) -> None:
-    """Measure export, image stage and publication against the plain tools, for the same work."""
+    """Measure export, image stage, verification and publication against plain tools, for the same work."""
     _become("tests.bench", *((what,) if what else ()), *(("--json",) if json else ()))
 
 

@@ -17,7 +17,8 @@ from typing import IO
 
 from goldsmith.core import progress
 
-# Folders that Python and its tools leave beside the files that they read: never hashed, copied or listed.
+# Folders that Python and its tools leave beside the files that they read. They are no part of elements,
+# suites and goldsmith itself; a container's build context is what Docker takes it for.
 TOOL_CACHES = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 _PIECE = 1 << 20
 _AHEAD = 4  # pieces that may wait to be hashed: limits memory use

@@ -9,6 +9,7 @@ from pathlib import Path
 from goldsmith.apt import indexes, mirror, names
 from goldsmith.apt.store import OtherContent
 from goldsmith.core import paths, progress
+from goldsmith.core.files import in_tool_cache
 from goldsmith.errors import SpecError
 from goldsmith.spec.checks import dib_elements
 from goldsmith.spec.load import LoadedSpec
@@ -97,4 +98,8 @@ def _elements(loaded: LoadedSpec) -> tuple[list[Path], set[str]]:
 
 def _runs_early(element: Path) -> bool:
     """It has a file of a phase in which sources can be added, whatever program does so."""
-    return any(path.is_file() for phase in _EARLY for path in (element / phase).rglob("*"))
+    return any(
+        path.is_file() and not in_tool_cache(path.relative_to(element))
+        for phase in _EARLY
+        for path in (element / phase).rglob("*")
+    )

@@ -10,16 +10,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_MAGIC = 0xED0CDAED
+_MAGIC, _VERSION = 0xED0CDAED, 2
+_FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 _PAGE = struct.Struct("<QHHI")  # id, flags, count, overflow
-_META = struct.Struct("<IIIIQQQQQQ")  # magic, version, page size, flags, root, sequence, free list, pages, ID
+# magic, version, page size, flags, root, sequence, free list, pages, ID, checksum
+_META = struct.Struct("<IIIIQQQQQQ")
 _BUCKET = struct.Struct("<QQ")  # page of its root, or 0 if the page follows; sequence
 _LEAF = struct.Struct("<IIII")  # flags, position, sizes of key and value
 _BRANCH = struct.Struct("<IIQ")  # position, size of the key, page
 _IS_BRANCH, _IS_LEAF, _IS_BUCKET = 1, 2, 1
 _DEEPEST = 64
 
-Entry = tuple[tuple[bytes, ...], bytes]
+Entry = tuple[tuple[bytes, ...], bytes | None]  # path of buckets and key -> value; None for a bucket
 
 
 class BoltError(ValueError):
@@ -27,7 +29,7 @@ class BoltError(ValueError):
 
 
 def entries(data: bytes) -> Iterator[Entry]:
-    """Path of buckets and key -> value, in the order of the database. Raises BoltError."""
+    """All keys and buckets, in the order of the database. Raises BoltError."""
     try:
         yield from _Database(data).entries()
     except (struct.error, IndexError) as e:
@@ -37,7 +39,7 @@ def entries(data: bytes) -> Iterator[Entry]:
 class _Database:
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
-        metas = [meta for at in self._places_of_metas() if (meta := self._meta(at))[0] == _MAGIC]
+        metas = [self._meta(at) for at in self._places_of_metas() if self._is_whole(at)]
         if not metas:
             raise BoltError("it has no page that says so")
         newest = max(metas, key=lambda meta: meta[8])
@@ -55,6 +57,15 @@ class _Database:
 
     def _meta(self, at: int) -> tuple[int, ...]:
         return _META.unpack_from(self._data, at + _PAGE.size)
+
+    def _is_whole(self, at: int) -> bool:
+        """A meta page that was not written to its end has another checksum (FNV-1a, 64 bits)."""
+        found = self._meta(at)
+        digest = _FNV_OFFSET
+        start = at + _PAGE.size
+        for byte in self._data[start : start + _META.size - 8]:
+            digest = (digest ^ byte) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
+        return found[:2] == (_MAGIC, _VERSION) and found[-1] == digest
 
     def _page(self, number: int) -> memoryview:
         start = number * self._page_size
@@ -81,6 +92,7 @@ class _Database:
         if not flags & _IS_BUCKET:
             yield (*path, key), bytes(value)
             return
+        yield (*path, key), None
         root, _sequence = _BUCKET.unpack_from(value)
         inside = self._page(root) if root else value[_BUCKET.size :]
         yield from self._of_page(inside, (*path, key), depth + 1)

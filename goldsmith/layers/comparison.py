@@ -32,6 +32,7 @@ def differing(one: Path, other: Path, scratch: Path) -> list[str]:
     Raises CommandError, and VerificationError for an image without one.
     """
     out, log = scratch / "differing.json", scratch / "differing.log"
+    out.touch()  # else it is root's, whom an ordinary user's umask may make its only reader
     for name in ("one", "other"):
         (scratch / name).mkdir()
     with (

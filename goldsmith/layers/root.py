@@ -26,8 +26,8 @@ KIND = "root"
 EMBED = "heat-config-kubelet"  # the element that embeds containers
 _EMBEDS = ("README", "embed-files/", "extra-data.d/", "hook-files/", "post-install.d/")  # its part in that
 _KEPT = 6
-_FORMAT = 1  # raise it when the same parts give another root
-_DISK, _USED, _PARTS, _LOG = "root.raw", "used.json", "parts.json", "build.log"
+_FORMAT = 2  # raise it when the same parts give another root
+_DISK, _USED, _PARTS, _LOG, _EPOCH = "root.raw", "used.json", "parts.json", "build.log", "epoch"
 _SOURCES = ("DIB_APT_", "DIB_DEBIAN_")  # variables that may name other sources than main
 _TOOLS = ("mmdebstrap", "debootstrap", "mke2fs", "sfdisk")  # of the host, which shape a root
 _MKE2FS = Path("/etc/mke2fs.conf")
@@ -40,7 +40,8 @@ _SPACE = uuid.UUID("8c1f0d4e-6a52-5b0b-9a63-0f7b8d0b5a11")  # namespace of the U
 class RootLayer:
     """A root in the cache: a raw disk, its list of packages, the log of its build.
 
-    used: entries of the cache (kind, key) that it is made of. reused: it was there already.
+    used: entries of the cache (kind, key) that it is made of. reused: it was there already. epoch: of the
+    index that it was made with, whose date is in some of its files; a later one may have the same packages.
     """
 
     disk: Path
@@ -48,6 +49,7 @@ class RootLayer:
     log: Path
     used: frozenset[tuple[str, str]]
     reused: bool
+    epoch: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +59,7 @@ class Made:
     disk: Path
     packages: Path
     log: Path
+    epoch: int
 
 
 def parts_of(
@@ -118,6 +121,7 @@ def obtain(parts: Mapping[str, str], build: Callable[[], Made], *, again: bool) 
         shutil.copy(made.log, folder / _LOG)
         files.write_json(folder / _USED, sorted(used))
         files.write_json(folder / _PARTS, dict(parts))
+        (folder / _EPOCH).write_text(f"{made.epoch}\n")
 
     key = key_of(parts)
     with cache.making(KIND, [key]):
@@ -128,7 +132,7 @@ def obtain(parts: Mapping[str, str], build: Callable[[], Made], *, again: bool) 
         cache.keep_newest(KIND, _KEPT)  # they are large, and a new index makes new ones
     return RootLayer(
         disk=entry / _DISK, packages=entry / packages.FILE, log=entry / _LOG, used=_used(entry),
-        reused=not fresh,
+        reused=not fresh, epoch=int((entry / _EPOCH).read_text()),
     )  # fmt: skip
 
 

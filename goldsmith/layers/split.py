@@ -42,7 +42,7 @@ def _late_hooks(loaded: LoadedSpec) -> Iterator[str]:
         if package_check.is_ours(name, folder):
             continue
         for phase in _LATE:
-            for hook in sorted((folder / phase).glob("[!.]*")):
+            for hook in sorted(path for path in (folder / phase).glob("[!.]*") if path.is_file()):
                 is_last = phase == "cleanup.d" and hook.name > _BEFORE
                 if is_last or not (folder / MARK).exists():
                     yield f"{name}/{phase}/{hook.name}"

@@ -17,24 +17,32 @@ from pathlib import Path
 
 from goldsmith.layers import bolt
 
-_DATABASE = "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"
-_TIMES = {b"createdat", b"updatedat"}  # keys of containerd's database, in every object
+_DATABASES = {
+    "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db",
+    "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/metadata.db",  # of unpacked images
+}
+_TIMES = {b"createdat", b"updatedat"}  # keys of containerd's databases, in every object
 
 
 def differing(one: Path, other: Path) -> tuple[str, ...]:
-    """Sorted paths from the root that differ or exist in only one of the two."""
+    """Sorted paths from the root that differ or exist in only one of the two. Raises OSError, BoltError."""
     left, right = dict(_entries(one)), dict(_entries(other))
     return tuple(sorted(path for path in left.keys() | right.keys() if left.get(path) != right.get(path)))
 
 
 def _entries(root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
-    for folder, folders, names in os.walk(root):
-        for path in (Path(folder, name) for name in (*folders, *names)):
-            found, place = path.lstat(), f"/{path.relative_to(root)}"
-            content = _without_times(path) if place == _DATABASE else _content(path, found.st_mode)
+    for folder, folders, names in os.walk(root, onerror=_raise):
+        above = [root] if folder == os.fspath(root) else []
+        for path in (*above, *(Path(folder, name) for name in (*folders, *names))):
+            found, place = path.lstat(), f"/{path.relative_to(root)}".removesuffix("/.") or "/"
+            content = _without_times(path) if place in _DATABASES else _content(path, found.st_mode)
             yield place, (
                 found.st_mode, found.st_uid, found.st_gid, found.st_rdev, _attributes(path), content
             )  # fmt: skip
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _attributes(path: Path) -> dict[str, bytes]:
@@ -52,7 +60,7 @@ def _content(path: Path, mode: int) -> str:
 
 
 def _without_times(database: Path) -> tuple[bolt.Entry, ...]:
-    """What containerd's database says, but not when its objects were made."""
+    """What a database of containerd says, but not when its objects were made."""
     found = bolt.entries(database.read_bytes())
     return tuple((path, value) for path, value in found if path[-1] not in _TIMES)
 

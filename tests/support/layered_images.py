@@ -60,7 +60,7 @@ class Images:
         def make() -> Made:
             disk = dib.build(self.plan(folder, root_layer=True), log_path=self.log)
             listed = self.run.folder / folder / "identity" / packages.FILE
-            return Made(disk=disk, packages=listed, log=self.log)
+            return Made(disk=disk, packages=listed, log=self.log, epoch=self.index.epoch)
 
         return root.obtain(self.parts_of_root, make, again=again)
 

@@ -14,16 +14,19 @@ from goldsmith.core import proc
 @contextlib.contextmanager
 def mounted(folder: Path, at: Path, *, mib: int) -> Iterator[None]:
     """A sparse file system in a file in folder, mounted at a folder while the block lasts."""
+    assert not at.is_mount(), f"{at} is mounted already"
     disk = folder / "small.raw"
-    with disk.open("wb") as sink:
-        sink.truncate(mib << 20)
-    proc.capture(["mkfs.ext4", "-q", "-m", "0", disk])
-    at.mkdir(exist_ok=True)
-    proc.capture(["mount", "-o", "loop", disk, at])
     try:
-        yield
+        with disk.open("wb") as sink:
+            sink.truncate(mib << 20)
+        proc.capture(["mkfs.ext4", "-q", "-m", "0", disk])
+        at.mkdir(exist_ok=True)
+        proc.capture(["mount", "-o", "loop", disk, at])
+        try:
+            yield
+        finally:
+            proc.capture(["umount", at])
     finally:
-        proc.capture(["umount", at])
         disk.unlink()
 
 

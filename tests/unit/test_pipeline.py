@@ -394,6 +394,11 @@ def test_no_build_is_compared_less_than_never() -> None:
         pipeline.build("debian-kubelet", Options(verify_short_way=-1))
 
 
+def test_a_build_that_makes_no_image_cannot_be_compared() -> None:
+    with pytest.raises(SpecError, match="--verify-short-way does not work with --from boot"):
+        pipeline.build("debian-kubelet", Options(verify_short_way=1, start="boot"))
+
+
 def test_quick_and_verify_contradict_each_other() -> None:
     with pytest.raises(SpecError, match="--quick and --verify contradict each other"):
         pipeline.build("debian-kubelet", Options(quick=True, verify=True))

@@ -29,7 +29,13 @@ INDEX = IndexState(releases={})
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+def uuids() -> list[str]:
+    """The UUIDs of root file systems that were planned."""
+    return []
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, uuids: list[str], tmp_path: Path) -> list[str]:
     """The calls of diskimage-builder, by the format of what they make, and of the assembly."""
     found: list[str] = []
 
@@ -37,6 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         context: BuildContext, _given: Any, _index: Any, folder: Path, mirrors: Any, *, uuid: str = "",
         root_layer: bool = False,
     ) -> dib_plan.DibPlan:  # fmt: skip
+        uuids.append(uuid)
         assert mirrors is not None, "the host's mirrors would be asked, which a locked build must not need"
         (folder / "identity").mkdir(exist_ok=True)
         inputs = dib_plan.Inputs(
@@ -68,6 +75,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(image_stage, "_packages", served)
     monkeypatch.setattr(image_stage, "_pod_schema", lambda _spec: None)
     monkeypatch.setattr(partitions, "partition_mapper", lambda: "blkpg")
+    monkeypatch.setattr(IndexState, "epoch", 7)
     monkeypatch.setattr(root, "parts_of", lambda *_words, **_known: {"a": "1"})
     monkeypatch.setattr(dib, "build", build)
     monkeypatch.setattr(assembly, "assemble", assemble)
@@ -128,7 +136,7 @@ def test_what_cannot_be_split_is_made_in_one_go_and_says_why(
 
 
 def test_an_image_is_compared_with_one_made_in_one_go_if_asked(
-    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calls: list[str], uuids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[tuple[str, str]] = []
     found: list[str] = []
@@ -142,9 +150,29 @@ def test_an_image_is_compared_with_one_made_in_one_go_if_asked(
     made(tmp_path / "one")
     made(tmp_path / "two", verify_short_way=1)
     assert calls == ["raw", "assembly", "assembly", "qcow2"]
+    assert uuids[0] == uuids[-1] != ""  # of the root, and of the image in one go
     assert compared == [("run", "in-one-go")]
     assert not (tmp_path / "two/run/in-one-go").exists()
 
     found.append("/etc/shadow")
     with pytest.raises(BuildError, match="differs from the one made in one go\n  /etc/shadow"):
         made(tmp_path / "three", verify_short_way=1)
+
+
+def test_it_is_said_when_an_image_is_not_compared(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path / "one")
+    monkeypatch.setattr(comparison, "is_due", lambda _one_in: False)
+    made(tmp_path / "two", verify_short_way=9)
+    assert "not compared this time: one image in 9 is" in capsys.readouterr().err
+
+    monkeypatch.setattr(comparison, "is_due", lambda _one_in: True)
+    monkeypatch.setattr(IndexState, "epoch", 8)
+    made(tmp_path / "three", verify_short_way=1)
+    assert "not compared: the root was made with an index of another date" in capsys.readouterr().err
+
+    monkeypatch.setattr(split, "why_not", lambda _loaded: "a reason")
+    made(tmp_path / "four", verify_short_way=1)
+    assert "not compared: it is made in one go anyway" in capsys.readouterr().err
+    assert calls == ["raw", "assembly", "assembly", "assembly", "qcow2"]

@@ -78,7 +78,7 @@ def root(tmp_path: Path) -> RootLayer:
         (tmp_path / name).write_text(name)
     return RootLayer(
         disk=tmp_path / "root.raw", packages=tmp_path / packages.FILE, log=tmp_path / "log", used=frozenset(),
-        reused=True,
+        reused=True, epoch=7,
     )  # fmt: skip
 
 

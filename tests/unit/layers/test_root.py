@@ -149,7 +149,7 @@ def test_a_root_whose_packages_left_the_cache_is_made_again(tmp_path: Path) -> N
         for name in ("disk", "packages", "log"):
             (tmp_path / name).write_text(name)
         os.utime(entry, (1, 1))
-        return Made(disk=tmp_path / "disk", packages=tmp_path / "packages", log=tmp_path / "log")
+        return Made(disk=tmp_path / "disk", packages=tmp_path / "packages", log=tmp_path / "log", epoch=7)
 
     root.obtain(PARTS, build, again=False)
     root.obtain(PARTS, build, again=False)
@@ -169,7 +169,7 @@ def test_a_root_is_made_once_and_kept_with_its_packages_and_what_it_used(tmp_pat
         cache.cached("download", "a", lambda folder: (folder / "x").touch())
         for name in ("disk", "packages", "log"):
             (tmp_path / name).write_text(name)
-        return Made(disk=tmp_path / "disk", packages=tmp_path / "packages", log=tmp_path / "log")
+        return Made(disk=tmp_path / "disk", packages=tmp_path / "packages", log=tmp_path / "log", epoch=7)
 
     first = root.obtain(PARTS, build, again=False)
     second = root.obtain(PARTS, build, again=False)
@@ -179,6 +179,7 @@ def test_a_root_is_made_once_and_kept_with_its_packages_and_what_it_used(tmp_pat
     assert second.disk.read_text() == "disk"
     assert second.packages.name == packages.FILE
     assert second.used == first.used == {("download", "a")}
+    assert second.epoch == first.epoch == 7
 
     (second.disk).write_text("another")  # somebody wrote to it
     root.obtain(PARTS, build, again=False)
