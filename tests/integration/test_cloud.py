@@ -556,7 +556,7 @@ def test_a_canary_that_does_not_report_that_it_runs(
         tiny=tiny_place, spec=spec, clouds_yaml=Path(cloud["clouds_yaml"]), cloud=NAME, alias="silent"
     )
 
-    printed = place.publish(tiny_build, "--deadline", "25", status=7).stderr
+    printed = place.publish(tiny_build, "--deadline", "50", status=7).stderr
 
     assert "does not report that it runs" in printed
     assert "tiny: no config drive" in printed  # the end of its console
