@@ -179,20 +179,18 @@ def _check_options(name: str, options: Options) -> None:
             "--verify-short-way takes a number from 0 on",
             hint="write 1 to compare every build, 20 for one in 20",
         )
-    if options.verify_short_way and options.start in resume.RESUMABLE:
-        raise SpecError(
-            f"--verify-short-way does not work with --from {options.start}, which does not build the image",
-            hint="give one of them: --from boot resumes an image that was made before",
-        )
     if options.quick and options.verify:
         raise SpecError(
             "--quick and --verify contradict each other",
             hint="give one of them: --quick ends after the first boot's tests, --verify runs all again",
         )
-    if options.locked and options.start in resume.RESUMABLE:
+    compared = options.verify_short_way
+    of_images = {"--locked": options.locked, f"--verify-short-way {compared}": compared > 0}
+    asked = next((words for words, given in of_images.items() if given), None)
+    if asked and options.start in resume.RESUMABLE:
         raise SpecError(
-            f"--locked does not work with --from {options.start}, which does not build the image",
-            hint=f"run: scripts/inv build-image {name} --locked",
+            f"{asked} does not work with --from {options.start}, which does not build the image",
+            hint=f"run: scripts/inv build-image {name} {asked}",
         )
 
 

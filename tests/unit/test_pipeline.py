@@ -395,7 +395,7 @@ def test_no_build_is_compared_less_than_never() -> None:
 
 
 def test_a_build_that_makes_no_image_cannot_be_compared() -> None:
-    with pytest.raises(SpecError, match="--verify-short-way does not work with --from boot"):
+    with pytest.raises(SpecError, match="--verify-short-way 1 does not work with --from boot"):
         pipeline.build("debian-kubelet", Options(verify_short_way=1, start="boot"))
 
 
