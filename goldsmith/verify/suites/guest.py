@@ -9,6 +9,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from testinfra.host import Host
@@ -46,10 +47,6 @@ def ask(port, path, with_certificate):
         raise ValueError("no answer")
     return int(head.split()[1]), body
 """
-_GET = f"""{_ASK}
-status, body = ask(int(sys.argv[1]), sys.argv[2], sys.argv[3] == "yes")
-print(json.dumps(dict(status=status, body=body)))
-"""
 # Answers the questions that come through one FIFO in the other: to start a Python costs more than to ask.
 _ASKER = f"""{_ASK}
 import os
@@ -70,6 +67,7 @@ while True:
         pass
 """
 _ASKING = "/run/goldsmith-verify"  # the FIFOs
+_CGROUPS = "/sys/fs/cgroup"
 _ASK_DEADLINE_S = 120  # also for an asker that ends meanwhile: nobody else opens its FIFOs
 _KUBELET = 10250
 
@@ -85,14 +83,6 @@ def kubelet_get(host: Host, path: str, *, port: int = _KUBELET, certificate: boo
     answer = dict(json.loads(host.check_output(command, _ASKER, json.dumps([port, path, certificate]))))
     assert "error" not in answer, f"nobody answers GET {path} at port {port}: {answer['error']}"
     return answer
-
-
-def kubelet_get_from(
-    host: Host, prefix: str, path: str, *, port: int = _KUBELET, certificate: bool = True
-) -> dict[str, Any]:
-    """The same, asked by a process of its own behind a prefix: in the network of a pod, for example."""
-    words = (_GET, str(port), path, "yes" if certificate else "no")
-    return dict(json.loads(host.check_output(f"{prefix} python3 -IS -c %s %s %s %s", *words)))
 
 
 def pods(host: Host) -> list[Pod]:
@@ -172,14 +162,16 @@ def in_network_of(host: Host, pod: Pod) -> str:
 
 
 def process_of(host: Host, pod: Pod) -> str:
-    """PID of a pod's first container that runs."""
-    names = [
+    """PID of the first process in a pod's first container that runs: its process 1."""
+    name = next(
         status["containerID"].rpartition("/")[2]
         for status in pod["status"]["containerStatuses"]
         if "running" in status["state"]
-    ]
-    rows = [row.split() for row in host.check_output("ctr -n k8s.io tasks list").splitlines()]
-    return str(next(row[1] for row in rows if row[0] in names))
+    )
+    of_container = f"-path '*{name}*' -name cgroup.procs"  # with what it may have made below
+    pids: list[str] = host.check_output(f"find {_CGROUPS} {of_container} -exec cat {{}} +").split()
+    assert pids, f"no process runs in container {name}"
+    return min(pids, key=int)
 
 
 def wait_for(probe: Callable[[], T], timeout_s: float, *, every_s: float = 2.0) -> T:
@@ -216,7 +208,16 @@ def ready_since(pod: Pod) -> float:
     return datetime.datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
 
 
-def images(host: Host, namespace: str = "k8s.io") -> dict[str, str]:
-    """name -> digest of the images in a namespace of containerd's store: the kubelet's, or Docker's, moby."""
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in containerd's store. pinned: the kubelet's garbage collection leaves it alone."""
+
+    digest: str
+    pinned: bool
+
+
+def images(host: Host, namespace: str = "k8s.io") -> dict[str, StoredImage]:
+    """name -> image in a namespace of containerd's store: the kubelet's, or Docker's, moby."""
     rows = host.check_output("ctr -n %s images list", namespace).splitlines()[1:]
-    return {row.split()[0]: row.split()[2] for row in rows}
+    pin = "io.cri-containerd.pinned=pinned"
+    return {row.split()[0]: StoredImage(row.split()[2], pinned=pin in row) for row in rows}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,9 @@ from guest import (
     SERVER,
     Key,
     Pod,
+    StoredImage,
     find_pod,
+    images,
     is_ready,
     key_of,
     put,
@@ -79,6 +82,12 @@ def guest(request: pytest.FixtureRequest) -> Host:
 
 
 @pytest.fixture(scope="session")
+def stored(guest: Host) -> Callable[[str], dict[str, StoredImage]]:
+    """stored(NAMESPACE): the images in it when they were first asked for; each listing takes a second."""
+    return functools.cache(functools.partial(images, guest))
+
+
+@pytest.fixture(scope="session")
 def containerd_config(guest: Host) -> str:
     """containerd's configuration, with what it includes and its defaults."""
     return str(guest.check_output("containerd config dump"))
@@ -86,14 +95,14 @@ def containerd_config(guest: Host) -> str:
 
 @pytest.fixture(scope="session")
 def handed_over_at(guest: Host, expected: Expectations) -> Iterator[float | None]:
-    """Give the kubelet the spec's pods and one that must not start; the time of it, in seconds since 1970."""
+    """Give the kubelet the spec's pods and once one that must not start; the time, in seconds since 1970."""
     if expected.info.kubelet is None:
         yield None
         return
     hand_over(guest, "spec", expected.info.verify.pods)
-    hand_over(guest, "refused", [NOT_EMBEDDED])
+    hand_over(guest, "refused", [NOT_EMBEDDED] if expected.phase == "booted" else [])
     yield float(guest.check_output("date +%s"))
-    guest.check_output(f"rm {MANIFESTS}/refused-*.json")
+    guest.check_output(f"rm -f {MANIFESTS}/refused-*.json")
 
 
 @pytest.fixture(scope="session")

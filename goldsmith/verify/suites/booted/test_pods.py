@@ -11,10 +11,10 @@ from guest import (
     OF_SUITES,
     Key,
     find_pod,
-    in_network_of,
     is_ready,
     is_running,
-    kubelet_get_from,
+    kubelet_get,
+    process_of,
     the_pod,
     wait_for,
 )
@@ -46,6 +46,7 @@ def test_nothing_was_pulled(host: Host, settled: list[Key]) -> None:
     assert pulls == []
 
 
+@pytest.mark.once("the pod is not given again: files that no boot writes decide what is pulled")
 def test_pod_whose_image_is_not_embedded_does_not_start(
     host: Host, settled: list[Key], expected: Expectations
 ) -> None:
@@ -62,9 +63,11 @@ def test_pod_whose_image_is_not_embedded_does_not_start(
 
 @pytest.mark.needs("host-networked-pods")
 def test_anonymous_client_in_a_host_networked_pod_gets_401(host: Host, settled: list[Key]) -> None:
+    """Such a pod is in the network of the process that asks here."""
     found = [find_pod(host, name, namespace) for namespace, name in settled]
     pod = next((p for p in found if p and is_running(p) and p["spec"].get("hostNetwork")), None)
     if pod is None:
         pytest.skip("each pod of the spec in the host's network has ended")
-    answer = kubelet_get_from(host, in_network_of(host, pod), "/pods", certificate=False)
-    assert answer["status"] == 401
+    networks = [f"/proc/{process}/ns/net" for process in (process_of(host, pod), "self")]
+    assert len(set(host.check_output("readlink %s %s", *networks).split())) == 1, "it has another network"
+    assert kubelet_get(host, "/pods", certificate=False)["status"] == 401

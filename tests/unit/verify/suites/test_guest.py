@@ -181,9 +181,37 @@ def is_running(pid: Path) -> bool:
     return True
 
 
-def test_a_question_is_asked_by_another_process_behind_a_prefix(
-    here: Host, kubelet: Callable[..., int]
-) -> None:
-    answer = guest.kubelet_get_from(here, "env -i", "/healthz", port=kubelet("busy"))
+def container(name: str, state: str = "running") -> dict[str, Any]:
+    return {"containerID": f"containerd://{name}", "state": {state: {}}}
 
-    assert answer == {"status": 503, "body": "no"}
+
+def test_process_1_of_a_container_is_the_first_of_its_control_group(
+    here: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest, "_CGROUPS", str(tmp_path))
+    for folder, pids in {
+        "kubepods/pod1/cri-c0ffee.scope": "1010\n998\n", "kubepods/pod1/cri-c0ffee.scope/below": "2000\n",
+        "kubepods/pod1/cri-dead.scope": "3\n", "system": "1\n",
+    }.items():  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "cgroup.procs").write_text(pids)
+    runs = {"status": {"containerStatuses": [container("dead", "terminated"), container("c0ffee")]}}
+    gone = {"status": {"containerStatuses": [container("gone")]}}
+
+    assert guest.process_of(here, runs) == "998"
+    with pytest.raises(AssertionError, match="no process runs in container gone"):
+        guest.process_of(here, gone)
+
+
+def test_images_have_their_digest_and_whether_they_are_pinned() -> None:
+    class Containerd:
+        def check_output(self, command: str, *words: str) -> str:
+            assert command % words == "ctr -n moby images list"
+            pinned = "io.cri-containerd.image=managed,io.cri-containerd.pinned=pinned"
+            return (
+                f"REF TYPE DIGEST SIZE PLATFORMS LABELS\na:1 t sha256:1 1 - {pinned}\nb:1 t sha256:2 1 - -\n"
+            )
+
+    assert guest.images(cast(Host, Containerd()), "moby") == {
+        "a:1": guest.StoredImage("sha256:1", pinned=True), "b:1": guest.StoredImage("sha256:2", pinned=False)
+    }  # fmt: skip
