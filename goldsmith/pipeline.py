@@ -65,8 +65,9 @@ def build(name: str, options: Options) -> BuildResult:
 def _build(loaded: LoadedSpec, options: Options, timings: Timings) -> BuildResult:
     with runs.run(out=options.out), timings.stage("preflight"):
         checks.require(
-            loaded, out=options.out, locked=options.locked, resumed=options.start in resume.RESUMABLE
-        )
+            loaded, out=options.out, locked=options.locked, resumed=options.start in resume.RESUMABLE,
+            accepted=options.accepted,
+        )  # fmt: skip
     folder = _folder(loaded, options)
     progress.note(f"build {folder.name} in {folder}")
     with _named(folder), runs.run(out=options.out) as run, _kept_if_asked(folder, options):
@@ -98,7 +99,7 @@ def _ingredients(context: BuildContext) -> Ingredients:
             binary = _kubelet(context, locked)
         with context.timings.stage("containers"):
             with progress.share("index"):
-                states = spec_lock.index_states(context.spec, locked)
+                states = spec_lock.index_states(context.spec, locked, context.options.accepted)
             bundle = _bundle(context, states)
     parts = unchanged.parts(
         context.loaded, context.identity, checkout_of, states=states, binary=binary, bundle=bundle
@@ -142,7 +143,7 @@ def _make(context: BuildContext, given: Ingredients) -> Manifest:
         disk.write_sums(context.folder, disks)
         with progress.share("lock"):
             _lock(context, given)
-        made = _manifest(context, disks, given.binary, given.bundle)
+        made = _manifest(context, disks, given)
     resume.save(context.folder, made, given.checkout)
     return made
 
@@ -280,15 +281,14 @@ def _lock(context: BuildContext, given: Ingredients) -> None:
         lockfile.require(given.locked, found.parts(), context.spec.name)
 
 
-def _manifest(
-    context: BuildContext, disks: tuple[Disk, ...], binary: KubeletBinary | None, bundle: Bundle | None
-) -> Manifest:
+def _manifest(context: BuildContext, disks: tuple[Disk, ...], given: Ingredients) -> Manifest:
     return manifest.of_build(
-        context.spec, context.identity, context.folder, disks=disks, kubelet=kubelet.record(binary),
-        images=() if bundle is None else bundle.images,
+        context.spec, context.identity, context.folder, disks=disks, kubelet=kubelet.record(given.binary),
+        images=() if given.bundle is None else given.bundle.images,
         elements=element_hashes.files(dib_plan.elements(context.spec), context.loaded.elements),
         base_image=base_image.record(context.spec.base_image),
         accepted_unsigned=context.policy.used,
+        accepted_indexes=[doubt for state in given.states.values() for doubt in state.doubts],
     )  # fmt: skip
 
 

@@ -7,8 +7,6 @@ import base64
 import email.utils
 import hashlib
 import http.client
-import json
-import re
 import tempfile
 import time
 import urllib.error
@@ -20,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from goldsmith.apt import gpgv
+from goldsmith.apt import gpgv, inrelease, last_seen
 from goldsmith.apt.gpgv import NoValidSignature
 from goldsmith.apt.mirror import Mirrors
-from goldsmith.core import files, paths, progress
+from goldsmith.core import progress
 from goldsmith.errors import BuildError, HostError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -36,35 +34,55 @@ _MAIN = frozenset(("main", "updates/main"))  # the latter in security's indexes
 class IndexState:
     """releases: verified InRelease files, by path below a build's mirror (debian/dists/trixie/InRelease).
 
-    pinned: a lock named their hashes, so they may have expired.
+    pinned: a lock named their hashes, so they may have expired. doubts: a sentence for each that is not the
+    newest that a mirror could give, which was asked to be accepted.
     """
 
     releases: Mapping[str, bytes]
     pinned: bool = False
+    doubts: tuple[str, ...] = ()
 
     def key(self, arch: str) -> str:
         """Changes if a package of main may have changed, not if an index was only signed again."""
         digest = hashlib.sha256()
         for path, text in sorted(self.releases.items()):
-            digest.update(f"{path} {_packages_hash(text, arch, path)}\n".encode())
+            digest.update(f"{path} {inrelease.packages_hash(text, arch, path)}\n".encode())
         return digest.hexdigest()
 
     @property
     def epoch(self) -> int:
         """The date of the newest index, in seconds since 1970: for SOURCE_DATE_EPOCH."""
-        return max(_date(text, path) for path, text in self.releases.items())
+        return max(inrelease.date(text, path) for path, text in self.releases.items())
 
     def released(self, suite: str) -> int:
         """The date of the suite itself, in seconds since 1970; new updates for it do not change it."""
         path = f"debian/dists/{suite}/InRelease"
-        return _date(self.releases[path], path)
+        return inrelease.date(self.releases[path], path)
 
 
-def current(suite: str, mirrors: Mirrors) -> IndexState:
-    """The state that the mirrors serve, with all signatures checked; without a network the last known one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """What an unlocked build takes besides a fresh index of a mirror that answers.
 
-    Raises BuildError if a signature is not valid or an index has expired, HostError if there is no state at
-    all.
+    older: an index that is older than the last one seen here. remembered: the last one seen, if no mirror
+    answers.
+    """
+
+    older: bool = False
+    remembered: bool = False
+
+
+FRESH_ONLY = Accepted()
+
+
+def current(
+    suite: str, mirrors: Mirrors, accepted: Accepted = FRESH_ONLY, *, pinned: Mapping[str, str] | None = None
+) -> IndexState:
+    """The state that the mirrors serve, with all signatures checked.
+
+    pinned: hex sha256 of the indexes that a lock names, by path; if they are these, their age does not count.
+    Raises BuildError if a signature is not valid, if an index has expired or is older than one seen here
+    before, and HostError if no mirror answers.
     """
     if not KEYRING.exists():
         raise HostError(f"{KEYRING} is missing", hint="run: sudo apt-get install debian-archive-keyring")
@@ -75,22 +93,31 @@ def current(suite: str, mirrors: Mirrors) -> IndexState:
     except urllib.error.HTTPError as e:
         if e.code < 500:
             raise HostError(f"{e.url} answers {e.code} {e.reason}", hint="check the mirror's address") from e
-        return _last_known(suite, e)
+        return _remembered(suite, e, accepted)
     except OSError as e:
-        return _last_known(suite, e)
+        return _remembered(suite, e, accepted)
     for (path, url), text in zip(urls.items(), texts, strict=True):
         _verify(text, url)
         _require_of_suite(text, path, url)
-    state = IndexState(releases=dict(zip(urls, texts, strict=True)))
-    _require_fresh(state, "use a mirror that is up to date, and check the clock of this host")
-    _remember(suite, state)
-    return state
+    releases = dict(zip(urls, texts, strict=True))
+    if pinned and all(_sha256(text) == pinned.get(path) for path, text in releases.items()):
+        return IndexState(releases=releases, pinned=True)
+    _require_fresh(releases, "use a mirror that is up to date, and check the clock of this host")
+    doubts = tuple(last_seen.older(suite, releases))
+    if doubts and not accepted.older:
+        raise BuildError(
+            f"a mirror is behind: {doubts[0]}",
+            hint="use a mirror that is up to date, or accept it: --allow-older-index (the manifest says so)",
+            retryable=True,
+        )
+    last_seen.keep(suite, releases)
+    return _noted(IndexState(releases=releases, doubts=doubts))
 
 
 def about(text: bytes, path: str) -> dict[str, str]:
     """Hash and date (RFC 5322) of a signed index; path: below a build's mirror."""
-    date = email.utils.formatdate(_date(text, path), usegmt=True)
-    return {"sha256": hashlib.sha256(text).hexdigest(), "date": date}
+    date = email.utils.formatdate(inrelease.date(text, path), usegmt=True)
+    return {"sha256": _sha256(text), "date": date}
 
 
 def paths_of(suite: str) -> tuple[str, ...]:
@@ -111,6 +138,10 @@ def open_url(url: str) -> http.client.HTTPResponse:
         pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
         request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
     return cast(http.client.HTTPResponse, urllib.request.urlopen(request, timeout=_TIMEOUT_S))  # noqa: S310
+
+
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def _fetch(url: str) -> bytes:
@@ -149,85 +180,50 @@ def _verify(text: bytes, url: str) -> None:
 def _require_of_suite(text: bytes, path: str, url: str) -> None:
     """A mirror may serve another suite's index, which is signed, too."""
     suite = path.split("/")[2]
-    names = [found for field in ("Codename", "Suite") if (found := _field(text, field)) is not None]
+    names = [found for field in ("Codename", "Suite") if (found := inrelease.field(text, field)) is not None]
     if suite not in names:
         said = names[0] if names else "no suite"
         raise BuildError(f"{_shown(url)} is the index of {said}, not of {suite}", hint="use another mirror")
-    components = _field(text, "Components") or "none"
+    components = inrelease.field(text, "Components") or "none"
     if not _MAIN.intersection(components.split()):
         raise BuildError(f"{_shown(url)} has no component main, but: {components}", hint="use another mirror")
 
 
-def _state_file(suite: str) -> Path:
-    return paths.cache_root() / "index" / f"{suite}.json"
-
-
-def _remember(suite: str, state: IndexState) -> None:
-    path = _state_file(suite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(
-        path, json.dumps({name: text.decode() for name, text in state.releases.items()}).encode()
-    )
-
-
-def _last_known(suite: str, why: OSError) -> IndexState:
-    try:
-        kept = json.loads(_state_file(suite).read_text())
-    except (OSError, ValueError):
+def _remembered(suite: str, why: OSError, accepted: Accepted) -> IndexState:
+    """The last state seen here, checked as if it had come now, but for its age against itself."""
+    releases = last_seen.read(suite)
+    if not releases:
         raise HostError(
             f"cannot fetch Debian's index, and no earlier one is known: {why}",
             hint="check the network, or name a mirror in GOLDSMITH_DEBIAN_MIRROR",
             retryable=True,
         ) from why
-    releases = {name: text.encode() for name, text in kept.items()}
-    for name, text in releases.items():
-        _verify(text, f"file://cache/{name}")
-        _require_of_suite(text, name, f"file://cache/{name}")
-    state = IndexState(releases=releases)
-    dated = email.utils.formatdate(state.epoch, usegmt=True)
-    progress.note(f"cannot reach the mirrors ({why}): using Debian's index of {dated}")
-    _require_fresh(state, "check the network; a build with --locked may use the index of its lock")
+    dated = email.utils.formatdate(IndexState(releases=releases).epoch, usegmt=True)
+    if not accepted.remembered:
+        raise HostError(
+            f"cannot fetch Debian's index: {why}",
+            hint="check the network, name a mirror in GOLDSMITH_DEBIAN_MIRROR, or build from the index of"
+            f" {dated}: --remembered-index (the manifest says so)",
+            retryable=True,
+        ) from why
+    for path, text in releases.items():
+        _verify(text, f"file://cache/{path}")
+        _require_of_suite(text, path, f"file://cache/{path}")
+    _require_fresh(releases, "check the network; a build with --locked may use the index of its lock")
+    doubt = f"no mirror answered; the index of {suite} is the last one seen, of {dated}"
+    return _noted(IndexState(releases=releases, doubts=(doubt,)))
+
+
+def _noted(state: IndexState) -> IndexState:
+    for doubt in state.doubts:
+        progress.note(f"accepted: {doubt}")
     return state
 
 
-def _require_fresh(state: IndexState, hint: str) -> None:
+def _require_fresh(releases: Mapping[str, bytes], hint: str) -> None:
     """An expired index may hide security updates (Valid-Until; Debian's suites have it, but for stable)."""
-    for path, text in state.releases.items():
-        until = _time(text, "Valid-Until", path)
+    for path, text in releases.items():
+        until = inrelease.time_of(text, "Valid-Until", path)
         if until is not None and until < time.time():
             shown = email.utils.formatdate(until, usegmt=True)
             raise BuildError(f"Debian's index {path} expired on {shown}", hint=hint)
-
-
-def _packages_hash(text: bytes, arch: str, path: str) -> str:
-    pattern = rf"^ ([0-9a-f]{{64}}) +\d+ main/binary-{re.escape(arch)}/Packages$"
-    found = re.search(pattern, text.decode(), re.MULTILINE)
-    if found is None:
-        raise BuildError(
-            f"{path} lists no packages for {arch}", hint="use an architecture that this suite has"
-        )
-    return found[1]
-
-
-def _date(text: bytes, path: str) -> int:
-    found = _time(text, "Date", path)
-    if found is None:
-        raise BuildError(f"{path} has no date", hint="use another mirror")
-    return found
-
-
-def _time(text: bytes, field: str, path: str) -> int | None:
-    """A date of an index, in seconds since 1970; None if it does not have the field."""
-    found = _field(text, field)
-    if found is None:
-        return None
-    try:
-        return int(email.utils.parsedate_to_datetime(found).timestamp())
-    except ValueError as e:
-        raise BuildError(f"{path} has no valid {field}: {found}", hint="use another mirror") from e
-
-
-def _field(text: bytes, field: str) -> str | None:
-    """A field of one line; None if the index does not have it."""
-    found = re.search(rf"^{field}: *(.+?)\s*$", text.decode(), re.MULTILINE)
-    return None if found is None else found[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from goldsmith.apt.indexes import FRESH_ONLY, Accepted
 from goldsmith.containers import bundler
 from goldsmith.core import progress
 from goldsmith.errors import BuildError, HostError, SpecError
@@ -15,11 +16,13 @@ from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.model import Arch, ImageSpec
 
 
-def require(loaded: LoadedSpec, *, out: Path, locked: bool, resumed: bool) -> None:
+def require(
+    loaded: LoadedSpec, *, out: Path, locked: bool, resumed: bool, accepted: Accepted = FRESH_ONLY
+) -> None:
     """Raise an error of what is wrong if the spec cannot be built here. out: the build's output folder.
 
     locked: all packages may be in the cache, so no mirror is asked, and the environment is to be that of
-    requirements.lock. resumed: nothing is fetched.
+    requirements.lock. resumed: nothing is fetched. accepted: package indexes besides fresh ones.
     """
     spec = loaded.spec
     _require_buildable(spec)
@@ -27,10 +30,10 @@ def require(loaded: LoadedSpec, *, out: Path, locked: bool, resumed: bool) -> No
         python_packages.require_locked()
     bundler.require_allowed(spec)
     vulnerabilities.needed(spec.fail_on)
-    preflight.require(spec, out=out, left_out=("mirrors",) if locked else ())
+    preflight.require(spec, out=out, left_out=("mirrors",) if locked or accepted.remembered else ())
     fetch = not locked and not resumed
     if fetch:
-        package_check.require(loaded)
+        package_check.require(loaded, accepted)
     pod_check.check(loaded, _pod_schema(spec, fetch=fetch))
 
 

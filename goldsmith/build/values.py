@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.indexes import FRESH_ONLY, Accepted, IndexState
 from goldsmith.containers.bundler import Bundle
 from goldsmith.containers.policy import Policy
 from goldsmith.core import paths
@@ -41,6 +41,7 @@ class Options:
     verify: bool = False
     quick: bool = False
     verify_short_way: int = 0
+    accepted: Accepted = FRESH_ONLY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,8 @@ from goldsmith.cli.words.descriptions import Group, described
 from goldsmith.errors import SpecError
 
 _KEEP_GOING = "run all phases of the tests (sealed, booted, rebooted, collected), also after one that failed"
+_OLDER = "take package indexes that are older than those seen here before; the manifest says so"
+_REMEMBERED = "if no mirror answers, take the package indexes seen last; the manifest says so"
 _REFRESH = "fetch package indexes again and rebuild the container images, even if the cache is fresh"
 
 
@@ -26,6 +28,8 @@ _REFRESH = "fetch package indexes again and rebuild the container images, even i
     help={
         "name": NAME, "var": VAR, "out": OUT, "json": JSON, "refresh": _REFRESH,
         "keep": "keep the disk image if the build fails, for --from or to inspect it",
+        "allow_older_index": _OLDER,
+        "remembered_index": _REMEMBERED,
         "locked": "fail if any package, container or element differs from NAME.lock.yaml",
         "keep_going": _KEEP_GOING,
         "from": "resume the last failed build that was kept, at this stage: boot or verify",
@@ -48,11 +52,14 @@ def build_image(
     verify: bool = False,
     quick: bool = False,
     verify_short_way: int = 0,
+    allow_older_index: bool = False,
+    remembered_index: bool = False,
     out: str = "",
     json: bool = False,
 ) -> None:
     """Build, boot and verify an image in out/NAME/, then point latest to it. Publishes nothing."""
     from goldsmith import pipeline
+    from goldsmith.apt.indexes import Accepted
     from goldsmith.build import values
     from goldsmith.cli import output
     from goldsmith.core import paths
@@ -62,6 +69,7 @@ def build_image(
             variables=common.variables(var or ()), out=paths.out_root(out), keep=keep, refresh=refresh,
             start=from_, locked=locked, keep_going=keep_going, force=force, verify=verify,
             quick=quick, verify_short_way=verify_short_way,
+            accepted=Accepted(older=allow_older_index, remembered=remembered_index),
         )  # fmt: skip
         result = pipeline.build(name, options)
         output.show(result)
@@ -134,19 +142,31 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
     iterable=["var"],
     help={
         "name": NAME, "var": VAR, "json": JSON, "refresh": _REFRESH,
+        "allow_older_index": _OLDER, "remembered_index": _REMEMBERED,
         "out": "folder for bundle.tar and images.lock.json; default: out/NAME-images",
     },
 )  # fmt: skip
 def export_images(
-    c: Context, name: Any = None, var: Any = None, out: str = "", refresh: bool = False, json: bool = False
+    c: Context,
+    name: Any = None,
+    var: Any = None,
+    out: str = "",
+    refresh: bool = False,
+    allow_older_index: bool = False,
+    remembered_index: bool = False,
+    json: bool = False,
 ) -> None:
     """Write a spec's container images into one OCI archive, and its lock beside it."""
+    from goldsmith.apt.indexes import Accepted
     from goldsmith.cli.answers import BundleAnswer
     from goldsmith.containers import bundler
 
     with common.reported(as_json=json):
         target = Path(out) if out else None
-        bundle = bundler.export_images(name, common.variables(var or ()), target, refresh=refresh)
+        bundle = bundler.export_images(
+            name, common.variables(var or ()), target, refresh=refresh,
+            accepted=Accepted(older=allow_older_index, remembered=remembered_index),
+        )  # fmt: skip
         if json:
             common.print_document(BundleAnswer.of(bundle))
         else:

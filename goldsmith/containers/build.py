@@ -64,6 +64,7 @@ class BuildResources:
     stack: contextlib.ExitStack
     policy: Policy
     states: dict[str, indexes.IndexState] = field(default_factory=dict)  # by suite
+    accepted: indexes.Accepted = indexes.FRESH_ONLY
     _client: docker.DockerClient | None = None
     _sources: dict[frozenset[str], str] = field(default_factory=dict)  # by the suites that it serves
     prepared: dict[tuple[str, str], Prepared] = field(default_factory=dict)  # by image ID and source
@@ -80,7 +81,7 @@ class BuildResources:
 
     def index(self, suite: str) -> indexes.IndexState:
         if suite not in self.states:
-            self.states[suite] = indexes.current(suite, self.mirrors)
+            self.states[suite] = indexes.current(suite, self.mirrors, self.accepted)
         return self.states[suite]
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import docker
 
-from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.indexes import FRESH_ONLY, Accepted, IndexState
 from goldsmith.containers import (
     build,
     build_context,
@@ -88,13 +88,14 @@ def export(
     refresh: bool = False,
     mirror: str | None = None,
     index: Mapping[str, IndexState] | None = None,
+    accepted: Accepted = FRESH_ONLY,
     root: Path | None = None,
 ) -> Bundle:
     """The bundle of containers, in this order; from the cache if nothing has changed.
 
     policy: which images are allowed; by default only images that are built here from packages alone.
-    index: Debian's, by suite, for a locked build; by default today's. refresh: build and save again what
-    is cached. root: the folder that build paths are relative to.
+    index: Debian's, by suite; by default today's, or what is accepted in its place. refresh: build and save
+    again what is cached. root: the folder that build paths are relative to.
     Raises BuildError, HostError, and ProvenanceError for an image that the policy does not allow.
     """
     if not containers:
@@ -103,7 +104,7 @@ def export(
     with contextlib.ExitStack() as stack:
         resources = BuildResources(
             run=run, log_path=log_path, arch=arch.value, preferred_mirror=mirror, stack=stack,
-            policy=policy or Policy(), states=dict(index or {}),
+            policy=policy or Policy(), states=dict(index or {}), accepted=accepted,
         )  # fmt: skip
         contexts = build_context.collect(containers, _roots(root))
         keys = build.keys(resources, contexts)
@@ -311,7 +312,14 @@ def _read(entry: Path, *, reused: bool) -> Bundle:
     )  # fmt: skip
 
 
-def export_images(name: str, variables: Mapping[str, str], target: Path | None, *, refresh: bool) -> Bundle:
+def export_images(
+    name: str,
+    variables: Mapping[str, str],
+    target: Path | None,
+    *,
+    refresh: bool,
+    accepted: Accepted = FRESH_ONLY,
+) -> Bundle:
     """Write a spec's bundle and its lock into the folder target, by default out/NAME-images."""
     loaded = load.load(name, variables)
     if not loaded.spec.containers:
@@ -326,7 +334,7 @@ def export_images(name: str, variables: Mapping[str, str], target: Path | None, 
     with runs.run() as run:
         bundle = export(
             loaded.spec.containers, layers=loaded.spec.layers, arch=loaded.spec.arch, run=run,
-            refresh=refresh, log_path=log_path, policy=policy.of_spec(loaded.spec),
+            refresh=refresh, log_path=log_path, policy=policy.of_spec(loaded.spec), accepted=accepted,
         )  # fmt: skip
         partial = target / ".bundle.tar.part"
         files.copy(bundle.path, partial)

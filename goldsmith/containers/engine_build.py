@@ -13,6 +13,7 @@ from typing import IO, Any
 import docker
 from docker.errors import APIError
 
+from goldsmith.apt import apt_warnings
 from goldsmith.core import proc, progress, terminal
 from goldsmith.errors import BuildError
 from goldsmith.host import tools
@@ -67,13 +68,14 @@ def remove(client: docker.DockerClient, name: str, steps: Sequence[str], before:
 
 
 def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path, steps: list[str]) -> str:
-    image, failed = "", False
+    image, failed, apt = "", False, apt_warnings.Watch()
     tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
     with log_path.open("a", encoding="utf-8") as log:
         for event in answer:
             steps += _STEP.findall(str(event.get("stream", "")))
             for line in terminal.plain(str(event.get("stream", event.get("error", "")))).splitlines():
                 log.write(f"{line}\n")
+                apt.line(line)
                 if line.strip():
                     tail.append(line)
                     progress.live(f"{ref}: {line}")
@@ -84,4 +86,5 @@ def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path, steps
         raise BuildError(f"cannot build {ref}{shown}", hint=f"full log: {log_path}")
     if not image:
         raise BuildError(f"the Docker engine reported no image ID for {ref}", hint=f"see {log_path}")
+    apt.require_none(ref)
     return image

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith.apt import indexes
+from goldsmith.apt import apt_warnings, indexes
 from goldsmith.containers import build_context
 from goldsmith.core import isolation, privilege, proc
 from goldsmith.errors import SpecError
@@ -77,7 +77,9 @@ def make(
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": os.fspath(work), "LC_ALL": "C.UTF-8"}
     target.touch()  # so that we own it, though root writes it
     root_argv = isolation.contained(("env", *(f"{name}={value}" for name, value in env.items()), *argv))
-    proc.run(root_argv, log_path=log_path, timeout_s=_TIMEOUT_S)
+    apt = apt_warnings.Watch()
+    proc.run(root_argv, log_path=log_path, timeout_s=_TIMEOUT_S, on_line=apt.line)
+    apt.require_none(f"the root of {folder.name}")
 
 
 def config(folder: Path, *, arch: str, epoch: int, diff_id: str) -> Mapping[str, Any]:

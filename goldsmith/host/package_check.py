@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.apt import indexes, mirror, names
+from goldsmith.apt.indexes import FRESH_ONLY, Accepted
 from goldsmith.apt.store import OtherContent
 from goldsmith.core import paths, progress
 from goldsmith.core.files import in_tool_cache
@@ -29,7 +30,7 @@ _ALWAYS = ("debian-minimal", "vm")  # diskimage-builder's, which an element of t
 _EARLY = ("environment.d", "bin", "root.d", "extra-data.d", "pre-install.d", "install.d")
 
 
-def require(loaded: LoadedSpec) -> None:
+def require(loaded: LoadedSpec, accepted: Accepted = FRESH_ONLY) -> None:
     """Raise SpecError, with the line of each package that no index has.
 
     Where dib-env or an element of the user's own may add sources of packages, it is a note.
@@ -39,7 +40,8 @@ def require(loaded: LoadedSpec) -> None:
         return
     mirrors = mirror.find(spec.mirror)
     try:
-        known = names.offered(indexes.current(spec.release, mirrors), spec.arch.value, mirrors)
+        index = indexes.current(spec.release, mirrors, accepted)
+        known = names.offered(index, spec.arch.value, mirrors)
     except (OSError, OtherContent) as e:
         progress.note(f"cannot check the names of packages: {e}")
         return

@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from goldsmith.apt import netns
+from goldsmith.apt import apt_warnings, netns
 from goldsmith.apt.netns import ProxySocket
 from goldsmith.core import isolation, proc, progress
 from goldsmith.errors import BuildError, CommandError
@@ -42,6 +42,7 @@ def build(plan: DibPlan, *, log_path: Path, proxy_socket: ProxySocket | None = N
         watch = _Watch(meter)
         try:
             proc.run(argv, log_path=log_path, env=env, on_line=watch.line)
+            watch.apt.require_none("the image")
         except CommandError as e:
             tail = "".join(f"\n  | {line}" for line in watch.tail)
             raise BuildError(
@@ -76,8 +77,10 @@ class _Watch:
         self._count, self._work = 0, ""
         self._meter = meter
         self.tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
+        self.apt = apt_warnings.Watch()
 
     def line(self, line: str) -> None:
+        self.apt.line(line)
         if not _CLEANUP.search(line):
             self.tail.append(line)
         if match := _HOOK.search(line):

@@ -47,7 +47,16 @@ class Manifest(Document):
 
     SCHEMA: ClassVar[str] = "goldsmith.manifest"
     OPTIONAL: ClassVar[frozenset[str]] = frozenset(
-        ("element_files", "verification", "stages_s", "started", "checkout", "made_by", "python_packages")
+        (
+            "accepted_indexes",
+            "element_files",
+            "verification",
+            "stages_s",
+            "started",
+            "checkout",
+            "made_by",
+            "python_packages",
+        )
     )
 
     name: Annotated[str, about("Name of the spec.")]
@@ -88,6 +97,11 @@ class Manifest(Document):
     accepted_unsigned: Annotated[
         Mapping[str, str], about("Container images without signature that were accepted: reference, reason.")
     ] = field(default_factory=dict)
+    accepted_indexes: Annotated[
+        tuple[str, ...] | None,
+        about("Package indexes that were accepted though they are not the newest: a sentence for each; absent"
+              " without one."),
+    ] = None  # fmt: skip
     element_files: Annotated[
         Mapping[str, Mapping[str, ElementFile]] | None,
         about("Files of each element by their paths in it; absent in old builds."),
@@ -120,6 +134,7 @@ def of_build(
     elements: Mapping[str, Tree],
     base_image: BaseImageRecord | None,
     accepted_unsigned: Mapping[str, str],
+    accepted_indexes: Sequence[str] = (),
 ) -> Manifest:
     """The manifest of the build in a folder, still without verdict and timings. elements: files of each."""
     listed, started = PackageList.read(folder / packages.FILE), build_folders.started(identity.build_id)
@@ -138,6 +153,7 @@ def of_build(
         embed=spec.embed.value,
         containers=tuple(images),
         accepted_unsigned=dict(accepted_unsigned),
+        accepted_indexes=tuple(accepted_indexes) or None,
         elements={name: element_hashes.sha256_of_tree(tree) for name, tree in elements.items()},
         element_files=elements,
         disks=tuple(disks),

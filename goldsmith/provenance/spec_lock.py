@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.apt import indexes, mirror, store
-from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.indexes import FRESH_ONLY, Accepted, IndexState
 from goldsmith.containers import build_context, images_lock, registry, rootfs
 from goldsmith.containers.images_lock import ImagesLock
 from goldsmith.core import files, paths, progress, runs
@@ -116,11 +116,14 @@ def lock(loaded: LoadedSpec, build: Path, *, upgrade: str) -> LockedAnswer:
     return LockedAnswer(moved=moved, path=str(target))
 
 
-def index_states(spec: ImageSpec, locked: Lock | None) -> dict[str, IndexState]:
+def index_states(
+    spec: ImageSpec, locked: Lock | None, accepted: Accepted = FRESH_ONLY
+) -> dict[str, IndexState]:
     """The package indexes to build from, by suite: of the image, and of container images made of packages.
 
     The locked ones if the cache has them, else today's, which it then keeps. Raises BuildError and HostError.
     """
+    named = _index_of(locked)
     found = {}
     for suite in _suites(spec):
         before = _kept(suite, locked)
@@ -128,7 +131,8 @@ def index_states(spec: ImageSpec, locked: Lock | None) -> dict[str, IndexState]:
             progress.note(f"using the locked package index of {suite} from the cache")
             found[suite] = before
         else:
-            found[suite] = indexes.current(suite, mirror.find(spec.mirror))
+            pinned = {path: entry["sha256"] for path, entry in named.items()}
+            found[suite] = indexes.current(suite, mirror.find(spec.mirror), accepted, pinned=pinned)
             store.keep(found[suite])
     return found
 
@@ -141,9 +145,13 @@ def _suites(spec: ImageSpec) -> list[str]:
 
 
 def _kept(suite: str, locked: Lock | None) -> IndexState | None:
-    listed = locked.index if locked and locked.index else {}
+    listed = _index_of(locked)
     mine = {path: listed[path] for path in indexes.paths_of(suite) if path in listed}
     return store.kept(mine) if len(mine) == len(indexes.paths_of(suite)) else None
+
+
+def _index_of(locked: Lock | None) -> Mapping[str, Mapping[str, str]]:
+    return locked.index if locked and locked.index else {}
 
 
 def _note_tag_drift(spec: ImageSpec) -> None:

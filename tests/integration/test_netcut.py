@@ -130,6 +130,14 @@ def test_the_program_gets_its_variables_and_its_exit_status_is_seen(
         built("exit 7", proxy_socket, tmp_path)
 
 
+def test_a_warning_of_apt_about_an_index_ends_a_build_that_ended_well(
+    proxy_socket: ProxySocket, tmp_path: Path
+) -> None:
+    warning = "W: Failed to fetch http://x/InRelease  Connection refused"
+    with pytest.raises(BuildError, match=f"apt warned while the image was made, .*: {warning[3:]}"):
+        built(f"echo made > \"$1\"; echo '2026-11-29 | {warning}'", proxy_socket, tmp_path)
+
+
 def test_an_ordinary_user_stays_an_ordinary_user(
     proxy_socket: ProxySocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

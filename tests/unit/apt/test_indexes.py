@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import hashlib
 import http.server
 import re
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.apt import indexes
+from goldsmith.apt.indexes import Accepted
 from goldsmith.apt.mirror import Mirrors
 from goldsmith.core import paths
 from goldsmith.errors import BuildError, HostError
@@ -84,7 +86,9 @@ def test_the_key_depends_on_packages_and_not_on_the_signature(
     again = indexes.current("x", mirrors)
     assert again.key("amd64") == first.key("amd64")
     assert again.epoch == first.epoch + 86400
-    files["/security/dists/x-security/InRelease"] = release(packages="c" * 64, suite="x-security")
+    files["/security/dists/x-security/InRelease"] = release(
+        date="Sun, 22 Nov 2026 09:15:44 UTC", packages="c" * 64, suite="x-security"
+    )
     newer = indexes.current("x", mirrors)
     assert newer.key("amd64") != first.key("amd64")
     assert newer.key("arm64") == first.key("arm64")
@@ -108,21 +112,127 @@ def test_text_around_the_signed_part_is_refused(
         indexes.current("x", served[0])
 
 
-def test_offline_the_last_state_is_used_and_reported(
+GONE = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
+REMEMBERED = Accepted(remembered=True)
+
+
+def test_without_a_mirror_the_last_state_is_used_only_where_it_is_accepted(
     served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake("gpgv", GOOD)
     before = indexes.current("x", served[0])
-    gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
-    assert indexes.current("x", gone).key("amd64") == before.key("amd64")
-    assert "using Debian's index of Sat, 21 Nov 2026 09:15:44 GMT" in capsys.readouterr().err
+    with pytest.raises(HostError, match="cannot fetch Debian's index") as e:
+        indexes.current("x", GONE)
+    with pytest.raises(HostError):
+        indexes.current("x", GONE, Accepted(older=True))
+
+    found = indexes.current("x", GONE, REMEMBERED)
+
+    assert e.value.retryable
+    assert "Sat, 21 Nov 2026 09:15:44 GMT: --remembered-index" in (e.value.hint or "")
+    assert found.releases == before.releases
+    assert found.doubts == (
+        "no mirror answered; the index of x is the last one seen, of Sat, 21 Nov 2026 09:15:44 GMT",
+    )
+    assert f"accepted: {found.doubts[0]}" in capsys.readouterr().err
+
+
+def test_a_remembered_state_that_was_changed_meanwhile_is_refused(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv", GOOD)
+    indexes.current("x", served[0])
+    kept = paths.cache_root() / "index/x.json"
+    kept.write_text(kept.read_text().replace("Codename: x\\n", "Codename: y\\n"))
+    with pytest.raises(BuildError, match="is the index of y, not of x"):
+        indexes.current("x", GONE, REMEMBERED)
+
+    fake("gpgv", "exit 1")
+    with pytest.raises(BuildError, match="signature of cache/debian/dists/x/InRelease"):
+        indexes.current("x", GONE, REMEMBERED)
+
+
+SECURITY = "security/dists/x-security/InRelease"
+DAY_BEFORE, DAY_AFTER = (f"{day} Nov 2026 09:15:44 UTC" for day in ("Fri, 20", "Sun, 22"))
+
+
+def of_security(date: str) -> bytes:
+    return release(date=date, suite="x-security")
+
+
+def test_an_index_that_is_older_than_one_seen_before_is_refused_where_it_is_not_accepted(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake("gpgv", GOOD)
+    mirrors, files = served
+    indexes.current("x", mirrors)
+    files[f"/{SECURITY}"] = of_security(DAY_BEFORE)
+    doubt = (
+        f"{SECURITY} is of Fri, 20 Nov 2026 09:15:44 GMT, older than that of"
+        " Sat, 21 Nov 2026 09:15:44 GMT, which was seen here"
+    )
+
+    with pytest.raises(BuildError, match=f"a mirror is behind: {re.escape(doubt)}") as e:
+        indexes.current("x", mirrors)
+    with pytest.raises(BuildError):
+        indexes.current("x", mirrors, REMEMBERED)
+    found = indexes.current("x", mirrors, Accepted(older=True))
+
+    assert e.value.retryable
+    assert "--allow-older-index" in (e.value.hint or "")
+    assert (found.doubts, found.releases[SECURITY]) == ((doubt,), of_security(DAY_BEFORE))
+    assert f"accepted: {doubt}" in capsys.readouterr().err
+
+
+def test_what_was_accepted_once_does_not_count_as_the_newest(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv", GOOD)
+    mirrors, files = served
+    indexes.current("x", mirrors)
+    files[f"/{SECURITY}"] = of_security(DAY_BEFORE)
+    indexes.current("x", mirrors, Accepted(older=True))
+
+    with pytest.raises(BuildError, match="a mirror is behind"):
+        indexes.current("x", mirrors)
+    files[f"/{SECURITY}"] = of_security(DAY_AFTER)
+    assert indexes.current("x", mirrors).doubts == ()
+    assert indexes.current("x", GONE, REMEMBERED).releases[SECURITY] == of_security(DAY_AFTER)
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"security/dists/x-security/InRelease": "no index"}'])
+def test_a_record_that_cannot_be_read_says_nothing_about_others(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], kept: str
+) -> None:
+    fake("gpgv", GOOD)
+    file = paths.cache_root() / "index/x.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(kept)
+
+    assert indexes.current("x", served[0]).doubts == ()
+    assert indexes.current("x", GONE, REMEMBERED).releases[SECURITY] == served[1][f"/{SECURITY}"]
+
+
+def test_an_index_that_a_lock_names_may_be_older_and_expired(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv", GOOD)
+    mirrors, files = served
+    indexes.current("x", mirrors)
+    old = release(date=DAY_BEFORE, until="Valid-Until: Sat, 28 Nov 2020 09:15:44 UTC\n", suite="x-security")
+    files[f"/{SECURITY}"] = old
+    named = {path.lstrip("/"): hashlib.sha256(text).hexdigest() for path, text in files.items()}
+
+    assert indexes.current("x", mirrors, pinned=named).pinned
+    with pytest.raises(BuildError, match="expired on"):
+        indexes.current("x", mirrors, pinned={**named, "debian/dists/x/InRelease": HASH})
 
 
 def test_offline_without_an_earlier_state_is_an_error(fake: Callable[..., Path]) -> None:
     fake("gpgv", GOOD)
-    gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
-    with pytest.raises(HostError, match="no earlier one is known"):
-        indexes.current("x", gone)
+    for accepted in (Accepted(), REMEMBERED):
+        with pytest.raises(HostError, match="no earlier one is known"):
+            indexes.current("x", GONE, accepted)
 
 
 def test_a_mirror_without_the_suite_is_not_reported_as_offline(
@@ -187,10 +297,9 @@ def test_offline_the_last_state_is_refused_once_it_has_expired(
     served[1]["/debian/dists/x/InRelease"] = release(until="Valid-Until: Sat, 28 Nov 2099 09:15:44 UTC\n")
     indexes.current("x", served[0])
     monkeypatch.setattr(time, "time", lambda: 4_200_000_000.0)
-    gone = Mirrors(debian="http://127.0.0.1:9/debian", security="http://127.0.0.1:9/security")
 
     with pytest.raises(BuildError, match="expired on") as e:
-        indexes.current("x", gone)
+        indexes.current("x", GONE, REMEMBERED)
 
     assert "--locked" in (e.value.hint or "")
 

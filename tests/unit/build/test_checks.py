@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.apt.indexes import Accepted
 from goldsmith.build import checks
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.host import package_check, preflight, python_packages
@@ -24,12 +25,28 @@ def test_a_locked_or_resumed_build_asks_nobody(
 ) -> None:
     calls: list[str] = []
     monkeypatch.setattr(preflight, "require", lambda _spec, **_options: [])
-    monkeypatch.setattr(package_check, "require", lambda _loaded: calls.append("packages"))
+    monkeypatch.setattr(package_check, "require", lambda _loaded, _accepted: calls.append("packages"))
     monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: calls.append("pods"))
 
     checks.require(load.load("debian-kubelet"), out=tmp_path, locked=locked, resumed=resumed)
 
     assert calls == asked
+
+
+def test_a_build_from_a_remembered_index_needs_no_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(preflight, "require", lambda _spec, **options: asked.append(options["left_out"]))
+    monkeypatch.setattr(package_check, "require", lambda _loaded, accepted: asked.append(accepted))
+    monkeypatch.setattr(kubelet, "pod_schema", lambda _spec: None)
+    remembered = Accepted(remembered=True)
+
+    checks.require(
+        load.load("debian-kubelet"), out=tmp_path, locked=False, resumed=False, accepted=remembered
+    )
+
+    assert asked == [("mirrors",), remembered]
 
 
 def test_an_architecture_that_cannot_be_built_is_refused_first(tmp_path: Path) -> None:

@@ -98,3 +98,15 @@ def test_all_images_that_a_build_made_are_removed_and_no_other(
 
     assert engine.parents == there
     assert engine.tags == {1: ["base:1"]}
+
+
+def test_a_warning_of_apt_about_an_index_ends_the_build(tmp_path: Path) -> None:
+    engine = Engine(
+        [step(1), "W: Failed to fetch http://x/InRelease  Connection refused\n", step(10)], {10: 1}
+    )
+
+    with pytest.raises(BuildError, match="apt warned while a:1 was made.*Connection refused"):
+        engine_build.build(
+            cast(docker.DockerClient, engine), io.BytesIO(), "goldsmith.local/built:1", [],
+            shown="a:1", arguments={}, arch="amd64", log_path=tmp_path / "log",
+        )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.containers import rootfs
-from goldsmith.errors import HostError, SpecError
+from goldsmith.errors import BuildError, HostError, SpecError
 
 Make = Callable[[], Path]
 
@@ -53,6 +53,16 @@ def test_without_root_nothing_starts(
 
     assert e.value.hint == "build as root, or run: sudo -v, then try again"
     assert calls.read_text().splitlines() == ["-n true"]
+
+
+def test_a_warning_of_apt_about_an_index_ends_it(
+    make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    fake("sudo", "[ $2 = true ] || echo 'W: Conflicting distribution: x (expected trixie but got sid)'")
+
+    with pytest.raises(BuildError, match="while the root of context was made"):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
         return tmp_path / "list"
 
     state = IndexState(releases={"debian/dists/trixie/InRelease": RELEASE.encode()})
-    monkeypatch.setattr("goldsmith.apt.indexes.current", lambda _suite, _mirrors: state)
+    monkeypatch.setattr("goldsmith.apt.indexes.current", lambda _suite, _mirrors, _accepted: state)
     monkeypatch.setattr(store.Store, "get", get)
     monkeypatch.setenv("GOLDSMITH_DEBIAN_MIRROR", "http://mirror.test/debian")
     monkeypatch.setenv("GOLDSMITH_DEBIAN_SECURITY_MIRROR", "http://mirror.test/security")

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from goldsmith.core.progress import Meter
+from goldsmith.errors import BuildError
 from goldsmith.image.dib import _Watch
 from tests.support.meters import FakeMeter
 
@@ -67,3 +68,10 @@ def test_a_missing_package_is_named() -> None:
 )
 def test_a_failure_of_the_network_may_pass(line: str, may_pass: bool | None) -> None:
     assert watched(line).may_pass is may_pass
+
+
+def test_a_warning_of_apt_about_an_index_is_kept() -> None:
+    watch = watched(PRE_INSTALL, "2026-11-29 10:00:00.000 | W: Failed to fetch http://x  refused", DONE)
+
+    with pytest.raises(BuildError, match="apt warned while the image was made"):
+        watch.apt.require_none("the image")

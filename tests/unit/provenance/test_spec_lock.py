@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.apt import indexes, store
-from goldsmith.apt.indexes import IndexState
+from goldsmith.apt.indexes import Accepted, IndexState
 from goldsmith.core import paths
 from goldsmith.provenance import spec_lock
 from goldsmith.provenance.lockfile import Lock
@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The suites whose current index was asked for."""
     found: list[str] = []
 
-    def current(suite: str, _mirrors: object) -> IndexState:
+    def current(suite: str, _mirrors: object, *_accepted: object, **_pinned: object) -> IndexState:
         found.append(suite)
         return state(suite)
 
@@ -106,6 +106,26 @@ def test_a_locked_index_that_the_cache_lost_is_asked_for_as_a_whole(asked: list[
     found = spec_lock.index_states(spec_of("debian"), lock_of(state("trixie")))
     assert asked == ["trixie"]
     assert not found["trixie"].pinned
+
+
+def test_what_is_accepted_and_what_the_lock_names_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    given: list[object] = []
+
+    def current(suite: str, _mirrors: object, accepted: Accepted, *, pinned: object) -> IndexState:
+        given.append((accepted, pinned))
+        return state(suite)
+
+    monkeypatch.setattr(indexes, "current", current)
+    locked = lock_of(state("trixie"))
+    older = Accepted(older=True)
+
+    spec_lock.index_states(spec_of("debian"), locked, older)
+    spec_lock.index_states(spec_of("debian"), None)
+
+    assert locked.index is not None
+    assert given == [(older, {path: each["sha256"] for path, each in locked.index.items()}), (Accepted(), {})]
 
 
 def test_an_installed_goldsmith_keeps_the_lock_of_a_shipped_spec_among_the_users_files(
