@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from goldsmith.apt.indexes import FRESH_ONLY, Accepted
+from goldsmith.build import dib_env
 from goldsmith.containers import bundler
 from goldsmith.core import progress
 from goldsmith.errors import BuildError, HostError, SpecError
@@ -26,6 +27,7 @@ def require(
     """
     spec = loaded.spec
     _require_buildable(spec)
+    dib_env.require(loaded)
     if locked:
         python_packages.require_locked()
     bundler.require_allowed(spec)

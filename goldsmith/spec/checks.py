@@ -38,6 +38,20 @@ RESERVED_PREFIXES: Mapping[str, str | None] = {  # options of goldsmith's own el
     "DIB_IDENTITY_": None, "DIB_KUBELET_": "kubelet", "DIB_SEAL_": "mirror", "GOLDSMITH_": None,
 }  # fmt: skip
 
+# What would run other code than the elements', or let unsigned packages in.
+_LOADS_CODE = re.compile(
+    r"PATH|IFS|ENV|BASH_\w+|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|PYTHON\w+"
+    r"|PERL5(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|NODE_OPTIONS|GIT_(?:SSH\w*|EXEC_PATH|CONFIG\w*)|SUDO_\w+|APT_CONFIG|HOME"
+)
+_UNVERIFIED_NAMES = re.compile(
+    r"DIB_DISTRIBUTION_MIRROR_\w*(?:INSECURE|VERIFY_HTTPS)\w*|\w*NO_?GPG_?CHECK\w*"
+)
+_UNVERIFIED = re.compile(
+    r"no-?gpg-?check|no-?check-?(?:gpg|sig|cert|valid)|gpg-?check\s*=\s*(?:0|no|false)|allow-?(?:unauthenticated"
+    r"|insecure|weak|downgrade-to-insecure)|trusted=yes|check-valid-until|--insecure|force-yes|trustlevel",
+    re.IGNORECASE,
+)
+
 _DEBIAN_NUMBERS = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
 
 
@@ -143,6 +157,12 @@ def _dib_env(document: YamlDocument) -> Iterator[Problem]:
             key = reserved[name]
             hint = f"use the key '{key}'" if key else "remove it"
             yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
+        elif _LOADS_CODE.fullmatch(name):
+            hint = "remove it; what an element needs goes into the element"
+            yield document.problem(path, f"dib-env.{name} would change which programs the build runs", hint)
+        elif _UNVERIFIED_NAMES.fullmatch(name) or (isinstance(value, str) and _UNVERIFIED.search(value)):
+            hint = "remove it; an element may bring a signed source of packages with its key"
+            yield document.problem(path, f"dib-env.{name} would switch a verification off", hint)
 
 
 def _logins(document: YamlDocument) -> Iterator[Problem]:

@@ -105,7 +105,7 @@ def test_a_warning_of_apt_about_an_index_ends_the_build(tmp_path: Path) -> None:
         [step(1), "W: Failed to fetch http://x/InRelease  Connection refused\n", step(10)], {10: 1}
     )
 
-    with pytest.raises(BuildError, match="apt warned while a:1 was made.*Connection refused"):
+    with pytest.raises(BuildError, match=r"apt warned while a:1 was made.*Connection refused"):
         engine_build.build(
             cast(docker.DockerClient, engine), io.BytesIO(), "goldsmith.local/built:1", [],
             shown="a:1", arguments={}, arch="amd64", log_path=tmp_path / "log",

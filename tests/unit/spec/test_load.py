@@ -429,6 +429,39 @@ def test_a_login_within_a_url_is_refused_without_showing_it(checkout: Path) -> N
     assert "hunter2" not in found
 
 
+@pytest.mark.parametrize(
+    ("variable", "why"),
+    [
+        (name, "would change which programs the build runs")
+        for name in ("LD_PRELOAD", "PATH", "BASH_ENV", "ENV", "PYTHONPATH", "PERL5OPT", "APT_CONFIG", "HOME")
+    ] + [
+        (f"{name}: {value}", "would switch a verification off")
+        for name, value in {
+            "DIB_DEBOOTSTRAP_EXTRA_ARGS": "--no-check-gpg",
+            "DIB_MMDEBSTRAP_EXTRA_ARGS": "'--aptopt=APT::Get::AllowUnauthenticated 1'",
+            "DIB_APT_SOURCES": "deb [trusted=yes] http://x y main",
+            "MY_YUM_OPTIONS": "gpgcheck=0",
+            "DIB_DISTRIBUTION_MIRROR_UBUNTU_INSECURE": "'1'",
+        }.items()
+    ],
+)  # fmt: skip
+def test_a_variable_that_loads_code_or_switches_verification_off_is_refused(
+    checkout: Path, variable: str, why: str
+) -> None:
+    name, _, value = variable.partition(": ")
+
+    [found] = problems(checkout, MINIMAL + f"dib-env:\n  {name}: {value or 'x'}\n")
+
+    assert f"dib-env.{name} {why}" in found
+
+
+@pytest.mark.parametrize(
+    "name", ["MY_PATH", "MYENV", "GIT_BASE", "http_proxy", "DIB_PYTHON_VERSION", "HOMEPAGE"]
+)
+def test_a_variable_with_a_similar_name_is_taken(checkout: Path, name: str) -> None:
+    assert spec_of(checkout, MINIMAL + f"dib-env: {{{name}: /x}}\n").dib_env == {name: "/x"}
+
+
 def test_every_variable_that_the_build_sets_is_refused(checkout: Path) -> None:
     of_elements = {f"{prefix}ANYTHING" for prefix in checks.RESERVED_PREFIXES}
     names = sorted({*checks.RESERVED, *of_elements})
