@@ -32,6 +32,7 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _CHUNK = 1 << 20
 
 Content = bytes | Path
+_DOCKER_HUB = "docker.io"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,11 +97,17 @@ def manifest_of(config: Layer, layers: Sequence[Layer]) -> bytes:
 
 
 def full_name(ref: str) -> str:
-    """ref as containerd and the kubelet store it: with its registry, and a tag unless it has a digest."""
+    """ref as containerd and the kubelet store it: with its registry, and a tag unless it has a digest.
+
+    https://pkg.go.dev/github.com/distribution/reference#ParseNormalizedNamed
+    """
     name, at, digest = ref.partition("@")
-    head, slash, _ = name.partition("/")
-    if not slash or not ("." in head or ":" in head or head == "localhost"):
-        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    host, slash, path = name.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        host, path = _DOCKER_HUB, name
+    if host in {_DOCKER_HUB, f"index.{_DOCKER_HUB}"}:
+        host, path = _DOCKER_HUB, path if "/" in path else f"library/{path}"
+    name = f"{host}/{path}"
     if not at and ":" not in name.rpartition("/")[2]:
         name += ":latest"
     return f"{name}{at}{digest}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from goldsmith.containers import oci
 from goldsmith.core import paths
 from goldsmith.errors import ProvenanceError, SpecError
 from goldsmith.spec import problem
@@ -23,7 +24,6 @@ FILE = Path("image-specs/policy.yaml")
 _KINDS = ("sigstore-key", "sigstore-identity", "gpg-key", "accept-unsigned")
 _MORE = {"gpg-key": ("lookaside",), "sigstore-identity": ("issuer", "trusted-root")}
 _TOP = ("engine", "registries")
-_OFFICIAL = "docker.io/library/"
 _DOCS = "see docs/provenance.md"
 
 
@@ -225,6 +225,11 @@ def _wrong_prefix(prefix: str) -> str | None:
 
 
 def _is_below(name: str, prefix: str) -> bool:
-    """Docker's official images are known as docker.io/NAME too."""
-    short = name.replace(_OFFICIAL, "docker.io/", 1) if name.startswith(_OFFICIAL) else name
-    return any(each == prefix or each.startswith(f"{prefix}/") for each in (name, short))
+    """name: a repository in full, NAME of a reference. Docker Hub's prefixes have other words, too."""
+    registry, slash, path = prefix.partition("/")
+    if registry == "index.docker.io":
+        prefix = f"docker.io{slash}{path}"
+    return any(
+        name == each or name.startswith(f"{each}/")
+        for each in (prefix, oci.repository(prefix) if slash else prefix)
+    )

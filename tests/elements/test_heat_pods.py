@@ -840,6 +840,9 @@ def test_pods_of_deployments_that_are_gone_are_pruned(
     [
         ("nginx", "docker.io/library/nginx:latest"),
         ("me/nginx:1", "docker.io/me/nginx:1"),
+        ("docker.io/nginx:1", "docker.io/library/nginx:1"),
+        ("index.docker.io/nginx@sha256:11", "docker.io/library/nginx@sha256:11"),
+        ("index.docker.io/me/nginx", "docker.io/me/nginx:latest"),
         ("localhost/nginx", "localhost/nginx:latest"),
         ("host:5000/nginx", "host:5000/nginx:latest"),
         ("a.b/nginx@sha256:11", "a.b/nginx@sha256:11"),

@@ -111,6 +111,10 @@ def test_names_by_digest_are_not_written_as_tags() -> None:
     [
         ("nginx", "docker.io/library/nginx:latest", "docker.io/library/nginx"),
         ("team/app:2", "docker.io/team/app:2", "docker.io/team/app"),
+        ("docker.io/nginx:1", "docker.io/library/nginx:1", "docker.io/library/nginx"),
+        ("docker.io/nginx@sha256:00", "docker.io/library/nginx@sha256:00", "docker.io/library/nginx"),
+        ("index.docker.io/nginx:1", "docker.io/library/nginx:1", "docker.io/library/nginx"),
+        ("index.docker.io/team/app", "docker.io/team/app:latest", "docker.io/team/app"),
         ("localhost/app", "localhost/app:latest", "localhost/app"),
         ("host:5000/app", "host:5000/app:latest", "host:5000/app"),
         ("a.test/x/y:1@sha256:00", "a.test/x/y:1@sha256:00", "a.test/x/y"),

@@ -76,6 +76,17 @@ def test_dockers_official_images_have_a_short_name_too(write: Callable[[object],
     assert made.rule(f"docker.io/library/redis@{DIGEST}").accepted == "all"
 
 
+@pytest.mark.parametrize("prefix", ["docker.io/debian", "docker.io/library/debian", "index.docker.io/debian"])
+def test_a_rule_may_call_an_official_image_as_its_reference_or_otherwise(
+    write: Callable[[object], Path], prefix: str
+) -> None:
+    made = policy.load(write({"registries": {prefix: {"accept-unsigned": "Debian's"}}}))
+
+    assert made.rule(f"docker.io/library/debian@{DIGEST}").accepted == "Debian's"
+    with pytest.raises(ProvenanceError):
+        made.rule(f"docker.io/library/debian-slim@{DIGEST}")
+
+
 def test_images_of_an_engine_need_a_reason(write: Callable[[object], Path]) -> None:
     made = policy.load(write({"engine": {"accept-unsigned": "built by hand"}}))
 

@@ -69,11 +69,12 @@ def full_name(image: str) -> str:
 
     https://pkg.go.dev/github.com/distribution/reference#ParseNormalizedNamed
     """
-    first, _, rest = image.partition("/")
-    if not rest:
-        image = f"docker.io/library/{image}"
-    elif not ("." in first or ":" in first or first == "localhost"):
-        image = f"docker.io/{image}"
+    host, _, path = image.partition("/")
+    if not path or not ("." in host or ":" in host or host == "localhost"):
+        host, path = "docker.io", image
+    if host in {"docker.io", "index.docker.io"}:
+        host, path = "docker.io", path if "/" in path else f"library/{path}"
+    image = f"{host}/{path}"
     has_tag = "@" in image or ":" in image.rpartition("/")[2]
     return image if has_tag else f"{image}:latest"
 
