@@ -11,6 +11,7 @@ from goldsmith.containers import bundler
 from goldsmith.core import progress
 from goldsmith.errors import BuildError, HostError, SpecError
 from goldsmith.host import package_check, preflight, python_packages
+from goldsmith.image import dib_plan, element_hashes
 from goldsmith.kubernetes import kubelet, pod_check
 from goldsmith.scan import vulnerabilities
 from goldsmith.spec.load import LoadedSpec
@@ -28,6 +29,7 @@ def require(
     spec = loaded.spec
     _require_buildable(spec)
     dib_env.require(loaded)
+    element_hashes.files(dib_plan.elements(spec), loaded.elements)  # refuses what their hashes cannot cover
     if locked:
         python_packages.require_locked()
     bundler.require_allowed(spec)

@@ -109,18 +109,21 @@ def _sources(suite: str, source: str) -> list[str]:
 
 
 def _files(folder: Path, work: Path) -> Path | None:
-    """A copy of the context's files/ with modes that do not depend on the umask of the checkout."""
+    """A copy of the context's files/, links as links, with modes that the checkout's umask does not change."""
     if not (folder / "files").is_dir():
         return None
     staged = work / "files"
     for path in sorted((folder / "files").rglob("*")):
         target = staged / path.relative_to(folder / "files")
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            target.symlink_to(path.readlink())
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
             target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-    for path in [staged, *(path for path in staged.rglob("*") if path.is_dir())]:
+    for path in [staged, *(p for p in staged.rglob("*") if p.is_dir() and not p.is_symlink())]:
         path.chmod(0o755)
     return staged

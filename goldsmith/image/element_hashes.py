@@ -22,7 +22,9 @@ from goldsmith.errors import SpecError
 class ElementFile:
     """A file of an element."""
 
-    sha256: Annotated[str, about("Hex sha256 of its content.")]
+    sha256: Annotated[
+        str, about("Hex sha256 of its content; of a link, of its text and its target's content.")
+    ]
     executable: Annotated[bool, about("Whether it is executable.")]
 
 
@@ -81,14 +83,28 @@ def _words(path: Path) -> list[str]:
 
 
 def tree(folder: Path) -> Tree:
-    """The files below a folder, without the caches of tools."""
+    """The files below a folder and its links, without the caches of tools.
+
+    Raises SpecError for a link to a folder: what lies there would not be known.
+    """
     return {
         str(path.relative_to(folder)): ElementFile(
-            sha256=sha256_of(path), executable=os.access(path, os.X_OK)
+            sha256=_sha256_of_link(path) if path.is_symlink() else sha256_of(path),
+            executable=os.access(path, os.X_OK),
         )
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not in_tool_cache(path.relative_to(folder))
+        if (path.is_symlink() or path.is_file()) and not in_tool_cache(path.relative_to(folder))
     }
+
+
+def _sha256_of_link(path: Path) -> str:
+    target = os.readlink(path)
+    if path.is_dir():
+        raise SpecError(
+            f"{path} is a link to a folder, {target}", hint="put a copy of the folder in its place"
+        )
+    content = sha256_of(path) if path.is_file() else ""
+    return hashlib.sha256(f"link\0{target}\0{content}".encode()).hexdigest()
 
 
 def sha256_of_tree(tree: Tree) -> str:

@@ -55,6 +55,25 @@ def test_without_root_nothing_starts(
     assert calls.read_text().splitlines() == ["-n true"]
 
 
+def test_links_of_a_context_stay_links(
+    make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The target of an absolute one is a file of the container; on the host it may be any file."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    fake("sudo", "")
+    (tmp_path / "secret").write_text("of the host")
+    (tmp_path / "context/files/etc").mkdir(parents=True)
+    for name, text in {"file": str(tmp_path / "secret"), "folder": "/usr", "dangling": "nowhere"}.items():
+        (tmp_path / "context/files/etc" / name).symlink_to(text)
+
+    make()
+
+    staged = tmp_path / "work/files/etc"
+    assert {path.name: os.readlink(path) for path in staged.iterdir()} == {
+        "file": str(tmp_path / "secret"), "folder": "/usr", "dangling": "nowhere",
+    }  # fmt: skip
+
+
 def test_a_warning_of_apt_about_an_index_ends_it(
     make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,3 +112,40 @@ def test_a_trees_hash_does_not_see_times_and_caches_of_tools(tmp_path: Path, cac
     (tmp_path / "b" / cache / "v/a").write_text("z")
 
     assert tree_sha256(tmp_path) == before
+
+
+def test_a_link_counts_by_its_text_and_by_what_it_leads_to(tmp_path: Path) -> None:
+    element, outside = tmp_path / "element", tmp_path / "outside"
+    element.mkdir()
+    outside.write_text("one")
+    (element / "link").symlink_to(outside)
+    (element / "dangling").symlink_to("nowhere")
+    first = element_hashes.tree(element)
+    assert first.keys() == {"link", "dangling"}
+
+    outside.write_text("two")
+    assert element_hashes.tree(element)["link"] != first["link"]
+    outside.write_text("one")
+    assert element_hashes.tree(element) == first
+    (element / "link").unlink()
+    (element / "link").symlink_to("../outside")
+    assert element_hashes.tree(element)["link"] != first["link"], "which is another path in an image"
+    (element / "dangling").unlink()
+    (element / "dangling").symlink_to("somewhere")
+    assert element_hashes.tree(element)["dangling"] != first["dangling"]
+    (element / "link").unlink()
+    (element / "link").write_text("one")
+    assert element_hashes.tree(element)["link"] != first["link"]
+
+
+def test_a_link_to_a_folder_is_refused(tmp_path: Path) -> None:
+    for folder in ("mine/linking", "shared/install.d"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "shared/install.d/50-x").write_text("#!/bin/sh\n")
+    (tmp_path / "mine/linking/element-provides").write_text("operating-system\n")
+    (tmp_path / "mine/linking/install.d").symlink_to("../../shared/install.d")
+
+    with pytest.raises(
+        SpecError, match=r"linking/install\.d is a link to a folder, \.\./\.\./shared/install"
+    ):
+        element_hashes.files(["linking"], [tmp_path / "mine"])
