@@ -109,7 +109,7 @@ def _sources(suite: str, source: str) -> list[str]:
 
 
 def _files(folder: Path, work: Path) -> Path | None:
-    """A copy of the context's files/, links as links, with modes that the checkout's umask does not change."""
+    """A copy of the context's files/: links as links, modes that do not depend on the checkout's umask."""
     if not (folder / "files").is_dir():
         return None
     staged = work / "files"

@@ -98,7 +98,7 @@ def tree(folder: Path) -> Tree:
 
 
 def _sha256_of_link(path: Path) -> str:
-    target = os.readlink(path)
+    target = path.readlink()
     if path.is_dir():
         raise SpecError(
             f"{path} is a link to a folder, {target}", hint="put a copy of the folder in its place"

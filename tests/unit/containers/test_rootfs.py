@@ -69,7 +69,7 @@ def test_links_of_a_context_stay_links(
     make()
 
     staged = tmp_path / "work/files/etc"
-    assert {path.name: os.readlink(path) for path in staged.iterdir()} == {
+    assert {path.name: str(path.readlink()) for path in staged.iterdir()} == {
         "file": str(tmp_path / "secret"), "folder": "/usr", "dangling": "nowhere",
     }  # fmt: skip
 
