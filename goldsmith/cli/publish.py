@@ -21,6 +21,7 @@ _CLOUD = "a cloud of clouds.yaml; may be repeated; default: publish.clouds of th
 _SIGNED = {
     "signed-by": "PEM file with the public key that must have signed the build; default: the spec's",
     "accept-unsigned": "REASON to publish an unsigned build",
+    "allow-older-release": "publish a build that is older than the one that has the alias",
 }
 _RECORD = "folder of the records of builds; default: records are kept in Glance"
 _COMMON = {"name": NAME, "cloud": _CLOUD, "var": VAR, "out": OUT, "record": _RECORD, "json": JSON}
@@ -63,6 +64,7 @@ def publish(
     record: str = "",
     signed_by: str = "",
     accept_unsigned: str = "",
+    allow_older_release: bool = False,
     json: bool = False,
 ) -> None:
     """Publish a verified build to Glance: upload, compare, test, and then move the alias to it."""
@@ -72,6 +74,7 @@ def publish(
         options = _options(
             cloud, var, out, record, build=build, deadline_s=deadline,
             signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
+            may_be_older=allow_older_release,
         )  # fmt: skip
         results = publisher.Publisher(name, options).publish()
     _report(results, answers.published(results), as_json=json)
@@ -89,6 +92,7 @@ def plan_publish(
     record: str = "",
     signed_by: str = "",
     accept_unsigned: str = "",
+    allow_older_release: bool = False,
     json: bool = False,
 ) -> None:
     """Show what publish would change in each cloud, as a diff. Changes nothing."""
@@ -98,6 +102,7 @@ def plan_publish(
         options = _options(
             cloud, var, out, record, build=build,
             signed_by=Path(signed_by) if signed_by else None, accept_unsigned=accept_unsigned,
+            may_be_older=allow_older_release,
         )  # fmt: skip
         results = publisher.Publisher(name, options).plan()
     _report(results, answers.planned(results), as_json=json, changed=False)

@@ -45,10 +45,13 @@ def release(
     build: Build,
     disk: DiskFile,
     signature: Mapping[str, str] | None = None,
+    *,
+    may_be_older: bool = False,
 ) -> DesiredRelease:
     """The desired release in a cloud.
 
     signature: the img_signature properties of this disk image, where it was signed for OpenStack.
+    may_be_older: than the build that holds the alias.
     Raises PublishError for properties that ask for devices which the image has no drivers for.
     """
     _require_drivers(spec, build.manifest)
@@ -59,7 +62,7 @@ def release(
         sha512=disk.sha512, min_disk=manifest.min_disk_gib, min_ram=manifest.min_ram_mib,
         visibility=visibility, standard=_standard(spec) | dict(signature or {}),
         properties=spec.publish.properties, tags=frozenset(spec.publish.tags), canary=cloud.canary,
-        members=members,
+        members=members, may_be_older=may_be_older,
     )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ class DesiredRelease:
     tags: frozenset[str] = frozenset()
     members: frozenset[str] = frozenset()
     canary: Canary = Canary.none
+    may_be_older: bool = False  # than the build that holds the alias
     records: bool = True  # the record of the build is kept in Glance, beside the image
 
     def all_properties(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 
+from goldsmith.core import build_folders
 from goldsmith.errors import PublishError
 from goldsmith.publish import moves, release
 from goldsmith.publish.model import Action, CurrentState, DesiredRelease, Kind, Plan
@@ -27,11 +28,13 @@ def publish(
 
     number: the lowest that a new release may take; run: release.RUN of an image that is created; checked: ID
     of an image that was compared and passed its canary just now.
-    Raises PublishError where the alias is somebody else's, or another publication is running.
+    Raises PublishError where the alias is somebody else's, or that of a newer build, or another publication
+    is running.
     """
     line = desired.line
     _require_free_name(state, line)
     current = release.holder(state.images, line.alias)
+    _require_newer(desired, current)
     target, unfinished = _target(state, desired)
     half = [image for image in state.unfinished_records if is_interrupted(state, image)]
     actions = [_delete(image, LEFTOVER) for image in (*unfinished, *half)]
@@ -99,6 +102,19 @@ def _require_free_name(state: CurrentState, line: ReleaseLine) -> None:
         raise PublishError(
             f"the name {line.alias} belongs to another image, {first.id} of the project {first.owner}",
             hint="rename that image if it is yours, or set another name: key publish.alias",
+        )
+
+
+def _require_newer(desired: DesiredRelease, current: GlanceImage | None) -> None:
+    """By when the builds began. The alias goes back on purpose alone: an older build has old packages."""
+    if current is None or desired.may_be_older:
+        return
+    mine, theirs = (build_folders.started(each) for each in (desired.build_id, current.build_id))
+    if mine is not None and theirs is not None and mine < theirs:
+        alias = desired.line.alias
+        raise PublishError(
+            f"{alias} is {current.build_id}, a newer build than {desired.build_id}",
+            hint="publish the newest build, go back with rollback, or add --allow-older-release",
         )
 
 

@@ -58,6 +58,7 @@ class Options:
     signed_by: Path | None = None
     accept_unsigned: str = ""
     reason: str = ""
+    may_be_older: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -247,7 +248,8 @@ class Publisher:
             build=build, disk=disk, cloud=cloud, records=self.records, glance=glance, scratch=run,
             journal=self._journal(cloud, glance),
             desired=desired.release(
-                self.spec, self.line, cloud, build, disk, glance_signature.kept(build.folder, disk.sha256)
+                self.spec, self.line, cloud, build, disk, glance_signature.kept(build.folder, disk.sha256),
+                may_be_older=self.options.may_be_older,
             ),
             limits=Limits(until=time.monotonic() + self.options.deadline_s, stop=self.stop),
         )  # fmt: skip

@@ -215,6 +215,28 @@ def test_a_release_that_was_rolled_back_is_published_again_without_an_upload(mod
     assert model.holder() == "b2"
 
 
+OLD, NEW = "20260301T120000Z-abcdefa", "20260302T120000Z-abcdefb"
+
+
+def test_a_build_that_is_older_than_the_holder_of_the_alias_is_refused_unless_it_is_allowed(
+    model: Model,
+) -> None:
+    model.publish(desired(OLD))
+    model.publish(desired(NEW))
+
+    with pytest.raises(PublishError, match=f"golden is {NEW}, a newer build than {OLD}") as e:
+        model.publish(desired(OLD))
+    assert "rollback" in (e.value.hint or "")
+    assert model.holder() == NEW
+
+    model.publish(desired(OLD, may_be_older=True))
+    assert model.holder() == OLD
+    model.publish(desired(NEW))
+    assert model.holder() == NEW
+    model.rollback(OLD)
+    assert model.holder() == OLD
+
+
 def test_after_a_rollback_the_next_release_goes_back_to_the_good_one(model: Model) -> None:
     for build in ("b1", "b2"):
         model.publish(desired(build))
