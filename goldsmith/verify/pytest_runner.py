@@ -97,8 +97,15 @@ class PytestRunner:
         dataclasses.replace(expected, phase=phase).write(expect)
         return (
             sys.executable, "-B", "-m", "pytest", "-v", "-c", SUITES / "pytest.ini",
-            "-p", "no:cacheprovider", "--expect", expect, "--junitxml", report, *options, *folders,
+            "-p", "no:cacheprovider", "--expect", expect, "--junitxml", report, *_cut(folders), *options,
+            *folders,
         )  # fmt: skip
+
+
+def _cut(folders: Sequence[Path]) -> tuple[proc.Arg, ...]:
+    """Keep out each conftest.py above the user's suites: it is of other tests, such as a checkout's."""
+    own = next((folder for folder in folders if not folder.is_relative_to(SUITES)), None)
+    return () if own is None else ("--confcutdir", own.absolute())
 
 
 def _show_test(tests: progress.Meter, line: str) -> None:
