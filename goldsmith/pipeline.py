@@ -186,7 +186,10 @@ def _check_options(name: str, options: Options) -> None:
             hint="give one of them: --quick ends after the first boot's tests, --verify runs all again",
         )
     compared = options.verify_short_way
-    of_images = {"--locked": options.locked, f"--verify-short-way {compared}": compared > 0}
+    of_images = {
+        "--locked": options.locked, f"--verify-short-way {compared}": compared > 0,
+        "--allow-older-index": options.accepted.older, "--remembered-index": options.accepted.remembered,
+    }  # fmt: skip
     asked = next((words for words, given in of_images.items() if given), None)
     if asked and options.start in resume.RESUMABLE:
         raise SpecError(
@@ -264,7 +267,7 @@ def _bundle(context: BuildContext, states: Mapping[str, IndexState]) -> Bundle |
     bundle = bundler.export(
         spec.containers, layers=spec.layers, arch=spec.arch, run=context.run,
         refresh=context.options.refresh, log_path=context.log, policy=context.policy,
-        index=states,
+        index=states, accepted=context.options.accepted,
     )  # fmt: skip
     shutil.copy(bundle.lock_path, context.folder / images_lock.FILE)
     return bundle
@@ -288,7 +291,7 @@ def _manifest(context: BuildContext, disks: tuple[Disk, ...], given: Ingredients
         elements=element_hashes.files(dib_plan.elements(context.spec), context.loaded.elements),
         base_image=base_image.record(context.spec.base_image),
         accepted_unsigned=context.policy.used,
-        accepted_indexes=[doubt for state in given.states.values() for doubt in state.doubts],
+        accepted_indexes=given.doubts,
     )  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 """Warnings of apt that are errors here: apt goes on with an index that it doubts, or with an old one or none.
 
 The texts are those of apt 2.6 to 3.0: apt-pkg/acquire-item.cc, deb/debmetaindex.cc, update.cc and
-methods/gpgv.cc. Not among them: files that apt reads without its sandbox (as the sandbox's user cannot
-enter the build's folder), a source that is listed twice, an old way to keep keys, and a signature that a
-later release of apt will refuse.
+methods/gpgv.cc; translated ones are not known. Not among them: files that apt reads without its sandbox (as
+the sandbox's user cannot enter the build's folder), a source that is listed twice, an old way to keep keys,
+and a signature that a later release of apt will refuse.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ DOUBTS: tuple[tuple[str, str], ...] = (
     (r"\S+: Signature by key \S+ uses weak (?:digest )?algorithm", _SIGNATURE),
     (r"There is no public key available for the following key ID", _SIGNATURE),
     (r"The repository '.*' (?:is not signed|is no longer signed|provides only weak security)", _SIGNATURE),
+    (r"Clearsigned file isn't valid", _SIGNATURE),
+    (r"(?:No Hash entry|Invalid '\S+' entry) in Release file", _SIGNATURE),
     (r"Conflicting distribution: ", _SUITE),
+    (r"Repository '.*' changed its '(?:Suite|Codename|Version)' value", _SUITE),
     (r"Release file for \S+ (?:is expired|is not valid yet|is not yet valid)", _SUITE),
     (r"The repository '.*' (?:does not have|no longer has) a Release file", _MISSING),
     (r"Skipping acquire of configured file ", _MISSING),
@@ -62,4 +65,5 @@ class Watch:
             raise BuildError(
                 f"apt warned while {what} was made, though it ended well: {warning}",
                 hint=why,
+                retryable=True if why is _MISSING else None,
             )

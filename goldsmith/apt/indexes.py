@@ -94,7 +94,7 @@ def current(
         if e.code < 500:
             raise HostError(f"{e.url} answers {e.code} {e.reason}", hint="check the mirror's address") from e
         return _remembered(suite, e, accepted)
-    except OSError as e:
+    except (OSError, http.client.HTTPException) as e:
         return _remembered(suite, e, accepted)
     for (path, url), text in zip(urls.items(), texts, strict=True):
         _verify(text, url)
@@ -146,7 +146,11 @@ def _sha256(text: bytes) -> str:
 
 def _fetch(url: str) -> bytes:
     with open_url(url) as response:
-        return response.read(_RELEASE_MAX)
+        text = response.read(_RELEASE_MAX)
+        length = response.headers.get("Content-Length")
+    if length is not None and len(text) < min(int(length), _RELEASE_MAX):
+        raise http.client.IncompleteRead(text, int(length) - len(text))
+    return text
 
 
 def _urls(suite: str, mirrors: Mirrors) -> dict[str, str]:
@@ -189,10 +193,10 @@ def _require_of_suite(text: bytes, path: str, url: str) -> None:
         raise BuildError(f"{_shown(url)} has no component main, but: {components}", hint="use another mirror")
 
 
-def _remembered(suite: str, why: OSError, accepted: Accepted) -> IndexState:
+def _remembered(suite: str, why: Exception, accepted: Accepted) -> IndexState:
     """The last state seen here, checked as if it had come now, but for its age against itself."""
     releases = last_seen.read(suite)
-    if not releases:
+    if releases.keys() != set(paths_of(suite)):
         raise HostError(
             f"cannot fetch Debian's index, and no earlier one is known: {why}",
             hint="check the network, or name a mirror in GOLDSMITH_DEBIAN_MIRROR",

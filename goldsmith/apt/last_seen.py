@@ -15,12 +15,13 @@ from goldsmith.errors import BuildError
 
 
 def read(suite: str) -> dict[str, bytes]:
-    """The InRelease files by path below a build's mirror, as they were kept; empty if there are none."""
+    """The InRelease files that were kept, by path below a build's mirror, without those that have no date."""
     try:
         kept = json.loads(_file(suite).read_text())
-        return {str(path): str(text).encode() for path, text in kept.items()}
+        found = {str(path): str(text).encode() for path, text in kept.items()}
     except (OSError, ValueError, AttributeError):
         return {}
+    return {path: text for path, text in found.items() if _date(text, path) is not None}
 
 
 def older(suite: str, releases: Mapping[str, bytes]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from goldsmith.apt.indexes import FRESH_ONLY, Accepted
-from goldsmith.build import dib_env
+from goldsmith.build import dib_env, values
 from goldsmith.containers import bundler
 from goldsmith.core import progress
 from goldsmith.errors import BuildError, HostError, SpecError
@@ -28,8 +28,7 @@ def require(
     """
     spec = loaded.spec
     _require_buildable(spec)
-    dib_env.require(loaded)
-    element_hashes.files(dib_plan.elements(spec), loaded.elements)  # refuses what their hashes cannot cover
+    require_readable(loaded)
     if locked:
         python_packages.require_locked()
     bundler.require_allowed(spec)
@@ -39,6 +38,25 @@ def require(
     if fetch:
         package_check.require(loaded, accepted)
     pod_check.check(loaded, _pod_schema(spec, fetch=fetch))
+
+
+def require_readable(loaded: LoadedSpec) -> None:
+    """Raise SpecError for what is wrong in the files that a spec names: variables, elements, suites."""
+    dib_env.require(loaded)
+    element_hashes.files(dib_plan.elements(loaded.spec), loaded.elements)  # some links cannot be hashed
+    for suite in values.suites_of(loaded.spec):
+        for path in sorted(suite.glob("**/*.py")):
+            _require_python(path)
+
+
+def _require_python(path: Path) -> None:
+    try:
+        compile(path.read_bytes(), path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as e:
+        line = f":{e.lineno}" if isinstance(e, SyntaxError) and e.lineno else ""
+        raise SpecError(
+            f"{path}{line} is no Python: {e}", hint="correct the suite; verify.tests names it"
+        ) from e
 
 
 def _require_buildable(spec: ImageSpec) -> None:

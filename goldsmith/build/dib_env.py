@@ -18,8 +18,9 @@ from goldsmith.spec.checks import dib_elements
 from goldsmith.spec.load import LoadedSpec
 from goldsmith.spec.problem import Problem
 
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LIKE_A_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
+_WORD = re.compile(r"\b[A-Z][A-Z0-9_]*\b|\$\{?(\w+)")  # in capitals, or after a dollar
+_LIKE_A_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9]")
+_BEGINS = re.compile(r"[A-Z]+_[A-Z]+_")  # names that a hook composes, such as DIB_REPOREF_ and a repository
 _OF_DIB = ("lib", "block_device")  # beside its elements
 
 
@@ -38,7 +39,7 @@ def require(loaded: LoadedSpec) -> None:
 
 def _problems(loaded: LoadedSpec, known: frozenset[str]) -> Iterator[Problem]:
     for name in loaded.spec.dib_env:
-        if name not in known:
+        if name not in known and not name.startswith(tuple(filter(_BEGINS.fullmatch, known))):
             close = get_close_matches(name, filter(_LIKE_A_VARIABLE.fullmatch, known), n=1)
             hint = f"did you mean '{close[0]}'?" if close else None
             message = f"no element of the spec reads dib-env.{name}, nor does diskimage-builder"
@@ -52,7 +53,7 @@ def _words(loaded: LoadedSpec) -> frozenset[str]:
     found: set[str] = set()
     for folder in (*elements, *of_dib):
         for path in _files(folder):
-            found.update(_WORD.findall(path.read_text(errors="replace")))
+            found.update(match[1] or match[0] for match in _WORD.finditer(path.read_text(errors="replace")))
     return frozenset(found)
 
 

@@ -98,6 +98,12 @@ class Ingredients:
     parts: Mapping[str, str]
     used: Set[tuple[str, str]]
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """About package indexes that were accepted: a sentence for each."""
+        of_bundle = () if self.bundle is None else self.bundle.doubts
+        return (*(doubt for state in self.states.values() for doubt in state.doubts), *of_bundle)
+
 
 def suites_of(spec: ImageSpec) -> list[Path]:
     """The folders of the user's own test suites."""

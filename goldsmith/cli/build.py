@@ -115,7 +115,7 @@ def render(c: Context, name: Any = None, var: Any = None) -> None:
 @task(positional=["name"], iterable=["var"], help={"name": NAME, "var": VAR, "json": JSON})
 def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> None:
     """Check a spec and its pods, and print the commands of a build. Changes nothing, fetches nothing."""
-    from goldsmith.build import dib_env
+    from goldsmith.build import checks
     from goldsmith.cli import output
     from goldsmith.cli.answers import PlanAnswer
     from goldsmith.containers import bundler
@@ -125,7 +125,7 @@ def plan(c: Context, name: Any = None, var: Any = None, json: bool = False) -> N
 
     with common.reported(as_json=json):
         loaded, dib_plan = prepare.plan(name, common.variables(var or ()))
-        dib_env.require(loaded)
+        checks.require_readable(loaded)
         bundler.require_allowed(loaded.spec)
         kubelet_spec = loaded.spec.kubelet
         pod_schema = None if kubelet_spec is None else kubelet.cached_pod_schema(kubelet_spec)

@@ -40,7 +40,7 @@ from goldsmith.errors import BuildError, HostError
 from goldsmith.host import tools
 from goldsmith.host.docker_engine import engine
 
-_FORMAT = "3"  # raise it when the same context gives another image
+_FORMAT = "4"  # raise it when the same context gives another image
 _SHOWN = 20  # paths of a difference
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -299,9 +299,11 @@ def _with_build_files(resources: BuildResources, image: str) -> Prepared:
     suite, has_sources = _debian(resources.client, image)
     if suite is not None:
         try:
-            resources.index(suite)
+            mirror.find(resources.preferred_mirror)
         except HostError as e:
             progress.note(f"apt alone checks the package indexes of {image}: {e}")
+        else:
+            resources.index(suite)
     key = (str(about["Id"]), resources.source)
     if key in resources.prepared:
         return resources.prepared[key]

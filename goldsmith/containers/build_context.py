@@ -10,6 +10,7 @@ import stat
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Protocol, cast
 
@@ -22,6 +23,7 @@ from goldsmith.spec.model import ContainerSpec
 
 LOCAL = "goldsmith.local/"  # goldsmith.local/NAME:TAG is built from containers/NAME
 ROOTFS = "rootfs.yaml"
+_RECIPES = (ROOTFS, "Dockerfile")
 
 
 class Sink(Protocol):
@@ -163,7 +165,24 @@ def _read(ref: str, folders: Mapping[str, Path], roots: Sequence[Path]) -> Conte
     images = tuple(dict.fromkeys(image for _, image in dockerfile.images(instructions)))
     ours = tuple(image for image in images if _folder(image, folders, roots) is not None)
     foreign = tuple(image for image in images if image not in ours)
+    _require_known(folder, foreign, roots)
     return Context(ref=ref, folder=folder, rootfs=False, parents=ours, foreign=foreign)
+
+
+def _require_known(folder: Path, foreign: Sequence[str], roots: Sequence[Path]) -> None:
+    """Raise BuildError for an image by our own name that has no context: no registry has it either."""
+    known = {
+        path.parent.name for root in roots for file in _RECIPES for path in root.glob(f"containers/*/{file}")
+    }
+    for image in foreign:
+        name, _, tag = image.removeprefix(LOCAL).partition(":")
+        if image.startswith(LOCAL):
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{LOCAL}{close[0]}:{tag or 1}'?" if close else None
+            raise BuildError(
+                f"{location(folder, image)}: there is no folder containers/{name} for the image {image}",
+                hint=hint or f"add the folder, or use one of: {', '.join(sorted(known))}",
+            )
 
 
 def _folder(ref: str, folders: Mapping[str, Path], roots: Sequence[Path]) -> Path | None:

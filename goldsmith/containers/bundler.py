@@ -39,7 +39,7 @@ from goldsmith.spec.model import Arch, ContainerSpec, ImageSpec, Layers
 
 BUNDLE = "bundle.tar"
 _SUM = "bundle.sha256"
-_FORMAT = "2"  # raise it when the same images give another archive or lock
+_FORMAT = "3"  # raise it when the same images give another archive or lock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +52,7 @@ class Bundle:
     size_bytes: int
     sha256: str
     reused: bool
+    doubts: tuple[str, ...] = ()  # about package indexes that were accepted for it now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,11 +110,13 @@ def export(
         contexts = build_context.collect(containers, _roots(root))
         keys = build.keys(resources, contexts)
         try:
-            return _bundle(resources, containers, contexts, keys, layers, refresh=refresh)
+            made = _bundle(resources, containers, contexts, keys, layers, refresh=refresh)
         except _LostLayersError as lost:
             progress.note("layers of an image are missing in the cache: building it again")
             store.forget(lost.key)
-            return _bundle(resources, containers, contexts, keys, layers, refresh=False)
+            made = _bundle(resources, containers, contexts, keys, layers, refresh=False)
+        own = [state for suite, state in resources.states.items() if suite not in (index or {})]
+        return dataclasses.replace(made, doubts=tuple(doubt for state in own for doubt in state.doubts))
 
 
 def _roots(given: Path | None) -> tuple[Path, ...]:

@@ -70,12 +70,15 @@ def remove(client: docker.DockerClient, name: str, steps: Sequence[str], before:
 def _follow(answer: Iterator[Mapping[str, Any]], ref: str, log_path: Path, steps: list[str]) -> str:
     image, failed, apt = "", False, apt_warnings.Watch()
     tail: deque[str] = deque(maxlen=proc.TAIL_LINES)
+    part = ""  # of a line of output: apt writes it in parts, and each may be an event
     with log_path.open("a", encoding="utf-8") as log:
         for event in answer:
+            *whole, part = (part + str(event.get("stream", ""))).split("\n")
+            for line in whole:
+                apt.line(terminal.plain(line))
             steps += _STEP.findall(str(event.get("stream", "")))
             for line in terminal.plain(str(event.get("stream", event.get("error", "")))).splitlines():
                 log.write(f"{line}\n")
-                apt.line(line)
                 if line.strip():
                     tail.append(line)
                     progress.live(f"{ref}: {line}")

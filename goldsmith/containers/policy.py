@@ -72,7 +72,7 @@ class Policy:
                 f"the policy does not allow {reference}",
                 hint=f"add a rule for {name} to {self.origin}: {_DOCS}",
             )
-        found = max(matching, key=lambda rule: len(rule.prefix))
+        found = max(matching, key=lambda rule: len(_normal(rule.prefix)))
         if found.accepted:
             self.used[reference] = found.accepted
         return found
@@ -148,6 +148,9 @@ def _parse(document: YamlDocument, shown: str, folders: tuple[Path, ...]) -> Pol
         message = "registries must be a mapping from a registry or repository to its rule"
         _wrong(document, ("registries",), message)
         registries = {}
+    for prefix in map(str, registries):
+        if prefix != _normal(prefix) and _normal(prefix) in registries:
+            _wrong(document, ("registries", prefix), f"{prefix}: means the same as {_normal(prefix)}")
     rules = [_rule(document, prefix, value, folders) for prefix, value in registries.items()]
     return Policy(origin=shown, rules=tuple(rule for rule in rules if rule), engine=reason)
 
@@ -225,11 +228,13 @@ def _wrong_prefix(prefix: str) -> str | None:
 
 
 def _is_below(name: str, prefix: str) -> bool:
-    """name: a repository in full, NAME of a reference. Docker Hub's prefixes have other words, too."""
+    """name: a repository in full. The prefix docker.io/NAME is an official image, and a namespace."""
+    normal = _normal(prefix)
+    official = oci.repository(normal) if "/" in normal else normal
+    return any(name == each or name.startswith(f"{each}/") for each in (normal, official))
+
+
+def _normal(prefix: str) -> str:
+    """Docker Hub has two names."""
     registry, slash, path = prefix.partition("/")
-    if registry == "index.docker.io":
-        prefix = f"docker.io{slash}{path}"
-    return any(
-        name == each or name.startswith(f"{each}/")
-        for each in (prefix, oci.repository(prefix) if slash else prefix)
-    )
+    return f"docker.io{slash}{path}" if registry == "index.docker.io" else prefix

@@ -61,8 +61,8 @@ def make(
     privilege.require_root("a container's root file system", otherwise="build as root")
     recipe = read(folder)
     files = _files(folder, work)
-    argv: list[proc.Arg] = [
-        "mmdebstrap", "--quiet", "--mode=root", "--format=tar",
+    argv: list[proc.Arg] = [  # verbose: else it shows apt's warnings only where apt fails
+        "mmdebstrap", "--verbose", "--mode=root", "--format=tar",
         f"--architectures={arch}", f"--variant={recipe.variant}",
         *(["--include=" + ",".join(recipe.packages)] if recipe.packages else []),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude),
@@ -110,6 +110,8 @@ def _sources(suite: str, source: str) -> list[str]:
 
 def _files(folder: Path, work: Path) -> Path | None:
     """A copy of the context's files/: links as links, modes that do not depend on the checkout's umask."""
+    if (folder / "files").is_symlink():
+        raise SpecError(f"{folder / 'files'} is a link", hint="put the folder itself in its place")
     if not (folder / "files").is_dir():
         return None
     staged = work / "files"

@@ -23,7 +23,7 @@ class ElementFile:
     """A file of an element."""
 
     sha256: Annotated[
-        str, about("Hex sha256 of its content; of a link, of its text and its target's content.")
+        str, about("Hex sha256 of its content; of a link, of its text, and of its target's content beside.")
     ]
     executable: Annotated[bool, about("Whether it is executable.")]
 
@@ -42,9 +42,21 @@ def hashes(names: Iterable[str], places: Sequence[Path]) -> dict[str, str]:
 def files(names: Iterable[str], places: Sequence[Path]) -> dict[str, Tree]:
     """Element -> its files, for names and all their dependencies.
 
-    Raises SpecError if one is missing.
+    Raises SpecError if one is missing, or has a link to a folder of elements: its files would not be covered.
     """
-    return {name: tree(path) for name, path in folders(names, places).items()}
+    found = folders(names, places)
+    for folder in found.values():
+        _require_no_linked_folder(folder)
+    return {name: tree(path) for name, path in found.items()}
+
+
+def _require_no_linked_folder(element: Path) -> None:
+    for path in element.rglob("*"):
+        if path.is_symlink() and path.is_dir() and _is_beside(path, element.parent):
+            raise SpecError(
+                f"{path} is a link to a folder, {path.readlink()}",
+                hint="put a copy of the folder in its place",
+            )
 
 
 def folders(names: Iterable[str], places: Sequence[Path]) -> dict[str, Path]:
@@ -83,28 +95,27 @@ def _words(path: Path) -> list[str]:
 
 
 def tree(folder: Path) -> Tree:
-    """The files below a folder and its links, without the caches of tools.
-
-    Raises SpecError for a link to a folder: what lies there would not be known.
-    """
+    """The files below a folder and its links, without the caches of tools."""
     return {
         str(path.relative_to(folder)): ElementFile(
-            sha256=_sha256_of_link(path) if path.is_symlink() else sha256_of(path),
-            executable=os.access(path, os.X_OK),
+            sha256=_sha256_of_link(path, folder) if path.is_symlink() else sha256_of(path),
+            executable=os.access(path, os.X_OK) and not path.is_symlink(),
         )
         for path in sorted(folder.rglob("*"))
         if (path.is_symlink() or path.is_file()) and not in_tool_cache(path.relative_to(folder))
     }
 
 
-def _sha256_of_link(path: Path) -> str:
-    target = path.readlink()
-    if path.is_dir():
-        raise SpecError(
-            f"{path} is a link to a folder, {target}", hint="put a copy of the folder in its place"
-        )
-    content = sha256_of(path) if path.is_file() else ""
-    return hashlib.sha256(f"link\0{target}\0{content}".encode()).hexdigest()
+def _sha256_of_link(path: Path, folder: Path) -> str:
+    """Of its text; and of its target's content if that lies beside: others are meant for the image."""
+    content = sha256_of(path) if _is_beside(path, folder.parent) and path.is_file() else ""
+    return hashlib.sha256(f"link\0{path.readlink()}\0{content}".encode()).hexdigest()
+
+
+def _is_beside(link: Path, place: Path) -> bool:
+    """Whether a relative link leads to something below place, as hooks and their copies find it."""
+    target = link.readlink()
+    return not target.is_absolute() and link.resolve().is_relative_to(place.resolve())
 
 
 def sha256_of_tree(tree: Tree) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from goldsmith.apt import indexes, mirror, packages
+from goldsmith.apt.indexes import Accepted
 from goldsmith.apt.packages import Offer
 from goldsmith.core import runs
 from goldsmith.errors import SpecError
@@ -32,7 +33,8 @@ def find(loaded: LoadedSpec) -> OutdatedAnswer:
             )
         return OutdatedAnswer(moved=ours)
     mirrors = mirror.find(loaded.spec.mirror)
-    state = indexes.current(loaded.spec.release, mirrors)
+    any_index = Accepted(older=True, remembered=True)  # nothing is built from it
+    state = indexes.current(loaded.spec.release, mirrors, any_index)
     offers = packages.offers(state, loaded.spec.arch.value, mirrors)
     return OutdatedAnswer(moved=(*ours, *moved(locked, offers)))
 

@@ -41,14 +41,16 @@ RESERVED_PREFIXES: Mapping[str, str | None] = {  # options of goldsmith's own el
 # What would run other code than the elements', or let unsigned packages in.
 _LOADS_CODE = re.compile(
     r"PATH|IFS|ENV|BASH_\w+|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|PYTHON\w+"
-    r"|PERL5(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|NODE_OPTIONS|GIT_(?:SSH\w*|EXEC_PATH|CONFIG\w*)|SUDO_\w+|APT_CONFIG|HOME"
+    r"|PERL5(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|NODE_OPTIONS|GIT_(?:SSH\w*|EXEC_PATH|CONFIG\w*)|SUDO_\w+|APT_CONFIG"
+    # what diskimage-builder runs, or writes to
+    r"|HOME|TARGET_ROOT|TMP_\w+|DIB_PYTHON(?:_EXEC)?|DIB_\w+_(?:SCRIPT|BIN|EXEC)"
 )
-_UNVERIFIED_NAMES = re.compile(
-    r"DIB_DISTRIBUTION_MIRROR_\w*(?:INSECURE|VERIFY_HTTPS)\w*|\w*NO_?GPG_?CHECK\w*"
-)
+_RUNS_CODE = re.compile(r"\$\(|`|--?\w*hook|--?\w*script|DPkg::|APT::Update::P", re.IGNORECASE)
+_UNVERIFIED_NAMES = re.compile(r"\w*(?:INSECURE|NO_?GPG_?CHECK|NO_?VERIFY)\w*")
 _UNVERIFIED = re.compile(
     r"no-?gpg-?check|no-?check-?(?:gpg|sig|cert|valid)|gpg-?check\s*=\s*(?:0|no|false)|allow-?(?:unauthenticated"
-    r"|insecure|weak|downgrade-to-insecure)|trusted=yes|check-valid-until|--insecure|force-yes|trustlevel",
+    r"|insecure|weak|downgrade-to-insecure)|trusted\s*=\s*(?:yes|true|1|on|with|enable)|--skip=\S*check"
+    r"|check-(?:valid-until|date)|verify-(?:peer|host)|(?:ssl|tls)_?verify|--insecure|force-yes|trustlevel",
     re.IGNORECASE,
 )
 
@@ -157,12 +159,19 @@ def _dib_env(document: YamlDocument) -> Iterator[Problem]:
             key = reserved[name]
             hint = f"use the key '{key}'" if key else "remove it"
             yield document.problem(path, f"dib-env.{name} is set by goldsmith itself", hint)
-        elif _LOADS_CODE.fullmatch(name):
+        elif _LOADS_CODE.fullmatch(name) or (isinstance(value, str) and _RUNS_CODE.search(value)):
             hint = "remove it; what an element needs goes into the element"
             yield document.problem(path, f"dib-env.{name} would change which programs the build runs", hint)
-        elif _UNVERIFIED_NAMES.fullmatch(name) or (isinstance(value, str) and _UNVERIFIED.search(value)):
+        elif _switches_off(name, value):
             hint = "remove it; an element may bring a signed source of packages with its key"
             yield document.problem(path, f"dib-env.{name} would switch a verification off", hint)
+
+
+def _switches_off(name: str, value: object) -> bool:
+    """Whether a variable lets unsigned packages in, or a server without a certificate that counts."""
+    if name.endswith("VERIFY_HTTPS"):
+        return str(value).lower() in {"", "0", "no", "false"}
+    return _UNVERIFIED_NAMES.fullmatch(name) is not None or _UNVERIFIED.search(str(value)) is not None
 
 
 def _logins(document: YamlDocument) -> Iterator[Problem]:

@@ -43,6 +43,11 @@ def watched(*lines: str) -> apt_warnings.Watch:
             " InRelease' doesn't have the component 'other' (component misspelt in sources.list?)",
             "left its packages out",
         ),
+        (
+            "W: Repository 'http://x y InRelease' changed its 'Codename' value from 'y' to 'z'",
+            "another suite",
+        ),
+        ("W: Clearsigned file isn't valid, got 'NOSPLIT'", "signature"),
         ("W: The repository 'http://x y Release' does not have a Release file.", "left its packages out"),
         ("W: Download is performed unsandboxed as root as file /mnt/partial couldn't be accessed", None),
         ("W: Target Packages (main/binary-amd64/Packages) is configured multiple times in x", None),

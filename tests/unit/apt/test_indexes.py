@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import re
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -149,6 +151,44 @@ def test_a_remembered_state_that_was_changed_meanwhile_is_refused(
 
     fake("gpgv", "exit 1")
     with pytest.raises(BuildError, match="signature of cache/debian/dists/x/InRelease"):
+        indexes.current("x", GONE, REMEMBERED)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"nonsense\r\n\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 999\r\n\r\nhalf"]
+)
+def test_a_mirror_whose_answer_is_broken_or_cut_off_does_not_answer(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path], answer: bytes
+) -> None:
+    class Broken(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(answer)
+
+    fake("gpgv", GOOD)
+    indexes.current("x", served[0])
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        broken = Mirrors(debian=f"{base}/debian", security=f"{base}/security")
+        with pytest.raises(HostError, match="cannot fetch Debian's index") as e:
+            indexes.current("x", broken)
+        assert indexes.current("x", broken, REMEMBERED).doubts
+        server.shutdown()
+    assert e.value.retryable
+
+
+def test_a_record_without_all_indexes_is_none(
+    served: tuple[Mirrors, dict[str, bytes]], fake: Callable[..., Path]
+) -> None:
+    fake("gpgv", GOOD)
+    indexes.current("x", served[0])
+    file = paths.cache_root() / "index/x.json"
+    file.write_text(
+        json.dumps({"debian/dists/x/InRelease": json.loads(file.read_text())["debian/dists/x/InRelease"]})
+    )
+
+    with pytest.raises(HostError, match="no earlier one is known"):
         indexes.current("x", GONE, REMEMBERED)
 
 

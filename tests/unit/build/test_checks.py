@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_a_build_from_a_remembered_index_needs_no_mirror(
     )
 
     assert asked == [("mirrors",), remembered]
+
+
+def test_a_suite_with_a_mistake_in_its_python_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite/test_it.py").write_text("def test_it(host):\n    assert (\n")
+    loaded = load.load("debian-kubelet")
+    verify = dataclasses.replace(loaded.spec.verify, tests=(str(tmp_path / "suite"),))
+    broken = dataclasses.replace(loaded, spec=dataclasses.replace(loaded.spec, verify=verify))
+
+    checks.require_readable(loaded)
+    with pytest.raises(SpecError, match=r"suite/test_it\.py:2 is no Python: '\(' was never closed"):
+        checks.require_readable(broken)
 
 
 def test_an_architecture_that_cannot_be_built_is_refused_first(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from goldsmith.build import dib_env
-from goldsmith.cli import build as tasks
+from goldsmith.cli import build
 from goldsmith.core import paths
 from goldsmith.errors import SpecError
 from goldsmith.spec import load
@@ -65,6 +65,21 @@ def test_a_name_that_only_a_readme_of_the_element_has_is_taken(elements: Path) -
     dib_env.require(loaded(elements, "MOTD_COLOUR"))
 
 
+def test_names_that_a_hook_composes_are_taken_by_their_beginning(elements: Path) -> None:
+    (elements / "motd/element-deps").write_text("source-repositories\n")
+
+    dib_env.require(loaded(elements, "DIB_REPOREF_myapp", "DIB_REPOTYPE_myapp"))
+    with pytest.raises(SpecError, match="DIB_REPOREFS_myapp"):
+        dib_env.require(loaded(elements, "DIB_REPOREFS_myapp"))
+
+
+def test_a_word_of_a_sentence_is_no_variable(elements: Path) -> None:
+    (elements / "motd/README.rst").write_text("Writes the message of the day.\n")
+
+    with pytest.raises(SpecError, match=r"reads dib-env\.message"):
+        dib_env.require(loaded(elements, "message"))
+
+
 def test_a_cache_of_a_tool_is_no_part_of_an_element(elements: Path) -> None:
     (elements / "motd/__pycache__").mkdir()
     (elements / "motd/__pycache__/x.pyc").write_text("DIB_OF_A_CACHE")
@@ -78,6 +93,6 @@ def test_a_plan_finds_it(elements: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(load, "load", lambda *_given: found)
 
     with pytest.raises(Exit) as e:
-        tasks.plan(Context(), name="mine")
+        build.plan(Context(), name="mine")
 
     assert e.value.code == 2

@@ -31,10 +31,14 @@ BUNDLE = Bundle(path=Path("b"), lock_path=Path("l"), images=(), size_bytes=1, sh
 
 
 def parts(
-    *, identity: Identity = IDENTITY, binary: KubeletBinary = KUBELET, bundle: Bundle = BUNDLE
+    *,
+    identity: Identity = IDENTITY,
+    binary: KubeletBinary = KUBELET,
+    bundle: Bundle = BUNDLE,
+    doubts: tuple[str, ...] = (),
 ) -> dict[str, str]:
     checkout = resume.inputs(LOADED)
-    states = {"trixie": IndexState(releases={})}
+    states = {"trixie": IndexState(releases={}, doubts=doubts)}
     return unchanged.parts(LOADED, identity, checkout, states=states, binary=binary, bundle=bundle)
 
 
@@ -81,6 +85,13 @@ def test_the_index_is_a_part_by_its_suite(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(IndexState, "key", lambda _state, _arch: "other packages")
 
     assert changed(before, parts()) == {"package index of trixie"}
+
+
+def test_what_was_accepted_of_an_index_is_a_part() -> None:
+    of_bundle = dataclasses.replace(BUNDLE, doubts=("it is older",))
+
+    assert changed(parts(), parts(doubts=("it is older",))) == {"what was accepted of package indexes"}
+    assert changed(parts(), parts(bundle=of_bundle)) == {"what was accepted of package indexes"}
 
 
 def test_a_file_of_the_host_that_dib_env_names_is_a_part(

@@ -61,6 +61,28 @@ def test_a_folder_without_a_dockerfile_is_named(tmp_path: Path) -> None:
         collect(tmp_path, app="empty")
 
 
+@pytest.mark.parametrize(
+    ("image", "hint"),
+    [
+        ("goldsmith.local/bas:13", "did you mean 'goldsmith.local/base:13'?"),
+        ("goldsmith.local/python", "add the folder, or use one of: base"),
+    ],
+)
+def test_an_image_of_ours_that_has_no_folder_is_named_with_its_line(
+    tmp_path: Path, image: str, hint: str
+) -> None:
+    context(tmp_path, "app", f"# mine\nFROM {image}\n")
+    (tmp_path / "containers/base").mkdir(parents=True)
+    (tmp_path / "containers/base/rootfs.yaml").write_text("suite: trixie\n")
+
+    with pytest.raises(
+        BuildError, match=rf"Dockerfile:2: there is no folder containers/\w+ for .* {image}"
+    ) as e:
+        collect(tmp_path, app="app")
+
+    assert e.value.hint == hint
+
+
 def test_the_digest_depends_on_content_and_x_bit_and_not_on_umask_or_time(tmp_path: Path) -> None:
     context(tmp_path, "one", "FROM scratch\n")
     before = build_context.digest(tmp_path / "one")

@@ -101,9 +101,8 @@ def test_all_images_that_a_build_made_are_removed_and_no_other(
 
 
 def test_a_warning_of_apt_about_an_index_ends_the_build(tmp_path: Path) -> None:
-    engine = Engine(
-        [step(1), "W: Failed to fetch http://x/InRelease  Connection refused\n", step(10)], {10: 1}
-    )
+    parts = ["W", ": ", "Failed to fetch http://x/InRelease  Connection refused", "\n"]  # as apt writes it
+    engine = Engine([step(1), *parts, step(10)], {10: 1})
 
     with pytest.raises(BuildError, match=r"apt warned while a:1 was made.*Connection refused"):
         engine_build.build(

@@ -87,6 +87,15 @@ def test_a_rule_may_call_an_official_image_as_its_reference_or_otherwise(
         made.rule(f"docker.io/library/debian-slim@{DIGEST}")
 
 
+def test_a_longer_name_of_docker_hub_is_no_narrower_rule(write: Callable[[object], Path]) -> None:
+    rules = {"index.docker.io": {"accept-unsigned": "all"}, "docker.io/me": {"accept-unsigned": "mine"}}
+    assert policy.load(write({"registries": rules})).rule(f"docker.io/me/x@{DIGEST}").accepted == "mine"
+
+    twice = {"index.docker.io/me": {"accept-unsigned": "all"}, "docker.io/me": {"accept-unsigned": "mine"}}
+    with pytest.raises(SpecError, match=r"index\.docker\.io/me: means the same as docker.io/me"):
+        policy.load(write({"registries": twice}))
+
+
 def test_images_of_an_engine_need_a_reason(write: Callable[[object], Path]) -> None:
     made = policy.load(write({"engine": {"accept-unsigned": "built by hand"}}))
 

@@ -74,11 +74,21 @@ def test_links_of_a_context_stay_links(
     }  # fmt: skip
 
 
+def test_a_link_in_the_place_of_the_files_is_refused(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "context/files").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(SpecError, match="files is a link"):
+        make()
+
+
 def test_a_warning_of_apt_about_an_index_ends_it(
     make: Make, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    fake("sudo", "[ $2 = true ] || echo 'W: Conflicting distribution: x (expected trixie but got sid)'")
+    warning = "W: Conflicting distribution: x (expected trixie but got sid)"
+    verbose = 'case "$*" in *mmdebstrap*--verbose*)'  # else it keeps what apt says while apt succeeds
+    fake("sudo", f"{verbose} echo '{warning}' ;; esac")
 
     with pytest.raises(BuildError, match="while the root of context was made"):
         make()

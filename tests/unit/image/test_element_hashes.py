@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -114,38 +115,49 @@ def test_a_trees_hash_does_not_see_times_and_caches_of_tools(tmp_path: Path, cac
     assert tree_sha256(tmp_path) == before
 
 
-def test_a_link_counts_by_its_text_and_by_what_it_leads_to(tmp_path: Path) -> None:
-    element, outside = tmp_path / "element", tmp_path / "outside"
-    element.mkdir()
-    outside.write_text("one")
-    (element / "link").symlink_to(outside)
-    (element / "dangling").symlink_to("nowhere")
+def test_a_link_counts_by_its_text_and_by_what_lies_beside(tmp_path: Path) -> None:
+    element, beside = tmp_path / "elements/one", tmp_path / "elements/other"
+    element.mkdir(parents=True)
+    beside.write_text("one")
+    links = {"beside": "../other", "image": "/etc/localtime", "folder": "/run", "dangling": "nowhere"}
+    for name, text in links.items():
+        (element / name).symlink_to(text)
     first = element_hashes.tree(element)
-    assert first.keys() == {"link", "dangling"}
+    assert first.keys() == links.keys()
 
-    outside.write_text("two")
-    assert element_hashes.tree(element)["link"] != first["link"]
-    outside.write_text("one")
+    beside.write_text("two")
+    assert {name for name, file in element_hashes.tree(element).items() if file != first[name]} == {"beside"}
+    beside.write_text("one")
     assert element_hashes.tree(element) == first
-    (element / "link").unlink()
-    (element / "link").symlink_to("../outside")
-    assert element_hashes.tree(element)["link"] != first["link"], "which is another path in an image"
-    (element / "dangling").unlink()
-    (element / "dangling").symlink_to("somewhere")
-    assert element_hashes.tree(element)["dangling"] != first["dangling"]
-    (element / "link").unlink()
-    (element / "link").write_text("one")
-    assert element_hashes.tree(element)["link"] != first["link"]
+    for name in links:
+        (element / name).unlink()
+        (element / name).symlink_to(f"{links[name]}x")
+    assert all(file != first[name] for name, file in element_hashes.tree(element).items())
+    (element / "beside").unlink()
+    (element / "beside").write_text("one")
+    assert element_hashes.tree(element)["beside"] != first["beside"]
 
 
-def test_a_link_to_a_folder_is_refused(tmp_path: Path) -> None:
-    for folder in ("mine/linking", "shared/install.d"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "shared/install.d/50-x").write_text("#!/bin/sh\n")
+def test_where_a_link_for_the_image_leads_on_this_host_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "elements/one").mkdir(parents=True)
+    target = tmp_path / "file of the host"
+    for text in (str(target), "../../file of the host"):
+        target.unlink(missing_ok=True)
+        (tmp_path / "elements/one/link").unlink(missing_ok=True)
+        (tmp_path / "elements/one/link").symlink_to(text)
+        without = element_hashes.tree(tmp_path / "elements/one")
+        target.write_text("secret")
+        target.chmod(0)
+        assert element_hashes.tree(tmp_path / "elements/one") == without
+
+
+def test_a_link_to_a_folder_beside_is_refused(tmp_path: Path) -> None:
+    link, text = "mine/linking/install.d", "../shared/install.d"
+    (tmp_path / "mine/shared/install.d").mkdir(parents=True)
+    (tmp_path / "mine/shared/element-provides").write_text("operating-system\n")
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(text)
     (tmp_path / "mine/linking/element-provides").write_text("operating-system\n")
-    (tmp_path / "mine/linking/install.d").symlink_to("../../shared/install.d")
 
-    with pytest.raises(
-        SpecError, match=r"linking/install\.d is a link to a folder, \.\./\.\./shared/install"
-    ):
+    with pytest.raises(SpecError, match=rf"{link} is a link to a folder, {re.escape(text)}"):
         element_hashes.files(["linking"], [tmp_path / "mine"])

@@ -433,7 +433,11 @@ def test_a_login_within_a_url_is_refused_without_showing_it(checkout: Path) -> N
     ("variable", "why"),
     [
         (name, "would change which programs the build runs")
-        for name in ("LD_PRELOAD", "PATH", "BASH_ENV", "ENV", "PYTHONPATH", "PERL5OPT", "APT_CONFIG", "HOME")
+        for name in (
+            "LD_PRELOAD", "PATH", "BASH_ENV", "ENV", "PYTHONPATH", "PERL5OPT", "APT_CONFIG", "HOME",
+            "TARGET_ROOT", "DIB_PYTHON_EXEC", "DIB_DEBIAN_DEBOOTSTRAP_SCRIPT", "DIB_GZIP_BIN",
+            "DIB_MMDEBSTRAP_EXTRA_ARGS: --setup-hook=x", "DIB_DEBIAN_COMPONENTS: main $(id)", "DIB_X: '`id`'",
+        )
     ] + [
         (f"{name}: {value}", "would switch a verification off")
         for name, value in {
@@ -441,6 +445,11 @@ def test_a_login_within_a_url_is_refused_without_showing_it(checkout: Path) -> N
             "DIB_MMDEBSTRAP_EXTRA_ARGS": "'--aptopt=APT::Get::AllowUnauthenticated 1'",
             "DIB_APT_SOURCES": "deb [trusted=yes] http://x y main",
             "MY_YUM_OPTIONS": "gpgcheck=0",
+            "MY_DNF_OPTIONS": "sslverify=0",
+            "DIB_DEBIAN_OPTIONS": "--skip=check/signed-by",
+            "MY_SOURCES": "deb [trusted=true] http://x y main",
+            "MY_APT_OPTIONS": "'Acquire::https::Verify-Peer false'",
+            "DIB_DISTRIBUTION_MIRROR_VERIFY_HTTPS": "'0'",
             "DIB_DISTRIBUTION_MIRROR_UBUNTU_INSECURE": "'1'",
         }.items()
     ],
@@ -459,6 +468,8 @@ def test_a_variable_that_loads_code_or_switches_verification_off_is_refused(
     "name", ["MY_PATH", "MYENV", "GIT_BASE", "http_proxy", "DIB_PYTHON_VERSION", "HOMEPAGE"]
 )
 def test_a_variable_with_a_similar_name_is_taken(checkout: Path, name: str) -> None:
+    verified = MINIMAL + "dib-env: {DIB_DISTRIBUTION_MIRROR_VERIFY_HTTPS: '1'}\n"
+    assert spec_of(checkout, verified).dib_env
     assert spec_of(checkout, MINIMAL + f"dib-env: {{{name}: /x}}\n").dib_env == {name: "/x"}
 
 

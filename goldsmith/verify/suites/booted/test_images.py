@@ -34,7 +34,6 @@ def test_every_locked_digest_is_in_containerd(
 
 
 @in_each_namespace
-@pytest.mark.once("no boot writes the content store; names and digests are asked after the reboot, too")
 def test_every_embedded_image_is_complete(
     host: Host, expected: Expectations, into: Into, namespace: str
 ) -> None:
