@@ -50,7 +50,7 @@ class InContainer:
         )  # fmt: skip
         proc.capture(argv, env=proc.environment(venv.pip_settings()), timeout_s=900)
         parts = Path(proc.capture([sys.executable, _PARTS], cwd=paths.project_root(), timeout_s=600).strip())
-        shutil.copytree(parts, self.place / "cache/tiny-os" / parts.name)
+        shutil.copytree(parts, self.place / "parts/tiny-os" / parts.name)
         shutil.copytree(SPEC.parent, self.site / "image-specs", ignore=shutil.ignore_patterns("elements"))
         shutil.copytree(SPEC.parent / "elements", self.site / "elements")
         return {"wheel": made.name}
@@ -89,9 +89,12 @@ class InContainer:
         }
 
     def _run(self, client: docker.DockerClient) -> bytes:
-        volumes = {"/dev": "/dev", self.site: "/site", self.place / "cache": "/cache",
-                   self.place / "scratch": "/scratch"}  # fmt: skip
-        (self.place / "scratch").mkdir(exist_ok=True)
+        volumes = {
+            "/dev": "/dev", self.site: "/site", self.place / "cache": "/cache", self.place / "scratch": "/scratch",
+            self.place / "parts": "/root/.cache/goldsmith",  # hooks of elements do not get GOLDSMITH_CACHE
+        }  # fmt: skip
+        for name in ("cache", "scratch"):
+            (self.place / name).mkdir(exist_ok=True)
         output: bytes = client.containers.run(
             IMAGE, ["build-image", "tiny"], network_mode="none", remove=True, stderr=True,
             environment={"CI": "true"}, **_rights(),
