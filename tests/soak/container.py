@@ -90,7 +90,8 @@ class InContainer:
 
     def _run(self, client: docker.DockerClient) -> bytes:
         volumes = {
-            "/dev": "/dev", self.site: "/site", self.place / "cache": "/cache", self.place / "scratch": "/scratch",
+            "/dev": "/dev", self.site: "/site", self.place / "cache": "/cache",
+            self.place / "scratch": "/scratch",
             self.place / "parts": "/root/.cache/goldsmith",  # hooks of elements do not get GOLDSMITH_CACHE
         }  # fmt: skip
         for name in ("cache", "scratch"):
