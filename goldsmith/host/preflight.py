@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -16,7 +17,7 @@ from goldsmith.apt import mirror
 from goldsmith.core import paths, privilege, proc, runs
 from goldsmith.core.documents import Document, about
 from goldsmith.core.progress import human_bytes
-from goldsmith.errors import GoldsmithError, HostError
+from goldsmith.errors import CommandError, GoldsmithError, HostError
 from goldsmith.host import accelerator, docker_engine, package_check, partitions, python_packages, tools
 from goldsmith.spec import load
 from goldsmith.spec.load import LoadedSpec
@@ -211,6 +212,14 @@ def check_python_packages() -> Check:
 
 
 def check_sudo() -> Check:
+    """We are root, or may be; and sudo, which diskimage-builder always calls, prints nothing of its own."""
+    said = _said_by_sudo()
+    if said and privilege.can_be_root():
+        named = "add this host's name to /etc/hosts" if "resolve host" in said else "make sudo quiet"
+        return Check(
+            name="root", ok=False, found=f"sudo prints: {said}",
+            remedy=f"{named}: diskimage-builder takes it for the output of its commands",
+        )  # fmt: skip
     if os.geteuid() == 0:
         return Check(name="root", ok=True, found="running as root")
     if not privilege.can_be_root():
@@ -219,6 +228,13 @@ def check_sudo() -> Check:
             remedy="run: sudo -v, or allow sudo without a password (NOPASSWD), or build as root",
         )  # fmt: skip
     return Check(name="root", ok=True, found="sudo works without a password")
+
+
+def _said_by_sudo() -> str:
+    """What sudo prints besides the output of a command; nothing where it does not run at all."""
+    with contextlib.suppress(CommandError):
+        return proc.capture(("sh", "-c", "sudo -n true 2>&1")).strip()
+    return ""
 
 
 def check_engine() -> Check:

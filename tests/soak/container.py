@@ -98,7 +98,7 @@ class InContainer:
             (self.place / name).mkdir(exist_ok=True)
         output: bytes = client.containers.run(
             IMAGE, ["build-image", "tiny"], network_mode="none", remove=True, stderr=True,
-            environment={"CI": "true"}, **_rights(),
+            environment={"CI": "true"}, hostname="localhost", **_rights(),  # else no name server knows it
             volumes=[f"{here}:{there}" for here, there in volumes.items()],
         )  # fmt: skip
         return output

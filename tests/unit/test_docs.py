@@ -33,7 +33,7 @@ OF_THE_READER = {  # examples of files that a project of its own would have
     "image-specs/policy-lab.yaml", "tests/site", "tests/site/test_site.py",
 }  # fmt: skip
 OF_OTHERS = {  # options of docker, Dockerfiles, curl, cosign and the cfn tools
-    "--build-arg", "--force-reinstall", "--privileged", "--volume",
+    "--build-arg", "--force-reinstall", "--hostname", "--privileged", "--volume",
     "--checksum", "--chmod", "--exclude", "--parents", "--data-binary", "--digest", "--insecure-ignore-tlog",
     "--access-key", "--credential-file", "--resource", "--secret-key",
 }  # fmt: skip

@@ -286,3 +286,21 @@ def test_diskimage_builder_is_looked_for_beside_this_python_and_on_path(
     assert (on_path.ok, on_path.found) == (True, f"{tmp_path}/fakes/disk-image-create")
     assert (spaced.ok, spaced.found) == (False, f"cannot run from {tmp_path}/with space")
     assert "virtual environment" in spaced.remedy
+
+
+def test_a_sudo_that_prints_something_of_its_own_is_found(
+    fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    fake("sudo", "echo 'sudo: unable to resolve host x: Name or service not known' >&2")
+    noisy = preflight.check_sudo()
+    fake("sudo", "")
+    quiet = preflight.check_sudo()
+    fake("sudo", "echo 'sudo: a password is required' >&2; exit 1")
+    broken = preflight.check_sudo()
+
+    assert (noisy.ok, quiet.ok, broken.ok) == (False, True, True), (
+        "a root without sudo's rights is told elsewhere"
+    )
+    assert noisy.found == "sudo prints: sudo: unable to resolve host x: Name or service not known"
+    assert noisy.remedy.startswith("add this host's name to /etc/hosts: ")
