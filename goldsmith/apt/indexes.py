@@ -147,9 +147,8 @@ def _sha256(text: bytes) -> str:
 def _fetch(url: str) -> bytes:
     with open_url(url) as response:
         text = response.read(_RELEASE_MAX)
-        length = response.headers.get("Content-Length")
-    if length is not None and len(text) < min(int(length), _RELEASE_MAX):
-        raise http.client.IncompleteRead(text, int(length) - len(text))
+        if response.length and len(text) < _RELEASE_MAX:  # of Content-Length, this has not come
+            raise http.client.IncompleteRead(text, response.length)
     return text
 
 

@@ -53,10 +53,9 @@ def _require_python(path: Path) -> None:
     try:
         compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as e:
-        line = f":{e.lineno}" if isinstance(e, SyntaxError) and e.lineno else ""
-        raise SpecError(
-            f"{path}{line} is no Python: {e}", hint="correct the suite; verify.tests names it"
-        ) from e
+        line, what = (f":{e.lineno}", e.msg) if isinstance(e, SyntaxError) else ("", e)
+        hint = "correct the suite; verify.tests names it"
+        raise SpecError(f"{path}{line} is no Python: {what}", hint=hint) from e
 
 
 def _require_buildable(spec: ImageSpec) -> None:

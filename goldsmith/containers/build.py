@@ -299,11 +299,11 @@ def _with_build_files(resources: BuildResources, image: str) -> Prepared:
     suite, has_sources = _debian(resources.client, image)
     if suite is not None:
         try:
-            mirror.find(resources.preferred_mirror)
-        except HostError as e:
-            progress.note(f"apt alone checks the package indexes of {image}: {e}")
-        else:
             resources.index(suite)
+        except HostError as e:
+            if e.retryable:  # no mirror answers, also apt
+                raise
+            progress.note(f"apt alone checks the package indexes of {image}: {e}")
     key = (str(about["Id"]), resources.source)
     if key in resources.prepared:
         return resources.prepared[key]

@@ -13,10 +13,13 @@ import docker
 import pytest
 from docker.errors import NotFound
 
+from goldsmith.apt import indexes
+from goldsmith.apt.indexes import IndexState
 from goldsmith.apt.mirror import SECURITY_VARIABLE
 from goldsmith.containers import build, policy
 from goldsmith.containers.build_context import Context
 from goldsmith.core.runs import Run
+from goldsmith.errors import HostError
 
 
 class Engine:
@@ -102,6 +105,23 @@ def test_the_address_of_the_package_proxy_is_in_no_environment_of_run(
 
     (address,) = resources.addresses
     assert not [each for each in engine.arguments if address in str(each)]
+
+
+@pytest.mark.parametrize("retryable", [True, None])
+def test_a_suite_that_the_mirror_lacks_is_left_to_apt_and_a_mirror_without_an_answer_ends_the_build(
+    resources: build.BuildResources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retryable: bool | None
+) -> None:
+    def current(*_words: object) -> IndexState:
+        raise HostError("no index", retryable=retryable)
+
+    monkeypatch.setattr(build, "_debian", lambda _client, _image: ("buster", True))
+    monkeypatch.setattr(indexes, "current", current)
+
+    if retryable:
+        with pytest.raises(HostError, match="no index"):
+            built(resources, tmp_path, "FROM x.test/a:1\nRUN true\n")
+    else:
+        assert len(built(resources, tmp_path, "FROM x.test/a:1\nRUN true\n").dockerfiles) == 2
 
 
 def test_no_volume_of_a_base_stays_in_the_engine(resources: build.BuildResources, tmp_path: Path) -> None:
