@@ -104,7 +104,7 @@ def _where_builds_are(folder: Path) -> str:
     build = f"run: scripts/inv build-image {folder.name}"
     there = builds_of(folder) if folder.is_dir() else []
     if not there:
-        return f"{build}, or name the folder that has its builds: --out, or GOLDSMITH_OUT"
+        return f"{build}, or set GOLDSMITH_OUT to the folder that has its builds"
     verified = [path.name for path in there if is_verified(path)]
     if not verified:
         return f"{build}; the newest build was not verified, see {there[-1]}"

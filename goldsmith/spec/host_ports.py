@@ -26,10 +26,17 @@ class _HostPort:
 
 
 def check(document: YamlDocument) -> Iterator[Problem]:
-    """Ports of the VM that two containers of verify.pods want: the kubelet would refuse the later pod."""
+    """Ports of the VM that no machine has, or that two containers of verify.pods want.
+
+    The kubelet would refuse the pod, or the later one.
+    """
     taken: list[_HostPort] = []
     for index, pod in enumerate(document.get(list, "verify", "pods")):
         for wanted in _ports_of(("verify", "pods", index), pod):
+            if not 0 < wanted.number < 1 << 16:
+                message = f"{dotted(wanted.path)} wants port {wanted.number} of the host"
+                yield document.problem(wanted.path, message, "ports are 1 to 65535")
+                continue
             first = next((port for port in taken if port.excludes(wanted)), None)
             if first is None:
                 taken.append(wanted)

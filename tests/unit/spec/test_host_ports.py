@@ -44,6 +44,16 @@ def test_the_later_of_two_is_named(pods: tuple[Any, ...]) -> None:
     assert found.startswith(f"verify.pods[{len(pods) - 1}].spec.containers[")
 
 
+@pytest.mark.parametrize("port", [88088, 65536, -1])
+def test_a_port_that_no_machine_has_is_named(port: int) -> None:
+    asked = [pod({"containerPort": 80, "hostPort": port}), pod({"containerPort": port}, hostNetwork=True)]
+
+    found = problems(*asked)
+
+    assert [f"wants port {port} of the host" in message for message in found] == [True, True]
+    assert problems(pod({**ANY, "hostPort": 65535}), pod({"containerPort": port})) == []
+
+
 @pytest.mark.parametrize(
     "pods",
     [
