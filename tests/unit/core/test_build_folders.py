@@ -69,4 +69,4 @@ def test_build_without_a_good_verdict_is_not_verified(build: Path, text: str) ->
 def test_a_missing_build_is_reported_with_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no verified build of mine") as caught:
         build_folders.find_build(tmp_path, "mine")
-    assert str(caught.value.hint).startswith("run: scripts/inv build-image mine, or name the folder")
+    assert str(caught.value.hint).startswith("run: scripts/inv build-image mine, or set GOLDSMITH_OUT")
