@@ -82,8 +82,11 @@ def test_an_unchanged_spec_reuses_its_bundle(built: dict[str, Any], out: Path) -
     nobody = "http://127.0.0.1:1"
     before = time.monotonic()
     bundle = inv(
-        "export-images", "--remembered-index", out=out,
-        GOLDSMITH_DEBIAN_MIRROR=nobody, GOLDSMITH_DEBIAN_SECURITY_MIRROR=nobody,
+        "export-images",
+        "--remembered-index",
+        out=out,
+        GOLDSMITH_DEBIAN_MIRROR=nobody,
+        GOLDSMITH_DEBIAN_SECURITY_MIRROR=nobody,
     )
 
     assert bundle["reused"] is True

@@ -339,7 +339,7 @@ def test_a_shell_needs_a_build() -> None:
     with pytest.raises(SpecError, match="no verified build of never") as e:
         guest.boot_shell("never", memory_mib=512)
 
-    assert str(e.value.hint).startswith("run: scripts/inv build-image never, or name the folder")
+    assert str(e.value.hint).startswith("run: scripts/inv build-image never, or set GOLDSMITH_OUT")
 
 
 @pytest.mark.parametrize("keep_going", [True, False])
