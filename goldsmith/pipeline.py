@@ -291,7 +291,7 @@ def _manifest(context: BuildContext, disks: tuple[Disk, ...], given: Ingredients
         elements=element_hashes.files(dib_plan.elements(context.spec), context.loaded.elements),
         base_image=base_image.record(context.spec.base_image),
         accepted_unsigned=context.policy.used,
-        accepted_indexes=given.doubts,
+        accepted_indexes=values.doubts(given.states, given.bundle),
     )  # fmt: skip
 
 

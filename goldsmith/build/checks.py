@@ -53,7 +53,7 @@ def _require_python(path: Path) -> None:
     try:
         compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as e:
-        line, what = (f":{e.lineno}", e.msg) if isinstance(e, SyntaxError) else ("", e)
+        line, what = (f":{e.lineno or 1}", e.msg) if isinstance(e, SyntaxError) else ("", e)
         hint = "correct the suite; verify.tests names it"
         raise SpecError(f"{path}{line} is no Python: {what}", hint=hint) from e
 

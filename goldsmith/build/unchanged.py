@@ -54,10 +54,7 @@ def parts(
         "the spec": loaded.sha256,
         **{f"element {name}": value for name, value in elements.items()},
         **{f"package index of {suite}": state.key(loaded.spec.arch.value) for suite, state in states.items()},
-        "what was accepted of package indexes": [
-            *(doubt for state in states.values() for doubt in state.doubts),
-            *(bundle.doubts if bundle else ()),
-        ],
+        "what was accepted of package indexes": values.doubts(states, bundle),
         "the checkout": rest,
         "the commit": [identity.commit, identity.dirty, identity.repository, identity.ref],
         "goldsmith": [_code(), as_data(identity.made_by)],

@@ -98,11 +98,11 @@ class Ingredients:
     parts: Mapping[str, str]
     used: Set[tuple[str, str]]
 
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """About package indexes that were accepted: a sentence for each."""
-        of_bundle = () if self.bundle is None else self.bundle.doubts
-        return (*(doubt for state in self.states.values() for doubt in state.doubts), *of_bundle)
+
+def doubts(states: Mapping[str, IndexState], bundle: Bundle | None) -> tuple[str, ...]:
+    """About package indexes that were accepted for an image and its containers: a sentence for each."""
+    of_bundle = () if bundle is None else bundle.doubts
+    return (*(doubt for state in states.values() for doubt in state.doubts), *of_bundle)
 
 
 def suites_of(spec: ImageSpec) -> list[Path]:

@@ -66,13 +66,13 @@ class Policy:
     def rule(self, reference: str) -> Rule:
         """The rule with the longest prefix of NAME@DIGEST. Raises ProvenanceError if there is none."""
         name = reference.partition("@")[0]
-        matching = [rule for rule in self.rules if _is_below(name, rule.prefix)]
+        matching = [rule for rule in self.rules if _matched(name, rule.prefix)]
         if not matching:
             raise ProvenanceError(
                 f"the policy does not allow {reference}",
                 hint=f"add a rule for {name} to {self.origin}: {_DOCS}",
             )
-        found = max(matching, key=lambda rule: len(_normal(rule.prefix)))
+        found = max(matching, key=lambda rule: (_matched(name, rule.prefix), len(_normal(rule.prefix))))
         if found.accepted:
             self.used[reference] = found.accepted
         return found
@@ -227,11 +227,14 @@ def _wrong_prefix(prefix: str) -> str | None:
     return None
 
 
-def _is_below(name: str, prefix: str) -> bool:
-    """name: a repository in full. The prefix docker.io/NAME is an official image, and a namespace."""
+def _matched(name: str, prefix: str) -> int:
+    """How much of a repository's full name a prefix says, in characters; 0 if it is another's.
+
+    docker.io/NAME is an official image, docker.io/library/NAME, and a namespace.
+    """
     normal = _normal(prefix)
     official = oci.repository(normal) if "/" in normal else normal
-    return any(name == each or name.startswith(f"{each}/") for each in (normal, official))
+    return max(len(each) if name == each or name.startswith(f"{each}/") else 0 for each in (normal, official))
 
 
 def _normal(prefix: str) -> str:

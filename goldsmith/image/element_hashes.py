@@ -115,7 +115,8 @@ def _sha256_of_link(path: Path, folder: Path) -> str:
 def _is_beside(link: Path, place: Path) -> bool:
     """Whether a relative link leads to something below place, as hooks and their copies find it."""
     target = link.readlink()
-    return not target.is_absolute() and link.resolve().is_relative_to(place.resolve())
+    end = Path(os.path.realpath(link))  # of a loop, too, where resolve() raises
+    return not target.is_absolute() and end.is_relative_to(place.resolve())
 
 
 def sha256_of_tree(tree: Tree) -> str:

@@ -104,8 +104,9 @@ class PytestRunner:
 
 def _cut(folders: Sequence[Path]) -> tuple[proc.Arg, ...]:
     """Keep out each conftest.py above the user's suites: it is of other tests, such as a checkout's."""
-    own = next((folder for folder in folders if not folder.is_relative_to(SUITES)), None)
-    return () if own is None else ("--confcutdir", own.absolute())
+    own = [folder.absolute() for folder in folders if not folder.is_relative_to(SUITES)]
+    topmost = min(own, key=lambda folder: len(folder.parts), default=None)  # one may lie in another
+    return () if topmost is None else ("--confcutdir", topmost)
 
 
 def _show_test(tests: progress.Meter, line: str) -> None:

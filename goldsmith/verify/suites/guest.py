@@ -216,6 +216,9 @@ class StoredImage:
     pinned: bool
 
 
+Stored = Callable[[str], Mapping[str, StoredImage]]  # the fixture stored: namespace -> its images by name
+
+
 def images(host: Host, namespace: str = "k8s.io") -> dict[str, StoredImage]:
     """name -> image in a namespace of containerd's store: the kubelet's, or Docker's, moby."""
     rows = host.check_output("ctr -n %s images list", namespace).splitlines()[1:]

@@ -91,6 +91,11 @@ def test_a_longer_name_of_docker_hub_is_no_narrower_rule(write: Callable[[object
     rules = {"index.docker.io": {"accept-unsigned": "all"}, "docker.io/me": {"accept-unsigned": "mine"}}
     assert policy.load(write({"registries": rules})).rule(f"docker.io/me/x@{DIGEST}").accepted == "mine"
 
+    rules = {"docker.io/library": {"accept-unsigned": "all"}, "docker.io/nginx": {"accept-unsigned": "mine"}}
+    made = policy.load(write({"registries": rules}))
+    assert made.rule(f"docker.io/library/nginx@{DIGEST}").accepted == "mine"
+    assert made.rule(f"docker.io/library/redis@{DIGEST}").accepted == "all"
+
     twice = {"index.docker.io/me": {"accept-unsigned": "all"}, "docker.io/me": {"accept-unsigned": "mine"}}
     with pytest.raises(SpecError, match=r"index\.docker\.io/me: means the same as docker.io/me"):
         policy.load(write({"registries": twice}))

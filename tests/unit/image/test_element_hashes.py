@@ -119,7 +119,13 @@ def test_a_link_counts_by_its_text_and_by_what_lies_beside(tmp_path: Path) -> No
     element, beside = tmp_path / "elements/one", tmp_path / "elements/other"
     element.mkdir(parents=True)
     beside.write_text("one")
-    links = {"beside": "../other", "image": "/etc/localtime", "folder": "/run", "dangling": "nowhere"}
+    links = {
+        "beside": "../other",
+        "image": "/etc/localtime",
+        "folder": "/run",
+        "dangling": "nowhere",
+        "loop": "loop",
+    }
     for name, text in links.items():
         (element / name).symlink_to(text)
     first = element_hashes.tree(element)

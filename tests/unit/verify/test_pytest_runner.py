@@ -43,3 +43,16 @@ def test_what_lies_above_a_suite_is_of_other_tests(tmp_path: Path, monkeypatch: 
     counts = run(tmp_path, *suites, monkeypatch=monkeypatch).merge(tmp_path / "junit.xml")
 
     assert (counts.tests, counts.failed) == (2, ()), (tmp_path / "log").read_text()
+
+
+def test_a_suite_within_another_leaves_the_outer_ones_conftest_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tests/inner").mkdir(parents=True)
+    (tmp_path / "tests/conftest.py").write_text("import pytest\n@pytest.fixture\ndef mine():\n    return 1\n")
+    (tmp_path / "tests/inner/test_inner.py").write_text("def test_it(mine):\n    assert mine == 1\n")
+    suites = tmp_path / "tests/inner", tmp_path / "tests"
+
+    counts = run(tmp_path, *suites, monkeypatch=monkeypatch).merge(tmp_path / "junit.xml")
+
+    assert (counts.tests, counts.failed) == (1, ()), (tmp_path / "log").read_text()

@@ -20,7 +20,7 @@ from guest import (
     SERVER,
     Key,
     Pod,
-    StoredImage,
+    Stored,
     find_pod,
     images,
     is_ready,
@@ -82,7 +82,7 @@ def guest(request: pytest.FixtureRequest) -> Host:
 
 
 @pytest.fixture(scope="session")
-def stored(guest: Host) -> Callable[[str], dict[str, StoredImage]]:
+def stored(guest: Host) -> Stored:
     """stored(NAMESPACE): the images in it when they were first asked for; each listing takes a second."""
     return functools.cache(functools.partial(images, guest))
 

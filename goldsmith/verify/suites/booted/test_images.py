@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import pytest
-from guest import StoredImage
+from guest import Stored
 from testinfra.host import Host
 
 from goldsmith.spec.model import Into
@@ -16,7 +14,6 @@ NAMESPACES = [
     pytest.param(Into.containerd, "k8s.io", marks=pytest.mark.needs("containers-for-kubelet")),
     pytest.param(Into.docker, "moby", marks=pytest.mark.needs("containers-for-docker")),
 ]
-Stored = Callable[[str], Mapping[str, StoredImage]]
 in_each_namespace = pytest.mark.parametrize(("into", "namespace"), NAMESPACES)
 
 

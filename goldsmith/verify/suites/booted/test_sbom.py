@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import pytest
-from guest import StoredImage
+from guest import Stored
 from testinfra.host import Host
 
 from goldsmith.verify.expectations import Expectations
@@ -27,8 +25,6 @@ def test_packages_are_those_of_the_bill(host: Host, expected: Expectations) -> N
 
 
 @pytest.mark.needs("bill", "containers")
-def test_container_images_are_those_of_the_bill(
-    stored: Callable[[str], Mapping[str, StoredImage]], expected: Expectations
-) -> None:
+def test_container_images_are_those_of_the_bill(stored: Stored, expected: Expectations) -> None:
     found = {image.digest for namespace in ("k8s.io", "moby") for image in stored(namespace).values()}
     assert found == set(expected.sbom.containers)
