@@ -73,6 +73,13 @@ def test_the_manifest_has_hashes_of_the_files_beside_it(fake: Callable[..., Path
     assert found["files"]["spec.yaml"] == hashlib.sha256(b"name: mine\n").hexdigest()
 
 
+def test_the_manifest_says_which_indexes_were_accepted(fake: Callable[..., Path], folder: Path) -> None:
+    fake("qemu-img", QEMU_IMG)
+
+    assert full_manifest(folder, accepted_indexes=["it is older"])["accepted_indexes"] == ["it is older"]
+    assert "accepted_indexes" not in full_manifest(folder)
+
+
 def test_the_manifest_has_the_needs_of_a_server_rounded_up(fake: Callable[..., Path], folder: Path) -> None:
     fake("qemu-img", QEMU_IMG)
 
